@@ -1,0 +1,63 @@
+# make demo | test | lint | study | resume | clean      (see README.md)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STUDY ?= demo
+CORES ?= all
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+OVERLAY = resources/studies/$(STUDY).yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo study resume test lint lock clean
+
+help:
+	@echo "make demo            the whole pipeline on made-up data, to a report"
+	@echo "make test            the tests"
+	@echo "make lint            formatters and checkers"
+	@echo "make study STUDY=x   the study resources/studies/x.yaml"
+	@echo "make resume STUDY=x  go on with a study whose process was killed"
+	@echo "make clean           remove the environment, results and data made here"
+
+# torch first and without a hash: its file differs by platform. The rest is locked with hashes.
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (once, a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(VENV)/.ready
+
+demo: setup
+	@$(SNAKEMAKE) --configfile resources/studies/demo.yaml --quiet rules progress
+	@$(BIN)/siwcc show results/demo
+
+study: setup
+	@$(SNAKEMAKE) --configfile $(OVERLAY)
+
+resume: setup
+	@$(BIN)/python workflow/unlock.py
+	@$(SNAKEMAKE) --configfile $(OVERLAY)
+
+test: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
+	@$(BIN)/snakemake --lint
+
+# From pyproject.toml. Torch's own packages for one platform (CUDA) come with torch, not from here.
+lock: setup
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(BIN)/pip-compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras --no-header \
+	    --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    --unsafe-package torch --output-file $(VENV)/all.lock pyproject.toml
+	@awk '/^[a-z]/ {skip = /^(torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip' $(VENV)/all.lock > requirements.lock
+
+clean:
+	rm -rf $(VENV) .snakemake results data/raw data/samples data/benchmarks logs .pytest_cache .mypy_cache .ruff_cache

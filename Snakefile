@@ -1,0 +1,59 @@
+# Signal intensity-weighted coordinate channels: the study, stage by stage.
+#
+#   data/raw/<dataset>.manifest.csv        rules/raw.smk        raw files, downloaded or in place
+#   data/samples/<dataset>.h5              rules/samples.smk    windows or images with their targets
+#   results/<study>/<task>/fold<k>.h5      rules/folds.smk      augmented folds
+#   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
+#   results/<study>/<task>/baselines/      rules/baselines.smk  answers without a network
+#   results/<study>/stats/                 rules/stats.smk      comparison rows
+#   results/<study>/figures/               rules/report.smk     learning curves
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: f"{workflow.current_basedir}/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+config.update(checked_config(config))
+
+
+pathvars:
+    results=f"results/{config['study']}",
+    logs=f"logs/{config['study']}",
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    task="|".join(config["run"]),
+    encoding=r"[a-z_]+",
+    variant=r"[a-z]+",
+    fold=r"\d+",
+    seed=r"\d+",
+
+
+include: "rules/raw.smk"
+include: "rules/samples.smk"
+include: "rules/folds.smk"
+include: "rules/train.smk"
+include: "rules/baselines.smk"
+include: "rules/stats.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
+        collect("<results>/{task}/folds.csv", task=config["run"]),
+        study_runs(config),
+        collect("<results>/{task}/baselines/training_mean/predictions.csv", task=config["run"]),
+        "<results>/stats/comparisons.csv",
+        collect(
+            "<results>/figures/learning_curves_{task}.{kind}",
+            task=config["run"],
+            kind=["svg", "png", "csv"],
+        ),

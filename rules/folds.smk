@@ -1,0 +1,54 @@
+"""Folds.
+
+REQUIRED INPUTS: data/samples/{dataset}.h5
+OUTPUTS:         results/{study}/{task}/folds.csv     = sample_id, group, fold
+                 results/{study}/{task}/fold{fold}.h5 = variant 0 (the sample) and the augmented ones
+"""
+
+
+rule assign_folds:
+    """Put every sample into one of the folds."""
+    input:
+        samples=samples_of,
+        code=code_of("assign_folds.py", "folds"),
+    output:
+        folds="<results>/{task}/folds.csv",
+    log:
+        "<logs>/{task}/folds.log",
+    benchmark:
+        "<results>/benchmarks/{task}/folds.tsv"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    params:
+        folds=config["folds"],
+        by=config["folds_by"],
+        seed=config["seed"],
+        protocol=dataset_protocol,
+    script:
+        "../workflow/scripts/assign_folds.py"
+
+
+rule augment_fold:
+    """Make the augmented variants of one fold's samples."""
+    input:
+        samples=samples_of,
+        folds="<results>/{task}/folds.csv",
+        code=lambda w: code_of("augment_fold.py", "folds", f"augment.{w.task}", f"tasks.{w.task}"),
+    output:
+        fold="<results>/{task}/fold{fold}.h5",
+    log:
+        "<logs>/{task}/fold{fold}.log",
+    benchmark:
+        "<results>/benchmarks/{task}/fold{fold}.tsv"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        task=lookup(dpath="tasks/{task}", within=config),
+        seed=config["seed"],
+        protocol=dataset_protocol,
+    script:
+        "../workflow/scripts/augment_fold.py"

@@ -1,0 +1,31 @@
+"""Raw data.
+
+REQUIRED INPUTS: none (a local folder, the network, or made-up data; see `datasets` in config.yaml)
+OUTPUTS:         data/raw/{dataset}.manifest.csv = file, bytes, sha256
+
+A local copy (`datasets.<name>.path`) is read in place: no file in or below it is an input or an
+output of any rule. Downloads go to data/raw/{dataset}/, and what is there already is kept.
+"""
+
+
+rule provide_raw:
+    """Download, make up, or find the raw files of a data set, and list them."""
+    input:
+        code=lambda w: code_of(
+            "provide_raw.py",
+            "datasets.manifest",
+            f"datasets.{config['datasets'][w.dataset]['format']}",
+        ),
+    output:
+        manifest="data/raw/{dataset}.manifest.csv",
+    log:
+        "logs/data/{dataset}.raw.log",
+    benchmark:
+        "data/benchmarks/{dataset}.raw.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        source=lookup(dpath="datasets/{dataset}", within=config),
+    script:
+        "../workflow/scripts/provide_raw.py"

@@ -1,0 +1,32 @@
+"""Samples.
+
+REQUIRED INPUTS: data/raw/{dataset}.manifest.csv and the files that it lists
+OUTPUTS:         data/samples/{dataset}.h5            = windows or images, targets, ids, groups
+                 data/samples/{dataset}.excluded.csv  = sample_id, reason
+"""
+
+
+rule extract_samples:
+    """Cut windows or place images, with their targets; defects go to the exclusion table."""
+    input:
+        manifest="data/raw/{dataset}.manifest.csv",
+        code=lambda w: code_of(
+            "extract_samples.py", "samples", f"datasets.{config['datasets'][w.dataset]['format']}"
+        ),
+    output:
+        samples="data/samples/{dataset}.h5",
+        excluded="data/samples/{dataset}.excluded.csv",
+        protocol="data/samples/{dataset}.protocol.json",
+    log:
+        "logs/data/{dataset}.samples.log",
+    benchmark:
+        "data/benchmarks/{dataset}.samples.tsv"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        protocol=dataset_protocol,
+    script:
+        "../workflow/scripts/extract_samples.py"

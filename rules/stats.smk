@@ -1,0 +1,29 @@
+"""Statistics.
+
+REQUIRED INPUTS: log.csv of every run, folds.csv of every task
+OUTPUTS:         results/{study}/stats/comparisons.csv = the rows of Table 3, ours and published
+                 results/{study}/stats/table3.txt      = the same to read
+"""
+
+
+rule compare_encodings:
+    """Pair the encodings fold by fold and test the differences."""
+    input:
+        logs=[path for path in study_runs(config) if path.endswith("log.csv")],
+        folds=collect("<results>/{task}/folds.csv", task=config["run"]),
+        published=resource_file("table3.csv"),
+        code=code_of("compare_encodings.py", "comparisons"),
+    output:
+        comparisons=report("<results>/stats/comparisons.csv", category="Comparisons"),
+        table=report("<results>/stats/table3.txt", category="Comparisons"),
+    log:
+        "<logs>/stats/comparisons.log",
+    benchmark:
+        "<results>/benchmarks/stats/comparisons.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        comparisons=config["comparisons"],
+    script:
+        "../workflow/scripts/compare_encodings.py"

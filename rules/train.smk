@@ -1,0 +1,48 @@
+"""Training.
+
+REQUIRED INPUTS: results/{study}/{task}/fold{fold}.h5, all of them, and the samples file
+OUTPUTS:         results/{study}/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/
+                 log.csv, model.pt, predictions.csv, manifest.json
+
+One job per (encoding, variant, fold, seed). A run that was killed goes on after its last finished
+epoch: its state lies in the same folder and is not an output.
+"""
+
+
+rule train_network:
+    """Train one network on all folds but one, and evaluate it on that one."""
+    input:
+        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        samples=samples_of,
+        code=lambda w: code_of(
+            "train_network.py", "training", f"augment.{w.task}", f"tasks.{w.task}"
+        ),
+    output:
+        log="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/log.csv",
+        model="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/model.pt",
+        predictions=report(
+            "<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/predictions.csv",
+            category="Predictions",
+            subcategory="{task}",
+            labels={
+                "encoding": "{encoding}",
+                "variant": "{variant}",
+                "fold": "{fold}",
+                "seed": "{seed}",
+            },
+        ),
+        manifest="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/manifest.json",
+    log:
+        "<logs>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/{task}/{encoding}/{variant}/fold{fold}/seed{seed}.tsv"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: config["train"]["threads"]
+    resources:
+        gpu=uses_gpu(),
+        mem_mb=4000,
+    params:
+        train=config["train"],
+    script:
+        "../workflow/scripts/train_network.py"

@@ -1,0 +1,19 @@
+"""Signal intensity-weighted coordinate channels: the encoding, the study, the localiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["CoordinateChannels", "InputError", "__version__"]
+
+_LAZY = {"CoordinateChannels": "siwcc.encodings", "InputError": "siwcc.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that `import siwcc` stays light."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'siwcc' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

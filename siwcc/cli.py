@@ -1,0 +1,113 @@
+"""The `siwcc` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+import siwcc
+from siwcc.errors import InputError
+
+_EXAMPLES = """examples:
+  siwcc demo-data --task ecg --folder demo-records --samples 12
+  siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc show results/paper
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        0 on success, 1 on bad input (one line on stderr), 2 on a wrong command line.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except InputError as error:
+        print(f"siwcc: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; Python must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("siwcc: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="siwcc",
+        description="Signal intensity-weighted coordinate channels: tools around the study.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
+    _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
+    _add_show(commands.add_parser("show", help="print a study's table and open its pictures"))
+    return parser
+
+
+def _add_demo_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=("ecg", "nuclei"), default="ecg", help="what to make (default: ecg)")
+    parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
+    parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
+    parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same bytes (default: 42)")
+    parser.set_defaults(run=_run_demo_data)
+
+
+def _run_demo_data(options: argparse.Namespace) -> int:
+    from siwcc.datasets.synthetic import write_made_up
+
+    if options.samples < 1 or options.seed < 0:
+        raise InputError("--samples, --seed", "must be at least 1 and 0")
+    write_made_up(options.task, options.folder, options.samples, options.seed)
+    print(options.folder)
+    return 0
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    from siwcc.comparisons import configure_parser, run
+
+    configure_parser(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="results/<study>")
+    parser.set_defaults(run=_run_show)
+
+
+def _run_show(options: argparse.Namespace) -> int:
+    table = options.folder / "stats" / "table3.txt"
+    if not table.is_file():
+        raise InputError(table, "does not exist", "run the study first")
+    sys.stdout.write(table.read_text(encoding="utf-8"))
+    pictures = sorted((options.folder / "figures").glob("*.svg"))
+    for path in [options.folder / "stats" / "comparisons.csv", *pictures]:
+        print(path)
+    if _has_display():
+        for picture in pictures:
+            webbrowser.open(picture.resolve().as_uri())
+    return 0
+
+
+def _has_display() -> bool:
+    if os.environ.get("CI"):
+        return False
+    return sys.platform in ("darwin", "win32") or bool(
+        (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("xdg-open")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,331 @@
+"""The study's configuration, typed and checked before any job runs.
+
+`config.yaml` holds the paper's protocol; a study overlays it. The models below repeat its
+values as defaults so that an overlay may name only what it changes (a test keeps the two equal).
+Nothing heavy is imported here: the Snakefile loads this module in every job.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from siwcc.errors import InputError
+
+EncodingName = Literal["none", "coord", "weighted"]
+VariantName = Literal["full", "reduced"]
+TaskName = Literal["ecg", "nuclei"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Range = tuple[float, float]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are errors, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _check_range(name: str, value: Range, low: float, high: float) -> None:
+    if not low <= value[0] <= value[1] <= high:
+        raise ValueError(f"{name}: must be [from, to] with {low:g} <= from <= to <= {high:g}, not {list(value)}")
+
+
+# ---------------------------------------------------------------- data sets
+
+
+class MadeUp(Section):
+    """Ask for made-up raw files, written by `siwcc demo-data`, in place of a download."""
+
+    samples: int = Field(ge=1, le=100_000, description="records (ECG) or cells (images) to make")
+    seed: int = Field(default=42, ge=0, description="the same seed gives the same bytes")
+
+
+class DatasetSection(Section):
+    """What every data set has. One name is one samples file."""
+
+    path: Path | None = Field(default=None, description="local copy, left untouched; null: download")
+    url: str | None = Field(default=None, description="where the download starts")
+    made_up: MadeUp | None = None
+    max_excluded: float = Field(default=0.05, ge=0, le=1, description="share of defective samples tolerated")
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that change the samples, as plain JSON types."""
+        return self.model_dump(mode="json", exclude={"path", "url", "max_excluded"})
+
+
+class VfdbSection(DatasetSection):
+    """MIT-BIH Malignant Ventricular Ectopy Database, or WFDB records laid out like it."""
+
+    format: Literal["vfdb"]
+    url: str | None = "https://physionet.org/files/vfdb/1.0.0/"
+    event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
+    window_s: float = Field(default=20.0, gt=0, le=600, description="seconds")
+    rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="Hz; other rates are resampled")
+
+
+class SipakmedSection(DatasetSection):
+    """SIPaKMeD: single cells with a contour of the nucleus."""
+
+    format: Literal["sipakmed"]
+    url: str | None = "https://www.cs.uoi.gr/~marina/SIPAKMED/"
+    image_size: int = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
+    centroid: Literal["polygon", "vertices"] = "polygon"
+
+
+class HerlevSection(DatasetSection):
+    """The Herlev Pap-smear set: single cells with a mask. It has no download."""
+
+    format: Literal["herlev"]
+    image_size: int = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
+
+
+_SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
+    "vfdb": VfdbSection,
+    "sipakmed": SipakmedSection,
+    "herlev": HerlevSection,
+}
+AnyDataset = VfdbSection | SipakmedSection | HerlevSection
+Dataset = Annotated[AnyDataset, Field(discriminator="format")]
+
+
+class _DatasetHolder(Section):
+    dataset: Dataset
+
+
+def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
+    """One entry of `datasets`, checked, with the class its `format` asks for."""
+    try:
+        return _DatasetHolder.model_validate({"dataset": dict(values)}).dataset
+    except ValidationError as error:
+        raise InputError("config: dataset", _first_problem(error)) from error
+
+
+# -------------------------------------------------------------------- tasks
+
+
+class EcgAugmentation(Section):
+    """The six steps of the paper's section 2.1, in their order."""
+
+    shift_s: float = Field(default=5.0, ge=0, description="seconds to either side")
+    dropout_s: Range = (1.0, 2.0)
+    noise_fraction: Range = (0.01, 0.05)
+    wander_fraction: Range = (0.01, 0.05)
+    wander_hz: Range = (0.1, 0.5)
+    lowpass_hz: Range = (30.0, 50.0)
+    highpass_hz: Range = (0.5, 2.0)
+    filter_order: int = Field(default=3, ge=1, le=8)
+    scale: Range = (0.8, 1.2)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> EcgAugmentation:
+        _check_range("dropout_s", self.dropout_s, 0, 600)
+        _check_range("noise_fraction", self.noise_fraction, 0, 1)
+        _check_range("wander_fraction", self.wander_fraction, 0, 1)
+        _check_range("wander_hz", self.wander_hz, 0, 1e5)
+        _check_range("lowpass_hz", self.lowpass_hz, 1e-3, 1e5)
+        _check_range("highpass_hz", self.highpass_hz, 1e-3, 1e5)
+        _check_range("scale", self.scale, 0, 100)
+        if self.highpass_hz[1] >= self.lowpass_hz[0]:
+            raise ValueError("highpass_hz: the band-pass needs every high-pass edge below every low-pass edge")
+        return self
+
+
+class EcgTask(Section):
+    """Time of a rhythm change in a two-lead window."""
+
+    dataset: Name = "vfdb"
+    variants_per_sample: int = Field(default=100, ge=1, le=10_000)
+    shift: Literal["zero_fill"] = "zero_fill"
+    weighted_at: Literal["model_rate", "source_rate"] = "model_rate"
+    median_samples: int = Field(default=11, ge=1, le=1001, description="odd; source samples")
+    decimate_by: int = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
+    augmentation: EcgAugmentation = EcgAugmentation()
+
+    @model_validator(mode="after")
+    def _odd(self) -> EcgTask:
+        if self.median_samples % 2 == 0:
+            raise ValueError(f"median_samples: must be odd, not {self.median_samples}")
+        return self
+
+
+class NucleiAugmentation(Section):
+    """Random affine of the paper's section 2.1."""
+
+    translation_px: float = Field(default=20.0, ge=0, description="pixels of a 256-pixel image, to either side")
+    rotation_deg: float = Field(default=20.0, ge=0, le=180, description="degrees to either side")
+    scale: Range = (0.75, 1.25)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> NucleiAugmentation:
+        _check_range("scale", self.scale, 0.01, 100)
+        return self
+
+
+class NucleiTask(Section):
+    """Centre of the nucleus in an image of one cell."""
+
+    dataset: Name = "sipakmed"
+    variants_per_sample: int = Field(default=20, ge=1, le=10_000)
+    border: Literal["zero"] = "zero"
+    augmentation: NucleiAugmentation = NucleiAugmentation()
+
+
+class Tasks(Section):
+    """The tasks that exist."""
+
+    ecg: EcgTask = EcgTask()
+    nuclei: NucleiTask = NucleiTask()
+
+
+# ----------------------------------------------------------------- training
+
+
+class Train(Section):
+    """Section 2.4 of the paper, and the machine."""
+
+    epochs: int = Field(default=15, ge=1, le=10_000)
+    batch_size: int = Field(default=32, ge=2, le=65_536)
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(default=1, ge=1, le=256)
+    compile: bool = False
+
+
+def check_cores(settings: Train, cores: int) -> None:
+    """Refuse to train with another number of threads than asked for: it would change the bytes."""
+    if cores < settings.threads:
+        raise InputError(
+            "train.threads",
+            f"asks for {settings.threads} threads, only {cores} core(s) are given",
+            f"run with --cores {settings.threads} or more, or lower train.threads",
+        )
+
+
+def resolve_device(device: str) -> str:
+    """`auto` is cuda where an NVIDIA device exists, else cpu; decided without importing torch."""
+    if device != "auto":
+        return device
+    return "cuda" if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") else "cpu"
+
+
+class Config(Section):
+    """A whole study."""
+
+    study: Name = "paper"
+    run: tuple[TaskName, ...] = Field(default=("ecg", "nuclei"), min_length=1)
+    tasks: Tasks = Tasks()
+    datasets: dict[Name, Dataset]
+    encodings: tuple[EncodingName, ...] = Field(default=("coord", "weighted"), min_length=1)
+    variants: tuple[VariantName, ...] = Field(default=("full", "reduced"), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(42,), min_length=1)
+    folds: int = Field(default=5, ge=2, le=1000)
+    folds_by: Literal["sample", "group"] = "sample"
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    comparisons: tuple[tuple[EncodingName, EncodingName], ...] = (("coord", "weighted"),)
+    train: Train = Train()
+
+    def task(self, name: str) -> EcgTask | NucleiTask:
+        """The section of a task."""
+        return self.tasks.ecg if name == "ecg" else self.tasks.nuclei
+
+    def dataset_of(self, task: str) -> AnyDataset:
+        """The section of the data set that a task reads."""
+        return self.datasets[self.task(task).dataset]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        for name in ("run", "encodings", "variants", "seeds", "comparisons"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}: an entry stands there twice")
+        for pair in self.comparisons:
+            absent = [name for name in pair if name not in self.encodings]
+            if absent:
+                raise ValueError(f"comparisons: {absent[0]!r} is not among encodings {list(self.encodings)}")
+        for task in self.run:
+            self._check_dataset(task)
+        if "ecg" in self.run:
+            self._check_ecg()
+        return self
+
+    def _check_dataset(self, task: str) -> None:
+        name = self.task(task).dataset
+        if name not in self.datasets:
+            raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}")
+        fitting = {"ecg": (VfdbSection,), "nuclei": (SipakmedSection, HerlevSection)}[task]
+        if not isinstance(self.datasets[name], fitting):
+            raise ValueError(f"tasks.{task}.dataset: {name!r} has format {self.datasets[name].format!r}")
+
+    def _check_ecg(self) -> None:
+        task = self.tasks.ecg
+        data = self.datasets[task.dataset]
+        assert isinstance(data, VfdbSection)
+        nyquist_hz = data.rate_hz / 2
+        for name in ("lowpass_hz", "highpass_hz", "wander_hz"):
+            edge_hz = max(getattr(task.augmentation, name))
+            if edge_hz >= nyquist_hz:
+                raise ValueError(
+                    f"tasks.ecg.augmentation.{name}: {edge_hz:g} Hz is not below half the sampling rate "
+                    f"of {task.dataset} ({nyquist_hz:g} Hz)"
+                )
+        if task.augmentation.shift_s >= data.window_s / 2:
+            raise ValueError(f"tasks.ecg.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
+        if task.augmentation.dropout_s[1] >= data.window_s / 2:
+            raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {data.window_s / 2:g} s")
+        if data.window_s * data.rate_hz / task.decimate_by < 32:
+            raise ValueError("tasks.ecg.decimate_by: leaves fewer than 32 samples of a window")
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """A checked study.
+
+    Args:
+        values: What the YAML files hold, merged.
+
+    Raises:
+        InputError: one line with the key's full name, the value found and what is allowed.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError("config", _first_problem(error), "see the comments in config.yaml") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    # The discriminator stands in the location, between the entry's name and its key.
+    place = [str(part) for i, part in enumerate(problem["loc"]) if not (i == 2 and part in _SECTION_OF_FORMAT)]
+    key = ".".join(place)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{_similar_key(problem['loc'])}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        prefix = ".".join(place)
+        return message if not prefix or message.startswith(prefix) else f"{prefix}.{message}"
+    found = problem.get("input")
+    shown = "" if isinstance(found, Mapping) else f" (found {found!r})"
+    return f"{key}: {message}{shown}"
+
+
+def _similar_key(location: tuple[int | str, ...]) -> str:
+    allowed = _keys_at(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (allowed: {', '.join(allowed)})" if allowed else hint
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    model: type[Section] = Config
+    for part in location:
+        if part in _SECTION_OF_FORMAT:
+            model = _SECTION_OF_FORMAT[str(part)]
+        elif part in model.model_fields:
+            annotation = model.model_fields[str(part)].annotation
+            if isinstance(annotation, type) and issubclass(annotation, Section):
+                model = annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,108 @@
+"""How a job of the workflow behaves: its log, its errors, its end when its parent is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from siwcc.errors import InputError
+
+_WATCH_EVERY_S = 0.5
+_LOCK_WAIT_S = 15.0
+
+
+@contextmanager
+def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
+    """Run a job's body with its messages in `log_path` and its errors as one line.
+
+    Args:
+        log_path: Messages of level INFO and above go here, with tracebacks of unforeseen errors.
+        parent: The job ends itself when an ancestor process with this word in its command ends,
+            so that after a hard kill nothing goes on writing beside the new run.
+    """
+    log_path = Path(log_path)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    _log_to(log_path)
+    end_with_parents(parent)
+    try:
+        yield
+    except InputError as error:
+        _fail(str(error))
+    except Exception as error:
+        logging.getLogger(__name__).error("%s", traceback.format_exc())
+        _fail(f"unforeseen {type(error).__name__}: {error} (details: {log_path})")
+
+
+def _fail(line: str) -> None:
+    logging.getLogger(__name__).critical("error: %s", line)
+    raise SystemExit(1)
+
+
+def _log_to(log_path: Path) -> None:
+    to_file = logging.FileHandler(log_path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.setLevel(logging.WARNING)
+    root = logging.getLogger("siwcc")
+    root.setLevel(logging.INFO)
+    root.handlers = [to_file, to_terminal]
+    root.propagate = False
+
+
+def end_with_parents(named: str) -> None:
+    """End this process at once when an ancestor whose command contains `named` ends."""
+    watched = [ancestor for ancestor in psutil.Process().parents() if _has_name(ancestor, named)]
+    if watched:
+        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+
+
+def _has_name(process: psutil.Process, named: str) -> bool:
+    try:
+        return any(named in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _watch(watched: list[psutil.Process]) -> None:
+    while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
+        time.sleep(_WATCH_EVERY_S)
+    os._exit(1)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock goes with the process, however it ends.
+
+    Raises:
+        InputError: another process has held it for longer than a dying job needs to end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _wait_for_lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait_for_lock(handle: int, folder: Path) -> None:
+    give_up_at = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise InputError(folder, "another process is training this run", "wait for it, or end it") from None
+            time.sleep(_WATCH_EVERY_S)

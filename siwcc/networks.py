@@ -1,0 +1,251 @@
+"""NimeshaNet and LakshyaNet (paper, 2.3, tables 1 and 2), and the localiser around them.
+
+A body takes an already encoded signal; a `Localiser` is the encoding layer followed by a body. Both bodies are
+four blocks of convolution, batch normalisation, ReLU and mean pooling, one learnable weight per channel and
+position, a linear layer and a scaled sigmoid:
+
+    (B, C, *shape) -> blocks -> (B, 128, *positions) -> weighted sum -> (B, 128) -> linear, sigmoid -> (B, outputs)
+
+The paper says that the reduced variants, which halve the positions along each axis, have about 75 % fewer
+weights in the learnable pool: true of LakshyaNet (1024 -> 256 a channel), 52 % for NimeshaNet (31 -> 15).
+
+Everything runs in channels_last and one-dimensional signals run as images of height 1: on a CPU that is the
+same arithmetic in about two thirds of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from siwcc.encodings import CoordinateChannels, find_encoding
+
+__all__ = ["NETWORKS", "VARIANTS", "LakshyaNet", "Localiser", "NimeshaNet", "build_localiser", "count_parameters"]
+
+VARIANTS = ("full", "reduced")
+WIDTHS = (16, 32, 64, 128)
+FEATURES = WIDTHS[-1]
+
+
+def _block(inputs: int, outputs: int, kernel: tuple[int, int], pool: tuple[int, int] | None) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, padding=padding),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    ]
+    if pool is not None:
+        layers.append(nn.AvgPool2d(pool))
+    return nn.Sequential(*layers)
+
+
+def _check_variant(variant: str) -> None:
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+
+
+def _check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(signal.shape[1:]) != expected:
+        axes = ", ".join(str(size) for size in expected)
+        raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
+
+
+def _to_channels_last(network: nn.Module) -> None:
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+
+
+class LearnablePool(nn.Module):
+    """Sum over all positions of signal times a weight of its own for every channel and position.
+
+    Equal to a depthwise convolution whose kernel is as large as its input, which torch computes more slowly.
+
+    Args:
+        weight: Start values, (channels, height, width).
+        bias: Start values, (channels,), or None for no bias.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, channels, height, width) -> (B, channels)."""
+        # The product, and with it the gradient of the signal, takes the layout of its operands.
+        weight = self.weight.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+        summed = (signal * weight).sum(dim=(-2, -1))
+        return summed if self.bias is None else summed + self.bias
+
+
+class NimeshaNet(nn.Module):
+    """The paper's network for one time in a signal (2.3, table 2).
+
+    Four blocks Conv1d(k 3, padding 1) + BatchNorm + ReLU + AvgPool(2), computed as Conv2d(1 x 3); a learnable pool that
+    starts from N(0, 1) and is not normalised; Linear(128, 1); sigmoid times `output_scale`. The reduced variant
+    has one more AvgPool(2) before the learnable pool.
+
+    Args:
+        in_channels: Channels of the encoded signal: leads and coordinates.
+        length: Samples; at least 16, or 32 when reduced. An odd last sample is dropped by a pooling.
+        variant: `full` or `reduced`.
+        output_scale: The answer's largest value: the window's length in seconds.
+
+    Shape:
+        Input (B, in_channels, length); output (B, 1), between 0 and `output_scale`.
+
+    Raises:
+        ValueError: unknown variant, a length that leaves no position; in the forward pass another input shape.
+    """
+
+    def __init__(
+        self, in_channels: int = 3, length: int = 500, variant: str = "full", output_scale: float = 20.0
+    ) -> None:
+        super().__init__()
+        _check_variant(variant)
+        halvings = len(WIDTHS) + (variant == "reduced")
+        if length < 2**halvings:
+            raise ValueError(
+                f"length {length} is too short: a {variant} NimeshaNet needs at least {2**halvings} samples"
+            )
+        self.input_shape = (in_channels, length)
+        self.output_scale = output_scale
+        pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
+        self.blocks = nn.Sequential(*(_block(inputs, outputs, (1, 3), (1, 2)) for inputs, outputs in pairs))
+        self.extra_pool = nn.AvgPool2d((1, 2)) if variant == "reduced" else nn.Identity()
+        self.pool = LearnablePool(torch.randn(FEATURES, 1, length // 2**halvings))
+        self.head = nn.Linear(FEATURES, 1)
+        _to_channels_last(self)
+
+    @classmethod
+    def for_signal(cls, in_channels: int, shape: tuple[int, ...], variant: str, output_scale: float) -> NimeshaNet:
+        """The network for signals of one axis, (time,)."""
+        if len(shape) != 1:
+            raise ValueError(f"NimeshaNet takes signals with one axis, (time,), not {shape}")
+        return cls(in_channels, shape[0], variant, output_scale)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, length) -> (B, 1), in the unit of `output_scale`."""
+        _check_signal(signal, self.input_shape)
+        image = signal.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        features = self.pool(self.extra_pool(self.blocks(image)))
+        return torch.sigmoid(self.head(features)) * self.output_scale
+
+
+class LakshyaNet(nn.Module):
+    """The paper's network for one point in an image (2.3, table 1).
+
+    Four blocks Conv2d(3 x 3, padding 1) + BatchNorm + ReLU, AvgPool(2) after the first three (reduced: after all
+    four); a depthwise convolution over all that is left; Linear(128, 2); sigmoid times `output_scale`.
+
+    Args:
+        in_channels: Channels of the encoded image: colours and coordinates.
+        image_size: Pixels along either side, a multiple of 16.
+        variant: `full` or `reduced`.
+        output_scale: The answer's largest value: the last pixel's coordinate, `image_size - 1` (255 in the paper).
+
+    Shape:
+        Input (B, in_channels, image_size, image_size); output (B, 2), x before y, between 0 and `output_scale`.
+
+    Raises:
+        ValueError: unknown variant, impossible `image_size`; in the forward pass another input shape.
+    """
+
+    def __init__(
+        self, in_channels: int = 5, image_size: int = 256, variant: str = "full", output_scale: float = 255.0
+    ) -> None:
+        super().__init__()
+        _check_variant(variant)
+        if image_size < 16 or image_size % 16:
+            raise ValueError(f"image_size must be a multiple of 16, not {image_size}")
+        self.input_shape = (in_channels, image_size, image_size)
+        self.output_scale = output_scale
+        halvings = 3 + (variant == "reduced")
+        pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
+        self.blocks = nn.Sequential(
+            *(_block(a, b, (3, 3), (2, 2) if i < halvings else None) for i, (a, b) in enumerate(pairs))
+        )
+        depthwise = nn.Conv2d(FEATURES, FEATURES, image_size // 2**halvings, groups=FEATURES)
+        self.pool = LearnablePool(depthwise.weight.detach().squeeze(1), cast(Tensor, depthwise.bias).detach())
+        self.head = nn.Linear(FEATURES, 2)
+        _to_channels_last(self)
+
+    @classmethod
+    def for_signal(cls, in_channels: int, shape: tuple[int, ...], variant: str, output_scale: float) -> LakshyaNet:
+        """The network for square images, (height, width)."""
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise ValueError(f"LakshyaNet takes square images, (height, width), not {shape}")
+        return cls(in_channels, shape[0], variant, output_scale)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, image_size, image_size) -> (B, 2), x before y, in the unit of `output_scale`."""
+        _check_signal(signal, self.input_shape)
+        image = signal.contiguous(memory_format=torch.channels_last)
+        features = self.pool(self.blocks(image))
+        return torch.sigmoid(self.head(features)) * self.output_scale
+
+
+NetworkFactory = Callable[[int, tuple[int, ...], str, float], nn.Module]
+
+NETWORKS: dict[str, NetworkFactory] = {
+    "nimesha": NimeshaNet.for_signal,
+    "lakshya": LakshyaNet.for_signal,
+}
+
+
+class Localiser(nn.Module):
+    """A signal in, coordinates of the point out: the encoding layer, then the body.
+
+    Args:
+        encoding: The first layer.
+        body: A network that takes the encoded signal.
+
+    Shape:
+        Input (B, signal channels, *shape); output (B, outputs), in the unit of the body's output scale.
+    """
+
+    def __init__(self, encoding: CoordinateChannels, body: nn.Module) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.body = body
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, signal channels, *shape) -> (B, outputs)."""
+        return cast(Tensor, self.body(self.encoding(signal)))
+
+
+def build_localiser(
+    network: str,
+    variant: str,
+    encoding: str,
+    signal_channels: int,
+    shape: tuple[int, ...],
+    extent: tuple[float, ...],
+    output_scale: float,
+) -> Localiser:
+    """A localiser with new weights, drawn from torch's global random numbers.
+
+    Args:
+        network: A key of `NETWORKS`.
+        variant: `full` or `reduced`.
+        encoding: A key of `siwcc.encodings.ENCODINGS`.
+        signal_channels: Channels that the localiser is given.
+        shape: The signal's axes after the channels: (time,) or (height, width).
+        extent: Coordinate of the last sample, x first: seconds or pixels.
+        output_scale: The largest answer, in the same unit.
+
+    Raises:
+        ValueError: an unknown name, or a shape that the network cannot take.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"unknown network {network!r}: choose one of {', '.join(NETWORKS)}")
+    channels = signal_channels + find_encoding(encoding).added(len(shape))
+    layer = CoordinateChannels(encoding, extent, spatial_dims=len(shape))
+    return Localiser(layer, NETWORKS[network](channels, shape, variant, output_scale))
+
+
+def count_parameters(module: nn.Module) -> int:
+    """How many numbers training changes: elements of all parameters that require a gradient."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

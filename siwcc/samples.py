@@ -1,0 +1,124 @@
+"""The samples stage: raw files in, `data/samples/<dataset>.h5` and its exclusion table out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from siwcc.config import AnyDataset, VfdbSection
+from siwcc.datasets import Excluded, Sample, reader_for
+from siwcc.datasets.manifest import check_manifest, raw_folder
+from siwcc.errors import InputError
+from siwcc.files import write_csv, write_text
+from siwcc.shards import shard_writer
+
+EXCLUDED_COLUMNS = ("sample_id", "reason")
+
+logger = logging.getLogger(__name__)
+
+
+def extract_samples(
+    name: str,
+    section: AnyDataset,
+    raw_root: Path,
+    manifest_path: Path,
+    samples_path: Path,
+    excluded_path: Path,
+    protocol_path: Path,
+) -> None:
+    """Read a data set and write its samples file, exclusion table and protocol.
+
+    Args:
+        name: The data set's name in the config.
+        section: Its entry there.
+        raw_root: Folder of all downloads.
+        manifest_path: The raw stage's list of files.
+        samples_path: The HDF5 file to write.
+        excluded_path: CSV `sample_id, reason`.
+        protocol_path: The values that shaped the samples, as JSON, for a check without HDF5.
+
+    Raises:
+        InputError: damaged raw files, no sample at all, or too many exclusions.
+    """
+    folder = raw_folder(name, section, raw_root)
+    check_manifest(name, folder, manifest_path)
+    reader = reader_for(section.format)
+    attributes = {
+        "dataset": name,
+        "format": section.format,
+        "task": reader.TASK,
+        "units": dict(reader.UNITS),
+        "protocol": section.protocol(),
+        **_sampling(section),
+    }
+    excluded = write_samples(reader.iter_samples(section, folder), attributes, samples_path, section.max_excluded)
+    write_csv(excluded_path, EXCLUDED_COLUMNS, [(item.sample_id, item.reason) for item in excluded])
+    write_text(protocol_path, json.dumps(section.protocol(), sort_keys=True, indent=1) + "\n")
+
+
+def _sampling(section: AnyDataset) -> dict[str, float | int]:
+    if isinstance(section, VfdbSection):
+        return {"rate_hz": section.rate_hz}
+    return {"image_size": section.image_size}
+
+
+def write_samples(
+    items: Iterable[Sample | Excluded], attributes: Mapping[str, Any], path: Path, max_excluded: float
+) -> list[Excluded]:
+    """Stream samples into a samples file.
+
+    Args:
+        items: Samples in the order of their ids as strings, exclusions anywhere among them.
+        attributes: The file's attributes.
+        path: The file to write.
+        max_excluded: Share of exclusions above which nothing is written.
+
+    Returns:
+        The exclusions, sorted by id.
+
+    Raises:
+        InputError: no sample, or too many exclusions.
+    """
+    excluded: list[Excluded] = []
+    previous = ""
+    with shard_writer(path, "samples", attributes) as writer:
+        for item in items:
+            if isinstance(item, Excluded):
+                excluded.append(item)
+                continue
+            if item.sample_id <= previous:
+                raise ValueError(f"samples are not in order: {item.sample_id} after {previous}")
+            previous = item.sample_id
+            writer.append(_row_of(item))
+        _check_counts(str(attributes["dataset"]), writer.rows, excluded, max_excluded)
+        logger.info("%s: %d samples, %d excluded", attributes["dataset"], writer.rows, len(excluded))
+    return sorted(excluded, key=lambda item: (item.sample_id, item.reason))
+
+
+def _row_of(sample: Sample) -> dict[str, Any]:
+    return {
+        "signal": sample.signal,
+        "target": sample.target,
+        "sample_id": sample.sample_id,
+        "group": sample.group,
+        "class": sample.label,
+        **sample.extras,
+    }
+
+
+def _check_counts(name: str, kept: int, excluded: list[Excluded], max_excluded: float) -> None:
+    first = f"; first: {excluded[0].sample_id}, {excluded[0].reason}" if excluded else ""
+    if kept == 0:
+        raise InputError(f"datasets.{name}", f"gives no sample ({len(excluded)} excluded{first})")
+    found = kept + len(excluded)
+    share = len(excluded) / found
+    if share > max_excluded:
+        limits = f"{share:.1%}, allowed {max_excluded:.1%}{first}"
+        raise InputError(
+            f"datasets.{name}",
+            f"{len(excluded)} of {found} samples are defective ({limits})",
+            f"mend them, or raise datasets.{name}.max_excluded",
+        )

@@ -1,0 +1,58 @@
+"""What a task-blind stage must know of a task: a `TaskSpec`, made by the task's own module."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Shapes, coordinates and units of a prepared task; stored in every fold file.
+
+    Attributes:
+        task: `ecg` or `nuclei`.
+        network: Name in `siwcc.networks.NETWORKS`.
+        outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image.
+        unit: Unit of targets and errors, `s` or `px`.
+        channels: Signal channels before any coordinate is added.
+        shape: The signal's axes after the channels: (time,) or (height, width).
+        extent: Coordinate of the last sample, x first: (t,) in seconds or (x, y) in pixels.
+        output_scale: The sigmoid head's answer times this is in `unit`.
+    """
+
+    task: str
+    network: str
+    outputs: tuple[str, ...]
+    unit: str
+    channels: int
+    shape: tuple[int, ...]
+    extent: tuple[float, ...]
+    output_scale: float
+
+    def to_json(self) -> str:
+        """As one JSON string with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TaskSpec:
+        """The inverse of `to_json`."""
+        values: dict[str, Any] = json.loads(text)
+        for name in ("outputs", "shape", "extent"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+class TaskModule(Protocol):
+    """What the module of a task offers."""
+
+    def make_spec(self, settings: Any, dataset: Any) -> TaskSpec:
+        """The spec from the task's section and its data set's section of the config."""
+        ...
+
+
+def task_module(name: str) -> TaskModule:
+    """The module of a task, imported when it is needed."""
+    return cast(TaskModule, import_module(f"siwcc.tasks.{name}"))

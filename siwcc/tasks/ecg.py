@@ -1,0 +1,29 @@
+"""ECG changepoints: two leads, one time in seconds from the window's start."""
+
+from __future__ import annotations
+
+from siwcc.config import EcgTask, VfdbSection
+from siwcc.tasks import TaskSpec
+
+LEADS = 2
+
+
+def make_spec(settings: EcgTask, dataset: VfdbSection) -> TaskSpec:
+    """Shape and coordinates after decimation.
+
+    The coordinate is `linspace(0, window_s, n)` over the n samples of the source; the model sees
+    every `decimate_by`-th of them, so its last coordinate lies below `window_s` (paper, 2.2.1).
+    """
+    source_samples = round(dataset.window_s * dataset.rate_hz)
+    length = -(-source_samples // settings.decimate_by)
+    last_source_sample = (length - 1) * settings.decimate_by
+    return TaskSpec(
+        task="ecg",
+        network="nimesha",
+        outputs=("",),
+        unit="s",
+        channels=LEADS,
+        shape=(length,),
+        extent=(last_source_sample * dataset.window_s / (source_samples - 1),),
+        output_scale=dataset.window_s,
+    )

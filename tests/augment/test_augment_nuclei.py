@@ -1,0 +1,428 @@
+"""The nucleus task's folds: affine parameters on disk, pixels warped on reading."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from siwcc.augment import variant_rng
+from siwcc.augment.nuclei import (
+    IDENTITY,
+    Affine,
+    NucleiInputs,
+    affine_matrix,
+    draw_affine,
+    open_inputs,
+    transform_point,
+    write_fold,
+)
+from siwcc.config import NucleiAugmentation, NucleiTask, SipakmedSection
+from siwcc.errors import InputError
+from siwcc.shards import read_shard, shard_writer
+from siwcc.tasks import TaskSpec
+
+SIZE = 64
+SETTINGS = NucleiTask(dataset="cells", variants_per_sample=4)
+DATASET = SipakmedSection(format="sipakmed", image_size=SIZE)
+IDS = ("1_001_01", "1_001_02", "2_001_01", "3_004_07", "4_001_01", "5_002_01")
+# OpenCV before 5 rounds the source position to 1/32 px, at most 1/64 px off in x and in y; 5 does not.
+FIXED_POINT = int(cv2.__version__.split(".")[0]) < 5
+
+
+def write_samples(path: Path, size: int = SIZE, dataset: str = "cells", seed: int = 0) -> Path:
+    """Six smooth images with their content in a box, the rest of the square zero."""
+    rng = np.random.default_rng(seed)
+    attributes = {"dataset": dataset, "image_size": size, "protocol": {}}
+    with shard_writer(path, "samples", attributes) as writer:
+        for number, sample_id in enumerate(IDS):
+            width, height = (size, size - 8 - 2 * number) if number % 2 else (size - 7 - 3 * number, size)
+            left, top = (size - width) // 2, (size - height) // 2
+            coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+            content = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+            image = np.zeros((size, size, 3), dtype=np.uint8)
+            image[top : top + height, left : left + width] = content
+            writer.append(
+                {
+                    "signal": image,
+                    "target": np.array([left + 0.4 * width, top + 0.55 * height]),
+                    "sample_id": sample_id,
+                    "group": sample_id[:5],
+                    "class": sample_id[0],
+                    "content_box": np.array([left, top, width, height], dtype=np.int32),
+                    "mean": content.mean(dtype=np.float64),
+                    "std": content.std(dtype=np.float64),
+                }
+            )
+    return path
+
+
+@pytest.fixture
+def samples_path(tmp_path: Path) -> Path:
+    return write_samples(tmp_path / "cells.h5")
+
+
+def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settings: NucleiTask = SETTINGS) -> Path:
+    path = samples_path.parent / f"fold{fold}.h5"
+    write_fold(samples_path, sample_ids, settings, DATASET, seed=42, fold=fold, path=path)
+    return path
+
+
+# ------------------------------------------------------------- parameters
+
+
+def test_draws_are_documented_bounded_and_rounded() -> None:
+    for number in range(300):
+        affine = draw_affine(variant_rng(42, "1_001_01", number), SETTINGS, 256)
+        replay = variant_rng(42, "1_001_01", number)
+        expected = (
+            replay.uniform(-20, 20),
+            replay.uniform(-20, 20),
+            replay.uniform(-20, 20),
+            replay.uniform(0.75, 1.25),
+        )
+        found = (*affine.translation_px, affine.rotation_deg, affine.scale)
+        assert found == tuple(round(value, digits) for value, digits in zip(expected, (2, 2, 2, 3), strict=True))
+        assert all(-20 <= value <= 20 for value in found[:3])
+        assert 0.75 <= affine.scale <= 1.25
+
+
+def test_translation_shrinks_with_the_image() -> None:
+    at_256 = [draw_affine(np.random.default_rng(n), SETTINGS, 256) for n in range(50)]
+    at_64 = [draw_affine(np.random.default_rng(n), SETTINGS, 64) for n in range(50)]
+    for large, small in zip(at_256, at_64, strict=True):
+        np.testing.assert_allclose(small.translation_px, np.divide(large.translation_px, 4), atol=0.0063)
+        assert (small.rotation_deg, small.scale) == (large.rotation_deg, large.scale)
+
+
+def test_identity_is_drawn_again() -> None:
+    # Only the scale varies, and 0.9995 ... 1.0005 rounds to 1.0 for most draws near the middle.
+    narrow = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(0.9992, 1.0008))
+    settings = SETTINGS.model_copy(update={"augmentation": narrow})
+    drawn = [draw_affine(np.random.default_rng(n), settings, 64) for n in range(100)]
+    assert IDENTITY not in drawn
+    assert {affine.scale for affine in drawn} == {0.999, 1.001}
+
+
+def test_ranges_without_any_variant_are_refused() -> None:
+    nothing = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
+    with pytest.raises(InputError, match=r"tasks\.nuclei\.augmentation"):
+        draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), 64)
+
+
+# ----------------------------------------------------------------- matrix
+
+
+def test_matrix_by_hand() -> None:
+    # 90 degrees counter-clockwise about (128, 128), twice as large, then (+3, -5):
+    # x' = 2 (y - 128) + 128 + 3, y' = -2 (x - 128) + 128 - 5.
+    matrix = affine_matrix(Affine((3.0, -5.0), 90.0, 2.0), 256)
+    np.testing.assert_allclose(matrix, [[0, 2, -125], [-2, 0, 379]], atol=1e-12)
+    # The point 10 px right of the centre goes 20 px above it, then moves by the translation.
+    np.testing.assert_allclose(transform_point(matrix, np.array([138.0, 128.0])), [131, 103], atol=1e-12)
+
+
+def test_matrix_at_another_size_and_angle() -> None:
+    angle = math.radians(-30)
+    a, b = 1.2 * math.cos(angle), 1.2 * math.sin(angle)
+    expected = [[a, b, (1 - a) * 32 - b * 32 + 1.5], [-b, a, b * 32 + (1 - a) * 32 + 2.25]]
+    np.testing.assert_allclose(affine_matrix(Affine((1.5, 2.25), -30.0, 1.2), 64), expected, atol=1e-12)
+
+
+def test_identity_matrix() -> None:
+    np.testing.assert_array_equal(affine_matrix(IDENTITY, 256), [[1, 0, 0], [0, 1, 0]])
+
+
+def _blob(size: int, centre_px: np.ndarray, sigma_px: float = 3.0) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size]
+    squared = (columns - centre_px[0]) ** 2 + (rows - centre_px[1]) ** 2
+    return np.repeat(np.exp(-squared / (2 * sigma_px**2))[..., np.newaxis], 3, axis=2)
+
+
+def _centroid(image: np.ndarray) -> np.ndarray:
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    return np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum()
+
+
+def test_point_and_image_move_together(tmp_path: Path) -> None:
+    """A hundred variants of a marked point, through the files and `batch`: within half a pixel."""
+    size, point_px = 128, np.array([52.3, 70.8])
+    path = tmp_path / "blob.h5"
+    with shard_writer(path, "samples", {"dataset": "cells", "image_size": size}) as writer:
+        writer.append(
+            {
+                "signal": np.rint(255 * _blob(size, point_px)).astype(np.uint8),
+                "target": point_px,
+                "sample_id": "1_001_01",
+                "group": "1_001",
+                "class": "1",
+                "content_box": np.array([0, 0, size, size], dtype=np.int32),
+                "mean": 0.0,
+                "std": 255.0,
+            }
+        )
+    settings = NucleiTask(dataset="cells", variants_per_sample=100)
+    dataset = SipakmedSection(format="sipakmed", image_size=size)
+    write_fold(path, ["1_001_01"], settings, dataset, seed=7, fold=1, path=tmp_path / "fold1.h5")
+    inputs = open_inputs([tmp_path / "fold1.h5"], path, augmented_only=True)
+    images = inputs.batch(np.arange(100), "coord").numpy()
+    errors_px = [
+        np.abs(_centroid(image[0]) - target).max() for image, target in zip(images, inputs.target, strict=True)
+    ]
+    assert len(errors_px) == 100
+    assert max(errors_px) < 0.5
+    # The quantised blob itself is good to a few hundredths, so a half-pixel convention error cannot hide.
+    assert max(errors_px) < 0.05
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_fold_file_by_hand(samples_path: Path) -> None:
+    path = make_fold(samples_path, 2, ("3_004_07", "1_001_02"))
+    samples = read_shard(samples_path, "samples")
+    fold = read_shard(path, "fold")
+    assert sorted(fold.arrays) == [
+        "class", "event_visible", "group", "rotation_deg", "sample_id", "scale", "target", "translation", "variant",
+    ]  # fmt: skip
+    assert fold.arrays["sample_id"].tolist() == ["1_001_02"] * 5 + ["3_004_07"] * 5
+    assert fold.arrays["group"].tolist() == ["1_001"] * 5 + ["3_004"] * 5
+    assert fold.arrays["class"].tolist() == ["1"] * 5 + ["3"] * 5
+    assert fold.arrays["variant"].tolist() == [0, 1, 2, 3, 4] * 2
+    assert fold.arrays["variant"].dtype == np.int32
+    assert fold.arrays["target"].dtype == np.float64
+    for name, value in (("translation", 0), ("rotation_deg", 0), ("scale", 1)):
+        assert np.all(fold.arrays[name][[0, 5]] == value)
+    np.testing.assert_array_equal(fold.arrays["target"][[0, 5]], samples.arrays["target"][[1, 3]])
+    for row in range(10):
+        affine = Affine(
+            tuple(fold.arrays["translation"][row]), fold.arrays["rotation_deg"][row], fold.arrays["scale"][row]
+        )
+        source = samples.arrays["target"][1 if row < 5 else 3]
+        moved = transform_point(affine_matrix(affine, SIZE), source)
+        np.testing.assert_allclose(fold.arrays["target"][row], moved, rtol=0, atol=1e-12)
+    assert {name: fold.attributes[name] for name in ("task", "dataset", "fold", "seed", "samples_digest")} == {
+        "task": "nuclei", "dataset": "cells", "fold": 2, "seed": 42, "samples_digest": samples.digest,
+    }  # fmt: skip
+    assert TaskSpec.from_json(fold.attributes["spec"]).extent == (63.0, 63.0)
+
+
+def test_each_variant_can_be_made_alone(samples_path: Path) -> None:
+    few = read_shard(make_fold(samples_path, 1, IDS[:3]), "fold").arrays
+    many_settings = SETTINGS.model_copy(update={"variants_per_sample": 9})
+    many = read_shard(make_fold(samples_path, 2, IDS[1:2], many_settings), "fold").arrays
+    for name in ("translation", "rotation_deg", "scale", "target"):
+        np.testing.assert_array_equal(few[name][5:10], many[name][:5])
+    alone = draw_affine(variant_rng(42, IDS[1], 3), SETTINGS, SIZE)
+    assert tuple(few["translation"][8]) == alone.translation_px
+    assert (few["rotation_deg"][8], few["scale"][8]) == (alone.rotation_deg, alone.scale)
+
+
+def test_same_bytes_twice(samples_path: Path) -> None:
+    path = make_fold(samples_path, 1, IDS[:2])
+    first = path.read_bytes()
+    path.unlink()
+    assert make_fold(samples_path, 1, IDS[:2]).read_bytes() == first
+
+
+def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
+    wide = NucleiAugmentation(translation_px=200, rotation_deg=0, scale=(1, 1))
+    settings = NucleiTask(dataset="cells", variants_per_sample=50, augmentation=wide)
+    fold = read_shard(make_fold(samples_path, 1, IDS[:1], settings), "fold").arrays
+    inside = [0 <= x <= 63 and 0 <= y <= 63 for x, y in fold["target"]]
+    assert fold["event_visible"].tolist() == [int(value) for value in inside]
+    assert 0 < sum(inside) < len(inside)
+    np.testing.assert_allclose(fold["target"] - fold["target"][0], fold["translation"], atol=1e-12)
+    assert fold["target"].min() < 0
+
+
+# ----------------------------------------------------------------- pixels
+
+
+def _reference(image: np.ndarray, box: np.ndarray, mean: float, std: float, matrix: np.ndarray) -> np.ndarray:
+    """Normalise, zero outside the box, warp bilinearly with zeros beyond the border: float64, pixel by pixel."""
+    size = image.shape[0]
+    left, top, width, height = box
+    source = np.zeros((size + 2, size + 2, 3))
+    normalised = (image.astype(np.float64) - mean) / std
+    source[1 + top : 1 + top + height, 1 + left : 1 + left + width] = normalised[
+        top : top + height, left : left + width
+    ]
+    inverse = np.linalg.inv(matrix[:, :2])
+    warped = np.zeros((size, size, 3))
+    for y in range(size):
+        for x in range(size):
+            source_x, source_y = inverse @ (np.array([x, y]) - matrix[:, 2])
+            column, row = math.floor(source_x), math.floor(source_y)
+            if not (-1 <= column < size and -1 <= row < size):
+                continue
+            dx, dy = source_x - column, source_y - row
+            corners = source[row + 1 : row + 3, column + 1 : column + 3]
+            weights = np.outer([1 - dy, dy], [1 - dx, dx])
+            warped[y, x] = (weights[..., np.newaxis] * corners).sum(axis=(0, 1))
+    return warped
+
+
+def test_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS[:3])], samples_path, augmented_only=False)
+    fold = read_shard(samples_path.parent / "fold1.h5", "fold").arrays
+    samples = read_shard(samples_path, "samples").arrays
+    images = inputs.batch(np.arange(15), "weighted")
+    assert images.shape == (15, 3, SIZE, SIZE)
+    assert images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for row in (0, 1, 2, 7, 14):
+        affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
+        source = [samples[name][row // 5] for name in ("signal", "content_box", "mean", "std")]
+        expected = _reference(*source, affine_matrix(affine, SIZE))
+        steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (0, 1))
+        tolerance = 2 / 64 * 2 * steepest if FIXED_POINT else 1e-4
+        np.testing.assert_allclose(images[row].permute(1, 2, 0).numpy(), expected, rtol=0, atol=tolerance)
+
+
+def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
+    originals = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").numpy()
+    boxes = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"]
+    for image, (left, top, width, height) in zip(originals, boxes, strict=True):
+        content = image[:, top : top + height, left : left + width].astype(np.float64)
+        assert abs(content.mean()) < 1e-6
+        assert abs(content.std() - 1) < 1e-6
+        outside = np.ones(image.shape[1:], dtype=bool)
+        outside[top : top + height, left : left + width] = False
+        assert outside.any()
+        assert np.all(image[:, outside] == 0)
+
+
+def test_what_lies_beyond_the_border_is_exactly_zero(samples_path: Path) -> None:
+    # Half the size about the centre (32, 32): nothing of the source reaches rows or columns below 15 or above 48.
+    half = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(0.5, 0.5))
+    settings = NucleiTask(dataset="cells", variants_per_sample=1, augmentation=half)
+    inputs = open_inputs([make_fold(samples_path, 1, IDS[:2], settings)], samples_path, augmented_only=True)
+    images = inputs.batch(np.arange(2), "coord").numpy()
+    outside = np.ones((SIZE, SIZE), dtype=bool)
+    outside[15:49, 15:49] = False
+    assert np.all(images[:, :, outside] == 0)
+    assert np.all(images[:, :, 20:44, 32].any(axis=(1, 2)))
+
+
+def test_rows_may_come_in_any_order(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=True)
+    everything = inputs.batch(np.arange(24), "coord")
+    picked = np.array([17, 3, 3, 20])
+    assert torch.equal(inputs.batch(picked, "coord"), everything[picked])
+
+
+# ----------------------------------------------------------------- inputs
+
+
+def test_rows_of_several_folds(samples_path: Path) -> None:
+    paths = [make_fold(samples_path, 3, IDS[4:]), make_fold(samples_path, 1, IDS[:2])]
+    inputs = open_inputs(paths, samples_path, augmented_only=True)
+    assert inputs.sample_id.tolist() == [name for name in (*IDS[4:], *IDS[:2]) for _ in range(4)]
+    assert inputs.group.tolist() == [name[:5] for name in inputs.sample_id]
+    assert inputs.variant.tolist() == [1, 2, 3, 4] * 4
+    assert inputs.target.dtype == np.float32
+    assert inputs.target.shape == (16, 2)
+    assert inputs.spec.shape == (SIZE, SIZE)
+    assert inputs.layer_encoding("weighted") == ("weighted", 3)
+    assert len(open_inputs(paths, samples_path, augmented_only=False).target) == 20
+
+
+def _open_traced(paths: list[Path], samples_path: Path) -> tuple[NucleiInputs, int]:
+    tracemalloc.start()
+    try:
+        inputs = open_inputs(paths, samples_path, augmented_only=True)
+        return inputs, tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_variants(samples_path: Path) -> None:
+    few_settings, many_settings = (SETTINGS.model_copy(update={"variants_per_sample": n}) for n in (2, 50))
+    few_path = [make_fold(samples_path, 1, IDS, few_settings)]
+    _open_traced(few_path, samples_path)
+    few, few_bytes = _open_traced(few_path, samples_path)
+    many, many_bytes = _open_traced([make_fold(samples_path, 1, IDS, many_settings)], samples_path)
+    more_rows = len(many.target) - len(few.target)
+    assert more_rows == 6 * 48
+    # Two strings and a dozen numbers a row; one float image of this size has 49,152 bytes.
+    assert (many_bytes - few_bytes) / more_rows < 400
+    one_image_bytes = SIZE * SIZE * 3
+    assert few_bytes > 6 * one_image_bytes
+
+
+def test_only_the_needed_images_are_held(samples_path: Path) -> None:
+    path = [make_fold(samples_path, 1, IDS[:1])]
+    _open_traced(path, samples_path)
+    one_bytes = _open_traced(path, samples_path)[1]
+    all_bytes = _open_traced([make_fold(samples_path, 1, IDS)], samples_path)[1]
+    assert all_bytes - one_bytes == pytest.approx(5 * SIZE * SIZE * 3, rel=0.1)
+
+
+# -------------------------------------------------------------- bad input
+
+
+def test_another_samples_file_is_refused(samples_path: Path) -> None:
+    path = make_fold(samples_path, 1, IDS)
+    write_samples(samples_path, seed=1)
+    with pytest.raises(InputError, match=r"cells\.h5: is not the file"):
+        open_inputs([path], samples_path, augmented_only=True)
+
+
+def test_a_renamed_fold_is_refused(samples_path: Path) -> None:
+    path = make_fold(samples_path, 1, IDS)
+    for name in ("fold2.h5", "other.h5"):
+        path = path.rename(path.with_name(name))
+        with pytest.raises(InputError, match=rf"{name}: holds fold 1"):
+            open_inputs([path], samples_path, augmented_only=True)
+
+
+def test_folds_of_another_seed_are_refused(samples_path: Path) -> None:
+    paths = [make_fold(samples_path, 1, IDS[:3]), samples_path.parent / "fold2.h5"]
+    write_fold(samples_path, IDS[3:], SETTINGS, DATASET, seed=43, fold=2, path=paths[1])
+    with pytest.raises(InputError, match=r"fold2\.h5: has another seed"):
+        open_inputs(paths, samples_path, augmented_only=True)
+
+
+def test_a_sample_in_two_folds_is_refused(samples_path: Path) -> None:
+    paths = [make_fold(samples_path, 1, IDS[:3]), make_fold(samples_path, 2, IDS[2:])]
+    with pytest.raises(InputError, match=r"fold2\.h5: holds '2_001_01'"):
+        open_inputs(paths, samples_path, augmented_only=True)
+
+
+def test_a_fold_of_another_task_is_refused(samples_path: Path) -> None:
+    fold = read_shard(make_fold(samples_path, 1, IDS), "fold")
+    attributes = {name: fold.attributes[name] for name in ("dataset", "fold", "seed", "spec", "samples_digest")}
+    with shard_writer(fold.path, "fold", {**attributes, "task": "ecg"}) as writer:
+        writer.extend(fold.arrays)
+    with pytest.raises(InputError, match="task 'ecg'"):
+        open_inputs([fold.path], samples_path, augmented_only=True)
+
+
+def test_samples_of_another_data_set_or_size_are_refused(samples_path: Path) -> None:
+    other = write_samples(samples_path.parent / "other.h5", dataset="herlev")
+    with pytest.raises(InputError, match="has dataset 'herlev' where the config has 'cells'"):
+        make_fold(other, 1, IDS)
+    larger = write_samples(samples_path.parent / "larger.h5", size=128)
+    with pytest.raises(InputError, match="has image_size 128 where the config has 64"):
+        make_fold(larger, 1, IDS)
+
+
+def test_an_unknown_sample_is_refused(samples_path: Path) -> None:
+    with pytest.raises(InputError, match="lacks the sample '9_001_01'"):
+        make_fold(samples_path, 1, (IDS[0], "9_001_01"))
+    with pytest.raises(InputError, match="without samples"):
+        make_fold(samples_path, 1, ())
+
+
+def test_a_damaged_fold_is_refused(samples_path: Path) -> None:
+    path = make_fold(samples_path, 1, IDS)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"fold1\.h5"):
+        open_inputs([path], samples_path, augmented_only=True)

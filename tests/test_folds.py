@@ -1,0 +1,223 @@
+"""Fold assignment against scikit-learn, the published rule by hand, and group disjointness."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold
+
+from siwcc.config import EcgTask, HerlevSection, SipakmedSection, VfdbSection
+from siwcc.errors import InputError
+from siwcc.folds import (
+    assign_folds,
+    check_protocol,
+    make_fold,
+    read_folds_csv,
+    whole_groups,
+    write_folds_csv,
+)
+from siwcc.shards import read_shard, shard_writer
+
+DATASET = VfdbSection(format="vfdb")
+# Windows of the 22 records with the six labels + SVTA, from the set's own annotations.
+VFDB_SIZES = [60, 33, 3, 50, 5, 2, 5, 1, 10, 2, 3, 5, 23, 5, 1, 7, 6, 12, 2, 1, 1, 5]
+
+
+def write_samples(path: Path, sizes: dict[str, int], section=DATASET) -> list[str]:
+    """`sizes[group]` windows of two samples each; returns the ids in the file's order."""
+    rows = sorted((f"{group}_{number:03d}", group) for group, size in sizes.items() for number in range(size))
+    attributes = {"dataset": "made", "task": "ecg", "rate_hz": 250.0, "protocol": section.protocol()}
+    with shard_writer(path, "samples", attributes) as writer:
+        for sample_id, group in rows:
+            signal = np.zeros((2, 5000), dtype=np.float32)
+            target = np.array([10.0])
+            writer.append({"signal": signal, "target": target, "sample_id": sample_id, "group": group, "class": "VT"})
+    return [sample_id for sample_id, _ in rows]
+
+
+# ---------------------------------------------------------------- assignment
+
+
+def test_ecg_folds_are_those_of_scikit_learn_over_sorted_ids():
+    # As strings, "418_10" stands before "418_9".
+    ids = [f"418_{number}" for number in range(23)]
+    expected = {}
+    for fold, (_, test) in enumerate(KFold(5, shuffle=True, random_state=42).split(np.arange(23)), start=1):
+        expected |= {sorted(ids)[row]: fold for row in test}
+    numbers = assign_folds(ids, ["418"] * 23, 5, "sample", 42, "ecg")
+    assert dict(zip(ids, numbers.tolist(), strict=True)) == expected
+    assert Counter(numbers.tolist()) == {1: 5, 2: 5, 3: 5, 4: 4, 5: 4}
+
+
+def test_nuclei_folds_are_every_fifth_of_the_shuffled_names():
+    ids = [f"{cls}_{number:03d}_01" for cls in (5, 1, 3) for number in range(7)]
+    names = sorted(ids)
+    random.seed(42)
+    random.shuffle(names)
+    numbers = assign_folds(ids, ids, 5, "sample", 42, "nuclei")
+    for fold in range(1, 6):
+        assert {ids[row] for row in np.flatnonzero(numbers == fold)} == set(names[fold - 1 :: 5])
+
+
+def test_nuclei_rule_by_hand():
+    """random.seed(42) shuffles a, b, c, d, e into d, b, c, e, a (CPython, any version since 3.2)."""
+    assert assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "nuclei").tolist() == [1, 2, 1, 1, 2]
+
+
+def test_nuclei_rule_leaves_the_global_generator_alone():
+    random.seed(7)
+    expected = random.random()
+    random.seed(7)
+    assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "nuclei")
+    assert random.random() == expected
+
+
+@pytest.mark.parametrize("task", ["ecg", "nuclei"])
+@pytest.mark.parametrize("by", ["sample", "group"])
+def test_the_order_of_the_samples_does_not_matter(task, by):
+    ids = [f"s{number:02d}" for number in range(30)]
+    groups = [f"g{number % 7}" for number in range(30)]
+    numbers = assign_folds(ids, groups, 4, by, 42, task)
+    order = np.random.default_rng(0).permutation(30)
+    shuffled = assign_folds([ids[i] for i in order], [groups[i] for i in order], 4, by, 42, task)
+    np.testing.assert_array_equal(shuffled, numbers[order])
+
+
+def test_the_seed_decides():
+    ids = [f"s{number:02d}" for number in range(30)]
+    for task, by in (("ecg", "sample"), ("nuclei", "sample"), ("ecg", "group")):
+        one, other, again = (assign_folds(ids, ids, 3, by, seed, task).tolist() for seed in (1, 2, 1))
+        assert one == again
+        assert one != other
+
+
+def test_groups_go_largest_first_into_the_emptiest_fold():
+    # 7 -> 1, 6 -> 2, 5 -> 3, 4 -> 3 (5 is least), 3 -> 2 (6 is least), 2 -> 1 (7 is least), 1 -> 1 (all hold 9).
+    sizes = {"g3": 3, "g7": 7, "g1": 1, "g5": 5, "g2": 2, "g6": 6, "g4": 4}
+    assert whole_groups(sizes, 3, 42) == {"g7": 1, "g6": 2, "g5": 3, "g4": 3, "g3": 2, "g2": 1, "g1": 1}
+
+
+def test_records_of_vfdb_are_kept_whole_and_balanced_as_far_as_they_allow():
+    groups = [f"r{record:02d}" for record, size in enumerate(VFDB_SIZES) for _ in range(size)]
+    ids = [f"{group}_{number}" for number, group in enumerate(groups)]
+    numbers = assign_folds(ids, groups, 5, "group", 42, "ecg").tolist()
+    assert len(set(zip(groups, numbers, strict=True))) == 22
+    # 60, 50 and 33 samples stand in one record each: the first two exceed a fifth of 242, the others share the rest.
+    assert sorted(Counter(numbers).values()) == [44, 44, 44, 50, 60]
+
+
+@pytest.mark.parametrize(
+    ("by", "groups", "message"),
+    [
+        ("sample", ["a", "b", "c", "d"], r"config: folds: 6 folds cannot be made of 4 sample\(s\); ask for at most 4"),
+        ("group", ["a", "b", "c", "d"] * 5, r"config: folds: 6 folds cannot be made of 4 group\(s\); ask for at most"),
+    ],
+)
+def test_more_folds_than_the_data_allow(by, groups, message):
+    ids = [f"s{number:02d}" for number in range(len(groups))]
+    with pytest.raises(InputError, match=message):
+        assign_folds(ids, groups, 6, by, 42, "ecg")
+
+
+@pytest.mark.parametrize("by", ["sample", "group"])
+@pytest.mark.parametrize("task", ["ecg", "nuclei"])
+def test_as_many_folds_as_samples_leaves_none_empty(by, task):
+    assert sorted(assign_folds(list("dbca"), list("dbca"), 4, by, 42, task).tolist()) == [1, 2, 3, 4]
+
+
+# -------------------------------------------------------------------- folds.csv
+
+
+def test_folds_csv_round_trip(tmp_path):
+    ids = write_samples(tmp_path / "samples.h5", {"418": 4, "419": 3})
+    path = tmp_path / "folds.csv"
+    write_folds_csv(tmp_path / "samples.h5", DATASET, 2, "group", 42, "ecg", path)
+    expected = [f"{sample_id},{sample_id[:3]},{1 if sample_id < '419' else 2}" for sample_id in ids]
+    assert path.read_text() == "\n".join(["sample_id,group,fold", *expected, ""])
+    assert read_folds_csv(path) == {1: ids[:4], 2: ids[4:]}
+
+
+def test_too_many_folds_write_nothing(tmp_path):
+    write_samples(tmp_path / "samples.h5", {"418": 4, "419": 3})
+    with pytest.raises(InputError, match="config: folds: 3 folds"):
+        write_folds_csv(tmp_path / "samples.h5", DATASET, 3, "group", 42, "ecg", tmp_path / "folds.csv")
+    assert not (tmp_path / "folds.csv").exists()
+
+
+def test_samples_of_another_protocol_are_refused(tmp_path):
+    write_samples(tmp_path / "samples.h5", {"418": 4})
+    changed = VfdbSection(format="vfdb", event_labels=("VF", "SVTA"), rate_hz=360.0)
+    with pytest.raises(InputError) as caught:
+        write_folds_csv(tmp_path / "samples.h5", changed, 2, "sample", 42, "ecg", tmp_path / "folds.csv")
+    assert caught.value.where == str(tmp_path / "samples.h5")
+    assert 'event_labels (["VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"] there, ["VF", "SVTA"] here)' in str(caught.value)
+    assert "rate_hz (250.0 there, 360.0 here)" in str(caught.value)
+    assert "window_s" not in str(caught.value)
+    assert "give the changed data set another name under `datasets`, or delete the samples file" in str(caught.value)
+
+
+def test_paths_and_downloads_do_not_belong_to_the_protocol(tmp_path):
+    attributes = {"protocol": json.dumps(DATASET.protocol())}
+    moved = VfdbSection(format="vfdb", path=tmp_path, url="http://localhost/", max_excluded=0.5)
+    check_protocol(tmp_path, attributes, moved)
+
+
+def test_another_format_names_the_keys_of_both(tmp_path):
+    stored = {"protocol": json.dumps(HerlevSection(format="herlev").protocol())}
+    with pytest.raises(InputError) as caught:
+        check_protocol(tmp_path, stored, SipakmedSection(format="sipakmed"))
+    assert 'centroid (absent there, "polygon" here)' in str(caught.value)
+    assert 'format ("herlev" there, "sipakmed" here)' in str(caught.value)
+    assert "image_size" not in str(caught.value)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"protocol": "{"}, {"protocol": 3}, {"protocol": "[1]"}])
+def test_unreadable_protocol(tmp_path, attributes):
+    with pytest.raises(InputError, match="has no readable attribute 'protocol'"):
+        check_protocol(tmp_path, attributes, DATASET)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a,g,1", "b,g,two"], "line 3: fold must be a whole number from 1, not 'two'"),
+        (["a,g,0"], "line 2: fold must be a whole number from 1, not '0'"),
+        (["a,g,-1"], "line 2: fold must be"),
+        (["a,g,1", "b,g,2", "a,g,2"], "line 4: sample a stands there twice"),
+        (["a,g,1", "b,g,3"], "fold 2 of 3 has no sample"),
+        ([], "has no sample"),
+        (["a,g"], "line 2 does not have 3 fields"),
+    ],
+)
+def test_wrong_folds_csv(tmp_path, lines, message):
+    path = tmp_path / "folds.csv"
+    path.write_text("\n".join(["sample_id,group,fold", *lines, ""]))
+    with pytest.raises(InputError, match=message) as caught:
+        read_folds_csv(path)
+    assert caught.value.where == str(path)
+
+
+# ---------------------------------------------------------------------- make_fold
+
+
+def test_make_fold_hands_the_folds_samples_to_the_tasks_module(tmp_path):
+    samples, table = tmp_path / "samples.h5", tmp_path / "folds.csv"
+    ids = write_samples(samples, {"418": 3, "419": 2})
+    write_folds_csv(samples, DATASET, 2, "group", 42, "ecg", table)
+    make_fold("ecg", samples, table, 2, EcgTask(variants_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
+    fold = read_shard(tmp_path / "fold2.h5", "fold")
+    assert fold.attributes["fold"] == 2
+    assert fold.arrays["sample_id"].tolist() == [ids[3], ids[3], ids[4], ids[4]]
+
+
+def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
+    samples, table = tmp_path / "samples.h5", tmp_path / "folds.csv"
+    write_samples(samples, {"418": 3, "419": 2})
+    write_folds_csv(samples, DATASET, 2, "group", 42, "ecg", table)
+    with pytest.raises(InputError, match=r"folds\.csv: has folds 1 to 2, not 3"):
+        make_fold("ecg", samples, table, 3, EcgTask(), DATASET, 42, tmp_path / "fold3.h5")

@@ -1,0 +1,351 @@
+"""The networks against plain Conv1d/Conv2d versions in float64 and numbers worked out by hand."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from siwcc.config import VariantName
+from siwcc.encodings import ENCODINGS, encode
+from siwcc.networks import (
+    NETWORKS,
+    VARIANTS,
+    LakshyaNet,
+    LearnablePool,
+    NimeshaNet,
+    build_localiser,
+    count_parameters,
+)
+
+
+class PlainNimesha(nn.Module):
+    """Table 2 of the paper as it stands there, layers made in its order."""
+
+    def __init__(self, channels: int, length: int, variant: str):
+        super().__init__()
+        widths = (channels, 16, 32, 64, 128)
+        layers = []
+        for i in range(4):
+            convolution = nn.Conv1d(widths[i], widths[i + 1], 3, padding=1)
+            layers += [convolution, nn.BatchNorm1d(widths[i + 1]), nn.ReLU(), nn.AvgPool1d(2)]
+        if variant == "reduced":
+            layers.append(nn.AvgPool1d(2))
+        self.features = nn.Sequential(*layers)
+        self.weight = nn.Parameter(torch.randn(128, length // (16 if variant == "full" else 32)))
+        self.linear = nn.Linear(128, 1)
+
+    def forward(self, signal):
+        return 20 * torch.sigmoid(self.linear((self.features(signal) * self.weight).sum(dim=2)))
+
+
+class PlainLakshya(nn.Module):
+    """Table 1 of the paper as it stands there, layers made in its order."""
+
+    def __init__(self, channels: int, size: int, variant: str):
+        super().__init__()
+        widths = (channels, 16, 32, 64, 128)
+        pools = 3 if variant == "full" else 4
+        layers = []
+        for i in range(4):
+            convolution = nn.Conv2d(widths[i], widths[i + 1], 3, padding=1)
+            layers += [convolution, nn.BatchNorm2d(widths[i + 1]), nn.ReLU()]
+            if i < pools:
+                layers.append(nn.AvgPool2d(2))
+        kernel = size // 2**pools
+        self.features = nn.Sequential(*layers, nn.Conv2d(128, 128, kernel, groups=128), nn.Flatten())
+        self.linear = nn.Linear(128, 2)
+
+    def forward(self, image):
+        return 255 * torch.sigmoid(self.linear(self.features(image)))
+
+
+def weight_pairs(ours: nn.Module, plain: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Parameters and running statistics of both, in the order of the layers."""
+    tensors = list(zip(ours.state_dict(keep_vars=True).values(), ordered_state(plain), strict=True))
+    assert all(a.numel() == b.numel() for a, b in tensors)
+    return tensors
+
+
+def ordered_state(plain: nn.Module) -> list[torch.Tensor]:
+    """PyTorch lists a module's own parameters first; NimeshaNet's pool stands between features and head."""
+    state = plain.state_dict(keep_vars=True)
+    pool = [state.pop("weight")] if "weight" in state else []
+    head = [state.pop("linear.weight"), state.pop("linear.bias")]
+    return [*state.values(), *pool, *head]
+
+
+def copy_weights(ours: nn.Module, plain: nn.Module) -> None:
+    with torch.no_grad():
+        for a, b in weight_pairs(ours, plain):
+            b.copy_(a.reshape(b.shape))
+
+
+def assert_same_step(ours: nn.Module, plain: nn.Module, signal: torch.Tensor, target: torch.Tensor) -> None:
+    """Forward, gradients and running statistics, to 1e-10."""
+    signals = [signal.clone().requires_grad_() for _ in range(2)]
+    answers = [network(copy) for network, copy in zip((ours, plain), signals, strict=True)]
+    for answer in answers:
+        functional.mse_loss(answer, target).backward()
+    torch.testing.assert_close(answers[0], answers[1], rtol=0, atol=1e-10)
+    torch.testing.assert_close(signals[0].grad, signals[1].grad, rtol=0, atol=1e-10)
+    for a, b in weight_pairs(ours, plain):
+        torch.testing.assert_close(a.reshape(b.shape), b, rtol=0, atol=1e-10)
+        if a.requires_grad:
+            torch.testing.assert_close(a.grad.reshape(b.shape), b.grad, rtol=0, atol=1e-10)
+
+
+NETWORK_CASES = {
+    # 250 and 125 samples are odd after one and no pooling: the odd last sample falls away.
+    "nimesha": (NimeshaNet, PlainNimesha, [(3, 500), (2, 250), (1, 125)]),
+    "lakshya": (LakshyaNet, PlainLakshya, [(5, 32), (3, 48), (1, 16)]),
+}
+EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def test_every_network_has_its_cases():
+    assert set(NETWORK_CASES) == set(NETWORKS)
+
+
+def test_the_config_knows_the_same_variants():
+    assert get_args(VariantName) == VARIANTS
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+@EVERY_VARIANT
+class TestEqualToThePlainNetwork:
+    @pytest.mark.parametrize("case", [0, 1, 2])
+    @pytest.mark.parametrize("training", [True, False])
+    def test_forward_and_gradients(self, name, variant, case, training):
+        ours_class, plain_class, sizes = NETWORK_CASES[name]
+        channels, size = sizes[case]
+        torch.manual_seed(case)
+        ours = ours_class(channels, size, variant).double().train(training)
+        plain = plain_class(channels, size, variant).double().train(training)
+        copy_weights(ours, plain)
+        signal = torch.randn(4, channels, *([size] * (1 if name == "nimesha" else 2)), dtype=torch.float64)
+        target = torch.rand(4, 1 if name == "nimesha" else 2, dtype=torch.float64) * 20
+        assert_same_step(ours, plain, signal, target)
+
+    def test_same_seed_same_start(self, name, variant):
+        ours_class, plain_class, sizes = NETWORK_CASES[name]
+        networks = []
+        for network_class in (ours_class, plain_class):
+            torch.manual_seed(42)
+            networks.append(network_class(*sizes[0], variant))
+        for a, b in weight_pairs(*networks):
+            assert torch.equal(a.reshape(b.shape), b)
+
+
+class TestParameterCounts:
+    # NimeshaNet, 3 channels: convolutions 3*16*3+16 = 160, 16*32*3+32 = 1568, 32*64*3+64 = 6208,
+    # 64*128*3+128 = 24704; batch normalisation 2*(16+32+64+128) = 480; linear 129: together 33249.
+    # Learnable pool 128*31 = 3968 or, 31 // 2 = 15 positions, 128*15 = 1920.
+    # One channel less takes 16*3 = 48 weights away.
+    @pytest.mark.parametrize(
+        ("channels", "variant", "expected"),
+        [(3, "full", 37217), (3, "reduced", 35169), (2, "full", 37169), (2, "reduced", 35121)],
+    )
+    def test_nimesha(self, channels, variant, expected):
+        assert count_parameters(NimeshaNet(channels, 500, variant)) == expected
+
+    # LakshyaNet, 5 channels: convolutions 5*16*9+16 = 736, 16*32*9+32 = 4640, 32*64*9+64 = 18496,
+    # 64*128*9+128 = 73856; batch normalisation 480; linear 128*2+2 = 258: together 98466.
+    # Learnable pool 128*32*32+128 = 131200 or 128*16*16+128 = 32896; at 128 pixels a quarter of the positions.
+    # Two channels less take 2*16*9 = 288 weights away.
+    @pytest.mark.parametrize(
+        ("channels", "size", "variant", "expected"),
+        [
+            (5, 256, "full", 229666),
+            (5, 256, "reduced", 131362),
+            (3, 256, "full", 229378),
+            (3, 256, "reduced", 131074),
+            (5, 128, "full", 131362),
+            (5, 128, "reduced", 98466 + 128 * 64 + 128),
+        ],
+    )
+    def test_lakshya(self, channels, size, variant, expected):
+        assert count_parameters(LakshyaNet(channels, size, variant)) == expected
+
+    def test_share_of_the_pool_that_the_reduced_variant_saves(self):
+        pools = {
+            (network, variant): network(variant=variant).pool.weight.numel()
+            for network in (NimeshaNet, LakshyaNet)
+            for variant in VARIANTS
+        }
+        assert 1 - pools[LakshyaNet, "reduced"] / pools[LakshyaNet, "full"] == 0.75
+        assert 1 - pools[NimeshaNet, "reduced"] / pools[NimeshaNet, "full"] == pytest.approx(16 / 31)
+
+    def test_frozen_parameters_do_not_count(self):
+        layer = nn.Linear(3, 2)
+        layer.bias.requires_grad_(False)
+        assert count_parameters(layer) == 6
+
+
+class TestStart:
+    def test_nimeshas_pool_is_standard_normal(self):
+        torch.manual_seed(0)
+        weight = NimeshaNet().pool.weight
+        # Four standard errors of the mean and of the standard deviation of 3968 draws.
+        assert abs(weight.mean().item()) < 4 / 3968**0.5
+        assert abs(weight.std().item() - 1) < 4 / (2 * 3968) ** 0.5
+
+    @pytest.mark.parametrize(("variant", "kernel"), [("full", 32), ("reduced", 16)])
+    def test_lakshyas_pool_is_uniform_to_one_over_the_kernel(self, variant, kernel):
+        torch.manual_seed(0)
+        pool = LakshyaNet(variant=variant).pool
+        for tensor in (pool.weight, pool.bias):
+            assert 0.9 / kernel < tensor.abs().max().item() <= 1 / kernel + 1e-7
+
+
+class TestAnswers:
+    def test_learnable_pool_by_hand(self):
+        pool = LearnablePool(torch.tensor([[[1.0, 2.0]], [[3.0, -1.0]]]), torch.tensor([0.5, 0.0]))
+        signal = torch.tensor([[[[10.0, 20.0]], [[1.0, 2.0]]]])
+        # 1*10 + 2*20 + 0.5 and 3*1 - 1*2.
+        assert pool(signal).tolist() == [[50.5, 1.0]]
+
+    @pytest.mark.parametrize(("bias", "expected"), [(0.0, 10.0), (100.0, 20.0), (-100.0, 0.0)])
+    def test_nimeshas_range(self, bias, expected):
+        network = NimeshaNet(3, 64, output_scale=20.0)
+        nn.init.zeros_(network.head.weight)
+        nn.init.constant_(network.head.bias, bias)
+        assert network(torch.randn(2, 3, 64)).tolist() == [[expected], [expected]]
+
+    def test_lakshyas_range(self):
+        network = LakshyaNet(5, 32, output_scale=31.0)
+        nn.init.zeros_(network.head.weight)
+        network.head.bias.data = torch.tensor([0.0, 100.0])
+        assert network(torch.randn(1, 5, 32, 32)).tolist() == [[15.5, 31.0]]
+
+    @pytest.mark.parametrize(("length", "variant"), [(16, "full"), (32, "reduced"), (501, "full"), (1250, "reduced")])
+    def test_nimeshas_lengths(self, length, variant):
+        answer = NimeshaNet(3, length, variant)(torch.randn(2, 3, length))
+        assert answer.shape == (2, 1)
+        assert ((answer >= 0) & (answer <= 20)).all()
+
+    @pytest.mark.parametrize(("size", "variant"), [(16, "full"), (16, "reduced"), (80, "full"), (112, "reduced")])
+    def test_lakshyas_sizes(self, size, variant):
+        answer = LakshyaNet(5, size, variant)(torch.randn(2, 5, size, size))
+        assert answer.shape == (2, 2)
+        assert ((answer >= 0) & (answer <= 255)).all()
+
+
+class TestErrors:
+    @pytest.mark.parametrize(("length", "variant", "least"), [(15, "full", 16), (31, "reduced", 32)])
+    def test_too_short(self, length, variant, least):
+        message = f"length {length} is too short: a {variant} NimeshaNet needs at least {least} samples"
+        with pytest.raises(ValueError, match=message):
+            NimeshaNet(3, length, variant)
+
+    @pytest.mark.parametrize("size", [0, 8, 100, 255])
+    def test_image_size(self, size):
+        with pytest.raises(ValueError, match=f"image_size must be a multiple of 16, not {size}"):
+            LakshyaNet(5, size)
+
+    @pytest.mark.parametrize("network", [NimeshaNet, LakshyaNet])
+    def test_variant(self, network):
+        with pytest.raises(ValueError, match="unknown variant 'small': choose one of full, reduced"):
+            network(variant="small")
+
+    @pytest.mark.parametrize("shape", [(1, 3, 63), (1, 2, 64), (3, 64)])
+    def test_another_signal_than_promised(self, shape):
+        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 3, 64\), got \("):
+            NimeshaNet(3, 64)(torch.zeros(shape))
+
+    def test_another_image_than_promised(self):
+        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 5, 32, 32\), got \("):
+            LakshyaNet(5, 32)(torch.zeros(1, 5, 32, 48))
+
+    @pytest.mark.parametrize(
+        ("network", "encoding", "shape", "message"),
+        [
+            ("resnet", "coord", (64,), "unknown network 'resnet': choose one of nimesha, lakshya"),
+            ("nimesha", "polar", (64,), "unknown encoding 'polar'"),
+            ("nimesha", "coord", (64, 64), r"one axis, \(time,\), not \(64, 64\)"),
+            ("lakshya", "coord", (64, 32), r"square images, \(height, width\), not \(64, 32\)"),
+            ("lakshya", "coord", (64,), r"square images, \(height, width\), not \(64,\)"),
+        ],
+    )
+    def test_build_localiser(self, network, encoding, shape, message):
+        with pytest.raises(ValueError, match=message):
+            build_localiser(network, "full", encoding, 2, shape, tuple(map(float, shape)), 20.0)
+
+
+ECG = {"network": "nimesha", "signal_channels": 2, "shape": (64,), "extent": (20.0,), "output_scale": 20.0}
+IMAGE = {
+    "network": "lakshya",
+    "signal_channels": 3,
+    "shape": (32, 32),
+    "extent": (31.0, 31.0),
+    "output_scale": 31.0,
+}
+
+
+class TestLocaliser:
+    @pytest.mark.parametrize("task", [ECG, IMAGE])
+    @pytest.mark.parametrize("encoding", list(ENCODINGS))
+    @EVERY_VARIANT
+    def test_is_the_body_on_the_encoded_signal(self, task, encoding, variant):
+        torch.manual_seed(0)
+        localiser = build_localiser(**task, encoding=encoding, variant=variant).eval()
+        signal = torch.randn(3, task["signal_channels"], *task["shape"])
+        encoded = encode(signal, encoding, task["extent"])
+        assert torch.equal(localiser(signal), localiser.body(encoded))
+
+    def test_same_seed_same_network(self):
+        starts = []
+        for _ in range(2):
+            torch.manual_seed(7)
+            starts.append(build_localiser(**ECG, encoding="weighted", variant="full").state_dict())
+        assert starts[0].keys() == starts[1].keys()
+        assert all(torch.equal(starts[0][key], starts[1][key]) for key in starts[0])
+
+    def test_encodings_of_as_many_channels_start_alike(self):
+        starts = []
+        for encoding in ("coord", "weighted"):
+            torch.manual_seed(7)
+            starts.append(build_localiser(**IMAGE, encoding=encoding, variant="reduced").state_dict())
+        assert all(torch.equal(starts[0][key], starts[1][key]) for key in starts[0])
+
+    @pytest.mark.parametrize("task", [ECG, IMAGE])
+    def test_weights_go_through_a_file(self, task, tmp_path):
+        first, second = (build_localiser(**task, encoding="weighted", variant="full").eval() for _ in range(2))
+        torch.save(first.state_dict(), tmp_path / "weights.pt")
+        second.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        signal = torch.randn(2, task["signal_channels"], *task["shape"])
+        assert torch.equal(first(signal), second(signal))
+
+    @pytest.mark.parametrize("task", [ECG, IMAGE])
+    def test_exports_for_any_batch(self, task):
+        localiser = build_localiser(**task, encoding="weighted", variant="full").eval()
+        signal = torch.randn(3, task["signal_channels"], *task["shape"])
+        batch = {0: torch.export.Dim("batch", min=1, max=64)}
+        exported = torch.export.export(localiser, (signal,), dynamic_shapes=(batch,)).module()
+        torch.testing.assert_close(exported(signal[:2]), localiser(signal[:2]), rtol=0, atol=1e-5)
+
+    def test_traces_to_one_graph(self):
+        torch.compiler.reset()
+        localiser = build_localiser(**ECG, encoding="weighted", variant="full").eval()
+        signal = torch.randn(3, 2, 64)
+        traced = torch.compile(localiser, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(traced(signal), localiser(signal), rtol=0, atol=1e-5)
+
+    def test_learns_where_a_peak_is(self):
+        # One sample of 1 in a row of zeros: its index is the target.
+        torch.manual_seed(0)
+        localiser = build_localiser("nimesha", "full", "coord", 1, (32,), (31.0,), 31.0)
+        peaks = torch.arange(32)
+        signal = functional.one_hot(peaks, 32).float().unsqueeze(1)
+        target = peaks.float().unsqueeze(1)
+        optimiser = torch.optim.Adam(localiser.parameters(), lr=1e-3)
+        for _ in range(150):
+            optimiser.zero_grad()
+            loss = functional.mse_loss(localiser(signal), target)
+            loss.backward()
+            optimiser.step()
+        # A constant answer leaves (32**2 - 1) / 12 = 85.25.
+        assert loss.item() < 1.0

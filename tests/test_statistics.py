@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.interpolate import LSQUnivariateSpline
+
+from siwcc import statistics
+
+MIXED_FIVE = [0.031, -0.012, 0.008, 0.027, -0.004]
+
+
+def brute_force_means(decimals):
+    """All n^n means as exact fractions of the decimals, not of their binary neighbours."""
+    exact = [Fraction(text) for text in decimals]
+    return [sum(drawn) / len(exact) for drawn in itertools.product(exact, repeat=len(exact))]
+
+
+class TestInstability:
+    def test_is_the_mean_squared_residual_of_a_cubic(self):
+        epochs = np.arange(1, 16)
+        curve = 0.7 - 0.5 / epochs + 0.02 * np.cos(3 * epochs)
+        residuals = curve - np.polyval(np.polyfit(epochs, curve, 3), epochs)
+        assert statistics.instability(epochs, curve).value == pytest.approx(np.mean(residuals**2), rel=1e-10)
+
+    def test_worked_by_hand(self):
+        # Five points leave a cubic one degree of freedom, the quartic contrast (1, -4, 6, -4, 1) of squared length 70:
+        # a spike in the middle has the residuals 6/70 (1, -4, 6, -4, 1), whose mean square is 36/70/5.
+        found = statistics.instability([1, 2, 3, 4, 5], [0.0, 0.0, 1.0, 0.0, 0.0])
+        assert found.value == pytest.approx(36 / 70 / 5, rel=1e-12)
+
+    def test_does_not_depend_on_where_epochs_start(self):
+        curve = 0.5 + 0.1 * np.sin(np.arange(10))
+        from_zero, from_one = (statistics.instability(np.arange(10) + first, curve).value for first in (0, 1))
+        assert from_zero == pytest.approx(from_one, rel=1e-10)
+
+    def test_large_residuals_get_knots_like_scipys_default(self):
+        epochs = np.arange(1.0, 16.0)
+        curve = np.r_[-50.0, 0.1 * np.sin(np.arange(14))]
+        value = statistics.instability(epochs, curve).value
+        cubic = LSQUnivariateSpline(epochs, curve, t=[])
+        assert value < np.mean((curve - cubic(epochs)) ** 2) / 2
+        # scipy stops once the sum of squares is within 0.1 % of the number of points
+        assert value == pytest.approx(1.0, rel=1e-3)
+
+    @pytest.mark.parametrize("curve", [np.full(15, 0.7), 0.3 + 0.01 * np.arange(15), 1e-4 * np.arange(15.0) ** 3])
+    def test_a_cubic_curve_is_perfectly_stable(self, curve):
+        assert statistics.instability(np.arange(15), curve) == (0.0, "")
+
+    def test_below_five_epochs_is_nan_with_the_reason(self):
+        value = statistics.instability([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])
+        assert math.isnan(value.value)
+        assert value.reason == "instability needs at least 5 epochs, found 4"
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf])
+    def test_nan_or_infinity_in_the_curve_is_nan_with_the_reason(self, bad):
+        value = statistics.instability(range(6), [0.1, 0.2, bad, 0.3, 0.3, 0.4])
+        assert math.isnan(value.value)
+        assert value.reason == "the curve holds NaN or infinity"
+
+    def test_a_curve_out_of_all_bounds_is_nan_with_the_reason(self):
+        value = statistics.instability(range(15), np.r_[1e200, np.sin(np.arange(14))])
+        assert math.isnan(value.value)
+        assert value.reason == "the curve is too large for a smoothing spline"
+
+    @pytest.mark.parametrize("epochs", [[1, 2, 2, 3, 4], [1, 3, 2, 4, 5], [1, 2, 3, 4]])
+    def test_epochs_must_fit_and_increase(self, epochs):
+        with pytest.raises(ValueError, match="epochs"):
+            statistics.instability(epochs, [0.1] * 5)
+
+
+class TestFinalValue:
+    def test_is_the_last_epochs(self):
+        assert statistics.final_value([1, 2, 3], [0.9, math.nan, 0.4]) == (0.4, "")
+
+    def test_nan_at_the_end_and_no_epochs_have_reasons(self):
+        ended = statistics.final_value([1, 2], [0.9, math.nan])
+        assert math.isnan(ended.value)
+        assert ended.reason == "the last epoch is NaN or infinity"
+        assert statistics.final_value([], []).reason == "the curve has no epochs"
+
+
+class TestPairedDifferences:
+    def test_is_study_minus_control(self):
+        assert statistics.paired_differences([0.5, 0.25], [0.75, 0.125]).tolist() == [0.25, -0.125]
+
+    def test_rounding_is_no_difference(self):
+        assert 0.1 + 0.2 != 0.3
+        assert statistics.paired_differences([0.3, 0.0], [0.1 + 0.2, 0.0]).tolist() == [0.0, 0.0]
+
+    def test_the_last_digit_of_a_float32_is_a_difference(self):
+        neighbour = float(np.nextafter(np.float32(0.7), np.float32(1)))
+        assert statistics.paired_differences([float(np.float32(0.7))], [neighbour])[0] > 0
+
+    def test_not_finite_is_nan(self):
+        found = statistics.paired_differences([math.nan, math.inf, 1.0], [1.0, math.inf, 1.0])
+        assert np.isnan(found).tolist() == [True, True, False]
+
+    def test_unequal_numbers_of_folds_are_an_error(self):
+        with pytest.raises(ValueError, match="2 control folds for 1 study folds"):
+            statistics.paired_differences([1.0, 2.0], [1.0])
+
+
+class TestPairedBootstrap:
+    @pytest.mark.parametrize(
+        "decimals",
+        [
+            ["0.03", "-0.01"],
+            ["0.031", "-0.012", "0.008"],
+            ["0.1", "0.2", "-0.3"],
+            ["0.7", "-0.1", "-0.6", "0.1"],
+            ["0.1", "0.1", "-0.3", "0.2"],
+            ["0.01", "-0.02", "0.03", "0.005", "-0.025"],
+        ],
+    )
+    @pytest.mark.parametrize("hoped", ["greater", "less"])
+    def test_equals_brute_force_over_every_resample_in_exact_fractions(self, decimals, hoped):
+        means = brute_force_means(decimals)
+        against = sum(mean <= 0 if hoped == "greater" else mean >= 0 for mean in means)
+        found = statistics.paired_bootstrap([float(text) for text in decimals], hoped)
+        assert found.resamples == len(means) == len(decimals) ** len(decimals)
+        assert Fraction(found.p).limit_denominator(10**6) == Fraction(against, len(means))
+        low, high = np.percentile([float(mean) for mean in means], [2.5, 97.5])
+        assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-15)
+        assert found.p_error == 0.0
+
+    def test_six_folds_are_enumerated(self):
+        thousandths = np.array([20, -50, 11, 30, -7, 4])
+        sums = thousandths[np.indices((6,) * 6).reshape(6, -1)].sum(axis=0)
+        assert np.count_nonzero(sums == 0) > 0
+        found = statistics.paired_bootstrap(thousandths / 1000, "greater")
+        assert found.resamples == 46656
+        assert found.p == np.count_nonzero(sums <= 0) / 46656
+        assert (found.ci_low, found.ci_high) == pytest.approx(np.percentile(sums / 6000, [2.5, 97.5]), abs=1e-15)
+
+    def test_p_is_a_fraction_of_3125(self):
+        # With differences 1, 1, 1, 1, -1.5 the sum of k negative draws is (5 - k) - 1.5 k = 5 - 2.5 k,
+        # at or below zero for k >= 2: 1 - (4/5)^5 - 5 (1/5) (4/5)^4 = (3125 - 1024 - 1280)/3125.
+        found = statistics.paired_bootstrap([1, 1, 1, 1, -1.5], "greater")
+        assert found.p == 821 / 3125
+        assert found.p_opposite == (3125 - 821 + 10 * 64) / 3125  # k = 2 is at zero: counts on both sides
+
+    def test_five_folds_of_one_sign_give_zero_out_of_3125(self):
+        found = statistics.paired_bootstrap([0.01, 0.02, 0.03, 0.1, 0.05], "greater")
+        assert (found.p, found.p_opposite, found.resamples) == (0.0, 1.0, 3125)
+
+    def test_agrees_with_scipys_bootstrap_within_its_own_error(self):
+        drawn = stats.bootstrap(
+            (np.array(MIXED_FIVE),), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+        )
+        found = statistics.paired_bootstrap(MIXED_FIVE, "greater")
+        share = np.mean(drawn.bootstrap_distribution <= 0)
+        assert found.p == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 20_000))
+        # Each end of the enumerated interval stands, in the drawn means, where its percentile belongs.
+        error = 4 * math.sqrt(0.025 * 0.975 / 20_000)
+        for end, share in ((found.ci_low, 0.025), (found.ci_high, 0.975)):
+            low, high = np.quantile(drawn.bootstrap_distribution, [share - error, share + error])
+            assert low <= end <= high
+        assert found.ci_low == pytest.approx(drawn.confidence_interval.low, abs=0.001)
+        assert found.ci_high == pytest.approx(drawn.confidence_interval.high, abs=0.001)
+        assert found.mean == pytest.approx(0.01)
+
+    def test_above_six_folds_is_drawn_seeded_and_states_its_error(self):
+        differences = np.array([0.02, -0.05, 0.011, 0.03, -0.007, 0.004, 0.02])
+        found = statistics.paired_bootstrap(differences, "greater")
+        assert found == statistics.paired_bootstrap(differences, "greater")
+        assert found != statistics.paired_bootstrap(differences, "greater", seed=1)
+        means = differences[np.indices((7,) * 7, dtype=np.int8).reshape(7, -1)].mean(axis=0)
+        exact = np.count_nonzero(means <= 1e-12) / 7**7
+        assert found.resamples == 20_000
+        assert found.p_error == pytest.approx(math.sqrt(found.p * (1 - found.p) / 20_000))
+        assert abs(found.p - exact) < 4 * found.p_error
+        assert (found.ci_low, found.ci_high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.001)
+
+    def test_a_drawn_p_of_zero_still_has_an_error(self):
+        found = statistics.paired_bootstrap(np.arange(1, 9), "greater")
+        assert found.p == 0.0
+        assert found.p_error == pytest.approx(math.sqrt(19_999) / 20_000 / math.sqrt(20_000))
+
+    def test_a_number_of_draws_that_is_no_multiple_of_a_block(self):
+        assert statistics.paired_bootstrap(np.arange(-3, 5), "greater", draws=1500).resamples == 1500
+
+    def test_equal_arms_have_p_one_both_ways(self):
+        found = statistics.paired_bootstrap([0.0] * 5, "less")
+        assert (found.mean, found.ci_low, found.ci_high, found.p, found.p_opposite) == (0, 0, 0, 1, 1)
+
+    @pytest.mark.parametrize(
+        ("differences", "mean", "reason"),
+        [
+            ([0.25], 0.25, "one fold: no test possible"),
+            ([], math.nan, "no fold has both arms: nothing to compare"),
+            ([0.25, math.nan], math.nan, "a fold has no value: no test possible"),
+        ],
+    )
+    def test_what_cannot_be_tested_is_nan_with_the_reason(self, differences, mean, reason):
+        found = statistics.paired_bootstrap(differences, "greater")
+        assert found.mean == pytest.approx(mean, nan_ok=True)
+        assert np.isnan([found.ci_low, found.ci_high, found.p, found.p_opposite]).all()
+        assert found.reason == reason
+        assert statistics.sign_flip_p(differences, "greater").reason == reason
+        assert statistics.corrected_t_p(differences, math.nan, "greater").reason == reason
+
+    def test_resolution(self):
+        assert [statistics.smallest_bootstrap_p(n) for n in (2, 5, 6, 7)] == [1 / 4, 1 / 3125, 1 / 46656, 1 / 20_000]
+
+    def test_a_table_of_numbers_is_refused(self):
+        with pytest.raises(ValueError, match=r"shape \(2, 2\)"):
+            statistics.paired_bootstrap([[1, 2], [3, 4]], "greater")
+
+
+class TestSignFlip:
+    @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
+    @pytest.mark.parametrize("count", [2, 5, 9])
+    def test_equals_scipys_exact_permutation_test(self, alternative, count):
+        differences = np.random.default_rng(count).normal(0.3, 1, count)
+        expected = stats.permutation_test(
+            (differences, np.zeros(count)),
+            lambda a, b, axis: np.mean(a - b, axis=axis),
+            permutation_type="samples",
+            alternative=alternative,
+            n_resamples=np.inf,
+            vectorized=True,
+        )
+        assert statistics.sign_flip_p(differences, alternative) == (pytest.approx(expected.pvalue), 0.0, "")
+
+    def test_five_folds_cannot_go_below_one_in_thirty_two(self):
+        assert statistics.sign_flip_p([10, 20, 30, 40, 50], "greater").p == 1 / 32
+        assert statistics.sign_flip_p([10, 20, 30, 40, 50], "two-sided").p == 1 / 16
+        assert statistics.sign_flip_p([10, 20, 30, 40, 50], "less").p == 1.0
+        assert statistics.smallest_sign_flip_p(5) == 1 / 32
+
+    def test_ties_count_as_far_out(self):
+        # Sums of +-0.1 +-0.2 +-0.3: 0.6, 0.4, 0.2, 0 (twice), -0.2, -0.4, -0.6; observed 0.1 + 0.2 - 0.3 = 0.
+        assert statistics.sign_flip_p([0.1, 0.2, -0.3], "greater").p == 5 / 8
+        assert statistics.sign_flip_p([0.1, 0.2, -0.3], "two-sided").p == 1.0
+        assert statistics.sign_flip_p([0.0] * 4, "less").p == 1.0
+
+    def test_twenty_two_records_are_enumerated(self):
+        differences = np.ones(22)
+        differences[0] = -1
+        # The observed sum is 20: reached by one negative (22 patterns) or none.
+        assert statistics.sign_flip_p(differences, "greater") == (23 / 2**22, 0.0, "")
+
+    def test_above_is_drawn_seeded_and_close_to_the_binomial(self):
+        differences = np.array([1.0] * 16 + [-1.0] * 8)
+        found = statistics.sign_flip_p(differences, "greater")
+        exact = stats.binom.sf(15, 24, 0.5)
+        assert found == statistics.sign_flip_p(differences, "greater")
+        assert found.p_error == pytest.approx(math.sqrt(found.p * (1 - found.p) / 20_001))
+        assert abs(found.p - exact) < 4 * found.p_error
+        two_sided = statistics.sign_flip_p(differences, "two-sided")
+        assert abs(two_sided.p - 2 * exact) < 4 * two_sided.p_error
+
+    def test_a_drawn_p_is_never_zero(self):
+        found = statistics.sign_flip_p(np.ones(40), "greater")
+        assert found.p == 1 / 20_001 == statistics.smallest_sign_flip_p(40)
+        assert found.p_error > 0
+
+
+class TestCorrectedT:
+    def test_worked_by_hand(self):
+        # Mean 3, variance 2.5 (ddof 1), 1/5 + 1/4 = 0.45: t = 3 / sqrt(1.125) = 2.828427 = 2 sqrt 2.
+        # With 4 degrees of freedom the tail is 1/2 - (3/8) s (1 - s^2/12), s = t / sqrt(1 + t^2/4) = 2.828427/sqrt 3.
+        s = math.sqrt(8 / 3)
+        expected = 0.5 - 3 / 8 * s * (1 - s**2 / 12)
+        assert statistics.corrected_t_p([1, 2, 3, 4, 5], 0.25, "greater").p == pytest.approx(expected, rel=1e-12)
+        assert statistics.corrected_t_p([1, 2, 3, 4, 5], 0.25, "less").p == pytest.approx(1 - expected, rel=1e-12)
+        assert statistics.corrected_t_p([1, 2, 3, 4, 5], 0.25, "two-sided").p == pytest.approx(2 * expected, rel=1e-12)
+
+    def test_without_shared_training_data_it_is_the_plain_t_test(self):
+        plain = stats.ttest_1samp(MIXED_FIVE, 0, alternative="greater").pvalue
+        assert statistics.corrected_t_p(MIXED_FIVE, 1e-15, "greater").p == pytest.approx(plain, rel=1e-9)
+        assert statistics.corrected_t_p(MIXED_FIVE, 0.25, "greater").p > plain
+
+    def test_a_variance_of_zero_says_nothing(self):
+        found = statistics.corrected_t_p([0.3 - 0.2, 0.1, 0.4 - 0.3], 0.5, "greater")
+        assert math.isnan(found.p)
+        assert found.reason == "every fold differs by the same amount: no t-test possible"
+
+    def test_equal_arms_have_p_one(self):
+        assert statistics.corrected_t_p([0.0] * 5, 0.25, "greater") == (1.0, 0.0, "")
+
+    @pytest.mark.parametrize("ratio", [0.0, -0.25, math.nan, math.inf])
+    def test_the_ratio_must_be_positive(self, ratio):
+        with pytest.raises(ValueError, match="n_test/n_train"):
+            statistics.corrected_t_p([1.0, 2.0], ratio, "greater")
+
+
+class TestFoldRatio:
+    def test_equal_folds_give_one_over_k_minus_one(self):
+        assert statistics.fold_ratio([20] * 5) == 0.25
+
+    def test_unequal_folds_are_averaged(self):
+        assert statistics.fold_ratio([1, 3]) == pytest.approx((1 / 3 + 3) / 2)
+
+    @pytest.mark.parametrize("sizes", [[5], [], [5, 0]])
+    def test_needs_two_folds_with_samples(self, sizes):
+        with pytest.raises(ValueError, match="two or more folds"):
+            statistics.fold_ratio(sizes)
+
+
+class TestHolm:
+    def test_worked_by_hand(self):
+        # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04 -> the last rises to 0.06.
+        assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+    def test_ties_and_the_cap_at_one(self):
+        assert statistics.holm([0.5, 0.5, 0.01]) == pytest.approx([1.0, 1.0, 0.03])
+
+    def test_a_test_not_done_does_not_count(self):
+        assert statistics.holm([math.nan, 0.02, 0.03]) == pytest.approx([math.nan, 0.04, 0.04], nan_ok=True)
+        assert statistics.holm([]).tolist() == []
+
+
+class TestConclusion:
+    @pytest.mark.parametrize(
+        ("p", "resamples", "direction", "expected"),
+        [
+            (0.0, 3125, "greater", "study > control"),
+            (156 / 3125, 3125, "less", "study < control"),
+            (157 / 3125, 3125, "less", "not significant"),
+            (0.05, 20_000, "greater", "not significant"),
+            (0.0, 4, "greater", "not significant"),
+            (0.0, 27, "greater", "study > control"),
+            (math.nan, 0, "greater", "no test possible"),
+        ],
+    )
+    def test_at_five_percent(self, p, resamples, direction, expected):
+        assert statistics.conclusion(p, resamples, direction) == expected
+
+    def test_the_other_way_is_named_apart(self):
+        losing = statistics.paired_bootstrap([-0.1, -0.2, -0.1, -0.3, -0.2], "greater")
+        assert statistics.conclusion(losing.p, losing.resamples, "greater") == "not significant"
+        assert statistics.opposite_conclusion(losing, "greater") == "study < control"
+        assert statistics.opposite_conclusion(statistics.paired_bootstrap(MIXED_FIVE, "less"), "greater") == ""
+        assert statistics.opposite_conclusion(statistics.paired_bootstrap([0.1], "less"), "less") == ""

@@ -1,0 +1,26 @@
+"""Put every sample into a fold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import parse_config
+        from siwcc.folds import write_folds_csv
+
+        config = parse_config(snakemake.config)
+        task = snakemake.wildcards.task
+        write_folds_csv(
+            samples_path=Path(snakemake.input.samples),
+            dataset=config.dataset_of(task),
+            folds=snakemake.params.folds,
+            by=snakemake.params.by,
+            seed=snakemake.params.seed,
+            task=task,
+            path=Path(snakemake.output.folds),
+        )

@@ -1,0 +1,22 @@
+"""Write the comparison rows of a study."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.comparisons import write_comparisons
+
+        write_comparisons(
+            log_paths=[Path(path) for path in snakemake.input.logs],
+            folds_paths=[Path(path) for path in snakemake.input.folds],
+            comparisons=[tuple(pair) for pair in snakemake.params.comparisons],
+            published_path=Path(snakemake.input.published),
+            csv_path=Path(snakemake.output.comparisons),
+            table_path=Path(snakemake.output.table),
+        )

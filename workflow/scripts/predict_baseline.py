@@ -1,0 +1,21 @@
+"""Answer every test row without a network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.baselines import write_baseline
+
+        write_baseline(
+            name=snakemake.wildcards.baseline,
+            task=snakemake.wildcards.task,
+            fold_paths=[Path(path) for path in snakemake.input.folds],
+            samples_path=Path(snakemake.input.samples),
+            path=Path(snakemake.output.predictions),
+        )

@@ -1,0 +1,21 @@
+"""Provide the raw files of a data set and list them in a manifest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import parse_dataset
+        from siwcc.datasets.manifest import provide_raw
+
+        provide_raw(
+            name=snakemake.wildcards.dataset,
+            section=parse_dataset(snakemake.params.source),
+            raw_root=Path("data/raw"),
+            manifest_path=Path(snakemake.output.manifest),
+        )

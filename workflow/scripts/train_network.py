@@ -1,0 +1,25 @@
+"""Train one network and evaluate it on its test fold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import Train, check_cores
+        from siwcc.runs import run_key_of
+        from siwcc.training import RunFiles, train_run
+
+        settings = Train.model_validate(snakemake.params.train)
+        check_cores(settings, snakemake.threads)
+        train_run(
+            key=run_key_of(Path(snakemake.output.log)),
+            fold_paths=[Path(path) for path in snakemake.input.folds],
+            samples_path=Path(snakemake.input.samples),
+            settings=settings,
+            files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+        )
