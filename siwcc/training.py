@@ -6,12 +6,14 @@ import hashlib
 import io
 import json
 import logging
+import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,6 +61,7 @@ class _Run:
     train: Inputs
     test: Inputs
     network: Localiser
+    forward: Callable[[torch.Tensor], torch.Tensor]
     optimiser: torch.optim.Optimizer
     order: torch.Generator
     log: list[list[float]]
@@ -114,6 +117,7 @@ def _open_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, setti
         train=train,
         test=test,
         network=network,
+        forward=_compiled(network) if settings.compile else network,
         optimiser=torch.optim.Adam(network.parameters(), lr=settings.learning_rate),
         order=torch.Generator().manual_seed(key.seed),
         log=[],
@@ -132,6 +136,14 @@ def _build(key: RunKey, inputs: Inputs) -> Localiser:
         extent=spec.extent,
         output_scale=spec.output_scale,
     )
+
+
+def _compiled(network: Localiser) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The network compiled for training, or as it is where no C++ compiler is found."""
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        logger.warning("train.compile: no C++ compiler found, training goes on without")
+        return network
+    return cast(Callable[[torch.Tensor], torch.Tensor], torch.compile(network))
 
 
 # ------------------------------------------------------------------- epochs
@@ -180,7 +192,7 @@ def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tupl
         signal = run.train.batch(rows, run.key.encoding).to(run.device, non_blocking=True)
         target = torch.from_numpy(run.train.target[rows]).to(run.device, non_blocking=True)
         run.optimiser.zero_grad(set_to_none=True)
-        prediction = run.network(signal)
+        prediction = run.forward(signal)
         loss = torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()

@@ -130,6 +130,7 @@ def write_fold(
         "seed": seed,
         "spec": make_spec(settings, dataset).to_json(),
         "samples_digest": samples.digest,
+        "dataset_protocol": dataset.protocol(),
         "protocol": settings.model_dump(mode="json"),
     }
     with shard_writer(path, "fold", attributes) as writer:

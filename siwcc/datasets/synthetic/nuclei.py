@@ -73,7 +73,7 @@ CELL_TYPES = {
     "Metaplastic": _CellType(160, (0.22, 0.32), (0.9, 1.4), (_TEAL, _GREY_BLUE), (0.5, 0.9), (7, 11), 3, 0.1, 2),
     "Parabasal": _CellType(132, (0.28, 0.38), (0.9, 1.4), (_TEAL, _GREY_BLUE), (0.6, 0.9), (9, 13), 3, 0.05, 2),
     "Superficial-Intermediate": _CellType(
-        305, (0.12, 0.19), (1.1, 1.6), (_PINK, _ORANGE, _TEAL, _GREY_BLUE), (0.4, 0.9), (5, 8), 1, 0.15, 3
+        305, (0.12, 0.19), (1.1, 1.6), (_PINK, _ORANGE, _TEAL, _GREY_BLUE), (0.6, 1.1), (4, 6), 1, 0.15, 3
     ),
 }
 
@@ -351,7 +351,13 @@ class _Canvas:
         """
         body = self.mask(points_px, self.rng.uniform(0.6, 2.2))
         rim = np.clip(body - cv2.GaussianBlur(body, (0, 0), 4.0), 0, None)
-        thickness = 1 + 0.20 * self._slope() + 0.12 * self.clouds(40) + 0.08 * self.clouds(9) + 0.04 * self.clouds(2.5)
+        thickness = (
+            1
+            + 0.20 * self._slope()
+            + 0.14 * self.clouds(0.3 * max(self.shape))
+            + 0.08 * self.clouds(9)
+            + 0.04 * self.clouds(2.5)
+        )
         thickness = amount * np.clip(thickness, 0.3, None) * (1 - halo) + self.rng.uniform(0, 0.5) * rim
         self.add(body * (thickness + amount * self._folds(points_px)), stain)
 
