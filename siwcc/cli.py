@@ -16,6 +16,7 @@ from siwcc.errors import InputError
 _EXAMPLES = """examples:
   siwcc demo-data --task ecg --folder demo-records --samples 12
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc plan resources/studies/herlev-small.yaml
   siwcc show results/paper
 """
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
+    _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_show(commands.add_parser("show", help="print a study's table and open its pictures"))
     return parser
 
@@ -80,6 +82,24 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
     configure_parser(parser)
     parser.set_defaults(run=run)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "overlays", nargs="*", type=Path, help="studies laid over config.yaml, as --configfile takes them"
+    )
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="the protocol (default: config.yaml)")
+    parser.add_argument("--cores", type=int, help="cores that will work at once (default: this machine's)")
+    parser.set_defaults(run=_run_plan)
+
+
+def _run_plan(options: argparse.Namespace) -> int:
+    from siwcc.planning import format_plan, load_study, plan_study
+
+    config = load_study(options.config, options.overlays)
+    print("measuring a few training steps ...", file=sys.stderr)
+    sys.stdout.write(format_plan(plan_study(config, Path("data")), config, options.cores))
+    return 0
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,237 @@
+"""How long a study will take on this machine and how much disk, from a measurement of seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from siwcc.allocator import keep_large_buffers
+from siwcc.config import AnyDataset, Config, parse_config, resolve_device
+from siwcc.errors import InputError
+from siwcc.networks import build_localiser
+from siwcc.shards import read_shard
+from siwcc.tasks import TaskSpec, task_module
+
+# Facts of the complete sets (usable samples), for a study whose samples are not made yet.
+_KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
+# Of the made-up sets: usable events of a record, usable share of the cells.
+_MADE_UP_SHARE = {"vfdb": 4.7, "sipakmed": 0.96, "herlev": 1.0}
+_ECG_CONTEXT_FACTOR = 3
+_COMPRESSED_SHARE = 0.9
+_SECONDS_A_JOB = 4.0
+_SECONDS_AN_ECG_VARIANT = 0.001
+_WARM_UP_STEPS = 2
+_MEASURED_STEPS = 6
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What one task of a study will take.
+
+    Attributes:
+        task: The task.
+        samples: Usable samples.
+        sample_source: Where that number comes from.
+        runs: Networks to train.
+        step_s: Seconds of one training step, mean over the study's variants.
+        compute_s: Seconds of one process for all its jobs.
+        disk_bytes: Samples and fold files.
+        float_bytes: What float tensors of every variant would take, all encodings.
+    """
+
+    task: str
+    samples: int
+    sample_source: str
+    runs: int
+    step_s: float
+    compute_s: float
+    disk_bytes: int
+    float_bytes: int
+
+
+def load_study(default_path: Path, overlay_paths: list[Path]) -> Config:
+    """A study as Snakemake would see it: overlays merged deeply over the default, lists replaced.
+
+    Args:
+        default_path: `config.yaml`.
+        overlay_paths: Files of `resources/studies`, or the user's.
+
+    Raises:
+        InputError: a file that is missing or no YAML mapping, or a wrong value.
+    """
+    merged: dict[str, Any] = {}
+    for path in (default_path, *overlay_paths):
+        merged = _merged(merged, _read_yaml(path))
+    return parse_config(merged)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(path, f"cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise InputError(path, "is not a YAML mapping of config keys")
+    return values
+
+
+def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def plan_study(config: Config, data_root: Path) -> list[TaskPlan]:
+    """Measure a few training steps of every task and extrapolate.
+
+    Args:
+        config: The study.
+        data_root: Folder with `samples/`, looked at for the true number of samples.
+    """
+    keep_large_buffers()
+    torch.set_num_threads(config.train.threads)
+    return [_plan_task(config, task, data_root) for task in config.run]
+
+
+def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
+    settings, dataset = config.task(task), config.dataset_of(task)
+    spec = task_module(task).make_spec(settings, dataset)
+    samples, source = _count_samples(settings.dataset, dataset, data_root)
+    rows = samples * settings.variants_per_sample
+    runs = len(config.encodings) * len(config.variants) * config.folds * len(config.seeds)
+    step_s, answer_s = _measure(config, spec)
+    train_share = (config.folds - 1) / config.folds
+    steps_a_run = config.train.epochs * rows * train_share / config.train.batch_size
+    answers_a_run = (config.train.epochs + 1) * rows * (1 - train_share) / config.train.batch_size
+    augment_s = rows * _SECONDS_AN_ECG_VARIANT if task == "ecg" else 0.0
+    return TaskPlan(
+        task=task,
+        samples=samples,
+        sample_source=source,
+        runs=runs,
+        step_s=step_s,
+        compute_s=runs * (steps_a_run * step_s + answers_a_run * answer_s + _SECONDS_A_JOB) + augment_s,
+        disk_bytes=_disk_bytes(spec, dataset, samples, rows),
+        float_bytes=len(config.encodings) * rows * (spec.channels + len(spec.shape)) * _positions(spec) * 4,
+    )
+
+
+def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int, str]:
+    path = data_root / "samples" / f"{name}.h5"
+    if path.is_file():
+        return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
+    if dataset.made_up is not None:
+        return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.format]), "estimate for made-up data"
+    return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
+
+
+def _measure(config: Config, spec: TaskSpec) -> tuple[float, float]:
+    """Seconds of a training step and of answering one batch, mean over the study's variants."""
+    timings = [_measure_variant(config, spec, variant) for variant in config.variants]
+    return sum(step for step, _ in timings) / len(timings), sum(answer for _, answer in timings) / len(timings)
+
+
+def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
+    device = torch.device(resolve_device(config.train.device))
+    network = build_localiser(
+        network=spec.network,
+        variant=variant,
+        encoding=config.encodings[-1],
+        signal_channels=spec.channels,
+        shape=spec.shape,
+        extent=spec.extent,
+        output_scale=spec.output_scale,
+    ).to(device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate)
+    signal = torch.randn(config.train.batch_size, spec.channels, *spec.shape, device=device)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        network(signal).square().mean().backward()
+        optimiser.step()
+
+    def answer() -> None:
+        with torch.inference_mode():
+            network(signal)
+
+    return _seconds(step, device), _seconds(answer, device)
+
+
+def _seconds(action: Callable[[], None], device: torch.device) -> float:
+    for _ in range(_WARM_UP_STEPS):
+        action()
+    _wait_for(device)
+    started_at = time.perf_counter()
+    for _ in range(_MEASURED_STEPS):
+        action()
+    _wait_for(device)
+    return (time.perf_counter() - started_at) / _MEASURED_STEPS
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _positions(spec: TaskSpec) -> int:
+    positions = 1
+    for size in spec.shape:
+        positions *= size
+    return positions
+
+
+def _disk_bytes(spec: TaskSpec, dataset: AnyDataset, samples: int, rows: int) -> int:
+    if dataset.format == "vfdb":
+        source = round(dataset.window_s * dataset.rate_hz)
+        floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)
+        return round(4 * floats * _COMPRESSED_SHARE)
+    pixels = samples * spec.channels * _positions(spec)
+    return round(pixels * _COMPRESSED_SHARE + rows * 60)
+
+
+def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None) -> str:
+    """The plan as lines to read.
+
+    Args:
+        plans: From `plan_study`.
+        config: The same study.
+        cores: Cores that will work at once; this machine's when None.
+    """
+    cores = cores or os.cpu_count() or 1
+    device = resolve_device(config.train.device)
+    at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
+    lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
+    for plan in plans:
+        lines.append(
+            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, "
+            f"{plan.step_s * 1e3:.0f} ms a step of {config.train.batch_size}: "
+            f"about {_duration(plan.compute_s / at_once)}; "
+            f"disk {_size(plan.disk_bytes)} (as float tensors {_size(plan.float_bytes)})"
+        )
+    total_s = sum(plan.compute_s for plan in plans) / at_once
+    disk = _size(sum(plan.disk_bytes for plan in plans))
+    lines.append(f"  in all about {_duration(total_s)} and {disk}, downloads not counted")
+    return "\n".join(lines) + "\n"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
