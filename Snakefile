@@ -6,7 +6,7 @@
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
 #   results/<study>/<task>/baselines/      rules/baselines.smk  answers without a network
 #   results/<study>/stats/                 rules/stats.smk      comparison rows
-#   results/<study>/figures/               rules/report.smk     learning curves
+#   results/<study>/figures/, report.html  rules/report.smk     pictures, and all on one page
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -33,6 +33,7 @@ wildcard_constraints:
     variant=r"[a-z]+",
     fold=r"\d+",
     seed=r"\d+",
+    metric=r"[a-z0-9_]+",
 
 
 include: "rules/raw.smk"
@@ -47,13 +48,11 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
-        collect("<results>/{task}/folds.csv", task=config["run"]),
+        collect("data/{file}", file=data_files()),
+        collect("<results>/{task}/{file}", task=config["run"], file=fold_files()),
         study_runs(config),
         collect("<results>/{task}/baselines/training_mean/predictions.csv", task=config["run"]),
-        "<results>/stats/comparisons.csv",
-        collect(
-            "<results>/figures/learning_curves_{task}.{kind}",
-            task=config["run"],
-            kind=["svg", "png", "csv"],
-        ),
+        "<results>/config.json",
+        collect("<results>/stats/{file}", file=["comparisons.csv", "table3.txt", "errors.csv"]),
+        study_figures(),
+        "<results>/report.html",

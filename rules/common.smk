@@ -3,16 +3,28 @@
 import ast
 import json
 import os
+import shlex
 from pathlib import Path
 
 import siwcc
 from siwcc.config import parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
+from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
 
-PACKAGE = Path(siwcc.__file__).parent
-REPOSITORY = Path(workflow.current_basedir).parent
+PACKAGE = Path(siwcc.__file__).resolve().parent
+REPOSITORY = Path(workflow.current_basedir).resolve().parent
+METRICS = ["instability", "test_r2", "train_r2"]
 RUN_FILES = ["log.csv", "model.pt", "predictions.csv", "manifest.json"]
+
+if PACKAGE.parent == REPOSITORY:
+    # A job in an environment of its own (--sdm conda) finds the package here, too. Snakemake fills
+    # in single braces, the shell gets the double ones.
+    shell.prefix(
+        "set -euo pipefail; "
+        + f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}"
+        + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    )
 
 
 def checked_config(values):
@@ -68,6 +80,22 @@ def fold_numbers():
     return range(1, config["folds"] + 1)
 
 
+def data_files():
+    """The raw files' list and the samples of every data set in use, below data/."""
+    kinds = [
+        "raw/{}.manifest.csv",
+        "samples/{}.h5",
+        "samples/{}.excluded.csv",
+        "samples/{}.protocol.json",
+    ]
+    return [kind.format(name) for name in datasets_in_use(config) for kind in kinds]
+
+
+def fold_files():
+    """The assignment and every fold, below the folder of a task."""
+    return ["folds.csv", *collect("fold{fold}.h5", fold=fold_numbers())]
+
+
 def study_runs(values):
     """Every final file of every run."""
     return collect(
@@ -79,6 +107,28 @@ def study_runs(values):
         seed=values["seeds"],
         file=RUN_FILES,
     )
+
+
+def study_figures():
+    """Every picture of the study with its data."""
+    named = {name: config[name] for name in ("encodings", "variants")}
+    stems = collect("forest_{metric}", metric=list(METRICS)) + collect(
+        "encodings_{task}", task=config["run"]
+    )
+    stems += collect("learning_curves_{task}_{variants}", task=config["run"], **named)
+    stems += collect("predictions_{task}_{encodings}_{variants}", task=config["run"], **named)
+    return collect(
+        "<results>/figures/{stem}.{kind}", stem=sorted(set(stems)), kind=["svg", "png", "csv"]
+    )
+
+
+def units_of_tasks():
+    """Unit of the targets of each task."""
+    checked = parse_config(config)
+    return {
+        task: task_module(task).make_spec(checked.task(task), checked.dataset_of(task)).unit
+        for task in config["run"]
+    }
 
 
 def uses_gpu():
@@ -109,6 +159,11 @@ def code_of(script, *modules):
 def resource_file(name):
     """A file of resources/, as a path from the working directory."""
     return os.path.relpath(REPOSITORY / "resources" / name)
+
+
+def package_file(name):
+    """A file of the package that is no code, as a path from the working directory."""
+    return os.path.relpath(PACKAGE / name)
 
 
 def imported_by(path):

@@ -26,6 +26,6 @@ rule provide_raw:
     conda:
         "../envs/siwcc.yaml"
     params:
-        source=lookup(dpath="datasets/{dataset}", within=config),
+        made_up=lookup(dpath="datasets/{dataset}/made_up", within=config),
     script:
         "../workflow/scripts/provide_raw.py"

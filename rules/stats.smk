@@ -14,8 +14,18 @@ rule compare_encodings:
         published=resource_file("table3.csv"),
         code=code_of("compare_encodings.py", "comparisons"),
     output:
-        comparisons=report("<results>/stats/comparisons.csv", category="Comparisons"),
-        table=report("<results>/stats/table3.txt", category="Comparisons"),
+        comparisons=report(
+            "<results>/stats/comparisons.csv",
+            caption="../resources/captions/comparisons.rst",
+            category="Comparison",
+            labels={"table": "comparisons"},
+        ),
+        table=report(
+            "<results>/stats/table3.txt",
+            caption="../resources/captions/table3.rst",
+            category="Comparison",
+            labels={"table": "Table 3, as text"},
+        ),
     log:
         "<logs>/stats/comparisons.log",
     benchmark:

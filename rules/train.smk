@@ -22,6 +22,7 @@ rule train_network:
         model="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/model.pt",
         predictions=report(
             "<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/predictions.csv",
+            caption="../resources/captions/predictions_csv.rst",
             category="Predictions",
             subcategory="{task}",
             labels={

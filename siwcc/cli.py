@@ -18,6 +18,7 @@ _EXAMPLES = """examples:
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
   siwcc plan resources/studies/herlev-small.yaml
   siwcc show results/paper
+  siwcc report results/paper
 """
 
 
@@ -55,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
-    _add_show(commands.add_parser("show", help="print a study's table and open its pictures"))
+    _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
+    _add_show(commands.add_parser("show", help="print a study's table and open its report"))
     return parser
 
 
@@ -102,6 +104,25 @@ def _run_plan(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="results/<study>")
+    beside = Path(siwcc.__file__).resolve().parent.parent / "resources"
+    shown = "folder with table3.csv and deviations.yaml (default: the project's)"
+    parser.add_argument("--resources", type=Path, default=beside, metavar="FOLDER", help=shown)
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="default: report.html in the study's folder")
+    parser.set_defaults(run=_run_report)
+
+
+def _run_report(options: argparse.Namespace) -> int:
+    from siwcc.report import report_study
+
+    path = options.out or options.folder / "report.html"
+    for line in report_study(options.folder, options.resources, path):
+        print(f"missing: {line}", file=sys.stderr)
+    print(path)
+    return 0
+
+
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="results/<study>")
     parser.set_defaults(run=_run_show)
@@ -112,12 +133,12 @@ def _run_show(options: argparse.Namespace) -> int:
     if not table.is_file():
         raise InputError(table, "does not exist", "run the study first")
     sys.stdout.write(table.read_text(encoding="utf-8"))
-    pictures = sorted((options.folder / "figures").glob("*.svg"))
-    for path in [options.folder / "stats" / "comparisons.csv", *pictures]:
-        print(path)
-    if _has_display():
-        for picture in pictures:
-            webbrowser.open(picture.resolve().as_uri())
+    report = options.folder / "report.html"
+    for path in (options.folder / "stats" / "comparisons.csv", report):
+        if path.is_file():
+            print(path)
+    if report.is_file() and _has_display():
+        webbrowser.open(report.resolve().as_uri())
     return 0
 
 

@@ -449,6 +449,33 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_text(path, _as_csv(rows))
 
 
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote; every number comes back as it was.
+
+    Raises:
+        InputError: a column is missing, or a cell is not what its column holds.
+    """
+    rows = []
+    for line, cells in enumerate(read_csv(path, COLUMNS), start=2):
+        try:
+            rows.append(Row(**{field.name: _parsed(str(field.type), cells[field.name]) for field in fields(Row)}))
+        except (ValueError, KeyError) as error:
+            raise InputError(path, f"line {line} is damaged ({error})", "delete it and run again") from error
+    return rows
+
+
+def _parsed(kind: str, cell: str) -> Any:
+    """The inverse of `_csv_cell` for an attribute of that type."""
+    if kind.startswith("tuple"):
+        parse = float if "float" in kind else str
+        return tuple(parse(part) for part in cell.split(";")) if cell else ()
+    if kind.endswith("None") and not cell:
+        return None
+    if kind.startswith("bool"):
+        return {"yes": True, "no": False}[cell]
+    return float(cell) if kind.startswith("float") else int(cell) if kind == "int" else cell
+
+
 def _as_csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -11,9 +11,10 @@ import difflib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from siwcc.errors import InputError
 
@@ -22,6 +23,16 @@ VariantName = Literal["full", "reduced"]
 TaskName = Literal["ecg", "nuclei"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Range = tuple[float, float]
+
+
+def _refuse_bool(value: object) -> object:
+    # Python takes `true` for 1. Text stays allowed: `--config train={epochs: 6}` gives "6".
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_refuse_bool)]
 
 
 class Section(BaseModel):
@@ -41,8 +52,8 @@ def _check_range(name: str, value: Range, low: float, high: float) -> None:
 class MadeUp(Section):
     """Ask for made-up raw files, written by `siwcc demo-data`, in place of a download."""
 
-    samples: int = Field(ge=1, le=100_000, description="records (ECG) or cells (images) to make")
-    seed: int = Field(default=42, ge=0, description="the same seed gives the same bytes")
+    samples: Whole = Field(ge=1, le=100_000, description="records (ECG) or cells (images) to make")
+    seed: Whole = Field(default=42, ge=0, description="the same seed gives the same bytes")
 
 
 class DatasetSection(Section):
@@ -73,7 +84,7 @@ class SipakmedSection(DatasetSection):
 
     format: Literal["sipakmed"]
     url: str | None = "https://www.cs.uoi.gr/~marina/SIPAKMED/"
-    image_size: int = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
+    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
     centroid: Literal["polygon", "vertices"] = "polygon"
 
 
@@ -81,7 +92,7 @@ class HerlevSection(DatasetSection):
     """The Herlev Pap-smear set: single cells with a mask. It has no download."""
 
     format: Literal["herlev"]
-    image_size: int = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
+    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
 
 
 _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
@@ -118,7 +129,7 @@ class EcgAugmentation(Section):
     wander_hz: Range = (0.1, 0.5)
     lowpass_hz: Range = (30.0, 50.0)
     highpass_hz: Range = (0.5, 2.0)
-    filter_order: int = Field(default=3, ge=1, le=8)
+    filter_order: Whole = Field(default=3, ge=1, le=8)
     scale: Range = (0.8, 1.2)
 
     @model_validator(mode="after")
@@ -139,11 +150,11 @@ class EcgTask(Section):
     """Time of a rhythm change in a two-lead window."""
 
     dataset: Name = "vfdb"
-    variants_per_sample: int = Field(default=100, ge=1, le=10_000)
+    variants_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill"] = "zero_fill"
     weighted_at: Literal["model_rate", "source_rate"] = "model_rate"
-    median_samples: int = Field(default=11, ge=1, le=1001, description="odd; source samples")
-    decimate_by: int = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
+    median_samples: Whole = Field(default=11, ge=1, le=1001, description="odd; source samples")
+    decimate_by: Whole = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
     augmentation: EcgAugmentation = EcgAugmentation()
 
     @model_validator(mode="after")
@@ -170,7 +181,7 @@ class NucleiTask(Section):
     """Centre of the nucleus in an image of one cell."""
 
     dataset: Name = "sipakmed"
-    variants_per_sample: int = Field(default=20, ge=1, le=10_000)
+    variants_per_sample: Whole = Field(default=20, ge=1, le=10_000)
     border: Literal["zero"] = "zero"
     augmentation: NucleiAugmentation = NucleiAugmentation()
 
@@ -188,11 +199,11 @@ class Tasks(Section):
 class Train(Section):
     """Section 2.4 of the paper, and the machine."""
 
-    epochs: int = Field(default=15, ge=1, le=10_000)
-    batch_size: int = Field(default=32, ge=2, le=65_536)
+    epochs: Whole = Field(default=15, ge=1, le=10_000)
+    batch_size: Whole = Field(default=32, ge=2, le=65_536)
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int = Field(default=1, ge=1, le=256)
+    threads: Whole = Field(default=1, ge=1, le=256)
     compile: bool = False
 
 
@@ -222,10 +233,10 @@ class Config(Section):
     datasets: dict[Name, Dataset]
     encodings: tuple[EncodingName, ...] = Field(default=("coord", "weighted"), min_length=1)
     variants: tuple[VariantName, ...] = Field(default=("full", "reduced"), min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(42,), min_length=1)
-    folds: int = Field(default=5, ge=2, le=1000)
+    seeds: tuple[Annotated[Whole, Field(ge=0, lt=2**32)], ...] = Field(default=(42,), min_length=1)
+    folds: Whole = Field(default=5, ge=2, le=1000)
     folds_by: Literal["sample", "group"] = "sample"
-    seed: int = Field(default=42, ge=0, lt=2**32)
+    seed: Whole = Field(default=42, ge=0, lt=2**32)
     comparisons: tuple[tuple[EncodingName, EncodingName], ...] = (("coord", "weighted"),)
     train: Train = Train()
 
@@ -297,12 +308,16 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    # A misspelt key that must be there is two problems; the misspelling says more.
+    problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     # The discriminator stands in the location, between the entry's name and its key.
     place = [str(part) for i, part in enumerate(problem["loc"]) if not (i == 2 and part in _SECTION_OF_FORMAT)]
     key = ".".join(place)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_similar_key(problem['loc'])}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{key}.format: is missing (allowed: {', '.join(_SECTION_OF_FORMAT)})"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":
         prefix = ".".join(place)
@@ -326,6 +341,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
             model = _SECTION_OF_FORMAT[str(part)]
         elif part in model.model_fields:
             annotation = model.model_fields[str(part)].annotation
-            if isinstance(annotation, type) and issubclass(annotation, Section):
-                model = annotation
+            for kind in (annotation, *get_args(annotation)):
+                if isinstance(kind, type) and issubclass(kind, Section):
+                    model = kind
     return sorted(model.model_fields)

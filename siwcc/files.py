@@ -35,11 +35,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        remedy = "make room or choose another folder, then give the same command again"
-        raise InputError(path, f"cannot be written ({error.strerror or error})", remedy) from error
+        raise _blamed(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _blamed(path: Path, error: OSError) -> InputError:
+    """The line for an error that came up while `path` was written, perhaps by reading another file."""
+    reason = error.strerror or str(error)
+    named = path if error.filename is None else Path(os.fsdecode(error.filename))
+    if named.parent != path.parent and not path.is_relative_to(named):
+        return InputError(named, f"cannot be read ({reason})")
+    remedy = "make room or choose another folder, then give the same command again"
+    return InputError(path, f"cannot be written ({reason})", remedy)
 
 
 def _umask() -> int:
@@ -84,10 +93,13 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if missing:
         raise InputError(path, f"lacks the column(s) {', '.join(missing)}; found {', '.join(header) or 'none'}")
     rows = []
-    for number, row in enumerate(reader, start=2):
-        if "\0" in row or None in row.values():
-            raise InputError(path, f"line {number} does not have {len(header)} fields")
-        rows.append(dict(row))
+    try:
+        for number, row in enumerate(reader, start=2):
+            if "\0" in row or None in row.values():
+                raise InputError(path, f"line {number} does not have {len(header)} fields")
+            rows.append(dict(row))
+    except csv.Error as error:
+        raise InputError(path, f"cannot be read as a CSV ({error})") from error
     return rows
 
 

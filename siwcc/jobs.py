@@ -27,8 +27,8 @@ def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
 
     Args:
         log_path: Messages of level INFO and above go here, with tracebacks of unforeseen errors.
-        parent: The job ends itself when an ancestor process with this word in its command ends,
-            so that after a hard kill nothing goes on writing beside the new run.
+        parent: The job ends itself when an ancestor process that runs this program ends, so that
+            after a hard kill nothing goes on writing beside the new run.
     """
     log_path = Path(log_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
     except InputError as error:
         _fail(str(error))
     except Exception as error:
-        logging.getLogger(__name__).error("%s", traceback.format_exc())
+        logging.getLogger(__name__).info("%s", traceback.format_exc())
         _fail(f"unforeseen {type(error).__name__}: {error} (details: {log_path})")
 
 
@@ -61,7 +61,7 @@ def _log_to(log_path: Path) -> None:
 
 
 def end_with_parents(named: str) -> None:
-    """End this process at once when an ancestor whose command contains `named` ends."""
+    """End this process at once when an ancestor ends that runs the program or module `named`."""
     watched = [ancestor for ancestor in psutil.Process().parents() if _has_name(ancestor, named)]
     if watched:
         threading.Thread(target=_watch, args=(watched,), daemon=True).start()
@@ -69,15 +69,24 @@ def end_with_parents(named: str) -> None:
 
 def _has_name(process: psutil.Process, named: str) -> bool:
     try:
-        return any(named in word for word in process.cmdline())
+        # As in `snakemake ...`, `python bin/snakemake ...` and `python -m snakemake ...`. A shell that
+        # only started it, or whose command line mentions it, may end without meaning the job.
+        return any(Path(word).name == named for word in process.cmdline()[:4])
     except psutil.Error:
         return False
 
 
 def _watch(watched: list[psutil.Process]) -> None:
-    while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
+    while all(_is_alive(process) for process in watched):
         time.sleep(_WATCH_EVERY_S)
     os._exit(1)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

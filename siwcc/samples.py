@@ -44,7 +44,7 @@ def extract_samples(
         InputError: damaged raw files, no sample at all, or too many exclusions.
     """
     folder = raw_folder(name, section, raw_root)
-    check_manifest(name, folder, manifest_path)
+    check_manifest(name, section.format, folder, manifest_path)
     reader = reader_for(section.format)
     attributes = {
         "dataset": name,

@@ -22,6 +22,8 @@ from siwcc.files import atomic_path
 
 SCHEMA_VERSION = 1
 _ROWS_PER_READ = 256
+# What h5py raises on files that are cut, damaged or not ours.
+_HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 # Rows arrive a few at a time: a chunk is to be compressed once, when it is full.
 _CHUNK_CACHE_BYTES = 16 << 20
 
@@ -96,9 +98,7 @@ def shard_writer(path: Path, kind: str, attributes: Mapping[str, Any]) -> Iterat
         handle.attrs["schema_version"] = SCHEMA_VERSION
         handle.attrs["kind"] = kind
         for name, value in sorted(attributes.items()):
-            handle.attrs[name] = (
-                value if isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
-            )
+            handle.attrs[name] = value if isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
         yield ShardWriter(handle)
         handle.attrs["digest"] = _content_digest(handle)
 
@@ -124,7 +124,7 @@ def read_shard(path: Path, kind: str, names: tuple[str, ...] | None = None) -> S
             if missing:
                 raise InputError(path, f"lacks {', '.join(missing)}", "delete it and run again")
             arrays = {name: _read_array(handle[name]) for name in wanted}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except _HDF5_ERRORS as error:
         raise InputError(path, f"is damaged or not an HDF5 file ({error})", "delete it and run again") from error
     return Shard(path, attributes, arrays, attributes["digest"])
 
@@ -188,15 +188,13 @@ def read_rows(path: Path, kind: str, names: tuple[str, ...], sample_ids: Sequenc
         with h5py.File(path, "r") as handle:
             attributes = _checked_attributes(path, kind, handle)
             if attributes["digest"] != digest:
-                raise InputError(
-                    path, "is not the file that was prepared from", "delete what was made from it, run again"
-                )
+                raise InputError(path, "changed since other files were made from it", "delete those and run again")
             missing = [name for name in ("sample_id", *names) if name not in handle]
             if missing:
                 raise InputError(path, f"lacks {', '.join(missing)}", "delete it and run again")
             rows = _rows_of(path, _read_array(handle["sample_id"]), sample_ids)
             arrays = {name: _select_rows(handle[name], rows) for name in names}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except _HDF5_ERRORS as error:
         raise InputError(path, f"is damaged or not an HDF5 file ({error})", "delete it and run again") from error
     return Shard(path, attributes, arrays, digest)
 

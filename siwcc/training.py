@@ -92,6 +92,8 @@ def train_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, setti
 
 def _prepare_torch(settings: Train) -> None:
     keep_large_buffers()
+    # Without it CUDA's matrix products refuse to run deterministically.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
     # Nothing here reads memory before it is written; filling it costs a tenth of a step.

@@ -40,7 +40,7 @@ def test_bad_input(shard_path: Path, tmp_path: Path) -> None:
     digest = read_shard(shard_path, "samples", ()).digest
     with pytest.raises(InputError, match=r"lacks 1 sample\(s\), first 's700'"):
         read_rows(shard_path, "samples", ("value",), ["s001", "s700"], digest)
-    with pytest.raises(InputError, match="is not the file"):
+    with pytest.raises(InputError, match="changed since"):
         read_rows(shard_path, "samples", ("value",), ["s001"], "0" * 64)
     with pytest.raises(InputError, match="lacks signal"):
         read_rows(shard_path, "samples", ("signal",), ["s001"], digest)

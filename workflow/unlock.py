@@ -14,7 +14,7 @@ def owners(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         command = process.info["cmdline"] or []
-        named = any(Path(word).name == "snakemake" for word in command[:3])
+        named = any(Path(word).name == "snakemake" for word in command[:4])
         if named and process.info["cwd"] and Path(process.info["cwd"]) == folder:
             found.append(process.info["pid"])
     return found
@@ -26,7 +26,8 @@ def main() -> int:
     if alive:
         print(f"{Path.cwd()}: a study is running here (process {alive[0]}); wait for it, or end it", file=sys.stderr)
         return 1
-    command = [Path(sys.executable).parent / "snakemake", "--unlock", "--quiet", "all"]
+    snakefile = Path(__file__).resolve().parent.parent / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--unlock", "--quiet", "all"]
     return subprocess.run(command, check=False).returncode
 
 

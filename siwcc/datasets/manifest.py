@@ -5,7 +5,9 @@ The files themselves are opened where they lie. A user's own folder is only ever
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from siwcc.config import AnyDataset, DatasetSection
 from siwcc.datasets import reader_for
@@ -50,17 +52,40 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
     from siwcc.datasets.synthetic import write_made_up
 
     assert section.made_up is not None
-    write_made_up(task, folder, section.made_up.samples, section.made_up.seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        write_made_up(task, made, section.made_up.samples, section.made_up.seed)
+        foreign = _files_below(folder) - _files_below(made)
+        if foreign:
+            # A set of fewer samples would take them in, and a download must not be deleted unasked.
+            raise InputError(
+                folder,
+                f"holds {min(foreign)}, which is none of the made-up files",
+                f"delete the folder, or give datasets.{folder.name} another name",
+            )
+        shutil.copytree(made, folder, dirs_exist_ok=True)
 
 
-def check_manifest(name: str, folder: Path, manifest_path: Path) -> None:
+def _files_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def check_manifest(name: str, format_name: str, folder: Path, manifest_path: Path) -> None:
     """Compare the raw files with their manifest before they are read.
 
+    Args:
+        name: The data set's name in the config.
+        format_name: Its format.
+        folder: Where the raw files lie.
+        manifest_path: What `provide_raw` wrote.
+
     Raises:
-        InputError: a file is missing or its size changed since the manifest was written.
+        InputError: a file is missing, was changed or came in since the manifest was written.
     """
     remedy = f"restore it, or delete {manifest_path} to take the files as they are now"
-    for row in read_csv(manifest_path, COLUMNS):
+    rows = read_csv(manifest_path, COLUMNS)
+    for row in rows:
         path = folder / row["file"]
         if not path.is_file():
             raise InputError(path, f"is listed for {name} but does not exist", remedy)
@@ -68,3 +93,7 @@ def check_manifest(name: str, folder: Path, manifest_path: Path) -> None:
             raise InputError(path, f"has {path.stat().st_size} bytes, its manifest says {row['bytes']}", remedy)
         if sha256_of(path) != row["sha256"]:
             raise InputError(path, "changed since its manifest was written", remedy)
+    found = {path.relative_to(folder).as_posix() for path in reader_for(format_name).raw_files(folder)}
+    added = found - {row["file"] for row in rows}
+    if added:
+        raise InputError(folder / min(added), "came in since the manifest was written", f"delete {manifest_path}")

@@ -1,4 +1,4 @@
-"""Draw the learning curves of one task."""
+"""Draw the learning curves of one network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.figures import plot_learning_curves
+        from siwcc.figures import FigureFiles
+        from siwcc.figures.curves import plot_learning_curves
 
         plot_learning_curves(
             log_paths=[Path(path) for path in snakemake.input.logs],
-            svg_path=Path(snakemake.output.svg),
-            png_path=Path(snakemake.output.png),
-            data_path=Path(snakemake.output.data),
+            variant=snakemake.wildcards.variant,
+            files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

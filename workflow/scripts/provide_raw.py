@@ -13,9 +13,12 @@ if __name__ == "__main__":
         from siwcc.config import parse_dataset
         from siwcc.datasets.manifest import provide_raw
 
+        name = snakemake.wildcards.dataset
+        # The whole entry comes from the config and not from a parameter: a local copy that
+        # moved is checked against its manifest later, and must not make everything anew.
         provide_raw(
-            name=snakemake.wildcards.dataset,
-            section=parse_dataset(snakemake.params.source),
+            name=name,
+            section=parse_dataset(snakemake.config["datasets"][name]),
             raw_root=Path("data/raw"),
             manifest_path=Path(snakemake.output.manifest),
         )

@@ -22,7 +22,7 @@ from siwcc.files import write_bytes, write_text
 _SMALLEST_PX = (62, 48)
 _LARGEST_PX = (531, 553)
 _WIDER_THAN_HIGH = 188 / 166
-_MEAN_CELLS_PER_SLIDE = 966 / 4049
+_SLIDES_PER_CELL = 966 / 4049
 _MOST_CELLS_PER_SLIDE = 26
 _DEFECT_EVERY = 40
 _FIRST_DEFECT = 19
@@ -66,14 +66,60 @@ class _CellType:
 
 
 CELL_TYPES = {
-    "Dyskeratotic": _CellType(158, (0.18, 0.28), (1.1, 1.6), (_ORANGE, _PINK), (0.7, 1.1), (6, 9), 2, 0.15, 4),
-    "Koilocytotic": _CellType(
-        200, (0.16, 0.25), (1.0, 1.5), (_TEAL, _GREY_BLUE, _PINK), (0.5, 0.8), (6, 9), 2, 0.75, 3
+    "Dyskeratotic": _CellType(
+        side_px=158,
+        nucleus=(0.18, 0.28),
+        nucleus_density=(1.1, 1.6),
+        stains=(_ORANGE, _PINK),
+        density=(0.7, 1.1),
+        corners=(6, 9),
+        roundings=2,
+        halo=0.15,
+        neighbours=4,
     ),
-    "Metaplastic": _CellType(160, (0.22, 0.32), (0.9, 1.4), (_TEAL, _GREY_BLUE), (0.5, 0.9), (7, 11), 3, 0.1, 2),
-    "Parabasal": _CellType(132, (0.28, 0.38), (0.9, 1.4), (_TEAL, _GREY_BLUE), (0.6, 0.9), (9, 13), 3, 0.05, 2),
+    "Koilocytotic": _CellType(
+        side_px=200,
+        nucleus=(0.16, 0.25),
+        nucleus_density=(1.0, 1.5),
+        stains=(_TEAL, _GREY_BLUE, _PINK),
+        density=(0.5, 0.8),
+        corners=(6, 9),
+        roundings=2,
+        halo=0.75,
+        neighbours=3,
+    ),
+    "Metaplastic": _CellType(
+        side_px=160,
+        nucleus=(0.22, 0.32),
+        nucleus_density=(0.9, 1.4),
+        stains=(_TEAL, _GREY_BLUE),
+        density=(0.5, 0.9),
+        corners=(7, 11),
+        roundings=3,
+        halo=0.1,
+        neighbours=2,
+    ),
+    "Parabasal": _CellType(
+        side_px=132,
+        nucleus=(0.28, 0.38),
+        nucleus_density=(0.9, 1.4),
+        stains=(_TEAL, _GREY_BLUE),
+        density=(0.6, 0.9),
+        corners=(9, 13),
+        roundings=3,
+        halo=0.05,
+        neighbours=2,
+    ),
     "Superficial-Intermediate": _CellType(
-        305, (0.12, 0.19), (1.1, 1.6), (_PINK, _ORANGE, _TEAL, _GREY_BLUE), (0.6, 1.1), (4, 6), 1, 0.15, 3
+        side_px=305,
+        nucleus=(0.12, 0.19),
+        nucleus_density=(1.1, 1.6),
+        stains=(_PINK, _ORANGE, _TEAL, _GREY_BLUE),
+        density=(0.5, 1.0),
+        corners=(4, 6),
+        roundings=1,
+        halo=0.15,
+        neighbours=3,
     ),
 }
 
@@ -160,8 +206,10 @@ def write_cells(folder: Path, cells: int, seed: int) -> None:
         seed: The same seed gives the same bytes.
 
     Raises:
-        InputError: the folder holds other cells, or cannot be written to.
+        InputError: no cells asked for, or the folder holds other cells or cannot be written to.
     """
+    if cells < 1:
+        raise InputError(folder, f"{cells} made-up cells cannot be written", "ask for at least 1")
     places = list(_places(cells, seed))
     _check_folder(folder, places)
     for index, place in enumerate(places):
@@ -184,7 +232,7 @@ def _check_folder(folder: Path, places: list[_Place]) -> None:
     own = {_stem_path(folder, place) for place in places}
     for path in sorted(folder.glob("im_*/CROPPED/*.bmp")):
         if path.with_suffix("") not in own:
-            raise InputError(path, "is not a cell of the set to be written", "choose an empty folder")
+            raise InputError(path, "is not a cell of the set to be written", "delete the folder or choose another")
 
 
 def _contour_text(points_px: np.ndarray) -> str:
@@ -196,9 +244,6 @@ def _moved_out(rng: np.random.Generator, points_px: np.ndarray, width_px: int) -
     x_px = points_px[:, 0]
     shift_px = width_px - x_px.max() + beyond_px if rng.random() < 0.5 else -x_px.min() - beyond_px
     return np.stack([np.round(x_px + shift_px, 2), points_px[:, 1]], axis=1)
-
-
-# ------------------------------------------------------------------ layout
 
 
 def _rng(seed: int, *names: object) -> np.random.Generator:
@@ -223,7 +268,7 @@ def _places_of_class(class_name: str, seed: int) -> Iterator[_Place]:
     slide = 0
     while True:
         slide += 1
-        for number in range(1, 1 + min(int(rng.geometric(_MEAN_CELLS_PER_SLIDE)), _MOST_CELLS_PER_SLIDE)):
+        for number in range(1, 1 + min(int(rng.geometric(_SLIDES_PER_CELL)), _MOST_CELLS_PER_SLIDE)):
             yield _Place(class_name, slide, number)
 
 
@@ -236,9 +281,6 @@ def _draw_slide(seed: int, class_name: str, slide: int) -> _Slide:
         blur_px=rng.uniform(0.6, 1.6),
         noise=rng.uniform(0.6, 2.0),
     )
-
-
-# ------------------------------------------------------------------ shapes
 
 
 def _blob(rng: np.random.Generator, corners: int, roundings: int, spread: float) -> np.ndarray:
@@ -308,9 +350,6 @@ def _draw_nucleus(rng: np.random.Generator, cell_type: _CellType, cell: _Outline
 def _contour(outline: _Outline, spacing_px: float) -> np.ndarray:
     points_px = np.round(_dense(outline.points_px, spacing_px), 2)
     return np.vstack([points_px, points_px[:1]])
-
-
-# ----------------------------------------------------------------- drawing
 
 
 class _Canvas:
@@ -436,11 +475,11 @@ def _add_neighbours(canvas: _Canvas, cell_type: _CellType, look: _Slide, cell: _
         direction = np.array([np.cos(angle), np.sin(angle)])
         own_px = cell.radius_px(angle)
         radius_px = np.ptp(cell.points_px, axis=0).mean() / 2 * rng.uniform(0.7, 1.2)
-        centre_px = cell.centre_px + direction * (own_px + radius_px * rng.uniform(0.55, 1.0))
+        centre_px = cell.centre_px + direction * (own_px + radius_px * rng.uniform(0.65, 1.05))
         corners = int(rng.integers(*cell_type.corners, endpoint=True))
         line_px = centre_px + radius_px * rng.uniform(0.7, 1.3, 2) * _blob(rng, corners, cell_type.roundings, 0.25)
         points_px = _weathered(rng, _dense(line_px, 3.0), 1.0)
-        canvas.add_cytoplasm(points_px, _draw_stain(rng, cell_type, look), rng.uniform(*cell_type.density), 0.0)
+        canvas.add_cytoplasm(points_px, _draw_stain(rng, cell_type, look), 0.8 * rng.uniform(*cell_type.density), 0.0)
         nucleus_px = rng.uniform(*cell_type.nucleus) * radius_px
         middle_px = centre_px + rng.uniform(-0.2, 0.2, 2) * radius_px
         canvas.add_nucleus(middle_px + nucleus_px * _blob(rng, 10, 3, 0.1), rng.uniform(*cell_type.nucleus_density))

@@ -1,0 +1,112 @@
+"""Pictures of a study, each as SVG and PNG, with its numbers as CSV: a module a kind of picture.
+
+The files hold the same bytes for the same picture: letters are drawn as paths with the typeface
+that comes with matplotlib, ids are salted, no date is stored. Every panel is a picture of its
+own, narrow enough for a telephone; a page sets several side by side.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from siwcc.files import write_bytes
+
+# Okabe and Ito's palette: told apart with every common colour vision deficiency.
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
+
+MODELS = {
+    ("ecg", "full"): "NimeshaNet",
+    ("ecg", "reduced"): "NimeshaNet, reduced pool",
+    ("nuclei", "full"): "LakshyaNet",
+    ("nuclei", "reduced"): "LakshyaNet, reduced pool",
+}
+TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
+METRICS = {"test_r2": "Test R²", "train_r2": "Training R²", "instability": "Instability"}
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How an encoding is drawn and named; colour, marker and name each tell it from the others."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+ARMS = {
+    "coord": ArmStyle("coordinates", BLUE, "o"),
+    "weighted": ArmStyle("weighted coordinates", VERMILION, "s"),
+    "none": ArmStyle("no coordinates", BLACK, "^"),
+}
+_SPARE_MARKERS = "Dv<>P"
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """Where one picture goes: the two renderings and the numbers in it."""
+
+    svg: Path
+    png: Path
+    data: Path
+
+    @classmethod
+    def named(cls, folder: Path, stem: str) -> FigureFiles:
+        """`<folder>/<stem>.svg`, `.png` and `.csv`."""
+        return cls(*(folder / f"{stem}.{suffix}" for suffix in ("svg", "png", "csv")))
+
+
+def arm_style(encoding: str, known: Sequence[str] = ()) -> ArmStyle:
+    """The style of an encoding; one without an entry gets a spare colour by its place in `known`."""
+    if encoding in ARMS:
+        return ARMS[encoding]
+    place = [name for name in known if name not in ARMS].index(encoding) if encoding in known else 0
+    spare = (PURPLE, ORANGE, SKY, GREEN)
+    return ArmStyle(encoding.replace("_", " "), spare[place % len(spare)], _SPARE_MARKERS[place % len(_SPARE_MARKERS)])
+
+
+def model_name(task: str, variant: str) -> str:
+    """What the paper calls the network of a task."""
+    return MODELS.get((task, variant), f"{task}, {variant}")
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure in the house's type and colours."""
+    return Figure(figsize=(width_in, height_in), layout="constrained", facecolor=PAPER)
+
+
+def style_axis(axis: Axes, grid: Literal["both", "x", "y", "none"] = "both") -> None:
+    """Quiet frame: two spines, a light grid behind the data."""
+    axis.set_facecolor("none")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(MUTED)
+    axis.tick_params(colors=INK, labelsize=9)
+    axis.set_axisbelow(True)
+    if grid != "none":
+        axis.grid(color=GRID, linewidth=0.6, axis=grid)
+
+
+def save_figure(figure: Figure, files: FigureFiles) -> None:
+    """Write a figure as SVG and PNG, the same bytes for the same picture."""
+    with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}):
+        for path, kind, metadata in ((files.svg, "svg", {"Date": None}), (files.png, "png", {"Software": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+            write_bytes(path, buffer.getvalue())

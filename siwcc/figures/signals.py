@@ -1,0 +1,338 @@
+"""What a network is fed, on one real sample, and what it answered: drawn on the signal or the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from siwcc.accuracy import Predictions, join, read_predictions
+from siwcc.augment import Inputs, augment_module
+from siwcc.encodings import encode
+from siwcc.errors import InputError
+from siwcc.figures import (
+    BLACK,
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    PURPLE,
+    VERMILION,
+    FigureFiles,
+    arm_style,
+    model_name,
+    new_figure,
+    save_figure,
+    style_axis,
+)
+from siwcc.files import write_csv
+from siwcc.runs import run_key_of
+from siwcc.shards import read_shard
+from siwcc.tasks import TaskSpec
+
+CHANNEL_NAMES = {"ecg": ("lead 1", "lead 2"), "nuclei": ("red", "green", "blue")}
+AXIS_NAMES = ("x", "y", "z")
+CASE_COLUMNS = ("case", "sample_id", "variant", "fold", "event_visible")
+
+
+class Mark(NamedTuple):
+    """How a point is drawn on an image; a ring and a cross stay apart where they coincide."""
+
+    marker: str
+    size: float
+    colour: str
+
+
+_TARGET, _PREDICTION = GREEN, VERMILION
+_TARGET_MARK, _PREDICTION_MARK = Mark("o", 12, _TARGET), Mark("x", 6, _PREDICTION)
+_LEADS = (BLACK, BLUE, PURPLE)
+_RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
+_DIGITS = ".7g"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answered test row.
+
+    Attributes:
+        name: `best`, `median` or `worst`.
+        sample_id, variant, fold: Which row it is.
+        target, prediction: (outputs,), seconds or pixels.
+        error: Distance between them.
+        event_visible: Whether the target still lies in the augmented window or image.
+        signal: float32 (channels, *shape), as the network gets it, before any coordinate.
+    """
+
+    name: str
+    sample_id: str
+    variant: int
+    fold: int
+    target: np.ndarray
+    prediction: np.ndarray
+    error: float
+    event_visible: bool
+    signal: np.ndarray
+
+
+def channel_names(spec: TaskSpec) -> list[str]:
+    """Names of the signal's channels."""
+    known = CHANNEL_NAMES.get(spec.task, ())
+    return [known[i] if i < len(known) else f"channel {i + 1}" for i in range(spec.channels)]
+
+
+def positions(spec: TaskSpec) -> np.ndarray:
+    """Coordinate of each sample along the last axis, in the task's unit."""
+    return np.linspace(0.0, spec.extent[0], spec.shape[-1])
+
+
+def _picture(signal: np.ndarray) -> np.ndarray:
+    """Three channels (3, height, width) stretched to 0 ... 1 for the eye, channels last."""
+    low, high = float(signal.min()), float(signal.max())
+    return np.asarray(np.moveaxis((signal - low) / max(high - low, 1e-12), 0, -1))
+
+
+# ---------------------------------------------------------------- encodings
+
+
+def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str], files: FigureFiles) -> None:
+    """Draw one sample and the channels that each encoding appends to it (paper, Figure 1).
+
+    The sample is the middle one of the fold by id, unaugmented.
+
+    Args:
+        fold_path: A fold file.
+        samples_path: The samples file that it was made from.
+        encodings: The study's encodings.
+        files: The pictures and the numbers in them.
+    """
+    task = str(read_shard(fold_path, "fold", ("variant",)).attributes["task"])
+    inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
+    itself = np.flatnonzero(inputs.variant == 0)
+    row = int(itself[len(itself) // 2])
+    signal = inputs.batch(np.array([row]), "none").numpy()[0]
+    appended = {name: appended_channels(inputs, row, name) for name in encodings}
+    appended = {name: channels for name, channels in appended.items() if len(channels)}
+    draw = _draw_traces if len(inputs.spec.shape) == 1 else _draw_images
+    save_figure(draw(inputs.spec, signal, appended, inputs.target[row]), files)
+    _write_channels(files.data, inputs.spec, signal, appended)
+
+
+def appended_channels(inputs: Inputs, row: int, encoding: str) -> np.ndarray:
+    """The channels that an encoding appends to one row, float32 (added, *shape), as the network gets them."""
+    name, _ = inputs.layer_encoding(encoding)
+    encoded = encode(inputs.batch(np.array([row]), encoding), name, inputs.spec.extent)
+    return np.asarray(encoded.numpy()[0, inputs.spec.channels :])
+
+
+def _draw_traces(spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray], target: np.ndarray) -> Figure:
+    strips = [(name, channel, _LEADS[0]) for name, channel in zip(channel_names(spec), signal, strict=True)]
+    strips += [(arm_style(name).label, channels[0], arm_style(name).colour) for name, channels in appended.items()]
+    figure = new_figure(4.4, 0.55 + 1.05 * len(strips))
+    axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
+    for axis, (name, values, colour) in zip(axes, strips, strict=True):
+        axis.plot(positions(spec), values, color=colour, linewidth=0.9)
+        axis.axvline(float(target[0]), color=_TARGET, linewidth=1.2, linestyle="--")
+        style_axis(axis, grid="y")
+        axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
+        axis.locator_params(axis="y", nbins=4)
+    axes[0].set_title(f"target {target[0]:.2f} {spec.unit} (dashed)", fontsize=8.5, loc="right", color=INK, pad=3)
+    axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
+    axes[-1].locator_params(axis="x", nbins=5)
+    return figure
+
+
+def _draw_images(spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray], target: np.ndarray) -> Figure:
+    columns = max([len(channels) for channels in appended.values()], default=1)
+    figure = new_figure(4.4, 0.3 + 1.85 * (1 + len(appended)))
+    axes = figure.subplots(1 + len(appended), columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    _show_image(axes[0, 0], _picture(signal), "image, with the target")
+    _mark(axes[0, 0], target, _TARGET_MARK)
+    for row, (name, channels) in zip(axes[1:], appended.items(), strict=True):
+        for i, channel in enumerate(channels):
+            _show_image(row[i], channel, f"{arm_style(name).label}, {AXIS_NAMES[i]}")
+            bar = figure.colorbar(row[i].images[0], ax=row[i], shrink=0.9, pad=0.03)
+            bar.ax.tick_params(labelsize=7, colors=INK)
+            bar.outline.set_visible(False)
+    return figure
+
+
+def _show_image(axis: Axes, values: np.ndarray, title: str) -> None:
+    axis.set_axis_on()
+    axis.imshow(values, cmap="cividis", interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_title(title, fontsize=8.5, loc="left", color=INK, pad=3)
+    for spine in axis.spines.values():
+        spine.set_color(MUTED)
+
+
+def _mark(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
+    """A mark with a white rim, to be seen on any ground."""
+    place = ([float(point_px[0])], [float(point_px[1])])
+    for colour, edge in ((_RIM, 4.0), (mark.colour, 1.8)):
+        style: dict[str, Any] = {
+            "marker": mark.marker,
+            "markersize": mark.size,
+            "markeredgewidth": edge,
+            "markeredgecolor": colour,
+        }
+        axis.plot(*place, linewidth=0, markerfacecolor="none", clip_on=False, **style)
+
+
+def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray]) -> None:
+    """One line a sample or pixel: its place, the signal, the appended channels."""
+    places = np.indices(spec.shape).reshape(len(spec.shape), -1)
+    columns = ["index"] if len(spec.shape) == 1 else ["row", "column"]
+    names = columns + channel_names(spec)
+    values = [signal.reshape(len(signal), -1)]
+    for name, channels in appended.items():
+        names += [f"{name}_{AXIS_NAMES[i]}" for i in range(len(channels))]
+        values.append(channels.reshape(len(channels), -1))
+    table = np.concatenate(values).T.tolist()
+    lines = [
+        [*place, *(format(value, _DIGITS) for value in row)]
+        for place, row in zip(places.T.tolist(), table, strict=True)
+    ]
+    write_csv(path, [name.replace(" ", "_") for name in names], lines)
+
+
+# -------------------------------------------------------------- predictions
+
+
+def choose_cases(errors: np.ndarray) -> dict[str, int]:
+    """Rows with the least, the median and the largest error; of equal errors the first row.
+
+    Args:
+        errors: (rows,) at least one. Of an even number the lower of the two middle rows is taken.
+    """
+    order = np.argsort(errors, kind="stable")
+    worst = int(np.argmax(errors))
+    return {"best": int(order[0]), "median": int(order[(len(order) - 1) // 2]), "worst": worst}
+
+
+def plot_predictions(
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path, files: FigureFiles
+) -> None:
+    """Draw the best, the median and the worst answer of one arm to the augmented test rows of its folds.
+
+    Args:
+        prediction_paths: `predictions.csv` of the arm's runs with one seed, a fold each.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that they were made from.
+        files: The pictures and the numbers in them.
+    """
+    key = run_key_of(prediction_paths[0])
+    spec, cases = find_cases(prediction_paths, fold_paths, samples_path)
+    title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}"
+    draw = _draw_window_cases if len(spec.shape) == 1 else _draw_image_cases
+    save_figure(draw(spec, cases, title), files)
+    columns = [*CASE_COLUMNS, *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in spec.outputs)]
+    write_csv(files.data, [*columns, f"error_{spec.unit}"], [_case_row(case) for case in cases])
+
+
+def find_cases(
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path
+) -> tuple[TaskSpec, list[Case]]:
+    """The three cases of an arm with their signals; see `plot_predictions`."""
+    parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
+    folds = np.concatenate([np.full(len(part.variant), fold) for fold, part in parts.items()])
+    joined = join(list(parts.values()))
+    chosen = choose_cases(joined.error())
+    cases = []
+    for name, row in chosen.items():
+        spec, case = _open_case(name, joined, row, int(folds[row]), fold_paths, samples_path)
+        cases.append(case)
+    return spec, cases
+
+
+def _augmented(predictions: Predictions) -> Predictions:
+    augmented = predictions.variant > 0
+    return predictions.select(augmented) if augmented.any() else predictions
+
+
+def _open_case(
+    name: str, predictions: Predictions, row: int, fold: int, fold_paths: Sequence[Path], samples_path: Path
+) -> tuple[TaskSpec, Case]:
+    path = fold_paths[fold - 1]
+    stored = read_shard(path, "fold", ("sample_id", "variant", "event_visible"))
+    sample_id, variant = str(predictions.sample_id[row]), int(predictions.variant[row])
+    found = np.flatnonzero((stored.arrays["sample_id"] == sample_id) & (stored.arrays["variant"] == variant))
+    if len(found) != 1:
+        raise InputError(path, f"has no variant {variant} of {sample_id}, which was answered", "run the study again")
+    inputs = augment_module(str(stored.attributes["task"])).open_inputs([path], samples_path, augmented_only=False)
+    signal = inputs.batch(found, "none").numpy()[0]
+    visible = bool(stored.arrays["event_visible"][found[0]])
+    answer = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
+    return inputs.spec, Case(name, sample_id, variant, fold, *answer, visible, signal)
+
+
+def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
+    figure = new_figure(4.4, 0.95 + 1.45 * len(cases))
+    axes = np.atleast_1d(figure.subplots(len(cases), 1, sharex=True))
+    for axis, case in zip(axes, cases, strict=True):
+        _draw_leads(axis, spec, case.signal)
+        axis.axvline(float(case.target[0]), color=_TARGET, linewidth=2)
+        axis.axvline(float(case.prediction[0]), color=_PREDICTION, linewidth=2, linestyle="--")
+        style_axis(axis, grid="none")
+        axis.spines["left"].set_visible(False)
+        axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
+    axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
+    axes[-1].locator_params(axis="x", nbins=5)
+    handles = [
+        Line2D([], [], color=_TARGET, linewidth=2, label="target"),
+        Line2D([], [], color=_PREDICTION, linewidth=2, linestyle="--", label="prediction"),
+    ]
+    return _finish(figure, title, handles)
+
+
+def _draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
+    """Every lead on its own level, two spans of the typical amplitude apart."""
+    span = float(np.percentile(np.abs(signal - np.median(signal, axis=1, keepdims=True)), 99)) or 1.0
+    names = channel_names(spec)
+    for place, lead in enumerate(signal):
+        axis.plot(positions(spec), lead - np.median(lead) - 2 * span * place, color=_LEADS[place], linewidth=0.8)
+    axis.set_yticks([-2 * span * place for place in range(len(signal))], names)
+    axis.tick_params(axis="y", length=0)
+
+
+def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
+    figure = new_figure(5.6, 2.7)
+    for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
+        _show_image(axis, _picture(case.signal), _case_title(case, spec.unit, lines=True))
+        _mark(axis, case.target, _TARGET_MARK)
+        _mark(axis, case.prediction, _PREDICTION_MARK)
+        axis.set_xlim(-0.5, spec.shape[1] - 0.5)
+        axis.set_ylim(spec.shape[0] - 0.5, -0.5)
+    handles = [
+        Line2D([], [], linewidth=0, marker=mark.marker, markersize=mark.size, label=label, color=mark.colour)
+        for label, mark in (("target", _TARGET_MARK), ("prediction", _PREDICTION_MARK))
+    ]
+    for handle in handles:
+        handle.set_markerfacecolor("none")
+        handle.set_markeredgewidth(1.8)
+    return _finish(figure, title, handles)
+
+
+def _finish(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
+    figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8.5, labelcolor=INK)
+    return figure
+
+
+def _case_title(case: Case, unit: str, lines: bool = False) -> str:
+    hidden = "" if case.event_visible else ", event out of view"
+    separator = "\n" if lines else "  "
+    return f"{case.name}: off by {case.error:.2f} {unit}{hidden}{separator}({case.sample_id}, copy {case.variant})"
+
+
+def _case_row(case: Case) -> list[object]:
+    answers = [f"{value:.6f}" for value in (*case.target.tolist(), *case.prediction.tolist(), case.error)]
+    return [case.name, case.sample_id, case.variant, case.fold, int(case.event_visible), *answers]

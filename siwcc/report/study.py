@@ -1,0 +1,261 @@
+"""What a study asked for, what of it is there, and on what data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from siwcc.accuracy import Accuracy, measure_study
+from siwcc.comparisons import Row, compare_study
+from siwcc.config import AnyDataset, Config
+from siwcc.errors import InputError
+from siwcc.files import read_csv
+from siwcc.folds import read_folds_csv
+from siwcc.runs import RunKey
+from siwcc.samples import EXCLUDED_COLUMNS
+from siwcc.shards import read_shard
+from siwcc.statistics import fold_ratio
+from siwcc.tasks import TaskSpec, task_module
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class PaperSet:
+    """What the paper's own data set of a task is recognised by.
+
+    Attributes:
+        format, title: Format in the config, and name.
+        found: Samples kept and excluded, for the readings of the protocol that the config offers.
+    """
+
+    format: str
+    title: str
+    found: tuple[int, ...]
+
+
+PAPER_SETS = {
+    "ecg": PaperSet("vfdb", "MIT-BIH Malignant Ventricular Ectopy Database", (236, 242)),
+    "nuclei": PaperSet("sipakmed", "SIPaKMeD", (4049,)),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's folder and the config that it was run with.
+
+    Attributes:
+        folder: results/<study>.
+        data: The folder that holds raw/, samples/ and benchmarks/.
+        config: The checked config.
+    """
+
+    folder: Path
+    data: Path
+    config: Config
+
+    def run_folder(self, key: RunKey) -> Path:
+        """Where the files of a run lie."""
+        return self.folder / key.task / key.encoding / key.variant / f"fold{key.fold}" / f"seed{key.seed}"
+
+    def runs(self, task: str | None = None) -> list[RunKey]:
+        """Every run that the config asks for, whether or not it is there."""
+        config = self.config
+        return [
+            RunKey(name, encoding, variant, fold, seed)
+            for name in (config.run if task is None else (task,))
+            for encoding in config.encodings
+            for variant in config.variants
+            for fold in range(1, config.folds + 1)
+            for seed in config.seeds
+        ]
+
+    def missing_runs(self) -> list[RunKey]:
+        """Runs without a log: not trained, or not to the end."""
+        return [key for key in self.runs() if not (self.run_folder(key) / "log.csv").is_file()]
+
+    def existing(self, task: str, name: str) -> list[Path]:
+        """That file of every run of a task that has it."""
+        paths = [self.run_folder(key) / name for key in self.runs(task)]
+        return [path for path in paths if path.is_file()]
+
+    def fold_paths(self, task: str) -> list[Path]:
+        """Every fold file of a task, there or not, in order."""
+        return [self.folder / task / f"fold{fold}.h5" for fold in range(1, self.config.folds + 1)]
+
+    def samples_path(self, task: str) -> Path:
+        """The samples file of a task."""
+        return self.data / "samples" / f"{self.config.task(task).dataset}.h5"
+
+    def spec(self, task: str) -> TaskSpec:
+        """Shapes and units of a task."""
+        return task_module(task).make_spec(self.config.task(task), self.config.dataset_of(task))
+
+    def started_tasks(self) -> list[str]:
+        """Tasks whose folds have been assigned."""
+        return [task for task in self.config.run if (self.folder / task / "folds.csv").is_file()]
+
+
+def open_study(folder: Path) -> Study:
+    """A study from its folder, with the config that the workflow left there.
+
+    Raises:
+        InputError: no such folder, or no config in it.
+    """
+    path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise InputError(folder, "is not a folder", "give results/<study>")
+    try:
+        config = Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = "run `snakemake results/<study>/config.json` with the study's --configfile"
+        raise InputError(path, "does not exist, so it is not known what the study asks for", remedy) from None
+    except ValueError as error:
+        raise InputError(path, f"is not a study's config ({error})", "delete it and run again") from error
+    return Study(folder, folder.resolve().parent.parent / "data", config)
+
+
+def compare(study: Study, published: Path) -> list[Row]:
+    """The comparison rows of whatever runs there are; runs that are missing are named in the notes."""
+    tasks = study.started_tasks()
+    ratios = {task: _test_train_ratio(study.folder / task / "folds.csv") for task in tasks}
+    logs = {key: study.run_folder(key) / "log.csv" for task in tasks for key in study.runs(task)}
+    return compare_study(logs, study.config.comparisons, ratios, published)
+
+
+def _test_train_ratio(folds_path: Path) -> float:
+    return fold_ratio([len(ids) for ids in read_folds_csv(folds_path).values()])
+
+
+def measure_errors(study: Study) -> list[Accuracy]:
+    """Errors of every network and baseline that has answered."""
+    tasks = study.started_tasks()
+    return measure_study(
+        run_paths=[path for task in tasks for path in study.existing(task, "predictions.csv")],
+        baseline_paths=[p for task in tasks for p in sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))],
+        folds_paths=[study.folder / task / "folds.csv" for task in tasks],
+        units={task: study.spec(task).unit for task in tasks},
+    )
+
+
+# --------------------------------------------------------------------- the data
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The data of one task.
+
+    Attributes:
+        task, dataset, source: Names, and where the raw files came from.
+        kept: Samples.
+        excluded: Sample ids by reason.
+        groups: Records or slide images.
+        classes: Samples of each class, most frequent first.
+        fold_sizes: Samples of each fold.
+        rows, hidden: Augmented rows, and those of them whose target left the view.
+        papers: Whether these are the paper's own data, whole.
+        remark: Why not, in words; empty if they are.
+    """
+
+    task: str
+    dataset: str
+    source: str
+    kept: int
+    excluded: Mapping[str, Sequence[str]]
+    groups: int
+    classes: Mapping[str, int]
+    fold_sizes: Sequence[int]
+    rows: int
+    hidden: int
+    papers: bool
+    remark: str
+
+
+def describe_data(study: Study, task: str) -> TaskData:
+    """Counts of a task's data, from its samples file, exclusions and fold files."""
+    section = study.config.dataset_of(task)
+    samples = read_shard(study.samples_path(task), "samples", ("group", "class"))
+    excluded: dict[str, list[str]] = {}
+    for row in read_csv(study.samples_path(task).with_suffix(".excluded.csv"), EXCLUDED_COLUMNS):
+        excluded.setdefault(row["reason"], []).append(row["sample_id"])
+    kept = len(samples.arrays["group"])
+    remark = not_the_papers(task, section, kept + sum(map(len, excluded.values())))
+    rows, hidden = _hidden_rows(study.fold_paths(task))
+    return TaskData(
+        task=task,
+        dataset=study.config.task(task).dataset,
+        source=_source(section),
+        kept=kept,
+        excluded=excluded,
+        groups=len(set(samples.arrays["group"])),
+        classes=dict(Counter(samples.arrays["class"].tolist()).most_common()),
+        fold_sizes=[len(ids) for ids in read_folds_csv(study.folder / task / "folds.csv").values()],
+        rows=rows,
+        hidden=hidden,
+        papers=not remark,
+        remark=remark,
+    )
+
+
+def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
+    """Why a data set is not the paper's; empty when it is.
+
+    Args:
+        task: `ecg` or `nuclei`.
+        section: The data set's section of the config.
+        found: Samples kept and excluded.
+    """
+    paper = PAPER_SETS[task]
+    if section.made_up is not None:
+        return "made-up data, not measurements"
+    if section.format != paper.format:
+        return f"not {paper.title}, which the paper uses"
+    if found not in paper.found:
+        expected = " or ".join(f"{number:,}" for number in paper.found)
+        return f"{found:,} samples where the whole {paper.title} gives {expected}"
+    return ""
+
+
+def _source(section: AnyDataset) -> str:
+    if section.made_up is not None:
+        return f"made up by siwcc, {section.made_up.samples} records or cells, seed {section.made_up.seed}"
+    return "a local copy, read in place" if section.path is not None else f"downloaded from {section.url}"
+
+
+def _hidden_rows(fold_paths: Sequence[Path]) -> tuple[int, int]:
+    rows = hidden = 0
+    for path in fold_paths:
+        if path.is_file():
+            arrays = read_shard(path, "fold", ("variant", "event_visible")).arrays
+            augmented = arrays["variant"] > 0
+            rows += int(np.count_nonzero(augmented))
+            hidden += int(np.count_nonzero(augmented & (arrays["event_visible"] == 0)))
+    return rows, hidden
+
+
+def config_text(config: Config) -> str:
+    """The config as YAML, only the data sets in use, without the place of a local copy."""
+    values: dict[str, Any] = config.model_dump(mode="json")
+    used = {values["tasks"][task]["dataset"] for task in values["run"]}
+    values["tasks"] = {task: values["tasks"][task] for task in values["run"]}
+    values["datasets"] = {name: entry for name, entry in values["datasets"].items() if name in used}
+    for entry in values["datasets"].values():
+        entry["path"] = "(a local copy)" if entry["path"] else None
+    return str(yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=88))
+
+
+def devices(study: Study) -> list[str]:
+    """What the runs were trained on, from their manifests."""
+    found = Counter[str]()
+    for task in study.config.run:
+        for path in study.existing(task, "manifest.json"):
+            train = json.loads(path.read_text(encoding="utf-8")).get("train", {})
+            found[f"{train.get('device', 'unknown')}, {train.get('threads', '?')} thread(s)"] += 1
+    return [f"{name} ({count} runs)" for name, count in found.most_common()]

@@ -1,0 +1,308 @@
+"""What the numbers say and what they do not, in plain words, made from the rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from siwcc.comparisons import METRICS, Row
+from siwcc.figures import arm_style, model_name
+from siwcc.statistics import (
+    NOT_SIGNIFICANT,
+    NOT_TESTABLE,
+    SIGNIFICANCE,
+    holm,
+    smallest_bootstrap_p,
+    smallest_sign_flip_p,
+)
+
+_METRIC_WORDS = {"test_r2": "test R²", "train_r2": "training R²", "instability": "instability"}
+_ORDER = ("test_r2", "instability", "train_r2")
+
+
+class Reading(Enum):
+    """How far a row carries."""
+
+    UNTESTABLE = "no test possible"
+    TOO_FEW = "too few folds"
+    NOTHING = "no difference shown"
+    HINT = "hint of a gain"
+    GAIN = "gain"
+    HINT_AGAINST = "hint of a loss"
+    LOSS = "loss"
+
+
+MINUS = "\N{MINUS SIGN}"
+GOOD = {Reading.GAIN, Reading.HINT}
+BAD = {Reading.LOSS, Reading.HINT_AGAINST}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Plain sentences.
+
+    Attributes:
+        summary: One or two sentences on the whole study.
+        models: Heading and sentences of each model and comparison.
+        limits: What these numbers cannot say, whatever they are.
+    """
+
+    summary: tuple[str, ...]
+    models: tuple[tuple[str, tuple[str, ...]], ...]
+    limits: tuple[str, ...]
+
+    def sentences(self) -> list[str]:
+        """All of them, in the order to read."""
+        return [*self.summary, *(text for _, texts in self.models for text in texts), *self.limits]
+
+
+def judge(rows: Sequence[Row], papers_data: Collection[str] = ()) -> Verdict:
+    """Put a study's comparisons into words.
+
+    A difference counts as a gain or loss when the paper's own test (bootstrap) and the corrected t-test
+    after Holm both call it significant at 0.05; as a hint when only the paper's does.
+
+    Args:
+        rows: The study's comparisons.
+        papers_data: Tasks whose data are the paper's own, so that published values may be held against ours.
+    """
+    readings = dict(zip(rows, read_rows(rows), strict=True))
+    groups = list(_groups(rows))
+    models = tuple((_heading(group[0]), tuple(_model_sentences(group, readings))) for group in groups)
+    return Verdict(
+        summary=tuple(_summary(groups, readings)),
+        models=models,
+        limits=(*_limits(rows), *_published_sentences(rows, papers_data)),
+    )
+
+
+def read_rows(rows: Sequence[Row]) -> list[Reading]:
+    """The reading of each row; losses are adjusted by Holm in their own direction."""
+    against = holm([1.0 - row.p_corrected_t for row in rows]).tolist()
+    return [_reading(row, p) for row, p in zip(rows, against, strict=True)]
+
+
+def _reading(row: Row, p_against: float) -> Reading:
+    if row.conclusion == NOT_TESTABLE:
+        return Reading.UNTESTABLE
+    if smallest_bootstrap_p(row.folds) >= SIGNIFICANCE:
+        return Reading.TOO_FEW
+    if row.opposite:
+        return Reading.LOSS if p_against < SIGNIFICANCE else Reading.HINT_AGAINST
+    if row.conclusion == NOT_SIGNIFICANT:
+        return Reading.NOTHING
+    return Reading.GAIN if row.p_holm < SIGNIFICANCE else Reading.HINT
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    seen: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        seen.setdefault((row.task, row.variant, row.control, row.study), []).append(row)
+    for group in seen.values():
+        yield sorted(group, key=lambda row: _ORDER.index(row.metric) if row.metric in _ORDER else len(_ORDER))
+
+
+def _heading(row: Row) -> str:
+    return f"{model_name(row.task, row.variant)}: {arm_style(row.study).label} against {arm_style(row.control).label}"
+
+
+# ------------------------------------------------------------------- a model
+
+
+def _model_sentences(group: Sequence[Row], readings: dict[Row, Reading]) -> Iterator[str]:
+    if all(readings[row] is Reading.UNTESTABLE for row in group):
+        yield _untestable_sentence(group[0])
+        return
+    family = sum(math.isfinite(row.p_corrected_t) for row in readings)
+    for row in group:
+        yield _row_sentence(row, readings[row], family)
+    yield _model_conclusion(group, readings)
+
+
+def _untestable_sentence(row: Row) -> str:
+    if row.folds == 0:
+        return "No fold has both arms yet: nothing can be compared."
+    if row.folds == 1:
+        effect = f"{_signed(row.mean_difference)} in {_METRIC_WORDS[row.metric]}" if _finite(row) else "not known"
+        return f"Only one fold has both arms (difference {effect}). With one fold no test is possible."
+    return f"No test is possible: {row.note or 'a fold has no value'}."
+
+
+def _row_sentence(row: Row, reading: Reading, family: int) -> str:
+    name = _METRIC_WORDS.get(row.metric, row.metric)
+    if reading is Reading.UNTESTABLE:
+        return f"{_capital(name)}: no test possible ({row.note or 'a fold has no value'})."
+    return f"{_capital(name)} {_effect_words(row)}: {_reading_words(row, reading, family)}."
+
+
+def _effect_words(row: Row) -> str:
+    direction = "higher" if row.mean_difference > 0 else "lower" if row.mean_difference < 0 else "equal"
+    if direction == "equal":
+        return "does not differ on average"
+    alike = sum(value * row.mean_difference > 0 for value in row.fold_differences)
+    size = f"is {direction} by {_plain(abs(row.mean_difference))}"
+    interval = f"95 % interval {_signed(row.ci_low)} to {_signed(row.ci_high)}"
+    return f"{size} ({interval}; {direction} in {alike} of {row.folds} folds)"
+
+
+def _reading_words(row: Row, reading: Reading, family: int) -> str:
+    tests = f"all {family} tests" if family > 1 else "the one test"
+    if reading is Reading.GAIN:
+        return f"a gain that holds after correction for shared training data and for {tests} (p {_p(row.p_holm)})"
+    if reading is Reading.LOSS:
+        return f"a loss that holds after correction for shared training data and for {tests}"
+    if reading in (Reading.HINT, Reading.HINT_AGAINST):
+        what = "gain" if reading is Reading.HINT else "loss"
+        corrected = f" (p {_p(row.p_holm)})" if reading is Reading.HINT and math.isfinite(row.p_holm) else ""
+        return (
+            f"the paper's test calls this a significant {what}, the test corrected for shared training data "
+            f"and for {tests} does not{corrected}: a hint, not proof"
+        )
+    if reading is Reading.TOO_FEW:
+        return f"{row.folds} folds are too few to test this"
+    return f"no difference is shown (p {_p(row.p_bootstrap)} by the paper's test)"
+
+
+def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str:
+    good = [_METRIC_WORDS.get(row.metric, row.metric) for row in group if readings[row] in GOOD]
+    bad = [_METRIC_WORDS.get(row.metric, row.metric) for row in group if readings[row] in BAD]
+    if good and bad:
+        return (
+            f"The measures contradict each other: better in {_listed(good)}, worse in {_listed(bad)}. "
+            "These numbers support neither a plain “better” nor a plain “worse”."
+        )
+    primary = next((readings[row] for row in group if row.metric == "test_r2"), Reading.UNTESTABLE)
+    if primary is Reading.TOO_FEW:
+        return f"With {group[0].folds} folds no difference can be significant, however large: nothing is decided here."
+    if bad:
+        return f"Taken together, the numbers speak against {arm_style(group[0].study).label} here."
+    if primary is Reading.GAIN:
+        return f"Taken together, the numbers support {arm_style(group[0].study).label} on unseen data."
+    if primary is Reading.HINT:
+        return "Taken together, the numbers lean towards a gain on unseen data and do not establish it."
+    if good:
+        return f"Better in {_listed(good)}, but a gain on unseen data is not shown."
+    return "Taken together, the numbers support neither arm; this does not prove that the two are equal."
+
+
+# ------------------------------------------------------------- the whole study
+
+
+def _summary(groups: Sequence[Sequence[Row]], readings: dict[Row, Reading]) -> Iterator[str]:
+    if not groups:
+        yield "No two arms can be compared yet."
+        return
+    primary = [readings[row] for group in groups for row in group if row.metric == "test_r2"]
+    if all(reading is Reading.UNTESTABLE for reading in primary):
+        yield "No test is possible yet on unseen data: a test needs at least two folds that have both arms."
+        return
+    yield f"On unseen data (test R²): {_counted(primary)}."
+    for metric in _ORDER[1:]:
+        found = [readings[row] for group in groups for row in group if row.metric == metric]
+        if set(found) & (GOOD | BAD | {Reading.NOTHING}):
+            yield f"{_capital(_METRIC_WORDS[metric])}: {_counted(found)}."
+    contradictory = sum(_contradicts(group, readings) for group in groups)
+    if contradictory:
+        yield f"In {contradictory} of {len(groups)} the measures contradict each other."
+
+
+def _counted(found: Sequence[Reading]) -> str:
+    """Readings in words, each with its share where there are several models."""
+    words = {
+        Reading.GAIN: "a gain that survives correction",
+        Reading.HINT: "a gain only by the paper's uncorrected test",
+        Reading.NOTHING: "no difference shown",
+        Reading.HINT_AGAINST: "a loss only by the paper's uncorrected test",
+        Reading.LOSS: "a loss that survives correction",
+        Reading.TOO_FEW: "too few folds to decide",
+        Reading.UNTESTABLE: "no test possible",
+    }
+    shares = {reading: f" in {found.count(reading)} of {len(found)} models" * (len(found) > 1) for reading in words}
+    return "; ".join(f"{text}{shares[reading]}" for reading, text in words.items() if reading in found)
+
+
+def _contradicts(group: Sequence[Row], readings: dict[Row, Reading]) -> bool:
+    found = {readings[row] for row in group}
+    return bool(found & GOOD) and bool(found & BAD)
+
+
+def _limits(rows: Sequence[Row]) -> Iterator[str]:
+    for folds in sorted({row.folds for row in rows if row.folds > 1}):
+        floor = f"1/{round(1 / smallest_sign_flip_p(folds))} ({smallest_sign_flip_p(folds):.3f})"
+        resolution = round(1 / smallest_bootstrap_p(folds))
+        yield (
+            f"With {folds} folds an exact sign-flip test cannot go below p = {floor}, however large the effect. "
+            f"A bootstrap p of “< {1 / resolution:.5f}” is the resolution of its {resolution:,} resamples, "
+            "not strength of evidence."
+        )
+    if any(row.folds > 1 for row in rows):
+        yield (
+            "The folds share training data, so their differences are not independent: the bootstrap treats them "
+            "as if they were, and is too sure; the corrected t-test (Nadeau and Bengio) allows for it."
+        )
+    family = sum(math.isfinite(row.p_corrected_t) for row in rows)
+    if family > 1:
+        yield f"{family} rows are tested, so that single small p-values come by chance: Holm's correction covers all."
+
+
+def _published_sentences(rows: Sequence[Row], papers_data: Collection[str]) -> Iterator[str]:
+    published = [row for row in rows if row.published_mean_difference is not None and row.agrees_sign is not None]
+    ours = [row for row in published if row.task in papers_data]
+    if ours:
+        yield f"Held against the paper: {_agreement(ours)}."
+        reversed_rows = [
+            f"{model_name(row.task, row.variant)}, {_METRIC_WORDS[row.metric]}" for row in ours if not row.agrees_sign
+        ]
+        if reversed_rows:
+            yield f"The published direction was not found in: {'; '.join(reversed_rows)}."
+    if len(ours) < len(published):
+        yield (
+            "Where the data are not the paper's own, published values are printed for orientation only and "
+            "nothing here confirms or refutes them."
+        )
+
+
+def _agreement(rows: Sequence[Row]) -> str:
+    tested = [row for row in rows if row.agrees_size is not None]
+    parts = [f"{sum(bool(row.agrees_sign) for row in rows)} of {len(rows)} rows have the published sign"]
+    if tested:
+        parts.append(f"in {sum(bool(row.agrees_size) for row in tested)} each mean lies in the other's interval")
+        parts.append(f"{sum(bool(row.agrees_conclusion) for row in tested)} reach the published conclusion")
+    return ", ".join(parts)
+
+
+# --------------------------------------------------------------------- numbers
+
+
+def _finite(row: Row) -> bool:
+    return math.isfinite(row.mean_difference)
+
+
+def _plain(value: float) -> str:
+    """Four decimals; small numbers with two significant digits."""
+    return (
+        f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2g}" if abs(value) < 1e-5 else f"{value:.5f}"
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{MINUS if value < 0 else '+' if value > 0 else ''}{_plain(abs(value))}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def hoped_word(metric: str) -> str:
+    """`higher` or `lower`: which direction would be a success."""
+    return "higher" if METRICS[metric].hoped == "greater" else "lower"

@@ -1,0 +1,147 @@
+"""The list of raw files, and that a user's folder is only ever read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from siwcc.config import MadeUp, VfdbSection
+from siwcc.datasets import vfdb
+from siwcc.datasets.manifest import check_manifest, provide_raw, raw_folder
+from siwcc.datasets.synthetic import write_made_up
+from siwcc.errors import InputError
+from siwcc.files import read_csv
+
+COLUMNS = ["file", "bytes", "sha256"]
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    write_made_up("ecg", folder, 2, 3)
+    return folder
+
+
+def section(**values: object) -> VfdbSection:
+    return VfdbSection.model_validate({"format": "vfdb", **values})
+
+
+def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything that could be disturbed: contents, times to the nanosecond, modes, names."""
+    state: dict[str, tuple[object, ...]] = {}
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        state[str(path)] = (status.st_mode, status.st_mtime_ns, status.st_ino, status.st_nlink, content)
+    return state
+
+
+def test_a_folder_given_by_the_user_is_only_read(records: Path, tmp_path: Path) -> None:
+    (records / "notes.txt").write_text("mine")
+    for path in records.iterdir():
+        path.chmod(0o440)
+        os.utime(path, ns=(10**18, 10**18))
+    records.chmod(0o550)
+    before = state_of(records)
+    out = tmp_path / "data" / "raw"
+    try:
+        for _ in range(2):
+            provide_raw("mine", section(path=records), out, out / "mine.manifest.csv")
+        check_manifest("mine", "vfdb", records, out / "mine.manifest.csv")
+        assert state_of(records) == before
+    finally:
+        records.chmod(0o750)
+    assert [path.name for path in out.iterdir()] == ["mine.manifest.csv"]
+
+
+def test_the_manifest_lists_names_sizes_and_sums_of_the_files_of_the_set(records: Path, tmp_path: Path) -> None:
+    (records / "notes.txt").write_text("mine")
+    provide_raw("mine", section(path=records), tmp_path, tmp_path / "m.csv")
+    rows = read_csv(tmp_path / "m.csv", COLUMNS)
+    assert [row["file"] for row in rows] == sorted(
+        path.name for path in records.iterdir() if path.suffix in (".hea", ".dat", ".atr")
+    )
+    for row in rows:
+        content = (records / row["file"]).read_bytes()
+        assert row["bytes"] == str(len(content))
+        assert row["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_where_the_raw_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert raw_folder("vfdb", section(), Path("data/raw")) == Path("data/raw/vfdb")
+    assert raw_folder("vfdb", section(path="there"), Path("data/raw")) == Path("there")
+    assert raw_folder("vfdb", section(path="~/there"), Path("data/raw")) == tmp_path / "there"
+
+
+def test_a_path_is_never_downloaded_to_and_made_up_files_are_never_downloaded(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(vfdb, "download", lambda *arguments: asked.append(arguments))
+    provide_raw("a", section(path=records), tmp_path, tmp_path / "a.csv")
+    provide_raw("b", section(made_up=MadeUp(samples=1)), tmp_path, tmp_path / "b.csv")
+    assert asked == []
+    assert len(read_csv(tmp_path / "b.csv", COLUMNS)) == 3
+    with pytest.raises(InputError, match="holds no WFDB record"):
+        provide_raw("c", section(), tmp_path, tmp_path / "c.csv")
+    assert [folder for _, folder in asked] == [tmp_path / "c"]
+
+
+def test_made_up_files_are_written_again_and_never_mixed_with_others(tmp_path: Path) -> None:
+    provide_raw("b", section(made_up=MadeUp(samples=2)), tmp_path, tmp_path / "b.csv")
+    first = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    provide_raw("b", section(made_up=MadeUp(samples=2)), tmp_path, tmp_path / "b.csv")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == first
+    with pytest.raises(InputError) as caught:
+        provide_raw("b", section(made_up=MadeUp(samples=1)), tmp_path, tmp_path / "b.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 'b'}: holds demo02.atr, which is none of the made-up files; "
+        "delete the folder, or give datasets.b another name"
+    )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "b.csv"]
+
+
+@pytest.mark.parametrize("kind", ["absent", "file"])
+def test_a_path_that_is_no_folder(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "there"
+    if kind == "file":
+        path.write_text("")
+    with pytest.raises(InputError, match=rf"^{path}: is not a folder; check datasets\.mine\.path$"):
+        provide_raw("mine", section(path=path), tmp_path, tmp_path / "m.csv")
+    assert not (tmp_path / "m.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.unlink(), "is listed for mine but does not exist"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has 202175 bytes, its manifest says 202176"),
+        (lambda path: path.write_bytes(b"\0" + path.read_bytes()[1:]), "changed since its manifest was written"),
+    ],
+)
+def test_a_file_that_is_not_as_listed(records: Path, tmp_path: Path, damage, said: str) -> None:
+    manifest = tmp_path / "m.csv"
+    provide_raw("mine", section(path=records), tmp_path, manifest)
+    victim = records / "demo01.dat"
+    size = victim.stat().st_size
+    damage(victim)
+    said = said.replace("202175", str(size - 1)).replace("202176", str(size))
+    with pytest.raises(InputError) as caught:
+        check_manifest("mine", "vfdb", records, manifest)
+    remedy = f"restore it, or delete {manifest} to take the files as they are now"
+    assert str(caught.value) == f"{victim}: {said}; {remedy}"
+
+
+def test_a_record_that_came_in_later(records: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    provide_raw("mine", section(path=records), tmp_path, manifest)
+    (records / "notes.txt").write_text("of no concern")
+    check_manifest("mine", "vfdb", records, manifest)
+    write_made_up("ecg", records, 3, 3)
+    with pytest.raises(InputError, match=r"/demo03\.atr: came in since the manifest was written; delete "):
+        check_manifest("mine", "vfdb", records, manifest)

@@ -1,0 +1,103 @@
+"""A small finished study without any training, for tests: real samples and folds, made-up runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from siwcc.augment import augment_module
+from siwcc.baselines import write_baseline
+from siwcc.config import Config, parse_config
+from siwcc.datasets.manifest import provide_raw
+from siwcc.files import write_csv, write_text
+from siwcc.folds import make_fold, write_folds_csv
+from siwcc.predictions import prediction_columns, prediction_rows
+from siwcc.report import report_study
+from siwcc.report.study import Study
+from siwcc.samples import extract_samples
+
+EPOCHS = 6
+_SHARED: dict[str, Study] = {}
+
+
+def shared_study(tmp_path_factory, task: str) -> Study:
+    """One study a task for all tests of a session, with its pictures and its page; not to be changed."""
+    if task not in _SHARED:
+        study = write_study(tmp_path_factory.mktemp(f"shared_{task}"), made_config(task))
+        resources = Path(__file__).resolve().parent.parent / "resources"
+        assert report_study(study.folder, resources, study.folder / "report.html") == []
+        _SHARED[task] = study
+    return _SHARED[task]
+
+
+def copied_study(study: Study, root: Path) -> Study:
+    """A copy to change."""
+    shutil.copytree(study.folder, root / "results" / study.folder.name)
+    shutil.copytree(study.data, root / "data")
+    return Study(root / "results" / study.folder.name, root / "data", study.config)
+
+
+def made_config(task="ecg", **changes) -> Config:
+    """Two folds, one variant, made-up data."""
+    dataset = {
+        "ecg": {"format": "vfdb", "made_up": {"samples": 3, "seed": 1}},
+        "nuclei": {"format": "sipakmed", "made_up": {"samples": 12, "seed": 1}, "image_size": 64, "max_excluded": 0.5},
+    }[task]
+    values = {
+        "study": "made",
+        "run": [task],
+        "folds": 2,
+        "variants": ["full"],
+        "tasks": {task: {"dataset": "made_up", "variants_per_sample": 2}},
+        "datasets": {"made_up": dataset},
+        "train": {"epochs": EPOCHS, "device": "cpu"},
+    }
+    return parse_config(values | changes)
+
+
+def write_study(root: Path, config: Config) -> Study:
+    """Write a study of one task as the workflow leaves it, but for its pictures and report."""
+    study = Study(root / "results" / config.study, root / "data", config)
+    task = config.run[0]
+    _write_samples(study, task)
+    write_text(study.folder / "config.json", config.model_dump_json(indent=1))
+    section, settings = config.dataset_of(task), config.task(task)
+    folds_csv = study.folder / task / "folds.csv"
+    write_folds_csv(study.samples_path(task), section, config.folds, config.folds_by, config.seed, task, folds_csv)
+    for fold, path in enumerate(study.fold_paths(task), 1):
+        make_fold(task, study.samples_path(task), folds_csv, fold, settings, section, config.seed, path)
+    for key in study.runs():
+        _write_run(study, key)
+    baseline = study.folder / task / "baselines" / "training_mean" / "predictions.csv"
+    write_baseline("training_mean", task, study.fold_paths(task), study.samples_path(task), baseline)
+    benchmark = study.folder / "benchmarks" / task / "fold1.tsv"
+    write_text(benchmark, "s\th:m:s\tmax_rss\n61.5\t0:01:01\t250.0\n")
+    return study
+
+
+def _write_samples(study: Study, task: str) -> None:
+    name = study.config.task(task).dataset
+    section = study.config.dataset_of(task)
+    manifest = study.data / "raw" / f"{name}.manifest.csv"
+    provide_raw(name, section, study.data / "raw", manifest)
+    samples = study.samples_path(task)
+    outputs = (samples, samples.with_suffix(".excluded.csv"), samples.with_suffix(".protocol.json"))
+    extract_samples(name, section, study.data / "raw", manifest, *outputs)
+
+
+def _write_run(study: Study, key) -> None:
+    """Answers that are off by 0.1 of the unit times the row's place; weighted is better by 0.1 in R2."""
+    folder = study.run_folder(key)
+    gain = 0.1 if key.encoding == "weighted" else 0.0
+    curve = [gain + 0.5 - 0.3 / epoch + 0.01 * key.fold for epoch in range(1, EPOCHS + 1)]
+    rows = [(epoch, value + 0.05, value) for epoch, value in enumerate(curve, 1)]
+    write_csv(folder / "log.csv", ("epoch", "train_r2", "test_r2"), rows)
+    path = study.fold_paths(key.task)[key.fold - 1]
+    inputs = augment_module(key.task).open_inputs([path], study.samples_path(key.task), augmented_only=False)
+    answers = inputs.target + 0.1 * np.arange(len(inputs.target))[:, np.newaxis]
+    columns = prediction_columns(inputs.spec.outputs)
+    write_csv(folder / "predictions.csv", columns, prediction_rows(inputs, answers))
+    write_text(folder / "manifest.json", json.dumps({"train": {"device": "cpu", "threads": 1}}))

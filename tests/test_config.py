@@ -1,0 +1,308 @@
+"""The configuration: defaults equal to config.yaml, and one clear line for every kind of mistake."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from siwcc import config as config_module
+from siwcc.config import (
+    Config,
+    HerlevSection,
+    SipakmedSection,
+    Train,
+    VfdbSection,
+    check_cores,
+    parse_config,
+    parse_dataset,
+    resolve_device,
+)
+from siwcc.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STUDIES = sorted((REPOSITORY / "resources" / "studies").glob("*.yaml"))
+
+
+def default_values() -> dict[str, Any]:
+    return yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
+
+
+def changed(key: str, value: object) -> dict[str, Any]:
+    """config.yaml with one value set, by its full key."""
+    values = default_values()
+    *path, last = key.split(".")
+    section = values
+    for name in path:
+        section = section[name]
+    section[last] = value
+    return values
+
+
+def problem_of(key: str, value: object) -> str:
+    with pytest.raises(InputError) as caught:
+        parse_config(changed(key, value))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith("config: ")
+    return line
+
+
+# ------------------------------------------------------------------ defaults
+
+
+def test_config_yaml_names_every_key_with_the_default_of_the_models() -> None:
+    written = default_values()
+    bare = {"datasets": {name: {"format": name} for name in written["datasets"]}}
+    assert json.loads(Config.model_validate(bare).model_dump_json()) == written
+
+
+def test_the_paper_is_what_config_yaml_says() -> None:
+    config = parse_config(default_values())
+    assert (config.folds, config.seed, config.seeds) == (5, 42, (42,))
+    assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (15, 32, 1e-3)
+    assert config.comparisons == (("coord", "weighted"),)
+    assert config.tasks.ecg.variants_per_sample == 100
+    assert config.tasks.nuclei.variants_per_sample == 20
+    assert isinstance(config.dataset_of("ecg"), VfdbSection)
+    assert config.dataset_of("ecg").event_labels == ("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA")
+    assert isinstance(config.dataset_of("nuclei"), SipakmedSection)
+    assert config.task("ecg") is config.tasks.ecg
+    assert config.task("nuclei") is config.tasks.nuclei
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_that_is_shipped_is_valid(path: Path) -> None:
+    values = default_values()
+    update_config(values, yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    assert parse_config(values).study
+
+
+def test_the_smallest_and_the_demo_study_are_shipped() -> None:
+    assert {"demo", "tiny"} <= {path.stem for path in STUDIES}
+
+
+def test_checked_values_are_valid_again() -> None:
+    checked = parse_config(default_values()).model_dump(mode="json")
+    assert parse_config(checked).model_dump(mode="json") == checked
+
+
+# ------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("epoch", 3, None),
+        ("fold", 3, "folds"),
+        ("train.epoch", 3, "epochs"),
+        ("tasks.ecgs", {}, "ecg"),
+        ("tasks.ecg.variant_per_sample", 3, "variants_per_sample"),
+        ("tasks.ecg.augmentation.lowpas_hz", [30, 50], "lowpass_hz"),
+        ("tasks.nuclei.augmentation.rotation_degrees", 3, "rotation_deg"),
+        ("datasets.vfdb.event_label", ["VT"], "event_labels"),
+        ("datasets.sipakmed.centroids", "polygon", "centroid"),
+        ("datasets.vfdb.made_up", {"sample": 3}, "samples"),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_was_meant(key: str, value: object, meant: str | None) -> None:
+    line = problem_of(key, value)
+    full = f"{key}.sample" if key.endswith("made_up") else key
+    assert f"unknown key '{full}'" in line
+    assert "(allowed: " in line
+    if meant is not None:
+        assert f"did you mean '{meant}'?" in line
+
+
+def test_allowed_keys_are_those_of_the_section() -> None:
+    line = problem_of("datasets.vfdb.event_label", ["VT"])
+    assert "(allowed: event_labels, format, made_up, max_excluded, path, rate_hz, url, window_s)" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed", "found"),
+    [
+        ("train.epochs", "many", "integer", "'many'"),
+        ("train.epochs", True, "integer", "True"),
+        ("train.epochs", "1.5", "integer", "'1.5'"),
+        ("train.epochs", 2.5, "integer", "2.5"),
+        ("train.epochs", 0, "greater than or equal to 1", "0"),
+        ("train.epochs", None, "integer", "None"),
+        ("train.batch_size", 1, "greater than or equal to 2", "1"),
+        ("train.learning_rate", 0, "greater than 0", "0"),
+        ("train.learning_rate", float("nan"), "finite", "nan"),
+        ("train.device", "gpu", "'auto', 'cpu', 'cuda' or 'mps'", "'gpu'"),
+        ("train.compile", "maybe", "boolean", "'maybe'"),
+        ("train.threads", 0, "greater than or equal to 1", "0"),
+        ("folds", 1, "greater than or equal to 2", "1"),
+        ("folds_by", "record", "'sample' or 'group'", "'record'"),
+        ("seed", -1, "greater than or equal to 0", "-1"),
+        ("seeds.0", -1, "greater than or equal to 0", "-1"),
+        ("encodings.0", "polar", "'none', 'coord' or 'weighted'", "'polar'"),
+        ("variants.0", "half", "'full' or 'reduced'", "'half'"),
+        ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
+        ("study", "a/b", "pattern", "'a/b'"),
+        ("study", "../x", "pattern", "'../x'"),
+        ("tasks.ecg.variants_per_sample", 0, "greater than or equal to 1", "0"),
+        ("tasks.ecg.weighted_at", "both", "'model_rate' or 'source_rate'", "'both'"),
+        ("tasks.ecg.augmentation.filter_order", 0, "greater than or equal to 1", "0"),
+        ("tasks.nuclei.augmentation.rotation_deg", 181, "less than or equal to 180", "181"),
+        ("datasets.vfdb.max_excluded", 1.5, "less than or equal to 1", "1.5"),
+        ("datasets.vfdb.rate_hz", -250, "greater than 0", "-250"),
+        ("datasets.vfdb.format", "vfdbs", "'vfdb', 'sipakmed', 'herlev'", "'vfdbs'"),
+        ("datasets.sipakmed.image_size", 100, "multiple of 16", "100"),
+        ("datasets.sipakmed.centroid", "mass", "'polygon' or 'vertices'", "'mass'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, allowed: str, found: str) -> None:
+    values = default_values()
+    *path, last = key.split(".")
+    section: Any = values
+    for name in path:
+        section = section[name]
+    section[int(last) if last.isdigit() else last] = value
+    with pytest.raises(InputError) as caught:
+        parse_config(values)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert f" {key}: " in line or (last == "format" and ".".join(path) in line)
+    assert allowed in line
+    assert found in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("encodings", [], "encodings: Tuple should have at least 1 item"),
+        ("encodings", "coord", "encodings: Input should be a valid tuple (found 'coord')"),
+        ("seeds", [1, 1], "seeds: an entry stands there twice"),
+        ("train", None, "train: Input should be"),
+        ("train", [1], "train: Input should be"),
+        ("comparisons", [["coord"]], "comparisons.0.1: Field required"),
+        ("comparisons", [["coord", "none"]], "comparisons: 'none' is not among encodings ['coord', 'weighted']"),
+        ("tasks.ecg.dataset", "vfbd", "tasks.ecg.dataset: 'vfbd' is not among datasets ['sipakmed', 'vfdb']"),
+        ("tasks.ecg.dataset", "sipakmed", "tasks.ecg.dataset: 'sipakmed' has format 'sipakmed'"),
+        ("tasks.nuclei.dataset", "vfdb", "tasks.nuclei.dataset: 'vfdb' has format 'vfdb'"),
+        ("tasks.ecg.median_samples", 10, "tasks.ecg.median_samples: must be odd, not 10"),
+        (
+            "tasks.ecg.augmentation.scale",
+            [1.2, 0.8],
+            "tasks.ecg.augmentation.scale: must be [from, to] with 0 <= from <= to <= 100, not [1.2, 0.8]",
+        ),
+        ("tasks.ecg.augmentation.scale", [1.2], "tasks.ecg.augmentation.scale.1: Field required"),
+        ("tasks.ecg.augmentation.noise_fraction", [0.5, 1.5], "noise_fraction: must be [from, to] with 0 <= from"),
+        ("tasks.nuclei.augmentation.scale", [1.25, 0.75], "tasks.nuclei.augmentation.scale: must be [from, to]"),
+        (
+            "tasks.ecg.augmentation.lowpass_hz",
+            [30, 125],
+            "tasks.ecg.augmentation.lowpass_hz: 125 Hz is not below half the sampling rate of vfdb (125 Hz)",
+        ),
+        (
+            "datasets.vfdb.rate_hz",
+            100,
+            "tasks.ecg.augmentation.lowpass_hz: 50 Hz is not below half the sampling rate of vfdb (50 Hz)",
+        ),
+        ("tasks.ecg.augmentation.highpass_hz", [0.5, 30], "highpass_hz: the band-pass needs every high-pass edge"),
+        ("tasks.ecg.augmentation.shift_s", 10, "tasks.ecg.augmentation.shift_s: must be below half a window (10 s)"),
+        ("tasks.ecg.augmentation.dropout_s", [1, 10], "tasks.ecg.augmentation.dropout_s: must stay below 10 s"),
+        ("tasks.ecg.decimate_by", 160, "tasks.ecg.decimate_by: leaves fewer than 32 samples of a window"),
+        ("datasets", {}, "tasks.ecg.dataset: 'vfdb' is not among datasets []"),
+        ("datasets.bad name", {"format": "vfdb"}, "datasets.bad name"),
+    ],
+)
+def test_values_that_do_not_fit_together(key: str, value: object, said: str) -> None:
+    assert said in problem_of(key, value)
+
+
+def test_a_data_set_without_format_is_told_the_formats() -> None:
+    line = problem_of("datasets.mine", {"path": "/records"})
+    assert "datasets.mine" in line
+    assert "format" in line
+    assert "vfdb" in line
+
+
+def test_a_section_that_is_not_used_is_not_compared_with_the_others() -> None:
+    values = changed("run", ["nuclei"])
+    values["tasks"]["ecg"]["dataset"] = "absent"
+    assert parse_config(values).run == ("nuclei",)
+
+
+def test_a_number_that_yaml_takes_for_text_is_a_number() -> None:
+    # YAML 1.1, which Snakemake reads, wants 1.0e-3.
+    values = changed("train.learning_rate", yaml.safe_load("1e-3"))
+    assert parse_config(values).train.learning_rate == 0.001
+
+
+def test_values_of_the_command_line_are_text() -> None:
+    # Snakemake gives {"epochs": "6", ...} for --config 'train={epochs: 6, ...}'.
+    values = changed("train", {"epochs": "6", "compile": "true", "learning_rate": "0.01"})
+    train = parse_config(values | {"seeds": ["42", "43"]}).train
+    assert (train.epochs, train.compile, train.learning_rate) == (6, True, 0.01)
+    assert parse_config(values | {"seeds": ["42", "43"]}).seeds == (42, 43)
+
+
+def test_the_config_is_left_as_it_is() -> None:
+    values = default_values()
+    before = copy.deepcopy(values)
+    parse_config(values)
+    assert values == before
+
+
+# --------------------------------------------------------------- data sets
+
+
+def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
+    here = parse_dataset({"format": "vfdb", "path": "/a", "max_excluded": 0.1, "url": "https://example.org/"})
+    assert here.protocol() == parse_dataset({"format": "vfdb", "path": "/b"}).protocol()
+    assert set(here.protocol()) == {"format", "made_up", "event_labels", "window_s", "rate_hz"}
+    more = parse_dataset({"format": "vfdb", "event_labels": ["VT", "SVTA"]})
+    assert more.protocol()["event_labels"] == ["VT", "SVTA"]
+    assert json.loads(json.dumps(more.protocol())) == more.protocol()
+    assert parse_dataset({"format": "herlev", "image_size": 128}).protocol() == {
+        "format": "herlev",
+        "made_up": None,
+        "image_size": 128,
+    }
+
+
+def test_a_wrong_entry_of_its_own() -> None:
+    with pytest.raises(InputError, match=r"rate_hz: Input should be a valid number.*\(found 'fast'\)"):
+        parse_dataset({"format": "vfdb", "rate_hz": "fast"})
+    assert isinstance(parse_dataset({"format": "herlev"}), HerlevSection)
+
+
+# ------------------------------------------------------------------- machine
+
+
+def test_too_few_cores_are_an_error_because_the_bytes_would_differ() -> None:
+    check_cores(Train(threads=2), 2)
+    with pytest.raises(InputError, match=r"^train\.threads: asks for 2 threads, only 1 core\(s\) are given; run with"):
+        check_cores(Train(threads=2), 1)
+
+
+def test_auto_is_cuda_only_beside_an_nvidia_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [resolve_device(name) for name in ("cpu", "cuda", "mps")] == ["cpu", "cuda", "mps"]
+    monkeypatch.setattr(config_module.shutil, "which", lambda _: None)
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    assert resolve_device("auto") == "cpu"
+    monkeypatch.setattr(Path, "exists", lambda self: str(self) == "/dev/nvidia0")
+    assert resolve_device("auto") == "cuda"
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    monkeypatch.setattr(config_module.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert resolve_device("auto") == "cuda"
+
+
+def test_config_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from siwcc.config import resolve_device; resolve_device('auto');"
+        "print(sorted({'torch', 'h5py', 'pandas', 'scipy', 'wfdb', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from made_study import shared_study
+
+from siwcc import figures
+from siwcc.comparisons import Row
+from siwcc.errors import InputError
+from siwcc.figures import FigureFiles, curves, forest, signals
+from siwcc.files import write_csv
+from siwcc.runs import RunKey
+
+
+def read(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def write_logs(folder, test_by_run):
+    """{(encoding, fold, seed): test curve}; training is test + 0.1."""
+    paths = []
+    for (encoding, fold, seed), test in test_by_run.items():
+        path = folder / "ecg" / encoding / "full" / f"fold{fold}" / f"seed{seed}" / "log.csv"
+        rows = [(epoch, value + 0.1, value) for epoch, value in enumerate(test, 1)]
+        write_csv(path, ("epoch", "train_r2", "test_r2"), rows)
+        paths.append(path)
+    return paths
+
+
+def made_row(**changes):
+    values = {
+        "task": "ecg",
+        "variant": "full",
+        "control": "coord",
+        "study": "weighted",
+        "metric": "test_r2",
+        "folds": 2,
+        "mean_difference": 0.2,
+        "ci_low": 0.1,
+        "ci_high": 0.3,
+        "p_bootstrap": 0.0,
+        "p_sign_flip": 0.25,
+        "p_corrected_t": 0.1,
+        "p_holm": 0.1,
+        "conclusion": "not significant",
+        "fold_ids": ("1", "2"),
+        "fold_differences": (0.1, 0.3),
+    }
+    return Row(**values | changes)
+
+
+def test_curves_average_seeds_within_a_fold_then_folds(tmp_path):
+    # fold 1: mean of 0.1 and 0.3 = 0.2; fold 2: 0.6. Over the folds: mean 0.4, 0.2 to 0.6.
+    paths = write_logs(
+        tmp_path, {("coord", 1, 1): [0.1, 0.1], ("coord", 1, 2): [0.3, 0.1], ("coord", 2, 1): [0.6, 0.1]}
+    )
+    files = FigureFiles.named(tmp_path, "curves")
+    curves.plot_learning_curves(paths, "full", files)
+    first = next(row for row in read(files.data) if (row["curve"], row["epoch"]) == ("test", "1"))
+    assert [float(first[name]) for name in ("mean", "low", "high")] == pytest.approx([0.4, 0.2, 0.6])
+    assert first["folds"] == "2"
+    train = next(row for row in read(files.data) if (row["curve"], row["epoch"]) == ("train", "1"))
+    assert float(train["mean"]) == pytest.approx(0.5)
+
+
+def test_pictures_are_the_same_bytes_and_hold_no_date(tmp_path):
+    paths = write_logs(tmp_path, {("coord", 1, 1): [0.1, 0.2], ("weighted", 1, 1): [0.2, 0.4]})
+    made = [FigureFiles.named(tmp_path, name) for name in ("a", "b")]
+    for files in made:
+        curves.plot_learning_curves(paths, "full", files)
+    for kind in ("svg", "png", "data"):
+        assert getattr(made[0], kind).read_bytes() == getattr(made[1], kind).read_bytes()
+    svg = made[0].svg.read_text()
+    assert "<dc:date>" not in svg
+    assert "<text" not in svg, "letters must be paths, to look alike everywhere"
+    for style in (figures.ARMS["coord"], figures.ARMS["weighted"]):
+        assert style.colour.lower() in svg
+
+
+def test_curves_of_different_lengths_are_refused(tmp_path):
+    paths = write_logs(tmp_path, {("coord", 1, 1): [0.1, 0.2], ("coord", 2, 1): [0.1]})
+    with pytest.raises(InputError, match="has other epochs than"):
+        curves.plot_learning_curves(paths, "full", FigureFiles.named(tmp_path, "curves"))
+
+
+@pytest.mark.parametrize(
+    ("lows", "expected"),
+    [
+        # One fold falls to -40 in epoch 1, the mean to -8: the scale ends at -0.5.
+        ([[-40.0, 0.5], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5]], -0.5),
+        # Nothing wild: the lowest band is inside.
+        ([[0.1, 0.5], [0.2, 0.5]], 0.1),
+        # A net that never gets anywhere must stay on the picture: last mean -2 less 0.1.
+        ([[-2.0, -2.0]], -2.0),
+    ],
+)
+def test_scale_shows_what_matters(lows, expected):
+    logs = {
+        RunKey("ecg", "coord", "full", fold, 1): curves.Log(None, np.array([1.0, 2.0]), np.array(c), np.array(c), 1)
+        for fold, c in enumerate(lows, 1)
+    }
+    found = curves.learning_curves(logs)
+    bottom, top = curves._common_limits(found)
+    margin = 0.04 * (max(map(max, lows)) - expected)
+    assert bottom == pytest.approx(expected - max(margin, 0.004), abs=1e-9)
+    assert top > max(map(max, lows))
+
+
+def test_forest_data_holds_mean_folds_and_published(tmp_path):
+    row = made_row(published_mean_difference=0.05, published_ci_low=0.01, published_ci_high=0.09)
+    other = made_row(metric="train_r2", mean_difference=0.9)
+    files = FigureFiles.named(tmp_path, "forest")
+    forest.plot_forest([row, other], "test_r2", files)
+    lines = [(line["what"], line["fold"], float(line["effect"])) for line in read(files.data)]
+    assert lines == [("mean", "", 0.2), ("fold", "1", 0.1), ("fold", "2", 0.3), ("published", "", 0.05)]
+
+
+def test_forest_without_any_mean_is_drawn_empty(tmp_path):
+    files = FigureFiles.named(tmp_path, "forest")
+    forest.plot_forest([made_row(mean_difference=math.nan, fold_ids=(), fold_differences=())], "test_r2", files)
+    assert read(files.data) == []
+    assert files.svg.is_file()
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([0.5, 0.1, 0.9, 0.3, 0.7], {"best": 1, "median": 0, "worst": 2}),
+        ([0.4, 0.1, 0.2, 0.3], {"best": 1, "median": 2, "worst": 0}),
+        ([0.2, 0.2, 0.2], {"best": 0, "median": 1, "worst": 0}),
+        ([0.2], {"best": 0, "median": 0, "worst": 0}),
+    ],
+)
+def test_cases(errors, expected):
+    assert signals.choose_cases(np.array(errors)) == expected
+
+
+@pytest.fixture(params=["ecg", "nuclei"])
+def study(request, tmp_path_factory):
+    return shared_study(tmp_path_factory, request.param)
+
+
+def test_encodings_data_is_the_formula(study, tmp_path):
+    task = study.config.run[0]
+    files = FigureFiles.named(tmp_path, "encodings")
+    signals.plot_encodings(study.fold_paths(task)[0], study.samples_path(task), ("coord", "weighted"), files)
+    table = read(files.data)
+    spec = study.spec(task)
+    assert len(table) == math.prod(spec.shape)
+    channels = [name.replace(" ", "_") for name in signals.channel_names(spec)]
+    for line in (table[1], table[len(table) // 2], table[-1]):
+        mean = sum(float(line[name]) for name in channels) / spec.channels
+        # 64 pixels: column number; 500 samples: sample k lies at 10 k * 20 / 4999 s.
+        x = float(line["column"]) if task == "nuclei" else int(line["index"]) * 10 * 20 / 4999
+        assert float(line["coord_x"]) == pytest.approx(x, rel=1e-5, abs=1e-6)
+        assert float(line["weighted_x"]) == pytest.approx(x * mean, rel=1e-4, abs=1e-5)
+        if task == "nuclei":
+            assert float(line["weighted_y"]) == pytest.approx(float(line["row"]) * mean, rel=1e-4, abs=1e-5)
+
+
+def test_predictions_show_the_right_rows(study, tmp_path):
+    task = study.config.run[0]
+    paths = [path for path in study.existing(task, "predictions.csv") if "/coord/" in path.as_posix()]
+    files = FigureFiles.named(tmp_path, "predictions")
+    signals.plot_predictions(paths, study.fold_paths(task), study.samples_path(task), files)
+    table = {line["case"]: line for line in read(files.data)}
+    assert list(table) == ["best", "median", "worst"]
+    # Rows stand as (sample, variant 0, 1, 2) and answers are off by 0.1 a row in every output: the best
+    # augmented row is row 1 of a fold; the worst is the last row of the larger fold.
+    outputs = len(study.spec(task).outputs)
+    rows = max(sum(1 for _ in path.open()) - 1 for path in paths)
+    unit = study.spec(task).unit
+    assert float(table["best"][f"error_{unit}"]) == pytest.approx(0.1 * math.sqrt(outputs), abs=1e-4)
+    assert float(table["worst"][f"error_{unit}"]) == pytest.approx(0.1 * (rows - 1) * math.sqrt(outputs), abs=1e-3)
+    assert table["best"]["variant"] == "1"
+    assert all(line["variant"] != "0" for line in table.values())
+
+
+def test_a_prediction_for_an_unknown_row_is_an_error(study, tmp_path):
+    task = study.config.run[0]
+    path = tmp_path / task / "coord" / "full" / "fold1" / "seed42" / "predictions.csv"
+    outputs = study.spec(task).outputs
+    names = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
+    write_csv(path, ("sample_id", "variant", *names), [("nobody", 1, *[1.0] * len(names))])
+    with pytest.raises(InputError, match="has no variant 1 of nobody"):
+        signals.plot_predictions(
+            [path], study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "p")
+        )
+
+
+def relative_luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0, applied to linear RGB.
+DEFICIENCIES = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_arms_are_told_apart_without_full_colour_vision(deficiency):
+    import cv2
+
+    def seen(colour):
+        rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        linear = np.clip(np.array(DEFICIENCIES[deficiency]) @ linear, 0, 1)
+        back = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return cv2.cvtColor(back.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_RGB2LAB).ravel()
+
+    pairs = [("coord", "weighted"), ("coord", "none"), ("weighted", "none")]
+    for a, b in pairs:
+        distance = np.linalg.norm(seen(figures.ARMS[a].colour) - seen(figures.ARMS[b].colour))
+        assert distance > 20, (a, b, distance)
+        assert figures.ARMS[a].marker != figures.ARMS[b].marker
+
+
+def test_colours_stand_out_from_white():
+    for style in figures.ARMS.values():
+        assert 1.05 / (relative_luminance(style.colour) + 0.05) >= 3.0, style

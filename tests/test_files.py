@@ -1,0 +1,151 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from siwcc.errors import InputError
+from siwcc.files import atomic_path, digest_of, read_csv, sha256_of, write_bytes, write_csv, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_with_its_folders_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    write_text(path, "Überschrift\nzwei\n")
+    assert path.read_bytes() == b"\xc3\x9cberschrift\nzwei\n"
+    assert names(path.parent) == ["c.txt"]
+
+
+def test_the_mode_follows_the_umask(tmp_path: Path) -> None:
+    previous = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "file", b"x")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_until_the_end_the_old_file_stands(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_one_line_about_the_file_that_was_wanted(tmp_path: Path) -> None:
+    def fill_disk() -> None:
+        with atomic_path(tmp_path / "file"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"/file: cannot be written \(No space left on device\); make room or choose"):
+        fill_disk()
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("")
+    with pytest.raises(InputError, match=r"^/.*/folder/file: cannot be written \("):
+        write_text(tmp_path / "folder" / "file", "x")
+
+
+def test_an_unreadable_source_is_not_blamed_on_the_file_being_written(tmp_path: Path) -> None:
+    source, wanted = tmp_path / "source" / "record.dat", tmp_path / "out" / "file"
+
+    def copy() -> None:
+        with atomic_path(wanted) as temporary:
+            temporary.write_bytes(source.read_bytes())
+
+    with pytest.raises(InputError) as caught:
+        copy()
+    assert str(caught.value) == f"{source}: cannot be read (No such file or directory)"
+    assert names(wanted.parent) == []
+
+
+# ----------------------------------------------------------------------- CSV
+
+
+def test_a_csv_has_plain_line_ends_and_quotes_only_where_needed(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, ["sample_id", "reason"], [("a", "x, y"), ("b", 'say "z"'), (3, 0.5)])
+    assert path.read_bytes() == b'sample_id,reason\na,"x, y"\nb,"say ""z"""\n3,0.5\n'
+    assert read_csv(path, ["reason"]) == [
+        {"sample_id": "a", "reason": "x, y"},
+        {"sample_id": "b", "reason": 'say "z"'},
+        {"sample_id": "3", "reason": "0.5"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "lacks the column(s) a, b; found none"),
+        (b"a,c\n1,2\n", "lacks the column(s) b; found a, c"),
+        (b"a,b\n1,2\n3\n", "line 3 does not have 2 fields"),
+        (b"a,b\n1,2,3\n", "line 2 does not have 2 fields"),
+        (b"a,b\n\xff\xfe,2\n", "cannot be read as a CSV ("),
+        (b"a,b\n" + b"1" * 200_000 + b",2\n", "cannot be read as a CSV ("),
+    ],
+)
+def test_a_damaged_csv_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_csv(path, ["a", "b"])
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_a_missing_csv_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read as a CSV"):
+        read_csv(tmp_path / "absent.csv", ["a"])
+
+
+# ------------------------------------------------------------------- digests
+
+
+def test_sha256_is_that_of_the_bytes_beyond_one_block(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(content)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_digest_of_parts_depends_on_names_and_values_and_not_on_order() -> None:
+    expected = hashlib.sha256(b"a\x001\x00b\x002\x00").hexdigest()
+    assert digest_of({"b": "2", "a": "1"}) == digest_of({"a": "1", "b": "2"}) == expected
+    assert len({digest_of(parts) for parts in ({"a": "12"}, {"a": "1", "b": "2"}, {"a1": "2"}, {"a": "21"})}) == 4
+
+
+# -------------------------------------------------------------------- errors
+
+
+def test_an_input_error_is_one_line_with_place_problem_and_remedy() -> None:
+    error = InputError(Path("data") / "x.csv", "line 3\n  is\tbad", "mend it")
+    assert str(error) == "data/x.csv: line 3 is bad; mend it"
+    assert (error.where, error.remedy) == ("data/x.csv", "mend it")
+    assert str(InputError("config: folds", "too many")) == "config: folds: too many"

@@ -1,0 +1,191 @@
+"""What the design promises about the source itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from siwcc import config
+from siwcc.encodings import ENCODINGS
+from siwcc.networks import VARIANTS
+from siwcc.tasks import task_module
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
+SCRIPTS = sorted((REPOSITORY / "workflow" / "scripts").glob("*.py"))
+MODULES = sorted((REPOSITORY / "siwcc").rglob("*.py"))
+RULES = {
+    name: body
+    for path in RULE_FILES
+    for name, body in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)*)", path.read_text(), re.MULTILINE)
+}
+
+
+def tracked_files() -> list[Path]:
+    command = ["git", "-C", str(REPOSITORY), "ls-files", "-z"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("not a git checkout")
+    paths = [REPOSITORY / name for name in done.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+# ------------------------------------------------------------------ workflow
+
+
+def test_the_snakefile_is_short_and_includes_the_stages_in_their_order() -> None:
+    text = (REPOSITORY / "Snakefile").read_text()
+    assert len(text.splitlines()) < 60
+    stages = ["common", "raw", "samples", "folds", "train", "baselines", "stats", "report"]
+    assert re.findall(r'include: "rules/(\w+)\.smk"', text) == stages
+    assert {path.stem for path in RULE_FILES} == set(stages)
+    assert 'include: "../Snakefile"' in (REPOSITORY / "workflow" / "Snakefile").read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_thin(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 30
+    assert "with job(snakemake.log[0]):" in text
+    assert f"workflow/scripts/{path.name}" in "".join(RULES.values()), "no rule runs it"
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_rule_has_all_that_a_rule_must_have(name: str) -> None:
+    body = RULES[name]
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
+    assert re.match(r'    """[A-Z][^"\n]*\."""\n', body), "no docstring of one line"
+    for directive in ("log:", "benchmark:", "conda:", "output:", "script:"):
+        assert f"\n    {directive}" in body, f"{name} lacks {directive}"
+    assert "\n    threads:" in body or "\n    localrule: True" in body
+    assert '"../envs/siwcc.yaml"' in body
+    # Without inputs a rule depends on its parameters alone.
+    script = re.search(r"workflow/scripts/(\w+\.py)", body)
+    assert script is not None
+    assert "\n    input:" not in body or f'"{script[1]}"' in re.sub(r"\s+", "", body)
+    for directive in ("input", "output"):
+        section = re.search(rf"\n    {directive}:\n((?:        .*\n)+)", body)
+        for line in section[1].splitlines() if section else []:
+            if re.match(r" {8}[^ )\]]", line):
+                assert re.match(r" {8}\w+=", line), f"{name}: {directive} without a name: {line}"
+
+
+def test_every_module_with_rules_says_what_goes_in_and_out() -> None:
+    for path in RULE_FILES:
+        if path.stem != "common":
+            head = path.read_text().split('"""')[1]
+            assert "REQUIRED INPUTS:" in head
+            assert "OUTPUTS:" in head
+
+
+# -------------------------------------------------------------- environments
+
+
+def requirement_names() -> dict[str, str]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    return {re.match(r"[A-Za-z0-9._-]+", item)[0]: item for item in project["dependencies"]}  # type: ignore[index]
+
+
+def locked() -> dict[str, str]:
+    """Names in the lock file to what stands there."""
+    text = (REPOSITORY / "requirements.lock").read_text()
+    entries = re.findall(r"^([a-z0-9][a-z0-9._-]*)==(\S+)(.*\n(?:[ #].*\n)*)", text, re.MULTILINE)
+    return {name: version + rest for name, version, rest in entries}
+
+
+def test_the_lock_covers_every_requirement_with_hashes_but_torch() -> None:
+    entries = locked()
+    assert "torch" not in entries
+    assert set(requirement_names()) - {"torch"} <= set(entries)
+    assert [name for name, text in entries.items() if "--hash=sha256:" not in text] == []
+    assert not [name for name in entries if name.startswith(("nvidia", "triton", "cuda"))]
+
+
+def test_the_conda_environment_is_that_of_the_lock() -> None:
+    text = (REPOSITORY / "envs" / "siwcc.yaml").read_text()
+    listed = yaml.safe_load(text)["dependencies"]
+    python = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert f"python {python}" in listed
+    pip = dict(item.split("==") for item in next(item for item in listed if isinstance(item, dict))["pip"])
+    assert set(pip) == set(requirement_names())
+    entries = locked()
+    assert {name: version for name, version in pip.items() if name != "torch"} == {
+        name: entries[name].split()[0] for name in pip if name != "torch"
+    }
+    assert f'"torch=={pip["torch"]}"' in (REPOSITORY / "Makefile").read_text()
+
+
+# ------------------------------------------------------------------ registries
+
+
+def test_names_in_the_config_are_those_of_the_registries() -> None:
+    assert set(get_args(config.EncodingName)) == set(ENCODINGS)
+    assert get_args(config.VariantName) == VARIANTS
+    for task in get_args(config.TaskName):
+        assert callable(task_module(task).make_spec)
+        assert (REPOSITORY / "siwcc" / "augment" / f"{task}.py").is_file()
+    for name in get_args(config.AnyDataset):
+        (format_name,) = get_args(name.model_fields["format"].annotation)
+        assert (REPOSITORY / "siwcc" / "datasets" / f"{format_name}.py").is_file()
+
+
+# ------------------------------------------------------------------ source
+
+
+def functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found.append((f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}", node))
+    return found
+
+
+def test_functions_are_short() -> None:
+    lengths = {name: (node.end_lineno or 0) - node.lineno + 1 for name, node in functions()}
+    assert statistics.median(lengths.values()) < 18
+    assert {name: length for name, length in lengths.items() if length > 90} == {}
+
+
+def test_the_package_knows_nothing_of_snakemake() -> None:
+    imported = {
+        name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert not [name for name in imported if name.split(".")[0] == "snakemake"]
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
+    # Taken apart, so that this file does not hold them.
+    machine = [f"/{name}/" for name in ("work", "root", "home", "Users", "tmp")]
+    registry = ["index" + "-url ", "pip" + ".conf", "artifact" + "ory", "nex" + "us/"]
+    found = []
+    for path in tracked_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            words = [word for word in (*machine, *registry) if re.search(rf"(?<![\w.<>~-]){re.escape(word)}", line)]
+            if words:
+                found.append(f"{path.relative_to(REPOSITORY)}:{number}: {words[0]}")
+    assert found == []
+
+
+def test_nothing_large_and_no_data_is_tracked() -> None:
+    tracked = tracked_files()
+    assert [
+        path.name for path in tracked if path.suffix in (".h5", ".pt", ".dat", ".atr", ".hea", ".BMP", ".bmp")
+    ] == []
+    assert [path.name for path in tracked if path.stat().st_size > 2_000_000] == []

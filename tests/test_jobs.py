@@ -1,0 +1,158 @@
+"""How a job ends: one line, a log, and never as an orphan."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from siwcc import jobs
+from siwcc.errors import InputError
+from siwcc.jobs import locked_folder
+
+
+def run_job(body: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    program = (
+        "import logging, warnings\nfrom siwcc.errors import InputError\nfrom siwcc.jobs import job\n"
+        f"with job({str(tmp_path / 'logs' / 'job.log')!r}):\n    {body}\nprint('after')\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_job_that_ends_well(tmp_path: Path) -> None:
+    done = run_job(
+        "logging.getLogger('siwcc.x').info('epoch 1'); logging.getLogger('siwcc.x').warning('odd')", tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "after\n", "odd\n")
+    lines = (tmp_path / "logs" / "job.log").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == ["INFO siwcc.x: epoch 1", "WARNING siwcc.x: odd"]
+
+
+def test_bad_input_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    done = run_job("raise InputError('a.dat', 'is cut short', 'fetch it again')", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: a.dat: is cut short; fetch it again\n"
+    assert "Traceback" not in (tmp_path / "logs" / "job.log").read_text()
+    assert "error: a.dat: is cut short; fetch it again" in (tmp_path / "logs" / "job.log").read_text()
+
+
+def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    done = run_job("{}['absent']", tmp_path)
+    assert done.returncode == 1
+    log = tmp_path / "logs" / "job.log"
+    assert done.stderr.splitlines()[-1] == f"error: unforeseen KeyError: 'absent' (details: {log})"
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_starts_its_log_anew(tmp_path: Path) -> None:
+    run_job("logging.getLogger('siwcc').info('first')", tmp_path)
+    run_job("logging.getLogger('siwcc').info('second')", tmp_path)
+    assert (tmp_path / "logs" / "job.log").read_text().count("\n") == 1
+
+
+# ------------------------------------------------------------------- orphans
+
+
+CHILD = """
+import sys, time
+from siwcc.jobs import end_with_parents
+end_with_parents("siwcc_owner")
+print("watching", flush=True)
+time.sleep(60)
+"""
+OWNER = """
+import subprocess, sys
+child = subprocess.Popen([{shell}sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def start_owner(tmp_path: Path, name: str, shell: str = "") -> tuple[subprocess.Popen[str], psutil.Process]:
+    program = tmp_path / name
+    program.write_text(OWNER.format(child=CHILD, shell=shell))
+    owner = subprocess.Popen([sys.executable, program, "--cores", "1"], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    return owner, psutil.Process(int(owner.stdout.readline()))
+
+
+def kill_all(*processes: psutil.Process) -> None:
+    for process in processes:
+        for each in (*process.children(recursive=True), process):
+            each.kill()
+
+
+def ends_within(process: psutil.Process, seconds: float) -> bool:
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("shell", ["", "'env', "], ids=["child", "grandchild"])
+def test_a_job_ends_soon_after_its_owner_was_killed(tmp_path: Path, shell: str) -> None:
+    owner, child = start_owner(tmp_path, "siwcc_owner", shell)
+    assert not ends_within(child, 1.2)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert ends_within(child, 10)
+
+
+def test_a_parent_of_another_name_may_go(tmp_path: Path) -> None:
+    # It mentions the name in a path, as the shell around a Snakemake script does.
+    owner, child = start_owner(tmp_path, "start_siwcc_owner.py")
+    owner.kill()
+    owner.wait()
+    try:
+        assert not ends_within(child, 1.5)
+    finally:
+        kill_all(child)
+
+
+def test_a_process_that_vanishes_while_it_is_looked_at_is_dead() -> None:
+    class Vanishing:
+        def is_running(self) -> bool:
+            return True
+
+        def status(self) -> str:
+            raise psutil.NoSuchProcess(1)
+
+    assert not jobs._is_alive(Vanishing())
+    assert jobs._is_alive(psutil.Process(os.getpid()))
+
+
+# --------------------------------------------------------------------- locks
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_LOCK_WAIT_S", 0.1)
+    with locked_folder(tmp_path / "run"):
+        with pytest.raises(InputError, match="another process is training this run"), locked_folder(tmp_path / "run"):
+            pass
+        with locked_folder(tmp_path / "other"):
+            pass
+    with locked_folder(tmp_path / "run"):
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_dying_holder_is_waited_for(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from siwcc.jobs import locked_folder\n"
+        "with locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(1)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with locked_folder(tmp_path):
+        assert ends_within(psutil.Process(holder.pid), 2)
+    holder.wait()

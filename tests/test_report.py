@@ -1,0 +1,508 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from made_study import copied_study, made_config, shared_study
+from sklearn.metrics import r2_score
+
+from siwcc import accuracy, cli, comparisons, report, statistics
+from siwcc.accuracy import Predictions
+from siwcc.comparisons import Row
+from siwcc.config import parse_config, parse_dataset
+from siwcc.errors import InputError
+from siwcc.files import write_csv
+from siwcc.report import costs, deviations, inline, verdict
+from siwcc.report import study as studies
+from siwcc.report.verdict import Reading, judge
+
+HOPED = {"instability": "less", "test_r2": "greater", "train_r2": "greater"}
+
+
+def made_rows(effects, **changes):
+    """Rows of one model from {metric: fold differences}, with their statistics."""
+    rows = []
+    for metric, differences in effects.items():
+        hoped = HOPED[metric]
+        bootstrap = statistics.paired_bootstrap(differences, hoped)
+        ratio = 1 / max(len(differences) - 1, 1)
+        values = {
+            "task": "ecg",
+            "variant": "full",
+            "control": "coord",
+            "study": "weighted",
+            "metric": metric,
+            "folds": len(differences),
+            "mean_difference": bootstrap.mean,
+            "ci_low": bootstrap.ci_low,
+            "ci_high": bootstrap.ci_high,
+            "p_bootstrap": bootstrap.p,
+            "p_sign_flip": statistics.sign_flip_p(differences, hoped).p,
+            "p_corrected_t": statistics.corrected_t_p(differences, ratio, hoped).p,
+            "p_holm": math.nan,
+            "conclusion": statistics.conclusion(bootstrap.p, bootstrap.resamples, hoped),
+            "opposite": statistics.opposite_conclusion(bootstrap, hoped),
+            "fold_ids": tuple(str(fold) for fold in range(1, len(differences) + 1)),
+            "fold_differences": tuple(differences),
+        }
+        rows.append(Row(**values | changes))
+    adjusted = statistics.holm([row.p_corrected_t for row in rows]).tolist()
+    return [dataclasses.replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+GAIN = [0.050, 0.052, 0.048, 0.051, 0.049]
+NOISE = [0.02, -0.03, 0.01, -0.015, 0.01]
+
+
+def minus(values):
+    return [-value for value in values]
+
+
+# ------------------------------------------------------------------- the verdict
+
+
+def test_clear_win():
+    found = judge(made_rows({"instability": minus(GAIN), "test_r2": GAIN, "train_r2": GAIN}))
+    assert found.summary == (
+        "On unseen data (test R²): a gain that survives correction.",
+        "Instability: a gain that survives correction.",
+        "Training R²: a gain that survives correction.",
+    )
+    [(heading, texts)] = found.models
+    assert heading == "NimeshaNet: weighted coordinates against coordinates"
+    # Every resampled mean lies between the smallest and the largest fold, 0.048 and 0.052.
+    assert texts[0].startswith("Test R² is higher by 0.0500 (95 % interval +0.048")
+    assert (
+        "higher in 5 of 5 folds): a gain that holds after correction for shared training data and for all 3" in texts[0]
+    )
+    assert texts[1].startswith("Instability is lower by 0.0500")
+    assert texts[-1] == "Taken together, the numbers support weighted coordinates on unseen data."
+
+
+def test_clear_loss():
+    found = judge(made_rows({"instability": GAIN, "test_r2": minus(GAIN), "train_r2": minus(GAIN)}))
+    assert found.summary[0] == "On unseen data (test R²): a loss that survives correction."
+    assert found.summary[1] == "Instability: a loss that survives correction."
+    texts = found.models[0][1]
+    assert texts[0].startswith("Test R² is lower by 0.0500 (95 % interval \N{MINUS SIGN}0.05")
+    assert "a loss that holds after correction" in texts[0]
+    assert texts[-1] == "Taken together, the numbers speak against weighted coordinates here."
+
+
+def test_nothing():
+    found = judge(made_rows({"instability": NOISE, "test_r2": NOISE, "train_r2": NOISE}))
+    assert found.summary[0] == "On unseen data (test R²): no difference shown."
+    texts = found.models[0][1]
+    assert all("no difference is shown (p = " in text for text in texts[:3])
+    assert texts[-1] == ("Taken together, the numbers support neither arm; this does not prove that the two are equal.")
+
+
+def test_contradictory_metrics():
+    found = judge(made_rows({"instability": GAIN, "test_r2": GAIN, "train_r2": NOISE}))
+    assert found.summary[-1] == "In 1 of 1 the measures contradict each other."
+    assert found.models[0][1][-1] == (
+        "The measures contradict each other: better in test R², worse in instability. "
+        "These numbers support neither a plain “better” nor a plain “worse”."
+    )
+
+
+def test_one_fold():
+    found = judge(made_rows({"instability": [-0.1], "test_r2": [0.25], "train_r2": [0.1]}))
+    assert found.summary == (
+        "No test is possible yet on unseen data: a test needs at least two folds that have both arms.",
+    )
+    assert found.models[0][1] == (
+        "Only one fold has both arms (difference +0.2500 in test R²). With one fold no test is possible.",
+    )
+    assert not [text for text in found.limits if "resolution" in text]
+
+
+def test_two_folds_cannot_decide():
+    found = judge(made_rows({"instability": [-0.1, -0.2], "test_r2": [0.25, 0.3], "train_r2": [0.1, 0.1]}))
+    assert found.summary == ("On unseen data (test R²): too few folds to decide.",)
+    assert "no difference can be significant" in found.models[0][1][-1]
+
+
+def test_a_gain_that_only_the_paper_sees_is_a_hint():
+    # The published pattern: all folds up, but unevenly: t = 0.036 / (0.0377 sqrt(1/5 + 1/4)) = 1.42, p = 0.11.
+    uneven = [0.01, 0.011, 0.02, 0.035, 0.104]
+    rows = made_rows({"test_r2": uneven})
+    assert verdict.read_rows(rows) == [Reading.HINT]
+    text = judge(rows).models[0][1]
+    assert "the paper's test calls this a significant gain" in text[0]
+    assert text[-1] == "Taken together, the numbers lean towards a gain on unseen data and do not establish it."
+
+
+def test_equal_gains_in_every_fold_have_no_t_test_and_are_a_hint():
+    rows = made_rows({"test_r2": [0.1] * 5})
+    assert math.isnan(rows[0].p_holm)
+    assert verdict.read_rows(rows) == [Reading.HINT]
+
+
+def test_limits_name_the_floor_and_the_resolution():
+    limits = judge(made_rows({"test_r2": GAIN, "train_r2": GAIN})).limits
+    assert "cannot go below p = 1/32 (0.031)" in limits[0]
+    assert "“< 0.00032” is the resolution of its 3,125 resamples" in limits[0]
+    assert "The folds share training data" in limits[1]
+    assert limits[2].startswith("2 rows are tested")
+
+
+def test_published_values_count_only_for_the_papers_data():
+    published = {
+        "published_mean_difference": -0.04,
+        "published_ci_low": -0.06,
+        "published_ci_high": -0.01,
+        "published_p": "<0.00005",
+        "published_conclusion": "study < control",
+        "agrees_sign": False,
+        "agrees_size": False,
+        "agrees_conclusion": False,
+    }
+    rows = made_rows({"test_r2": GAIN}, **published)
+    ours = judge(rows, papers_data={"ecg"}).limits
+    assert "Held against the paper: 0 of 1 rows have the published sign" in ours[-2]
+    assert ours[-1] == "The published direction was not found in: NimeshaNet, test R²."
+    others = judge(rows).limits
+    assert "printed for orientation only" in others[-1]
+    assert not [text for text in others if "Held against" in text]
+
+
+def test_no_rows():
+    assert judge([]).sentences() == ["No two arms can be compared yet."]
+
+
+# -------------------------------------------------------------------- errors
+
+
+def test_errors_by_hand(tmp_path):
+    # Errors of the augmented rows: 1, 3 in fold 1; 5 (a 3-4-5 triangle is below) in fold 2.
+    for fold, rows in {
+        1: [("a", 0, 1.0, 1.5), ("a", 1, 2.0, 3.0), ("b", 1, 6.0, 3.0)],
+        2: [("c", 0, 4.0, 4.0), ("c", 1, 1.0, 6.0), ("d", 1, 3.0, 3.0)],
+    }.items():
+        path = tmp_path / "ecg" / "coord" / "full" / f"fold{fold}" / "seed42" / "predictions.csv"
+        write_csv(path, ("sample_id", "variant", "target", "prediction"), rows)
+    baseline = tmp_path / "ecg" / "baselines" / "training_mean" / "predictions.csv"
+    rows = [("a", 1, 2.0, 4.0), ("b", 1, 6.0, 4.0), ("c", 1, 1.0, 2.0), ("d", 1, 3.0, 2.0)]
+    write_csv(baseline, ("sample_id", "variant", "target", "prediction"), rows)
+    folds = tmp_path / "ecg" / "folds.csv"
+    write_csv(folds, ("sample_id", "group", "fold"), [("a", "g", 1), ("b", "g", 1), ("c", "g", 2), ("d", "g", 2)])
+    runs = sorted(tmp_path.glob("ecg/coord/**/predictions.csv"))
+    lines = accuracy.measure_study(runs, [baseline], [folds], {"ecg": "s"})
+    by = {(line.answer, line.inputs): line for line in lines}
+    net = by["coord", "augmented"]
+    assert (net.folds, net.rows, net.median, net.mean) == (2, 4, 2.0, 2.25)  # errors 0, 1, 3, 5
+    assert net.p90 == pytest.approx(3 + 0.7 * 2)  # numpy's linear: place 2.7 of 0 ... 3
+    assert net.r2 == pytest.approx(np.mean([r2_score([2, 6], [3, 3]), r2_score([1, 3], [6, 3])]))
+    assert by["coord", "unaugmented"].median == 0.25
+    assert by["training_mean", "augmented"].r2 == pytest.approx(0.0)
+    assert ("training_mean", "unaugmented") not in by
+
+
+def test_error_of_a_point_is_its_distance():
+    predictions = Predictions(np.array(["a"]), np.array([1]), np.array([[1.0, 1.0]]), np.array([[4.0, 5.0]]))
+    assert predictions.error().tolist() == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "problem"),
+    [
+        (("sample_id", "variant", "target"), ("a", 1, 1.0), "lacks the column prediction"),
+        (("sample_id", "variant", "target", "prediction"), ("a", 1, 1.0, "x"), "no number"),
+        (("sample_id", "variant"), ("a", 1), "lacks the column target"),
+    ],
+)
+def test_damaged_predictions(tmp_path, columns, row, problem):
+    write_csv(tmp_path / "p.csv", columns, [row])
+    with pytest.raises(InputError, match=problem):
+        accuracy.read_predictions(tmp_path / "p.csv")
+
+
+def test_comparisons_are_read_as_they_were_written(tmp_path):
+    rows = made_rows({"test_r2": GAIN, "train_r2": [0.1]}, agrees_sign=True, published_ci_low=0.25, note="a, b")
+    comparisons.write_rows(tmp_path / "c.csv", rows)
+    assert repr(comparisons.read_rows(tmp_path / "c.csv")) == repr(rows)  # repr: NaN is not equal to itself
+
+
+# ---------------------------------------------------------------- costs, deviations
+
+
+def test_costs(tmp_path):
+    study, data = tmp_path / "results" / "s", tmp_path / "data"
+    head = "s\th:m:s\tmax_rss\n"
+    for name, text in {
+        "ecg/fold1.tsv": "10\t0:00:10\t100\n",
+        "ecg/folds.tsv": "1\t0:00:01\t-\n",
+        "ecg/coord/full/fold1/seed42.tsv": "100\t0:01:40\t500\n",
+        "ecg/weighted/full/fold1/seed42.tsv": "9\t0:00:09\t1\n200\t0:03:20\t700\n",
+    }.items():
+        path = study / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + text)
+    for name in ("mine.raw.tsv", "mine.samples.tsv", "other.raw.tsv"):
+        path = data / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + "3\t0:00:03\t50\n")
+    run = study / "ecg" / "coord" / "full" / "fold1" / "seed42"
+    run.mkdir(parents=True)
+    (run / "model.pt").write_bytes(b"x" * 1234)
+    found = {cost.stage: cost for cost in costs.gather_costs(study, data, ["mine"])}
+    assert list(found) == ["raw", "samples", "folds", "train"]
+    assert found["train"] == costs.Cost("train", 2, 300.0, 200.0, 700.0, 1234)
+    assert found["folds"] == costs.Cost("folds", 2, 11.0, 10.0, 100.0, 0)
+    assert found["raw"].jobs == 1
+
+
+def config_of(**changes):
+    return made_config(**changes).model_dump(mode="json")
+
+
+def test_deviations_follow_the_config(repository, tmp_path):
+    path = repository / "resources" / "deviations.yaml"
+    found = {item.id: item.text for item in deviations.read_deviations(path, config_of())}
+    assert {"made-up-ecg", "folds", "epochs", "variants-ecg", "leaky-folds"} <= set(found)
+    assert found["folds"] == "2 folds, the paper's 5."
+    assert not {"made-up-nuclei", "exact-labels", "herlev", "folds-by-group"} & set(found)
+    kinds = {item.id: item.kind for item in deviations.read_deviations(path, config_of())}
+    assert (kinds["folds"], kinds["leaky-folds"]) == ("departs", "keeps")
+    assert all("{" not in text for text in found.values())
+
+
+def test_the_papers_own_study_lists_only_what_it_changes(repository):
+    paper = {
+        "datasets": {"vfdb": {"format": "vfdb"}, "sipakmed": {"format": "sipakmed"}},
+    }
+    values = parse_config(paper).model_dump(mode="json")
+    found = {item.id for item in deviations.read_deviations(repository / "resources" / "deviations.yaml", values)}
+    assert {"exact-labels", "enumerated-bootstrap", "standardisation", "excluded-contours", "centroid"} <= found
+    assert not {"epochs", "folds", "variants-ecg", "variants-nuclei", "image-size", "made-up-ecg"} & found
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1", "not a list"),
+        ("- {id: a, title: b}", "entry 1 lacks text"),
+        ("- [", "cannot be read"),
+        ("- {id: a, title: b, text: c, when: {seed: {above: 1}}}", "known: not, below, lacks"),
+    ],
+)
+def test_damaged_deviations(tmp_path, text, problem):
+    path = tmp_path / "d.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=problem):
+        deviations.read_deviations(path, config_of())
+
+
+@pytest.mark.parametrize(
+    ("task", "section", "found", "remark"),
+    [
+        ("ecg", {"format": "vfdb"}, 236, ""),
+        ("ecg", {"format": "vfdb"}, 242, ""),
+        ("ecg", {"format": "vfdb"}, 100, "100 samples where the whole MIT-BIH"),
+        ("ecg", {"format": "vfdb", "made_up": {"samples": 3}}, 236, "made-up data"),
+        ("nuclei", {"format": "herlev"}, 917, "not SIPaKMeD"),
+        ("nuclei", {"format": "sipakmed"}, 4049, ""),
+    ],
+)
+def test_whose_data(task, section, found, remark):
+    answer = studies.not_the_papers(task, parse_dataset(section), found)
+    assert answer.startswith(remark)
+    assert bool(answer) == bool(remark)
+
+
+def test_inline_svg_has_its_own_ids_and_the_pages_colours(tmp_path):
+    path = tmp_path / "a.svg"
+    path.write_text(
+        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns:xlink="x" width="72pt" height="36pt" viewBox="0 0 72 36" '
+        'xmlns="y" version="1.1">\n <metadata><a/></metadata><defs><style type="text/css">*{}</style></defs>'
+        '<clipPath id="c1"/><g clip-path="url(#c1)"><use xlink:href="#g" style="fill: #1b1f24; stroke: #0072b2"/></g>'
+        "</svg>"
+    )
+    svg = inline.inline_svg(path, "fig", 'R² < 1 & "more"')
+    assert svg.startswith('<svg viewBox="0 0 72 36" role="img" aria-labelledby="fig-title" style="max-width:96px">')
+    assert "R² &lt; 1 &amp; " in svg
+    assert 'id="fig-c1"' in svg
+    assert "url(#fig-c1)" in svg
+    assert '"#fig-g"' in svg
+    assert "fill: currentColor; stroke: var(--blue)" in svg
+    assert "metadata" not in svg
+    assert "<style" not in svg
+
+
+# --------------------------------------------------------------------- the page
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Tags that do not close, ids, references, and what a page must have."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.problems = [], []
+        self.ids, self.references, self.tags = Counter(), set(), Counter()
+        self.addresses, self.words = [], []
+        self.feed(text)
+        self.problems += self.open
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags[tag] += 1
+        self.ids.update([values["id"]] if "id" in values else [])
+        for name in ("aria-labelledby", "href", "xlink:href"):
+            value = values.get(name) or ""
+            if (name == "aria-labelledby" and value) or value.startswith("#"):
+                self.references.add(value.removeprefix("#"))
+            elif value:
+                self.addresses.append(value)
+        self.addresses += [values["src"]] if "src" in values else []
+        if tag == "svg" and (values.get("role") != "img" or "aria-labelledby" not in values):
+            self.problems.append("a picture without a name")
+        if tag == "th" and "scope" not in values and self.get_starttag_text() != "<th>":
+            self.problems.append(f"header cell without scope: {self.get_starttag_text()}")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(params=["ecg", "nuclei"])
+def reported(request, tmp_path_factory):
+    study = shared_study(tmp_path_factory, request.param)
+    return study, (study.folder / "report.html").read_text(encoding="utf-8")
+
+
+def written(study, repository):
+    """The page of a study whose pictures are there already."""
+    resources = report.Resources(*(repository / "resources" / name for name in ("table3.csv", "deviations.yaml")))
+    report.write_report(study, resources, study.folder / "report.html")
+    return (study.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_page_is_whole_and_needs_nothing_else(reported):
+    _, text = reported
+    page = Page(text)
+    assert page.problems == []
+    assert [name for name, count in page.ids.items() if count > 1] == []
+    assert page.references - set(page.ids) == set()
+    assert [address for address in page.addresses if not address.startswith("data:")] == []
+    assert "<script" not in text
+    assert "@import" not in text
+    assert set(re.findall(r"url\(([^#)][^)]*)\)", text)) == set()
+    assert page.tags["caption"] == page.tags["table"] >= 4
+    # 3 forests, 1 network, 1 sample, 2 arms.
+    assert page.tags["svg"] == 7
+
+
+def test_page_says_what_the_study_is(reported):
+    _, text = reported
+    words = " ".join(" ".join(Page(text).words).split())
+    assert "not the paper's data" in words
+    assert "made-up data, not measurements" in words
+    assert "too few folds to decide" in words
+    # Both folds gain exactly 0.1 in R².
+    assert "0.10000" in words
+    assert "no network does better than the baseline" in words or "On augmented copies the best network" in words
+    assert "61.5 s" in words or "1 min 02 s" in words or "1 min 01 s" in words
+    assert "cpu, 1 thread(s) (4 runs)" in words
+
+
+def test_report_lists_excluded_samples_with_reasons(tmp_path, tmp_path_factory, repository):
+    study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
+    path = study.samples_path("ecg").with_suffix(".excluded.csv")
+    write_csv(path, ("sample_id", "reason"), [("r1_7", "lead 2 is <flat>"), ("r1_8", "lead 2 is <flat>")])
+    text = written(study, repository)
+    assert "lead 2 is &lt;flat&gt;" in text
+    assert "r1_7, r1_8" in text
+
+
+def test_a_partial_study_names_what_is_missing(tmp_path, tmp_path_factory, repository, capsys):
+    study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
+    shutil.rmtree(study.folder / "ecg" / "weighted" / "full" / "fold2")
+    shutil.rmtree(study.folder / "figures")
+    assert cli.main(["report", str(study.folder), "--resources", str(repository / "resources")]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(study.folder / "report.html")
+    assert said.err.strip() == "missing: NimeshaNet, weighted coordinates: fold 2"
+    page = Page((study.folder / "report.html").read_text(encoding="utf-8"))
+    words = " ".join(" ".join(page.words).split())
+    assert "This study is not complete." in words
+    assert "3 of 4 trained networks" in words
+    assert "With one fold no test is possible." in words
+    assert page.tags["svg"] == 7
+
+
+def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repository):
+    study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
+    for name in ("ecg/coord", "ecg/weighted", "ecg/baselines", "figures"):
+        shutil.rmtree(study.folder / name)
+    text = written(study, repository)
+    assert report.describe_missing(study) == [
+        "NimeshaNet, coordinates: folds 1, 2",
+        "NimeshaNet, weighted coordinates: folds 1, 2",
+        "ECG changepoints: the training-mean baseline",
+    ]
+    assert "No fold has both arms yet" in text
+    assert Page(text).problems == []
+
+
+def test_pictures_and_tables_are_the_same_bytes_again(tmp_path, tmp_path_factory, repository):
+    shared = shared_study(tmp_path_factory, "nuclei")
+    study = copied_study(shared, tmp_path)
+    shutil.rmtree(study.folder / "figures")
+    report.draw_figures(study, repository / "resources" / "table3.csv")
+    names = [path.name for path in (shared.folder / "figures").iterdir()]
+    assert len(names) == 3 * 7
+    for name in [f"figures/{name}" for name in names] + ["stats/errors.csv"]:
+        assert (study.folder / name).read_bytes() == (shared.folder / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_folder_that_is_no_study(tmp_path, content):
+    folder = tmp_path / "results" / "x"
+    folder.mkdir(parents=True)
+    if content is not None:
+        (folder / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json"):
+        studies.open_study(folder)
+
+
+def test_config_on_the_page_does_not_tell_where_a_local_copy_lies():
+    values = json.loads(made_config().model_dump_json())
+    values["datasets"]["made_up"] |= {"path": "/home/somebody/private", "made_up": None}
+    text = studies.config_text(parse_config(values))
+    assert "somebody" not in text
+    assert "(a local copy)" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (59.4, "59 s"),
+        (61.0, "1 min 01 s"),
+        (3600.0, "1 h 00 min"),
+        (9000, "2 h 30 min"),
+    ],
+)
+def test_times_to_read(value, shown):
+    assert report._seconds(value) == shown

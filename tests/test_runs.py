@@ -1,0 +1,40 @@
+"""What names a run is read from where its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from siwcc.errors import InputError
+from siwcc.runs import RunKey, run_key_of
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("results/paper/ecg/coord/full/fold1/seed42/log.csv", RunKey("ecg", "coord", "full", 1, 42)),
+        ("/far/away/nuclei/weighted/reduced/fold10/seed0/model.pt", RunKey("nuclei", "weighted", "reduced", 10, 0)),
+        ("ecg/none/full/fold2/seed3/predictions.csv", RunKey("ecg", "none", "full", 2, 3)),
+        ("fold1/seed1/ecg/none/full/fold2/seed3/log.csv", RunKey("ecg", "none", "full", 2, 3)),
+    ],
+)
+def test_a_run_is_named_by_its_folders(path: str, key: RunKey) -> None:
+    assert run_key_of(Path(path)) == key
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "log.csv",
+        "coord/full/fold1/seed42/log.csv",
+        "ecg/coord/full/fold1/seed42",
+        "ecg/coord/full/fold1/log.csv",
+        "ecg/coord/full/foldx/seed42/log.csv",
+        "ecg/coord/full/fold1/seed42/more/log.csv",
+        "ecg/coord/full/fold-1/seed42/log.csv",
+    ],
+)
+def test_other_paths_are_refused(path: str) -> None:
+    with pytest.raises(InputError, match=r"does not lie in <task>/<encoding>/<variant>/fold<k>/seed<s>/"):
+        run_key_of(Path(path))

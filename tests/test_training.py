@@ -1,0 +1,492 @@
+"""One run: against a plain float64 loop, to the byte, and over interruptions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from sklearn.metrics import r2_score
+
+from siwcc import jobs, training
+from siwcc.augment import augment_module
+from siwcc.config import EcgTask, Train, VfdbSection
+from siwcc.datasets import Sample
+from siwcc.errors import InputError
+from siwcc.files import sha256_of, write_csv
+from siwcc.folds import make_fold
+from siwcc.networks import build_localiser
+from siwcc.runs import RunKey, run_key_of
+from siwcc.samples import write_samples
+from siwcc.tasks import TaskSpec
+from siwcc.training import RunFiles, log_columns, standardisation, train_run
+
+DATASET = VfdbSection(format="vfdb")
+TASK = EcgTask(variants_per_sample=3)
+# 8 training samples x 3 variants in batches of 10: the last one has 4.
+SETTINGS = Train(epochs=3, batch_size=10, device="cpu")
+KEY = RunKey("ecg", "weighted", "full", 1, 42)
+FOLDS, SAMPLES = 3, 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    torch.use_deterministic_algorithms(False)
+
+
+def window(number: int) -> Sample:
+    """Noise that grows and beats faster from the target on."""
+    rng = np.random.default_rng(number)
+    target_s = float(rng.uniform(6, 14))
+    time_s = np.arange(5000) / 250
+    rate_hz = np.where(time_s < target_s, 1.2, 4.0)
+    signal = np.sin(2 * np.pi * np.cumsum(rate_hz) / 250) * np.array([[1.0], [-0.7]]) + rng.normal(0, 0.05, (2, 5000))
+    return Sample(
+        sample_id=f"r{number % 4}_{number:02}",
+        group=f"r{number % 4}",
+        label="VT",
+        signal=signal.astype(np.float32),
+        target=np.array([round(target_s * 250) / 250]),
+    )
+
+
+def write_folds(folder: Path, task: EcgTask = TASK, samples: list[Sample] | None = None) -> list[Path]:
+    items = sorted(samples or [window(number) for number in range(SAMPLES)], key=lambda item: item.sample_id)
+    attributes = {"dataset": "made", "task": "ecg", "rate_hz": 250.0, "protocol": DATASET.protocol()}
+    write_samples(items, attributes, folder / "samples.h5", 0.0)
+    assignment = [(item.sample_id, item.group, i % FOLDS + 1) for i, item in enumerate(items)]
+    write_csv(folder / "folds.csv", ("sample_id", "group", "fold"), assignment)
+    paths = [folder / f"fold{fold}.h5" for fold in range(1, FOLDS + 1)]
+    for fold, path in enumerate(paths, start=1):
+        make_fold("ecg", folder / "samples.h5", folder / "folds.csv", fold, task, DATASET, 42, path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_folds(tmp_path_factory.mktemp("folds"))
+
+
+def files_in(folder: Path, key: RunKey = KEY) -> RunFiles:
+    place = folder / key.task / key.encoding / key.variant / f"fold{key.fold}" / f"seed{key.seed}"
+    names = {"log": "log.csv", "model": "model.pt", "predictions": "predictions.csv", "manifest": "manifest.json"}
+    return RunFiles(**{name: place / file for name, file in names.items()})
+
+
+def run(folds: list[Path], out: Path, key: RunKey = KEY, settings: Train = SETTINGS) -> RunFiles:
+    files = files_in(out, key)
+    assert run_key_of(files.log) == key
+    train_run(key, folds, folds[0].parent / "samples.h5", settings, files)
+    return files
+
+
+def contents(files: RunFiles) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in files.log.parent.iterdir()}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="module")
+def finished(folds: list[Path], tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+    return run(folds, tmp_path_factory.mktemp("finished"))
+
+
+# ------------------------------------------------------------------- by hand
+
+
+def test_standardisation_by_hand() -> None:
+    # Column 0: mean 3, squared deviations 4 + 0 + 4, over 2; column 1 is constant.
+    mean, deviation = standardisation(np.array([[1, 7], [3, 7], [5, 7]], dtype=np.float32))
+    assert mean.tolist() == [3.0, 7.0]
+    assert deviation.tolist() == [2.0, 1.0]
+    assert standardisation(np.array([[0.0], [1e-6]]))[1].tolist() == [1.0]
+    assert standardisation(np.array([[0.0], [2e-6]]))[1] == pytest.approx(2e-6 / np.sqrt(2))
+
+
+def test_log_columns() -> None:
+    assert log_columns([""]) == ["epoch", "train_r2", "test_r2", "test_mae"]
+    assert log_columns(["_x", "_y"]) == [
+        "epoch", "train_r2_x", "train_r2_y", "test_r2_x", "test_r2_y", "test_mae_x", "test_mae_y",
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------ the plain loop
+
+
+class PlainRun:
+    """NimeshaNet and its training as the protocol's sections 3 and 4 say, in float64 and Conv1d."""
+
+    def __init__(self, start: dict[str, torch.Tensor], rate: float) -> None:
+        self.state = {name: value.double().clone() for name, value in start.items() if value.dtype.is_floating_point}
+        self.parameters = [value.requires_grad_() for name, value in self.state.items() if "running" not in name]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=rate)
+
+    def __call__(self, signal: torch.Tensor, training: bool) -> torch.Tensor:
+        state = self.state
+        for block in range(4):
+            name = f"body.blocks.{block}"
+            kernel = state[f"{name}.0.weight"].squeeze(2)
+            signal = F.conv1d(signal, kernel, state[f"{name}.0.bias"], padding=1)
+            signal = F.batch_norm(
+                signal,
+                state[f"{name}.1.running_mean"],
+                state[f"{name}.1.running_var"],
+                state[f"{name}.1.weight"],
+                state[f"{name}.1.bias"],
+                training=training,
+            )
+            signal = F.avg_pool1d(F.relu(signal), 2)
+        features = (signal * state["body.pool.weight"].squeeze(1)).sum(dim=2)
+        return 20 * torch.sigmoid(F.linear(features, state["body.head.weight"], state["body.head.bias"]))
+
+
+def plain_arrays(paths: list[Path], encoding: str, augmented_only: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    signals, targets = [], []
+    for path in paths:
+        with h5py.File(path) as handle:
+            keep = handle["variant"][:] >= (1 if augmented_only else 0)
+            signals.append(handle["signal"][:][keep].astype(np.float64))
+            targets.append(handle["target"][:][keep].astype(np.float32).astype(np.float64))
+    leads = np.concatenate(signals)
+    coordinate = np.broadcast_to(10 * np.arange(500) * 20 / 4999, (len(leads), 1, 500))
+    channel = coordinate * leads.mean(axis=1, keepdims=True) if encoding == "weighted" else coordinate
+    return torch.from_numpy(np.concatenate([leads, channel], axis=1)), torch.from_numpy(np.concatenate(targets))
+
+
+@pytest.mark.parametrize(("encoding", "rate"), [("coord", 1e-3), ("weighted", 1e-3), ("coord", 1e-5)])
+def test_two_epochs_are_those_of_a_plain_loop(folds: list[Path], tmp_path: Path, encoding: str, rate: float) -> None:
+    key = KEY._replace(encoding=encoding)
+    files = run(folds, tmp_path, key, SETTINGS.model_copy(update={"epochs": 2, "learning_rate": rate}))
+
+    torch.manual_seed(42)
+    plain = PlainRun(
+        build_localiser("nimesha", "full", encoding, 2, (500,), (4990 * 20 / 4999,), 20.0).state_dict(), rate
+    )
+    order = torch.Generator().manual_seed(42)
+    signal, target = plain_arrays(folds[1:], encoding, augmented_only=True)
+    test_signal, test_target = plain_arrays(folds[:1], encoding, augmented_only=True)
+    centre, scale = target.mean(), target.std()
+    logged = rows_of(files.log)
+    assert [row["epoch"] for row in logged] == ["1", "2"]
+    for row in logged:
+        shuffled = torch.randperm(24, generator=order)
+        answers = []
+        for rows in (shuffled[:10], shuffled[10:20], shuffled[20:]):
+            answer = plain(signal[rows], training=True)
+            loss = (((answer - centre) / scale - (target[rows] - centre) / scale) ** 2).mean()
+            plain.optimiser.zero_grad()
+            loss.backward()
+            plain.optimiser.step()
+            answers.append(answer.detach())
+        with torch.no_grad():
+            test_answer = plain(test_signal, training=False)
+        assert float(row["train_r2"]) == pytest.approx(
+            r2_score(target[shuffled], torch.cat(answers)), abs=rate / 2 + 5e-6
+        )
+        # In float32, Adam moves the convolutions' biases, whose gradient is nothing but rounding, by up to
+        # the rate a step. In train mode that cancels; in eval mode the running means follow it late.
+        assert float(row["test_r2"]) == pytest.approx(r2_score(test_target, test_answer), abs=30 * rate)
+        assert float(row["test_mae"]) == pytest.approx(float((test_answer - test_target).abs().mean()), abs=30 * rate)
+
+
+# ------------------------------------------------------------- what is there
+
+
+def test_only_the_final_files_are_left(finished: RunFiles) -> None:
+    assert set(contents(finished)) == {"log.csv", "model.pt", "predictions.csv", "manifest.json"}
+    assert len(rows_of(finished.log)) == 3
+    assert finished.log.read_text().splitlines()[0] == "epoch,train_r2,test_r2,test_mae"
+
+
+def test_predictions_hold_the_test_fold_with_variant_0_and_scores_leave_it_out(
+    folds: list[Path], finished: RunFiles
+) -> None:
+    rows = rows_of(finished.predictions)
+    assert list(rows[0]) == ["sample_id", "variant", "target", "prediction"]
+    with h5py.File(folds[0]) as handle:
+        ids, variants = handle["sample_id"].asstr()[:].tolist(), handle["variant"][:].tolist()
+        targets = handle["target"][:, 0].tolist()
+    assert [(row["sample_id"], int(row["variant"])) for row in rows] == list(zip(ids, variants, strict=True))
+    assert variants == [0, 1, 2, 3] * 4
+    assert [float(row["target"]) for row in rows] == pytest.approx(targets, abs=1e-6)
+    last = rows_of(finished.log)[-1]
+    scored = [row for row in rows if row["variant"] != "0"]
+    truth, answer = ([float(row[name]) for row in scored] for name in ("target", "prediction"))
+    assert float(last["test_r2"]) == pytest.approx(r2_score(truth, answer), abs=1e-5)
+    assert float(last["test_mae"]) == pytest.approx(np.abs(np.subtract(truth, answer)).mean(), abs=1e-5)
+    everything = r2_score([float(row["target"]) for row in rows], [float(row["prediction"]) for row in rows])
+    assert abs(float(last["test_r2"]) - everything) > 1e-3
+
+
+def test_variant_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ecg = augment_module("ecg")
+    make_variant = ecg.make_variant
+
+    def spoil_variant_0(signal: np.ndarray, target_s: float, sample_id: str, variant: int, *rest: Any) -> Any:
+        return make_variant(signal * (50 if variant == 0 else 1), target_s, sample_id, variant, *rest)
+
+    monkeypatch.setattr(ecg, "make_variant", spoil_variant_0)
+    spoiled = run(write_folds(tmp_path), tmp_path / "out")
+    assert spoiled.log.read_bytes() == finished.log.read_bytes()
+    weights, expected = (torch.load(path, weights_only=True)["weights"] for path in (spoiled.model, finished.model))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    changed = [
+        one["variant"]
+        for one, other in zip(rows_of(spoiled.predictions), rows_of(finished.predictions), strict=True)
+        if one != other
+    ]
+    assert set(changed) == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "variant", "weighted_at"),
+    [("weighted", "full", "model_rate"), ("none", "reduced", "model_rate"), ("weighted", "reduced", "source_rate")],
+)
+def test_the_model_file_is_enough_to_answer_as_the_run_did(
+    tmp_path: Path, encoding: str, variant: str, weighted_at: str
+) -> None:
+    folds = write_folds(tmp_path, TASK.model_copy(update={"weighted_at": weighted_at}))
+    key = KEY._replace(encoding=encoding, variant=variant)
+    files = run(folds, tmp_path / "out", key, SETTINGS.model_copy(update={"epochs": 1}))
+    saved = torch.load(files.model, weights_only=True)
+    metadata = json.loads(saved["metadata"])
+    spec = TaskSpec.from_json(json.dumps(metadata["spec"]))
+    network = build_localiser(
+        network=spec.network,
+        variant=metadata["run"]["variant"],
+        encoding=metadata["layer_encoding"],
+        signal_channels=metadata["signal_channels"],
+        shape=spec.shape,
+        extent=spec.extent,
+        output_scale=spec.output_scale,
+    )
+    network.load_state_dict(saved["weights"])
+    network.eval()
+    inputs = augment_module("ecg").open_inputs(folds[:1], tmp_path / "samples.h5", augmented_only=False)
+    with torch.inference_mode():
+        answer = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
+    stored = [float(row["prediction"]) for row in rows_of(files.predictions)]
+    np.testing.assert_allclose(answer, stored, atol=2e-5, rtol=0)
+
+
+def test_metadata_says_where_the_model_comes_from(finished: RunFiles) -> None:
+    saved = torch.load(finished.model, weights_only=True)
+    assert set(saved) == {"metadata", "weights"}
+    metadata = json.loads(saved["metadata"])
+    assert metadata["run"] == {"task": "ecg", "encoding": "weighted", "variant": "full", "fold": 1, "seed": 42}
+    # Samples stand in the order r0_00, r0_04, r0_08, r1_01 ...; fold 1 has the 1st, 4th, 7th and 10th.
+    assert metadata["training_groups"] == ["r0", "r1", "r2", "r3"]
+    assert metadata["dataset"] == "made"
+    assert metadata["dataset_protocol"] == DATASET.protocol()
+    assert metadata["task_protocol"] == TASK.model_dump(mode="json")
+    assert Train.model_validate(metadata["train"]) == SETTINGS
+    assert metadata["versions"]["torch"] == torch.__version__
+
+
+def test_the_manifest_holds_the_sums_of_inputs_and_outputs(folds: list[Path], finished: RunFiles) -> None:
+    manifest = json.loads(finished.manifest.read_text())
+    assert manifest["inputs"] == {path.name: sha256_of(path) for path in folds}
+    outputs = (finished.log, finished.model, finished.predictions)
+    assert manifest["outputs"] == {path.name: sha256_of(path) for path in outputs}
+
+
+# ------------------------------------------------------------ the same bytes
+
+
+def test_a_second_run_elsewhere_is_equal_to_the_byte(folds: list[Path], finished: RunFiles, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    np.random.seed(7)
+    assert contents(run(folds, tmp_path / "a" / "longer_name")) == contents(finished)
+
+
+def test_another_seed_fold_or_encoding_is_another_run(folds: list[Path], finished: RunFiles, tmp_path: Path) -> None:
+    models = {finished.model.read_bytes()}
+    for number, change in enumerate([{"seed": 43}, {"fold": 2}, {"encoding": "coord"}]):
+        models.add(run(folds, tmp_path / str(number), KEY._replace(**change)).model.read_bytes())
+    assert len(models) == 4
+
+
+def test_the_threads_are_those_of_the_config(folds: list[Path], tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 1, "threads": 2})
+    run(folds, tmp_path, KEY, settings)
+    assert torch.get_num_threads() == 2
+    run(folds, tmp_path / "1", KEY, SETTINGS.model_copy(update={"epochs": 1}))
+    assert torch.get_num_threads() == 1
+
+
+# --------------------------------------------------------------- interrupted
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, calls: int, after: bool) -> None:
+    """Let the `calls`-th call of a function of `siwcc.training` be the last thing that happens."""
+    function = getattr(training, name)
+    count = iter(range(1, 1000))
+
+    def interrupted(*arguments: Any) -> Any:
+        last = next(count) == calls
+        if last and not after:
+            raise KeyboardInterrupt
+        result = function(*arguments)
+        if last:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(training, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "after", "epochs_kept"),
+    [
+        ("_train_one_epoch", 1, True, None),
+        ("_save_state", 1, True, 1),
+        ("_train_one_epoch", 2, True, 1),
+        ("_save_state", 2, False, 1),
+        ("_save_state", 2, True, 2),
+        ("write_csv", 1, True, 2),
+        ("write_bytes", 2, True, 2),
+        ("write_text", 1, False, 2),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    folds: list[Path],
+    finished: RunFiles,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    calls: int,
+    after: bool,
+    epochs_kept: int | None,
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, name, calls, after)
+        with pytest.raises(KeyboardInterrupt):
+            run(folds, tmp_path)
+    state = files_in(tmp_path).state
+    assert state.exists() == (epochs_kept is not None)
+    with caplog.at_level(logging.INFO, logger="siwcc.training"), monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger("siwcc"), "propagate", True)
+        files = run(folds, tmp_path)
+    assert contents(files) == contents(finished)
+    said = [message for message in caplog.messages if "going on after epoch" in message]
+    assert said == ([] if epochs_kept is None else [f"{state}: going on after epoch {epochs_kept}"])
+
+
+def leave_state(folds: list[Path], out: Path, monkeypatch: pytest.MonkeyPatch, settings: Train = SETTINGS) -> Path:
+    """A state after the first epoch."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, "_save_state", 1, after=True)
+        with pytest.raises(KeyboardInterrupt):
+            run(folds, out, KEY, settings)
+    return files_in(out).state
+
+
+def test_a_state_of_other_settings_is_not_used(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_state(folds, tmp_path, monkeypatch, SETTINGS.model_copy(update={"learning_rate": 1e-2}))
+    assert contents(run(folds, tmp_path)) == contents(finished)
+
+
+def test_a_state_of_other_folds_is_not_used(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = write_folds(tmp_path, TASK.model_copy(update={"variants_per_sample": 2}))
+    leave_state(others, tmp_path / "out", monkeypatch)
+    assert contents(run(folds, tmp_path / "out")) == contents(finished)
+
+
+def test_a_state_of_other_code_is_not_used(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "sha256_of", lambda path: "0" if path.name == "networks.py" else sha256_of(path))
+        state = leave_state(folds, tmp_path, monkeypatch)
+    saved = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)
+    assert json.loads(saved["log"])[0][0] == 1
+    assert contents(run(folds, tmp_path)) == contents(finished)
+
+
+@pytest.mark.parametrize("length", [0, 31, 32, 1000])
+def test_a_damaged_state_is_not_used(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    state = leave_state(folds, tmp_path, monkeypatch)
+    content = bytearray(state.read_bytes())
+    content[-1000] ^= 1
+    state.write_bytes(content if length == 1000 else content[:length])
+    assert contents(run(folds, tmp_path)) == contents(finished)
+
+
+# ----------------------------------------------------------------- bad input
+
+
+def test_a_second_process_at_the_same_run_is_refused(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_LOCK_WAIT_S", 0.2)
+    folder = files_in(tmp_path).log.parent
+    program = (
+        "import sys; from pathlib import Path; from siwcc.jobs import locked_folder\n"
+        "with locked_folder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=rf"^{folder}: another process is training this run; wait for it, or end it"):
+        run(folds, tmp_path)
+    assert list(folder.iterdir()) == []
+    holder.kill()
+    holder.communicate()
+    assert run(folds, tmp_path, KEY, SETTINGS.model_copy(update={"epochs": 1})).log.exists()
+
+
+def test_a_sample_in_training_and_test_folds_is_refused(folds: list[Path], tmp_path: Path) -> None:
+    copies = []
+    for path in (*folds, folds[0].parent / "samples.h5"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        copies.append(tmp_path / path.name)
+    ids = ["r0_00", "r1_01"]
+    augment_module("ecg").write_fold(copies[3], ids, TASK, DATASET, 42, 2, copies[1])
+    with pytest.raises(InputError, match=rf"^{copies[0]}: sample r0_00 is in training folds too"):
+        run(copies[:3], tmp_path / "out")
+    assert list(files_in(tmp_path / "out").log.parent.iterdir()) == []
+
+
+def test_constant_targets_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
+    samples = [window(number) for number in range(SAMPLES)]
+    still = TASK.augmentation.model_copy(update={"shift_s": 0.0})
+    same = [Sample(s.sample_id, s.group, s.label, s.signal, np.array([10.0])) for s in samples]
+    folds = write_folds(tmp_path, TASK.model_copy(update={"augmentation": still}), same)
+    with pytest.raises(InputError) as caught:
+        run(folds, tmp_path / "out")
+    assert str(caught.value).startswith("ecg weighted full fold 1 seed 42: epoch 1 gave a value that is not finite; ")
+    assert list(files_in(tmp_path / "out").log.parent.iterdir()) == []
+
+
+def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
+    copies = [tmp_path / path.name for path in folds]
+    for path, copy in zip(folds, copies, strict=True):
+        copy.write_bytes(path.read_bytes())
+    copies[2].write_bytes(copies[2].read_bytes()[:5000])
+    with pytest.raises(InputError, match=rf"^{copies[2]}: is damaged or not an HDF5 file"):
+        run(copies, tmp_path / "out")

@@ -1,0 +1,614 @@
+"""The real Snakefile on the smallest study: reruns, interruptions, bad input, and the same bytes.
+
+One finished study is made once and copied for each scenario. It runs from a copy of the
+repository that lies beside it, so that a scenario may edit the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
+ARMS = ("coord", "weighted")
+RUN_FILES = {"log.csv", "model.pt", "predictions.csv", "manifest.json"}
+ONE_RUN = "results/tiny/ecg/coord/reduced/fold1/seed42"
+PLOTS = {"plot_learning_curves", "plot_forest", "plot_encodings", "plot_predictions", "write_report"}
+# Leaves in `imported-*.txt` what modules of the package a job has imported when it ends.
+SPY = """
+import atexit, os, sys
+def leave():
+    if sys.argv and ".snakemake/scripts" in sys.argv[0]:
+        name = os.path.basename(sys.argv[0]).split(".")[1]
+        with open(f"imported-{name}-{os.getpid()}.txt", "w") as handle:
+            handle.write(" ".join(sorted(name for name in sys.modules if name.startswith("siwcc."))))
+atexit.register(leave)
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository and a folder beside it in which its study is run."""
+
+    repository: Path
+    folder: Path
+
+    def command(self, *arguments: str, snakefile: str = "Snakefile", study: str | None = "tiny") -> list[str]:
+        overlay = [] if study is None else ["--configfile", str(self.repository / f"resources/studies/{study}.yaml")]
+        return [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(self.repository / snakefile),
+            "--workflow-profile",
+            str(self.repository / "profiles" / "default"),
+            *overlay,
+            # Not before it: --configfile takes all that follows up to the next option.
+            "--cores",
+            "1",
+            *arguments,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+        closed = "http://127.0.0.1:9"
+        return kept | {
+            "PYTHONPATH": os.pathsep.join([str(self.repository), str(self.folder.parent / "spy")]),
+            "XDG_CACHE_HOME": str(self.folder.parent / "cache"),
+            "http_proxy": closed,
+            "https_proxy": closed,
+            "no_proxy": "",
+        }
+
+    def start(self, *arguments: str, **options: str | None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments, **options),  # type: ignore[arg-type]
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, ok: bool = True, **options: str | None) -> str:
+        process = self.start(*arguments, **options)
+        try:
+            output, _ = process.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        assert (process.returncode == 0) == ok, output
+        return output
+
+    def planned(self, *arguments: str, **options: str | None) -> Counter[str]:
+        """What a dry run would do: `rule` or `rule wildcards` to how often."""
+        return planned_jobs(self.run("--dry-run", *arguments, **options))
+
+    def digests(self, below: str = "results") -> dict[str, str]:
+        """Sums of all files that must be equal to the byte."""
+        paths = [path for path in (self.folder / below).rglob("*") if path.is_file()]
+        return {
+            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if "benchmarks" not in path.parts and path.name != "report.html"
+        }
+
+
+def planned_jobs(output: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
+        wildcards = re.search(r"wildcards: (.*)", body)
+        values = dict(re.findall(r"(\w+)=([^,\s]+)", wildcards[1])) if wildcards else {}
+        found[" ".join([rule, *(values[name] for name in sorted(values))])] += 1
+    return found
+
+
+def rules_in(jobs: Counter[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for name, count in jobs.items():
+        counts[name.split()[0]] += count
+    return counts - Counter(all=1)
+
+
+def error_lines(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("error: ")]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The tiny study, finished; nobody may change it."""
+    root = tmp_path_factory.mktemp("workflow")
+    (root / "repository").mkdir()
+    for part in PARTS:
+        source, target = REPOSITORY / part, root / "repository" / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    (root / "spy").mkdir()
+    (root / "spy" / "sitecustomize.py").write_text(SPY)
+    place = Place(root / "repository", root / "finished")
+    place.folder.mkdir()
+    place.run()
+    return place
+
+
+def folder_name(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"\W+", "_", request.node.name)
+
+
+@pytest.fixture
+def copied(finished: Place, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A copy of the finished study, with its times, beside it."""
+    folder = finished.folder.parent / ("copy_" + folder_name(request))
+    subprocess.run(["cp", "-a", finished.folder, folder], check=True)
+    yield Place(finished.repository, folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty(finished: Place, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty folder beside the repository."""
+    folder = finished.folder.parent / ("new_" + folder_name(request))
+    folder.mkdir()
+    yield Place(finished.repository, folder)
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    """A file with a line more, as it was before afterwards."""
+    before, status = path.read_bytes(), path.stat()
+    path.write_bytes(before + text.encode())
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+# ---------------------------------------------------------------- what it is
+
+
+def test_every_file_of_the_study_is_there(finished: Place) -> None:
+    assert {path.name for path in (finished.folder / "data" / "samples").iterdir()} == {
+        "demo_ecg.h5",
+        "demo_ecg.excluded.csv",
+        "demo_ecg.protocol.json",
+    }
+    assert (finished.folder / "data" / "raw" / "demo_ecg.manifest.csv").is_file()
+    study = finished.folder / "results" / "tiny"
+    for name in ("folds.csv", "fold1.h5", "fold2.h5", "baselines/training_mean/predictions.csv"):
+        assert (study / "ecg" / name).is_file()
+    for encoding in ARMS:
+        for fold in (1, 2):
+            run = study / "ecg" / encoding / "reduced" / f"fold{fold}" / "seed42"
+            assert {path.name for path in run.iterdir()} == RUN_FILES
+            assert (finished.folder / "logs" / run.relative_to(study.parent)).with_suffix(".log").is_file()
+    assert (study / "stats" / "comparisons.csv").is_file()
+    leftovers = [path for path in finished.folder.rglob("*.part") if ".snakemake" not in path.parts]
+    assert leftovers == []
+
+
+def test_a_finished_study_has_nothing_to_do_also_after_a_checkout(copied: Place) -> None:
+    assert "Nothing to be done" in copied.run("--dry-run")
+    # A checkout gives every file of the repository a new time.
+    sources = [path for path in copied.repository.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    times = {path: path.stat() for path in sources}
+    try:
+        for path in sources:
+            path.touch()
+        assert "Nothing to be done" in copied.run("--dry-run")
+    finally:
+        for path, status in times.items():
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_second_run_in_another_order_is_equal_to_the_byte(finished: Place, empty: Place) -> None:
+    empty.run("--cores", "2", "--prioritize", f"{ONE_RUN}/log.csv")
+    for below in ("results", "data"):
+        assert empty.digests(below) == finished.digests(below)
+    kinds = Counter(Path(name).suffix for name in finished.digests())
+    assert kinds[".pt"] == 4
+    assert kinds[".svg"] == kinds[".png"] >= 1
+    assert kinds[".h5"] == 2
+
+
+def test_the_layout_for_the_catalogue_plans_the_same_study(copied: Place, empty: Place) -> None:
+    assert "Nothing to be done" in copied.run("--dry-run", snakefile="workflow/Snakefile")
+    jobs = rules_in(empty.planned(snakefile="workflow/Snakefile"))
+    assert jobs - Counter(study=1) == rules_in(empty.planned())
+    assert jobs["train_network"] == 4
+
+
+def test_what_a_job_imports_is_among_its_inputs(finished: Place) -> None:
+    """The import closure of `code_of` against what Python really loaded."""
+    output = finished.run("--detailed-summary")
+    inputs_of: dict[str, set[str]] = {}
+    for line in output.splitlines():
+        fields = line.split("\t")
+        if len(fields) > 6:
+            script = [Path(name).stem for name in fields[4].split(",") if "/workflow/scripts/" in name]
+            for name in script:
+                inputs_of.setdefault(name, set()).update(fields[4].split(","))
+    seen = 0
+    for path in finished.folder.glob("imported-*.txt"):
+        script = path.name.split("-")[1]
+        for module in set(path.read_text().split()) - {"siwcc.jobs"}:
+            base = f"../repository/{module.replace('.', '/')}"
+            assert {f"{base}.py", f"{base}/__init__.py"} & inputs_of[script], f"{script} imports {module}"
+        seen += 1
+    assert seen >= 10
+
+
+# -------------------------------------------------------------------- reruns
+
+
+def test_a_lost_checkpoint_is_made_again_and_nothing_else(finished: Place, copied: Place) -> None:
+    (copied.folder / ONE_RUN / "model.pt").unlink()
+    jobs = copied.planned()
+    trained = {name for name in jobs if name.startswith("train_network")}
+    assert trained == {"train_network coord 1 42 ecg reduced"}
+    assert not {"extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(rules_in(jobs))
+    assert rules_in(jobs)["compare_encodings"] == 1
+    others = {
+        path: path.stat().st_mtime_ns
+        for path in (copied.folder / "results/tiny/ecg").rglob("*")
+        if path.is_file() and ONE_RUN not in path.as_posix()
+    }
+    copied.run()
+    assert copied.digests() == finished.digests()
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/raw/demo_ecg.manifest.csv",
+        "data/samples/demo_ecg.h5",
+        "results/tiny/ecg/fold2.h5",
+        "results/tiny/stats/comparisons.csv",
+        f"{ONE_RUN}/manifest.json",
+    ],
+)
+def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
+    (copied.folder / name).unlink()
+    assert "Nothing to be done" not in copied.run("--dry-run")
+
+
+def plotting_module(repository: Path) -> Path:
+    curves = repository / "siwcc" / "figures" / "curves.py"
+    return curves if curves.is_file() else repository / "siwcc" / "figures.py"
+
+
+def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:
+    path = plotting_module(copied.repository)
+    status = path.stat()
+    path.touch()
+    assert "Nothing to be done" in copied.run("--dry-run")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with edited(path, "\n# another remark\n"):
+        jobs = rules_in(copied.planned())
+    assert jobs["plot_learning_curves"] >= 1
+    assert set(jobs) <= PLOTS
+
+
+def test_an_edit_concerns_what_imports_it_and_nothing_else(copied: Place) -> None:
+    package = copied.repository / "siwcc"
+    with edited(package / "augment" / "nuclei.py", "\n# another remark\n"):
+        assert "Nothing to be done" in copied.run("--dry-run")
+    with edited(package / "errors.py", "\n# another remark\n"):
+        everything = rules_in(copied.planned())
+    assert everything["provide_raw"] == everything["extract_samples"] == everything["assign_folds"] == 1
+    assert (everything["augment_fold"], everything["train_network"]) == (2, 4)
+    with edited(package / "networks.py", "\n# another remark\n"):
+        training = rules_in(copied.planned())
+    assert training["train_network"] == 4
+    assert not {"extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(training)
+    with edited(copied.repository / "workflow" / "scripts" / "predict_baseline.py", "\n# another remark\n"):
+        baseline = rules_in(copied.planned())
+    assert baseline["predict_baseline"] == 1
+    assert not {"augment_fold", "train_network"} & set(baseline)
+
+
+def test_other_epochs_retrain_all_and_augment_nothing(copied: Place) -> None:
+    jobs = rules_in(copied.planned("--config", "train={epochs: 6}"))
+    assert jobs["train_network"] == 4
+    assert not {"provide_raw", "extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(jobs)
+
+
+def test_another_augmentation_augments_and_trains_anew(copied: Place) -> None:
+    jobs = rules_in(copied.planned("--config", "tasks={ecg: {augmentation: {shift_s: 4.0}}}"))
+    assert (jobs["augment_fold"], jobs["train_network"], jobs["predict_baseline"]) == (2, 4, 1)
+    assert not {"provide_raw", "extract_samples", "assign_folds"} & set(jobs)
+
+
+def test_more_encodings_and_seeds_keep_the_finished_runs(copied: Place) -> None:
+    more = ["encodings=[none, coord, weighted]", "seeds=[42, 43]"]
+    jobs = copied.planned("--config", *more)
+    trained = {name for name in jobs if name.startswith("train_network")}
+    assert len(trained) == 3 * 2 * 2 - 4
+    assert not any(" 42 " in name and ("coord" in name or "weighted" in name) for name in trained)
+
+
+# ------------------------------------------------------------- interruptions
+
+
+def epochs_logged(log: Path) -> int:
+    return len(re.findall(r": epoch \d+/", log.read_text())) if log.is_file() else 0
+
+
+def wait_for_epochs(log: Path, count: int, process: subprocess.Popen[str]) -> None:
+    give_up_at = time.monotonic() + 300
+    while epochs_logged(log) < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def wait_until_nobody_works_in(folder: Path) -> None:
+    give_up_at = time.monotonic() + 20
+    while any(process.info["cwd"] == str(folder) for process in psutil.process_iter(["cwd"])):
+        assert time.monotonic() < give_up_at, "a process goes on as an orphan"
+        time.sleep(0.1)
+
+
+def unlock(place: Place) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, place.repository / "workflow" / "unlock.py"],
+        cwd=place.folder,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_study_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, copied: Place) -> None:
+    folder = copied.folder.with_name("undisturbed")
+    subprocess.run(["cp", "-a", finished.folder, folder], check=True)
+    undisturbed = Place(finished.repository, folder)
+    epochs = 200
+    arguments = [f"{ONE_RUN}/log.csv", "--config", f"train={{epochs: {epochs}}}"]
+    undisturbed.run(*arguments)
+
+    log = copied.folder / "logs/tiny/ecg/coord/reduced/fold1/seed42.log"
+    log.unlink()
+    process = copied.start(*arguments)
+    wait_for_epochs(log, 3, process)
+    refused = unlock(copied)
+    assert refused.returncode == 1
+    assert re.fullmatch(rf"{copied.folder}: a study is running here \(process \d+\); .*\n", refused.stderr)
+    # The main process alone: its job must end by itself.
+    process.kill()
+    wait_until_nobody_works_in(copied.folder)
+    process.communicate()
+    first = epochs_logged(log)
+    assert 3 <= first < epochs
+    state = copied.folder / ONE_RUN / ".state.pt"
+    assert state.is_file()
+    assert not (copied.folder / ONE_RUN / "log.csv").exists()
+
+    assert unlock(copied).returncode == 0
+    log.unlink()
+    process = copied.start(*arguments)
+    wait_for_epochs(log, 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    wait_until_nobody_works_in(copied.folder)
+    process.communicate()
+    # The epoch that was running at the kill may have been saved and not yet logged.
+    second = int(re.search(r"going on after epoch (\d+)", log.read_text())[1])  # type: ignore[index]
+    assert second in (first, first + 1)
+
+    assert unlock(copied).returncode == 0
+    copied.run(*arguments)
+    third = int(re.search(r"going on after epoch (\d+)", log.read_text())[1])  # type: ignore[index]
+    assert second + 2 <= third < epochs
+    assert epochs_logged(log) == epochs - third
+    assert {path.name for path in (copied.folder / ONE_RUN).iterdir()} - RUN_FILES == set()
+    assert copied.digests() == undisturbed.digests()
+    shutil.rmtree(folder)
+
+
+# -------------------------------------------------------------- a local copy
+
+
+def made_records(folder: Path, samples: int, repository: Path) -> Path:
+    command = [sys.executable, "-m", "siwcc.cli", "demo-data", "--folder", str(folder), "--samples", str(samples)]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(repository)})
+    return folder
+
+
+def with_records(place: Place, **datasets: Path) -> list[str]:
+    """Arguments for a study on these folders of records; the first is the one that is used."""
+    overlay = {
+        "study": "mine",
+        "run": ["ecg"],
+        "folds": 2,
+        "variants": ["reduced"],
+        "tasks": {"ecg": {"dataset": next(iter(datasets)), "variants_per_sample": 2}},
+        "datasets": {name: {"format": "vfdb", "path": str(path)} for name, path in datasets.items()},
+        "train": {"epochs": 5, "device": "cpu"},
+    }
+    path = place.folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(overlay))
+    return ["--configfile", str(path)]
+
+
+def state_of(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    return {
+        str(path): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            path.stat().st_ino,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in [folder, *sorted(folder.rglob("*"))]
+    }
+
+
+def test_a_forced_rerun_leaves_the_originals_as_they_are(empty: Place) -> None:
+    records = made_records(empty.folder / "there" / "records", 2, empty.repository)
+    for path in records.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    before = state_of(records)
+    samples = "data/samples/mine.h5"
+    arguments = with_records(empty, mine=records)
+    empty.run(samples, *arguments, study=None)
+    first = empty.digests("data")
+    empty.run(samples, "--forceall", *arguments, study=None)
+    empty.run("--delete-all-output", *arguments, study=None)
+    empty.run(samples, *arguments, study=None)
+    assert empty.digests("data") == first
+    assert state_of(records) == before
+    assert {path.name for path in (empty.folder / "data" / "raw").iterdir()} == {"mine.manifest.csv"}
+    # A copy that moved is the same data.
+    records.rename(empty.folder / "elsewhere")
+    arguments = with_records(empty, mine=empty.folder / "elsewhere")
+    assert "Nothing to be done" in empty.run("--dry-run", samples, *arguments, study=None)
+
+
+def may_unshare() -> bool:
+    command = shutil.which("unshare")
+    return command is not None and subprocess.run([command, "-n", "true"], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_unshare(), reason="this machine does not let a process be cut off from the network")
+def test_no_network_is_touched_by_a_dry_run_or_with_a_local_copy(empty: Place) -> None:
+    def run_alone(*arguments: str) -> str:
+        done = subprocess.run(
+            ["unshare", "-n", *empty.command(*arguments, study=None)],
+            cwd=empty.folder,
+            env={name: value for name, value in empty.environment().items() if "proxy" not in name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    jobs = rules_in(planned_jobs(run_alone("--dry-run")))
+    assert (jobs["provide_raw"], jobs["train_network"]) == (2, 40)
+    records = made_records(empty.folder / "records", 1, empty.repository)
+    run_alone("data/samples/mine.h5", *with_records(empty, mine=records))
+    assert (empty.folder / "data" / "samples" / "mine.h5").is_file()
+
+
+def test_without_network_the_line_says_how_to_give_a_copy(empty: Place) -> None:
+    output = empty.run("data/raw/vfdb.manifest.csv", study=None, ok=False)
+    lines = error_lines(output)
+    assert len(lines) == 1
+    assert "datasets.vfdb.path" in lines[0]
+    assert not (empty.folder / "data" / "raw" / "vfdb.manifest.csv").exists()
+
+
+# ----------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train={epoch: 3}", "config: unknown key 'train.epoch', did you mean 'epochs'?"),
+        (
+            "tasks={ecg: {augmentation: {lowpass_hz: [30, 130]}}}",
+            "config: tasks.ecg.augmentation.lowpass_hz: 130 Hz is not below half the sampling rate",
+        ),
+        ("train={epochs: many}", "config: train.epochs: Input should be a valid integer, unable to"),
+    ],
+)
+def test_a_slip_in_the_config_stops_before_any_job(empty: Place, change: str, said: str) -> None:
+    output = empty.run("--config", change, ok=False)
+    assert len([line for line in output.splitlines() if said in line]) == 1
+    assert "Traceback" not in output
+    assert "rule " not in output.replace("Snakefile rule", "")
+    assert not (empty.folder / "data").exists()
+    assert not (empty.folder / "results").exists()
+
+
+def test_too_many_folds_for_the_records_stop_in_the_folds_job(copied: Place) -> None:
+    output = copied.run("--config", "folds=13", "folds_by=group", "study=other", ok=False)
+    lines = error_lines(output)
+    assert len(lines) == 1
+    assert re.search(r"13 folds cannot be made of \d+ group\(s\)", lines[0])
+    assert "Traceback" not in output
+    files = {path.name for path in (copied.folder / "results/other").rglob("*") if path.is_file()}
+    assert not {"folds.csv", "fold1.h5", "log.csv"} & files
+
+
+def test_other_events_do_not_overwrite_the_samples(copied: Place) -> None:
+    before = copied.digests("data")
+    change = "datasets={demo_ecg: {event_labels: [VT]}}"
+    output = copied.run("--config", change, ok=False)
+    lines = [line for line in output.splitlines() if "demo_ecg.h5" in line]
+    assert len(lines) == 1
+    assert "was made with event_labels = ['VF'," in lines[0]
+    assert "the config says ['VT']" in lines[0]
+    assert "Traceback" not in output
+    assert copied.digests("data") == before
+
+
+def test_too_few_cores_for_the_threads_are_one_line(copied: Place) -> None:
+    output = copied.run(f"{ONE_RUN}/log.csv", "--config", "train={threads: 2}", ok=False)
+    assert error_lines(output) == [
+        "error: train.threads: asks for 2 threads, only 1 core(s) are given; "
+        "run with --cores 2 or more, or lower train.threads"
+    ]
+
+
+def test_damaged_records_are_one_line_each_and_leave_nothing(empty: Place) -> None:
+    sound = made_records(empty.folder / "sound", 2, empty.repository)
+    folders = {name: empty.folder / name for name in ("cut", "silent", "single", "bare", "changed")}
+    for name, folder in folders.items():
+        if name == "bare":
+            folder.mkdir()
+        else:
+            shutil.copytree(sound, folder)
+    signal_file = folders["cut"] / "demo02.dat"
+    signal_file.write_bytes(signal_file.read_bytes()[:-1000])
+    (folders["silent"] / "demo01.atr").unlink()
+    header = folders["single"] / "demo01.hea"
+    lines = header.read_text().splitlines()
+    name, _, rest = lines[0].split(" ", 2)
+    header.write_text("\n".join([f"{name} 1 {rest}", lines[1]]) + "\n")
+    header = folders["changed"] / "demo02.hea"
+    header.write_text(re.sub(r"(?m)^(demo02 2 250) (\d+)", lambda m: f"{m[1]} {int(m[2]) + 7}", header.read_text()))
+
+    arguments = with_records(empty, **folders)
+    output = empty.run(*[f"data/samples/{name}.h5" for name in folders], *arguments, study=None, ok=False)
+    lines = error_lines(output)
+    assert len(lines) == len(folders), output
+    for path in ("cut/demo02.dat", "silent/demo01.atr", "single/demo01.hea", "bare", "changed/demo02.dat"):
+        assert len([line for line in lines if f"{empty.folder}/{path}: " in line]) == 1, lines
+    assert "Traceback" not in output
+    assert [path for path in (empty.folder / "data").rglob("*") if path.is_file() and path.suffix != ".tsv"] == []
+
+
+def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
+    study = finished.folder / "results" / "tiny" / "ecg"
+    for path in study.rglob("manifest.json"):
+        outputs = json.loads(path.read_text())["outputs"]
+        assert outputs == {
+            name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest()
+            for name in RUN_FILES - {"manifest.json"}
+        }

@@ -1,0 +1,21 @@
+"""Draw the best, median and worst answers of one arm."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.figures import FigureFiles
+        from siwcc.figures.signals import plot_predictions
+
+        plot_predictions(
+            prediction_paths=[Path(path) for path in snakemake.input.predictions],
+            fold_paths=[Path(path) for path in snakemake.input.folds],
+            samples_path=Path(snakemake.input.samples),
+            files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+        )

@@ -1,0 +1,17 @@
+"""Write the study's checked config, for whoever reads its folder later."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import parse_config
+        from siwcc.files import write_text
+
+        config = parse_config(snakemake.config)
+        write_text(Path(snakemake.output.config), config.model_dump_json(indent=1) + "\n")

@@ -1,0 +1,22 @@
+"""Write the report of the study."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import parse_config
+        from siwcc.report import Resources, write_report
+        from siwcc.report.study import Study
+
+        report = Path(snakemake.output.report)
+        write_report(
+            study=Study(report.parent, Path("data"), parse_config(snakemake.config)),
+            resources=Resources(Path(snakemake.input.published), Path(snakemake.input.deviations)),
+            path=report,
+        )
