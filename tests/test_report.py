@@ -487,7 +487,7 @@ def test_a_folder_that_is_no_study(tmp_path, content):
 
 def test_config_on_the_page_does_not_tell_where_a_local_copy_lies():
     values = json.loads(made_config().model_dump_json())
-    values["datasets"]["made_up"] |= {"path": "/home/somebody/private", "made_up": None}
+    values["datasets"]["made_up"] |= {"path": "/somewhere/somebody/private", "made_up": None}
     text = studies.config_text(parse_config(values))
     assert "somebody" not in text
     assert "(a local copy)" in text

@@ -56,6 +56,10 @@ class Reader(Protocol):
         """Files of the set below `folder`, sorted; InputError when it is no such set."""
         ...
 
+    def published_sums(self) -> Mapping[str, str]:
+        """SHA-256 by file of the set as published; empty where nobody published them."""
+        ...
+
     def download(self, section: Any, folder: Path) -> None:
         """Fetch the set into `folder`: resumable, verified, each file whole or absent."""
         ...

@@ -59,6 +59,11 @@ def download(section: HerlevSection, folder: Path) -> None:
     raise InputError("datasets.herlev.path", problem, "get the set and name its folder there")
 
 
+def published_sums() -> dict[str, str]:
+    """None: sums of the single files were never published."""
+    return {}
+
+
 def iter_samples(section: HerlevSection, folder: Path) -> Iterator[Sample | Excluded]:
     """Samples sorted by id, one image in memory at a time.
 

@@ -5,7 +5,9 @@ The files themselves are opened where they lie. A user's own folder is only ever
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +15,8 @@ from siwcc.config import AnyDataset, DatasetSection
 from siwcc.datasets import reader_for
 from siwcc.errors import InputError
 from siwcc.files import read_csv, sha256_of, write_csv
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ("file", "bytes", "sha256")
 
@@ -46,6 +50,17 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
     files = reader.raw_files(folder)
     rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
     write_csv(manifest_path, COLUMNS, rows)
+    _warn_of_differences(name, {file: sha256 for file, _, sha256 in rows}, reader.published_sums())
+
+
+def _warn_of_differences(name: str, found: Mapping[str, str], published: Mapping[str, str]) -> None:
+    """Say so when a copy is not the published set: its own checksums do not cover annotations."""
+    differing = sorted(file for file, sha256 in found.items() if published.get(file, sha256) != sha256)
+    missing = sorted(set(published) - set(found)) if set(found) & set(published) else []
+    if differing:
+        logger.warning("%s: %d file(s) differ from the published set, %s first", name, len(differing), differing[0])
+    if missing:
+        logger.warning("%s: %d file(s) of the published set are missing, %s first", name, len(missing), missing[0])
 
 
 def _make_up(task: str, section: DatasetSection, folder: Path) -> None:

@@ -126,6 +126,11 @@ def _place_member(member: PurePosixPath) -> PurePosixPath | None:
     return PurePosixPath("CROPPED", member.name) if wanted else None
 
 
+def published_sums() -> dict[str, str]:
+    """None: sums of the single files were never published."""
+    return {}
+
+
 def iter_samples(section: SipakmedSection, folder: Path) -> Iterator[Sample | Excluded]:
     """Samples sorted by id, one image in memory at a time.
 

@@ -142,6 +142,11 @@ def download(section: VfdbSection, folder: Path) -> None:
     fetch_files(section.url, read_checksums(CHECKSUMS), folder, remedy, max_bytes=_MAX_FILE_BYTES)
 
 
+def published_sums() -> dict[str, str]:
+    """SHA-256 of the 66 files of version 1.0.0; empty where the repository's resources are absent."""
+    return read_checksums(CHECKSUMS) if CHECKSUMS.is_file() else {}
+
+
 def iter_samples(section: VfdbSection, folder: Path) -> Iterator[Sample | Excluded]:
     """Cut the window of every event, with one record in memory at a time.
 

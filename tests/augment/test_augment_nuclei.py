@@ -23,6 +23,7 @@ from siwcc.augment.nuclei import (
     write_fold,
 )
 from siwcc.config import NucleiAugmentation, NucleiTask, SipakmedSection
+from siwcc.encodings import encode
 from siwcc.errors import InputError
 from siwcc.shards import read_shard, shard_writer
 from siwcc.tasks import TaskSpec
@@ -285,6 +286,22 @@ def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path)
         outside[top : top + height, left : left + width] = False
         assert outside.any()
         assert np.all(image[:, outside] == 0)
+
+
+def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS[:1])], samples_path, augmented_only=False)
+    signal = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord")
+    left, top, width, height = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"][0]
+    assert (left, top, width, height) == (3, 0, 57, 64)
+    plain = encode(signal, "coord", inputs.spec.extent)[0, 3:].numpy()
+    weighted = encode(signal, "weighted", inputs.spec.extent)[0, 3:].numpy()
+    # The padding right of the content starts at column 60: there x is 60 ... 63 and y is the row.
+    assert plain[0, 10, 60:].tolist() == [60, 61, 62, 63]
+    assert plain[1, 10, 60:].tolist() == [10, 10, 10, 10]
+    assert np.all(weighted[:, :, 60:] == 0)
+    assert np.all(weighted[:, :, :3] == 0)
+    pixel = signal[0, :, 20, 40].numpy().astype(np.float64)
+    np.testing.assert_allclose(weighted[:, 20, 40], [40 * pixel.mean(), 20 * pixel.mean()], rtol=1e-5)
 
 
 def test_what_lies_beyond_the_border_is_exactly_zero(samples_path: Path) -> None:
