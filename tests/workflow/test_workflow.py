@@ -211,6 +211,29 @@ def test_every_file_of_the_study_is_there(finished: Place) -> None:
     assert leftovers == []
 
 
+def test_images_go_through_the_same_stages(empty: Place) -> None:
+    empty.run("--config", "run=[nuclei]")
+    excluded = (empty.folder / "data" / "samples" / "demo_nuclei.excluded.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in excluded] == ["sample_id", "2_004_03", "3_001_04", "5_004_02"]
+    study = empty.folder / "results" / "tiny" / "nuclei"
+    header = "epoch,train_r2_x,train_r2_y,test_r2_x,test_r2_y,test_mae_x,test_mae_y"
+    for encoding in ARMS:
+        for fold in (1, 2):
+            run = study / encoding / "reduced" / f"fold{fold}" / "seed42"
+            log = (run / "log.csv").read_text().splitlines()
+            assert log[0] == header
+            assert len(log) == 1 + 5
+            rows = (run / "predictions.csv").read_text().splitlines()
+            assert rows[0] == "sample_id,variant,target_x,target_y,prediction_x,prediction_y"
+            samples = sum(line.endswith(f",{fold}") for line in (study / "folds.csv").read_text().splitlines())
+            assert len(rows) == 1 + 3 * samples
+    table = (empty.folder / "results" / "tiny" / "stats" / "comparisons.csv").read_text().splitlines()
+    assert [line.split(",")[:5] for line in table[1:]] == [
+        ["nuclei", "reduced", "coord", "weighted", metric] for metric in ("instability", "test_r2", "train_r2")
+    ]
+    assert (empty.folder / "results" / "tiny" / "report.html").is_file()
+
+
 def test_a_finished_study_has_nothing_to_do_also_after_a_checkout(copied: Place) -> None:
     assert "Nothing to be done" in copied.run("--dry-run")
     # A checkout gives every file of the repository a new time.
