@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ _TARGET_MARK, _PREDICTION_MARK = Mark("o", 12, _TARGET), Mark("x", 6, _PREDICTIO
 _LEADS = (BLACK, BLUE, PURPLE)
 _RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
 _DIGITS = ".7g"
+_ID_CHARACTERS_A_LINE = 24
 
 
 @dataclass(frozen=True)
@@ -304,7 +306,7 @@ def _draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
 
 
 def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
-    figure = new_figure(5.6, 2.7)
+    figure = new_figure(5.6, 2.9)
     for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
         _show_image(axis, _picture(case.signal), _case_title(case, spec.unit, lines=True))
         _mark(axis, case.target, _TARGET_MARK)
@@ -329,8 +331,11 @@ def _finish(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
 
 def _case_title(case: Case, unit: str, lines: bool = False) -> str:
     hidden = "" if case.event_visible else ", event out of view"
-    separator = "\n" if lines else "  "
-    return f"{case.name}: off by {case.error:.2f} {unit}{hidden}{separator}({case.sample_id}, copy {case.variant})"
+    error = f"{case.name}: off by {case.error:.2f} {unit}{hidden}"
+    if not lines:
+        return f"{error}  ({case.sample_id}, copy {case.variant})"
+    # A panel is some 26 characters wide, and ids may be longer.
+    return "\n".join([error, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE), f"copy {case.variant}"])
 
 
 def _case_row(case: Case) -> list[object]:
