@@ -16,7 +16,7 @@ help:
 	@echo "make lint            formatters and checkers"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make resume STUDY=x  go on with a study whose process was killed"
-	@echo "make clean           remove the environment, results and data made here"
+	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
 # torch first and without a hash: its file differs by platform. The rest is locked with hashes.
 $(VENV)/.ready: requirements.lock pyproject.toml
@@ -59,5 +59,7 @@ lock: setup
 	    --unsafe-package torch --output-file $(VENV)/all.lock pyproject.toml
 	@awk '/^[a-z]/ {skip = /^(torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip' $(VENV)/all.lock > requirements.lock
 
+# Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:
-	rm -rf $(VENV) .snakemake results data/raw data/samples data/benchmarks logs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

@@ -64,6 +64,16 @@ def dataset_of(task):
     return config["datasets"][config["tasks"][task]["dataset"]]
 
 
+def tasks_of_other_data():
+    """Tasks whose data are made up or of another set than the paper's."""
+    papers = {"ecg": "vfdb", "nuclei": "sipakmed"}
+    return [
+        task
+        for task in config["run"]
+        if dataset_of(task)["made_up"] or dataset_of(task)["format"] != papers[task]
+    ]
+
+
 def dataset_protocol(wildcards):
     """What changes the samples of a data set; a moved local copy does not."""
     name = wildcards.get("dataset") or config["tasks"][wildcards.task]["dataset"]

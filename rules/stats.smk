@@ -35,5 +35,6 @@ rule compare_encodings:
         "../envs/siwcc.yaml"
     params:
         comparisons=config["comparisons"],
+        other_data=tasks_of_other_data(),
     script:
         "../workflow/scripts/compare_encodings.py"

@@ -285,6 +285,7 @@ def write_comparisons(
     folds_paths: Sequence[Path],
     comparisons: Sequence[tuple[str, str]],
     published_path: Path,
+    other_data: Sequence[str],
     csv_path: Path,
     table_path: Path,
 ) -> None:
@@ -295,14 +296,22 @@ def write_comparisons(
         folds_paths: `<task>/folds.csv` of every task.
         comparisons: (control, study) encodings.
         published_path: The paper's Table 3.
+        other_data: Tasks whose data are not the paper's: published values stay for orientation, and
+            whether ours agree with them is not judged.
         csv_path: The CSV to write.
         table_path: The text table to write.
     """
     logs = {run_key_of(path): path for path in log_paths}
     ratios = {path.parent.name: statistics.fold_ratio(_fold_sizes(path)) for path in folds_paths}
     rows = compare_study(logs, comparisons, ratios, published_path)
+    rows = [_not_judged(row) if row.task in other_data else row for row in rows]
     write_rows(csv_path, rows)
     write_text(table_path, format_rows(rows, "table"))
+
+
+def _not_judged(row: Row) -> Row:
+    note = "; ".join(filter(None, [row.note, "published values are of other data"]))
+    return replace(row, agrees_sign=None, agrees_size=None, agrees_conclusion=None, note=note)
 
 
 def _fold_sizes(folds_path: Path) -> list[int]:

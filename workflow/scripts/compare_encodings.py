@@ -17,6 +17,7 @@ if __name__ == "__main__":
             folds_paths=[Path(path) for path in snakemake.input.folds],
             comparisons=[tuple(pair) for pair in snakemake.params.comparisons],
             published_path=Path(snakemake.input.published),
+            other_data=snakemake.params.other_data,
             csv_path=Path(snakemake.output.comparisons),
             table_path=Path(snakemake.output.table),
         )
