@@ -1,0 +1,84 @@
+"""The estimate before a study: what is counted by hand, and what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siwcc.config import Config
+from siwcc.errors import InputError
+from siwcc.planning import TaskPlan, format_plan, load_study, plan_study
+from siwcc.shards import shard_writer
+
+SMALL = """
+study: small
+run: [ecg]
+variants: [reduced]
+tasks:
+  ecg: {dataset: mine, variants_per_sample: 10}
+datasets:
+  mine: {format: vfdb, made_up: {samples: 10}}
+train: {device: cpu, epochs: 2}
+"""
+
+
+@pytest.fixture
+def small(repository: Path, tmp_path: Path) -> Config:
+    overlay = tmp_path / "small.yaml"
+    overlay.write_text(SMALL)
+    return load_study(repository / "config.yaml", [overlay])
+
+
+def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
+    assert small.study == "small"
+    assert small.variants == ("reduced",)
+    assert small.encodings == ("coord", "weighted")
+    assert small.tasks.ecg.variants_per_sample == 10
+    assert small.tasks.ecg.decimate_by == 10
+    assert set(small.datasets) == {"mine", "vfdb", "sipakmed"}
+    assert small.train.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("- a list", "not a YAML mapping"), ("a: [", "cannot be read"), ("trian: {}", "'train'")]
+)
+def test_a_bad_overlay_is_one_line(repository: Path, tmp_path: Path, content: str, said: str) -> None:
+    overlay = tmp_path / "bad.yaml"
+    overlay.write_text(content)
+    with pytest.raises(InputError, match=said):
+        load_study(repository / "config.yaml", [overlay])
+    with pytest.raises(InputError, match=r"absent\.yaml"):
+        load_study(repository / "config.yaml", [tmp_path / "absent.yaml"])
+
+
+def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
+    (plan,) = plan_study(small, tmp_path)
+    assert plan.samples == 47  # 4.7 usable events a made-up record
+    assert plan.runs == 2 * 1 * 5 * 1
+    # Two arms of 470 variants, three channels of 500 float32.
+    assert plan.float_bytes == 2 * 470 * 3 * 500 * 4
+    # 47 windows of 2 x 5000 with a context twice as long, 470 variants of 2 x 500, 90 % after compression.
+    assert plan.disk_bytes == round(0.9 * 4 * (47 * 2 * 5000 * 3 + 470 * 2 * 500))
+    # Four fifths of 470 rows in batches of 32, twice over, ten runs: the least that training takes.
+    steps = 10 * 2 * 470 * 0.8 / 32
+    assert plan.step_s > 0
+    assert steps * plan.step_s < plan.compute_s < 2 * steps * plan.step_s + 10 * 4.0 + 1.0
+
+
+def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> None:
+    path = tmp_path / "samples" / "mine.h5"
+    with shard_writer(path, "samples", {"dataset": "mine"}) as writer:
+        writer.extend({"sample_id": np.array(["a", "b", "c"], dtype=object)})
+    (plan,) = plan_study(small, tmp_path)
+    assert (plan.samples, plan.sample_source) == (3, str(path))
+
+
+def test_runs_side_by_side_share_the_time(small: Config) -> None:
+    plan = TaskPlan("ecg", 47, "somewhere", 10, 0.012, 7200.0, 1_500_000, 2_500_000_000)
+    text = format_plan([plan], small, cores=2)
+    assert "2 run(s) at once" in text
+    assert "47 samples (somewhere), 10 networks, 12 ms a step of 32: about 60 min" in text
+    assert "disk 2 MB (as float tensors 2.5 GB)" in text
+    assert "about 2.0 h" in format_plan([plan], small, cores=1)
