@@ -10,6 +10,9 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from siwcc.errors import InputError
 
@@ -101,6 +104,18 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     except csv.Error as error:
         raise InputError(path, f"cannot be read as a CSV ({error})") from error
     return rows
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain values; nothing in it is executed.
+
+    Raises:
+        InputError: the file is missing, not text or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(path, f"cannot be read as YAML ({error})") from error
 
 
 def sha256_of(path: Path) -> str:

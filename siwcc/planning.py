@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from siwcc.allocator import keep_large_buffers
 from siwcc.config import AnyDataset, Config, parse_config, resolve_device
 from siwcc.errors import InputError
+from siwcc.files import read_yaml
 from siwcc.networks import build_localiser
 from siwcc.shards import read_shard
 from siwcc.tasks import TaskSpec, task_module
@@ -68,18 +68,11 @@ def load_study(default_path: Path, overlay_paths: list[Path]) -> Config:
     """
     merged: dict[str, Any] = {}
     for path in (default_path, *overlay_paths):
-        merged = _merged(merged, _read_yaml(path))
+        values = read_yaml(path)
+        if not isinstance(values, dict):
+            raise InputError(path, "is not a YAML mapping of config keys")
+        merged = _merged(merged, values)
     return parse_config(merged)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(path, f"cannot be read as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(values, dict):
-        raise InputError(path, "is not a YAML mapping of config keys")
-    return values
 
 
 def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from siwcc.errors import InputError
+from siwcc.files import read_yaml
 
 _NEEDED = ("id", "title", "text")
 _KINDS = ("departs", "keeps")
@@ -43,10 +42,7 @@ def read_deviations(path: Path, config: Mapping[str, Any]) -> list[Deviation]:
     Raises:
         InputError: no YAML list, an entry without its fields, an unknown condition.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(path, f"cannot be read as YAML ({error})") from error
+    entries = read_yaml(path)
     if not isinstance(entries, list):
         raise InputError(path, "is not a list of deviations")
     return [found for number, entry in enumerate(entries, 1) if (found := _applied(path, number, entry, config))]
