@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import siwcc
-from siwcc.config import parse_config, parse_dataset, resolve_device
+from siwcc.config import PAPERS_FORMAT, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
 from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
@@ -66,11 +66,10 @@ def dataset_of(task):
 
 def tasks_of_other_data():
     """Tasks whose data are made up or of another set than the paper's."""
-    papers = {"ecg": "vfdb", "nuclei": "sipakmed"}
     return [
         task
         for task in config["run"]
-        if dataset_of(task)["made_up"] or dataset_of(task)["format"] != papers[task]
+        if dataset_of(task)["made_up"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
     ]
 
 

@@ -21,6 +21,8 @@ from siwcc.errors import InputError
 EncodingName = Literal["none", "coord", "weighted"]
 VariantName = Literal["full", "reduced"]
 TaskName = Literal["ecg", "nuclei"]
+# The format of the data set on which the paper reports each task.
+PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Range = tuple[float, float]
 

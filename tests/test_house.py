@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from siwcc import config
+from siwcc import comparisons, config
 from siwcc.encodings import ENCODINGS
 from siwcc.networks import VARIANTS
 from siwcc.tasks import task_module
@@ -189,3 +189,10 @@ def test_nothing_large_and_no_data_is_tracked() -> None:
         path.name for path in tracked if path.suffix in (".h5", ".pt", ".dat", ".atr", ".hea", ".BMP", ".bmp")
     ] == []
     assert [path.name for path in tracked if path.stat().st_size > 2_000_000] == []
+
+
+def test_the_rules_know_every_metric() -> None:
+    # The Snakefile is read in every job and must not import scipy for three names.
+    line = re.search(r"^METRICS = (.*)$", (REPOSITORY / "rules" / "common.smk").read_text(), re.MULTILINE)
+    assert line is not None
+    assert ast.literal_eval(line[1]) == list(comparisons.METRICS)

@@ -14,7 +14,7 @@ import yaml
 
 from siwcc.accuracy import Accuracy, measure_study
 from siwcc.comparisons import Row, compare_study
-from siwcc.config import AnyDataset, Config
+from siwcc.config import PAPERS_FORMAT, AnyDataset, Config
 from siwcc.errors import InputError
 from siwcc.files import read_csv
 from siwcc.folds import read_folds_csv
@@ -42,8 +42,8 @@ class PaperSet:
 
 
 PAPER_SETS = {
-    "ecg": PaperSet("vfdb", "MIT-BIH Malignant Ventricular Ectopy Database", (236, 242)),
-    "nuclei": PaperSet("sipakmed", "SIPaKMeD", (4049,)),
+    "ecg": PaperSet(PAPERS_FORMAT["ecg"], "MIT-BIH Malignant Ventricular Ectopy Database", (236, 242)),
+    "nuclei": PaperSet(PAPERS_FORMAT["nuclei"], "SIPaKMeD", (4049,)),
 }
 
 
