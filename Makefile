@@ -1,4 +1,4 @@
-# make demo | test | lint | study | resume | clean      (see README.md)
+# make demo | test | lint | bench | study | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,15 +6,21 @@ STUDY ?= demo
 CORES ?= all
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 OVERLAY = resources/studies/$(STUDY).yaml
+# Four studies in one, so it has a Snakefile of its own.
+SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study resume test lint lock clean
+.PHONY: help setup demo study shortcuts resume test lint fuzz audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
 	@echo "make test            the tests"
 	@echo "make lint            formatters and checkers"
+	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
+	@echo "make audit           known vulnerabilities of the installed packages, from the network"
+	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
+	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"
 	@echo "make resume STUDY=x  go on with a study whose process was killed"
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
@@ -34,11 +40,14 @@ demo: setup
 	@$(BIN)/siwcc show results/demo
 
 study: setup
-	@$(SNAKEMAKE) --configfile $(OVERLAY)
+	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY)
+
+shortcuts:
+	@$(MAKE) study STUDY=shortcuts
 
 resume: setup
 	@$(BIN)/python workflow/unlock.py
-	@$(SNAKEMAKE) --configfile $(OVERLAY)
+	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY)
 
 test: setup
 	@$(BIN)/python -m pytest
@@ -48,8 +57,21 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
+	@$(BIN)/snakefmt --check Snakefile rules workflow
 	@$(BIN)/snakemake --lint
+	@$(BIN)/snakemake --snakefile workflow/shortcuts.smk --lint
+
+fuzz: setup
+	@$(BIN)/python tests/fuzz/fuzz_run.py --cases $(or $(CASES),2000) --seed $(or $(SEED),1) --workers $(or $(WORKERS),1)
+
+# In an environment of its own, so that what is looked at is what was locked.
+audit: setup
+	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && \
+	    $(VENV)/audit/bin/python -m pip install -qq --disable-pip-version-check pip-audit; }
+	@$(VENV)/audit/bin/pip-audit --skip-editable --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 # From pyproject.toml. Torch's own packages for one platform (CUDA) come with torch, not from here.
 lock: setup

@@ -5,7 +5,7 @@
 #   results/<study>/<task>/fold<k>.h5      rules/folds.smk      augmented folds
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
 #   results/<study>/<task>/baselines/      rules/baselines.smk  answers without a network
-#   results/<study>/stats/                 rules/stats.smk      comparison rows
+#   results/<study>/stats/                 rules/stats.smk      comparisons, errors, tests
 #   results/<study>/figures/, report.html  rules/report.smk     pictures, and all on one page
 from snakemake.utils import min_version
 
@@ -51,8 +51,8 @@ rule all:
         collect("data/{file}", file=data_files()),
         collect("<results>/{task}/{file}", task=config["run"], file=fold_files()),
         study_runs(config),
-        collect("<results>/{task}/baselines/training_mean/predictions.csv", task=config["run"]),
+        study_baselines(),
         "<results>/config.json",
-        collect("<results>/stats/{file}", file=["comparisons.csv", "table3.txt", "errors.csv"]),
+        study_statistics(),
         study_figures(),
         "<results>/report.html",

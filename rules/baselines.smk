@@ -2,21 +2,27 @@
 
 REQUIRED INPUTS: results/{study}/{task}/fold{fold}.h5, all of them
 OUTPUTS:         results/{study}/{task}/baselines/{baseline}/predictions.csv
+
+One job per (task, baseline); siwcc/baselines/__init__.py lists them.
 """
 
 
 rule predict_baseline:
-    """Answer every test row with what a baseline learnt from the other folds."""
+    """Answer every test row without a network, from what the other folds may teach."""
     input:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
-        code=lambda w: code_of("predict_baseline.py", "baselines", f"augment.{w.task}"),
+        code=lambda w: code_of(
+            "predict_baseline.py", "baselines", module_of_baseline(w.baseline), f"augment.{w.task}"
+        ),
     output:
         predictions="<results>/{task}/baselines/{baseline}/predictions.csv",
     log:
         "<logs>/{task}/baselines/{baseline}.log",
     benchmark:
         "<results>/benchmarks/{task}/baselines/{baseline}.tsv"
+    wildcard_constraints:
+        baseline="|".join(BASELINES),
     conda:
         "../envs/siwcc.yaml"
     threads: 1

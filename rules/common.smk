@@ -1,14 +1,16 @@
 """Helpers of the rules: the checked config, file lists, and the code that a rule depends on."""
 
-import ast
-import json
 import os
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import siwcc
+from siwcc.baselines import BASELINES, baselines_of
+from siwcc.closure import import_closure
 from siwcc.config import PAPERS_FORMAT, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
+from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
 
@@ -43,7 +45,10 @@ def check_samples_protocol(name, section):
     path = Path(f"data/samples/{name}.protocol.json")
     if not path.is_file():
         return
-    stored, asked = json.loads(path.read_text()), section.protocol()
+    try:
+        stored, asked = parse_json(path, read_text(path)), section.protocol()
+    except InputError as error:
+        raise InputError(path, error.problem, f"delete data/samples/{name}.*") from error
     differing = [key for key in sorted(stored | asked) if stored.get(key) != asked.get(key)]
     if differing:
         key = differing[0]
@@ -71,6 +76,12 @@ def tasks_of_other_data():
         for task in config["run"]
         if dataset_of(task)["made_up"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
     ]
+
+
+def tasks_of_other_protocol():
+    """Tasks whose folds or augmentation are not the paper's."""
+    checked = parse_config(config)
+    return [task for task in config["run"] if not checked.papers_protocol(task)]
 
 
 def dataset_protocol(wildcards):
@@ -101,8 +112,8 @@ def data_files():
 
 
 def fold_files():
-    """The assignment and every fold, below the folder of a task."""
-    return ["folds.csv", *collect("fold{fold}.h5", fold=fold_numbers())]
+    """The assignment, what results are split by, and every fold, below the folder of a task."""
+    return ["folds.csv", "strata.csv", *collect("fold{fold}.h5", fold=fold_numbers())]
 
 
 def study_runs(values):
@@ -118,6 +129,20 @@ def study_runs(values):
     )
 
 
+def study_baselines():
+    """The answers of every baseline to every task that it applies to."""
+    return [
+        f"<results>/{task}/baselines/{baseline}/predictions.csv"
+        for task in config["run"]
+        for baseline in baselines_of(task)
+    ]
+
+
+def module_of_baseline(name):
+    """The module of the package that holds a baseline."""
+    return f"baselines.{BASELINES[name].module}"
+
+
 def study_figures():
     """Every picture of the study with its data."""
     named = {name: config[name] for name in ("encodings", "variants")}
@@ -126,18 +151,35 @@ def study_figures():
     )
     stems += collect("learning_curves_{task}_{variants}", task=config["run"], **named)
     stems += collect("predictions_{task}_{encodings}_{variants}", task=config["run"], **named)
+    stems += collect("targets_{task}", task=config["run"])
+    stems += [f"gaps_{task}" for task, limits in limits_of_tasks().items() if limits["isolated_s"]]
+    stems += [
+        f"records_{task}_{variant}_{study}_vs_{control}"
+        for task in config["run"]
+        for variant in config["variants"]
+        for control, study in config["comparisons"]
+    ]
     return collect(
         "<results>/figures/{stem}.{kind}", stem=sorted(set(stems)), kind=["svg", "png", "csv"]
     )
 
 
-def units_of_tasks():
-    """Unit of the targets of each task."""
+def limits_of_tasks():
+    """What counts as close, and as isolated, in each task; see `siwcc.tasks.ErrorLimits`."""
     checked = parse_config(config)
-    return {
-        task: task_module(task).make_spec(checked.task(task), checked.dataset_of(task)).unit
-        for task in config["run"]
-    }
+    limits = {}
+    for task in config["run"]:
+        known = task_module(task)
+        spec = known.make_spec(checked.task(task), checked.dataset_of(task))
+        limits[task] = asdict(known.error_limits(spec))
+    return limits
+
+
+def study_statistics():
+    """Every table of the study."""
+    names = ["comparisons.csv", "table3.txt", "errors.csv", "errors_by_stratum.csv"]
+    names += ["records.csv", "records_points.csv", "variance.csv"]
+    return collect("<results>/stats/{name}", name=names)
 
 
 def uses_gpu():
@@ -151,18 +193,8 @@ def code_of(script, *modules):
     Snakemake does not see edits of an imported package. The imports are followed through the
     source; modules that are imported by name (a task, a data format) are given by the caller.
     """
-    waiting = [PACKAGE / f"{module.replace('.', '/')}" for module in modules]
-    found = set()
-    while waiting:
-        path = waiting.pop()
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if path.is_file() and path not in found:
-            found.add(path)
-            waiting += [PACKAGE / name for name in imported_by(path)]
-    return [
-        os.path.relpath(path)
-        for path in sorted(found | {REPOSITORY / "workflow" / "scripts" / script})
-    ]
+    script_path = REPOSITORY / "workflow" / "scripts" / script
+    return [os.path.relpath(path) for path in (*import_closure(PACKAGE, modules), script_path)]
 
 
 def resource_file(name):
@@ -173,15 +205,3 @@ def resource_file(name):
 def package_file(name):
     """A file of the package that is no code, as a path from the working directory."""
     return os.path.relpath(PACKAGE / name)
-
-
-def imported_by(path):
-    """Modules of the package that a module imports, as paths below it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    below = [name.removeprefix("siwcc.") for name in names if name.startswith("siwcc.")]
-    return [name.replace(".", "/") for name in below]

@@ -2,6 +2,7 @@
 
 REQUIRED INPUTS: data/samples/{dataset}.h5
 OUTPUTS:         results/{study}/{task}/folds.csv     = sample_id, group, fold
+                 results/{study}/{task}/strata.csv    = also class, and seconds since the event before
                  results/{study}/{task}/fold{fold}.h5 = variant 0 (the sample) and the augmented ones
 """
 
@@ -13,6 +14,7 @@ rule assign_folds:
         code=code_of("assign_folds.py", "folds"),
     output:
         folds="<results>/{task}/folds.csv",
+        strata="<results>/{task}/strata.csv",
     log:
         "<logs>/{task}/folds.log",
     benchmark:

@@ -2,7 +2,6 @@
 
 REQUIRED INPUTS: log.csv and predictions.csv of every run, the folds and samples, the statistics
 OUTPUTS:         results/{study}/config.json            = the checked config
-                 results/{study}/stats/errors.csv       = errors in seconds or pixels
                  results/{study}/figures/<name>.{svg,png,csv}
                  results/{study}/report.html            = all of it on one page
 """
@@ -26,38 +25,9 @@ rule record_config:
     conda:
         "../envs/siwcc.yaml"
     params:
-        config=config,
+        config=checked_config(config),
     script:
         "../workflow/scripts/record_config.py"
-
-
-rule measure_errors:
-    """Sum up how far the answers of every arm and baseline are off."""
-    input:
-        predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
-        baselines=collect(
-            "<results>/{task}/baselines/training_mean/predictions.csv", task=config["run"]
-        ),
-        folds=collect("<results>/{task}/folds.csv", task=config["run"]),
-        code=code_of("measure_errors.py", "accuracy"),
-    output:
-        errors=report(
-            "<results>/stats/errors.csv",
-            caption="../resources/captions/errors.rst",
-            category="Comparison",
-            labels={"table": "errors"},
-        ),
-    log:
-        "<logs>/stats/errors.log",
-    benchmark:
-        "<results>/benchmarks/stats/errors.tsv"
-    localrule: True
-    conda:
-        "../envs/siwcc.yaml"
-    params:
-        units=units_of_tasks(),
-    script:
-        "../workflow/scripts/measure_errors.py"
 
 
 rule plot_learning_curves:
@@ -171,20 +141,116 @@ rule plot_predictions:
         "../workflow/scripts/plot_predictions.py"
 
 
+rule plot_gaps:
+    """How long before each event the event before lies."""
+    input:
+        strata="<results>/{task}/strata.csv",
+        code=code_of("plot_gaps.py", "figures.samples"),
+    output:
+        svg=report(
+            "<results>/figures/gaps_{task}.svg",
+            caption="../resources/captions/gaps.rst",
+            category="Samples",
+            labels={"figure": "gaps", "task": "{task}"},
+        ),
+        png="<results>/figures/gaps_{task}.png",
+        data="<results>/figures/gaps_{task}.csv",
+    log:
+        "<logs>/figures/gaps_{task}.log",
+    benchmark:
+        "<results>/benchmarks/figures/gaps_{task}.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        isolated_s=lambda w: limits_of_tasks()[w.task]["isolated_s"],
+    script:
+        "../workflow/scripts/plot_gaps.py"
+
+
+rule plot_targets:
+    """Where the targets of the augmented copies lie, fold by fold."""
+    input:
+        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        code=code_of("plot_targets.py", "figures.samples"),
+    output:
+        svg=report(
+            "<results>/figures/targets_{task}.svg",
+            caption="../resources/captions/targets.rst",
+            category="Samples",
+            labels={"figure": "targets", "task": "{task}"},
+        ),
+        png="<results>/figures/targets_{task}.png",
+        data="<results>/figures/targets_{task}.csv",
+    log:
+        "<logs>/figures/targets_{task}.log",
+    benchmark:
+        "<results>/benchmarks/figures/targets_{task}.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    script:
+        "../workflow/scripts/plot_targets.py"
+
+
+rule plot_records:
+    """Both errors of every record of one comparison."""
+    input:
+        points="<results>/stats/records_points.csv",
+        code=code_of("plot_records.py", "figures.records"),
+    output:
+        svg=report(
+            "<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.svg",
+            caption="../resources/captions/plot_records.rst",
+            category="Effects",
+            labels={
+                "task": "{task}",
+                "variant": "{variant}",
+                "study": "{encoding}",
+                "control": "{control}",
+            },
+        ),
+        png="<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.png",
+        data="<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.csv",
+    log:
+        "<logs>/figures/records_{task}_{variant}_{encoding}_vs_{control}.log",
+    benchmark:
+        "<results>/benchmarks/figures/records_{task}_{variant}_{encoding}_vs_{control}.tsv"
+    wildcard_constraints:
+        control="[a-z_]+",
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    script:
+        "../workflow/scripts/plot_records.py"
+
+
 rule write_report:
     """The study on one page that needs nothing else."""
     input:
         figures=[path for path in study_figures() if path.endswith(".svg")],
-        comparisons="<results>/stats/comparisons.csv",
-        errors="<results>/stats/errors.csv",
+        stats=study_statistics(),
         runs=study_runs(config),
+        baselines=study_baselines(),
         folds=collect("<results>/{task}/fold{fold}.h5", task=config["run"], fold=fold_numbers()),
         assignment=collect("<results>/{task}/folds.csv", task=config["run"]),
+        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
         samples=collect("data/samples/{dataset}.h5", dataset=datasets_in_use(config)),
         excluded=collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
         published=resource_file("table3.csv"),
         deviations=resource_file("deviations.yaml"),
-        templates=[package_file(f"templates/{name}") for name in ["report.html.j2", "report.css"]],
+        templates=[
+            package_file(f"templates/{name}")
+            for name in [
+                "report.html.j2",
+                "folds.html.j2",
+                "records.html.j2",
+                "variance.html.j2",
+                "errors.html.j2",
+                "macros.html.j2",
+                "report.css",
+            ]
+        ],
         code=code_of("write_report.py", "report", *(f"tasks.{task}" for task in config["run"])),
     output:
         report=report(
@@ -201,6 +267,6 @@ rule write_report:
     conda:
         "../envs/siwcc.yaml"
     params:
-        config=config,
+        config=checked_config(config),
     script:
         "../workflow/scripts/write_report.py"

@@ -1,8 +1,14 @@
 """Statistics.
 
-REQUIRED INPUTS: log.csv of every run, folds.csv of every task
-OUTPUTS:         results/{study}/stats/comparisons.csv = the rows of Table 3, ours and published
-                 results/{study}/stats/table3.txt      = the same to read
+REQUIRED INPUTS: log.csv and predictions.csv of every run, predictions.csv of every baseline,
+                 folds.csv and strata.csv of every task
+OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table 3, ours and published
+                 results/{study}/stats/table3.txt            = the same to read
+                 results/{study}/stats/errors.csv            = errors in seconds or pixels
+                 results/{study}/stats/errors_by_stratum.csv = the same by record and by class
+                 results/{study}/stats/records.csv           = two answers compared record by record
+                 results/{study}/stats/records_points.csv    = both errors of each record
+                 results/{study}/stats/variance.csv          = variance between folds and between seeds
 """
 
 
@@ -36,5 +42,98 @@ rule compare_encodings:
     params:
         comparisons=config["comparisons"],
         other_data=tasks_of_other_data(),
+        other_protocol=tasks_of_other_protocol(),
     script:
         "../workflow/scripts/compare_encodings.py"
+
+
+rule measure_errors:
+    """Sum up how far the answers of every arm and baseline are off."""
+    input:
+        predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
+        baselines=study_baselines(),
+        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        code=code_of("measure_errors.py", "accuracy"),
+    output:
+        errors=report(
+            "<results>/stats/errors.csv",
+            caption="../resources/captions/errors.rst",
+            category="Comparison",
+            labels={"table": "errors"},
+        ),
+        by_stratum=report(
+            "<results>/stats/errors_by_stratum.csv",
+            caption="../resources/captions/errors_by_stratum.rst",
+            category="Comparison",
+            labels={"table": "errors by record and class"},
+        ),
+    log:
+        "<logs>/stats/errors.log",
+    benchmark:
+        "<results>/benchmarks/stats/errors.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        limits=limits_of_tasks(),
+    script:
+        "../workflow/scripts/measure_errors.py"
+
+
+rule compare_records:
+    """Pair the encodings, and every encoding with every baseline, record by record."""
+    input:
+        predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
+        baselines=study_baselines(),
+        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        code=code_of("compare_records.py", "records"),
+    output:
+        records=report(
+            "<results>/stats/records.csv",
+            caption="../resources/captions/records.rst",
+            category="Comparison",
+            labels={"table": "records"},
+        ),
+        points=report(
+            "<results>/stats/records_points.csv",
+            caption="../resources/captions/records_points.rst",
+            category="Comparison",
+            labels={"table": "errors of each record"},
+        ),
+    log:
+        "<logs>/stats/records.log",
+    benchmark:
+        "<results>/benchmarks/stats/records.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        comparisons=config["comparisons"],
+        limits=limits_of_tasks(),
+    script:
+        "../workflow/scripts/compare_records.py"
+
+
+rule split_variance:
+    """Split the variance of every arm and comparison between folds and seeds."""
+    input:
+        logs=[path for path in study_runs(config) if path.endswith("log.csv")],
+        code=code_of("split_variance.py", "variance"),
+    output:
+        variance=report(
+            "<results>/stats/variance.csv",
+            caption="../resources/captions/variance.rst",
+            category="Comparison",
+            labels={"table": "variance"},
+        ),
+    log:
+        "<logs>/stats/variance.log",
+    benchmark:
+        "<results>/benchmarks/stats/variance.tsv"
+    localrule: True
+    conda:
+        "../envs/siwcc.yaml"
+    params:
+        comparisons=config["comparisons"],
+    script:
+        "../workflow/scripts/split_variance.py"

@@ -4,62 +4,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from siwcc.errors import InputError
-from siwcc.files import read_csv, write_csv
-from siwcc.folds import read_folds_csv
-from siwcc.runs import RunKey, run_key_of
+from siwcc.answers import (
+    VIEWS,
+    Answerer,
+    Answers,
+    Predictions,
+    Strata,
+    View,
+    join,
+    read_answers,
+    read_strata,
+    views_of,
+)
 from siwcc.scores import r2_scores
-
-AUGMENTED, UNAUGMENTED = "augmented", "unaugmented"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Rows of one or more `predictions.csv`.
-
-    Attributes:
-        sample_id: (rows,) strings.
-        variant: (rows,) int; 0 is the sample itself.
-        target, prediction: float64 (rows, outputs), seconds or pixels.
-    """
-
-    sample_id: np.ndarray
-    variant: np.ndarray
-    target: np.ndarray
-    prediction: np.ndarray
-
-    def error(self) -> np.ndarray:
-        """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image."""
-        return np.asarray(np.sqrt(((self.prediction - self.target) ** 2).sum(axis=1)))
-
-    def select(self, rows: np.ndarray) -> Predictions:
-        """Some rows, by number or by mask."""
-        return Predictions(self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
-
-
-def join(parts: Sequence[Predictions]) -> Predictions:
-    """The rows of all parts, in their order."""
-    names = ("sample_id", "variant", "target", "prediction")
-    return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+from siwcc.tables import columns_of, write_lines
+from siwcc.tasks import ErrorLimits
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One line of `stats/errors.csv`; the attributes are its columns, in this order.
+    """One line of `stats/errors.csv` or `stats/errors_by_stratum.csv`; the attributes are the columns.
 
     Attributes:
         task: Its name.
         answer: The encoding, or the baseline's name.
         variant: Of the network; empty for a baseline.
-        inputs: `augmented` copies, or `unaugmented` samples.
-        folds, rows: What was summed up, over all folds and seeds.
+        inputs: `augmented` copies, or `unaugmented` samples (variant 0).
+        subset: `all`, or the `isolated` events: none before them within the window's length.
+        stratum_by: `group` (record, slide image) or `class` (rhythm label, cell type); empty, and no
+            column, in `errors.csv`.
+        stratum: Name of the group or class; empty, and no column, in `errors.csv`.
+        samples, folds, seeds, rows: What was summed up; a baseline has 0 seeds.
         median, p90, mean: Of the absolute error (points: Euclidean distance), in `unit`.
-        r2: Mean over folds (and seeds) of the mean over outputs; NaN where a target does not vary.
+        r2: Mean over folds, seeds and outputs; NaN where a target does not vary. Of a stratum: its rows
+            of all folds together, mean over seeds and outputs.
+        within_fine, within_coarse: Share of the rows whose error is at most the limit.
+        limit_fine, limit_coarse: The two limits, in `unit`.
         unit: `s` or `px`.
     """
 
@@ -67,118 +53,161 @@ class Accuracy:
     answer: str
     variant: str
     inputs: str
+    subset: str
+    stratum_by: str
+    stratum: str
+    samples: int
     folds: int
+    seeds: int
     rows: int
     median: float
     p90: float
     mean: float
     r2: float
+    within_fine: float
+    within_coarse: float
+    limit_fine: float
+    limit_coarse: float
     unit: str
 
 
-COLUMNS = tuple(field.name for field in fields(Accuracy))
+STRATUM_COLUMNS = columns_of(Accuracy)
+COLUMNS = tuple(name for name in STRATUM_COLUMNS if not name.startswith("stratum"))
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read a `predictions.csv` of a network or a baseline.
+class Errors(NamedTuple):
+    """The lines of both files."""
 
-    Raises:
-        InputError: unreadable, no row, targets without predictions, or something that is no number.
-    """
-    rows = read_csv(path, ("sample_id", "variant"))
-    if not rows:
-        raise InputError(path, "has no rows", "delete it and run again")
-    suffixes = [name.removeprefix("target") for name in rows[0] if name.startswith("target")]
-    absent = [f"prediction{suffix}" for suffix in suffixes if f"prediction{suffix}" not in rows[0]]
-    if absent or not suffixes:
-        raise InputError(path, f"lacks the column {absent[0] if absent else 'target'}", "delete it and run again")
-    try:
-        values = {
-            name: np.array([[float(row[f"{name}{suffix}"]) for suffix in suffixes] for row in rows])
-            for name in ("target", "prediction")
-        }
-        variant = np.array([int(row["variant"]) for row in rows])
-    except ValueError as error:
-        raise InputError(path, f"holds something that is no number ({error})", "delete it and run again") from error
-    return Predictions(np.array([row["sample_id"] for row in rows], dtype=object), variant, **values)
+    overall: list[Accuracy]
+    by_stratum: list[Accuracy]
 
 
-def measure(label: tuple[str, str, str], unit: str, folds: Mapping[int, Sequence[Predictions]]) -> list[Accuracy]:
-    """Errors of one arm or baseline, for the augmented copies and for the samples themselves.
+class _Seen(NamedTuple):
+    """The rows of one fold and seed that a view looks at."""
+
+    fold: int
+    seed: int | None
+    predictions: Predictions
+    sample: np.ndarray
+
+
+def measure(answerer: Answerer, answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) -> Errors:
+    """Errors of one arm or baseline, for augmented copies and samples, all events and isolated ones.
 
     Args:
-        label: Task, answer, variant.
-        unit: `s` or `px`.
-        folds: The answers of each fold, one entry a seed.
+        answerer: Who answered.
+        answers: Of every fold and seed.
+        strata: Of the task.
+        limits: Of the task.
     """
-    lines = []
-    for inputs in (AUGMENTED, UNAUGMENTED):
-        parts = [_of_kind(part, inputs) for seeds in folds.values() for part in seeds]
-        parts = [part for part in parts if len(part.variant)]
-        if not parts:
-            continue
-        error = np.concatenate([part.error() for part in parts])
-        scores = [float(np.mean(r2_scores(part.target, part.prediction))) for part in parts]
-        median, p90 = np.percentile(error, [50, 90]).tolist()
-        lines.append(
-            Accuracy(*label, inputs, len(folds), len(error), median, p90, float(error.mean()), _mean(scores), unit)
-        )
-    return lines
+    errors = Errors([], [])
+    for view, seen in _views(answers, strata, limits.isolated_s).items():
+        of_each = [part.predictions for part in seen]
+        errors.overall.append(_summed_up(answerer, view, ("", ""), seen, of_each, limits))
+        for by, labels in (("group", strata.group), ("class", strata.label)):
+            for name, chosen in _split(seen, labels):
+                of_seed = _joined_by_seed(chosen)
+                errors.by_stratum.append(_summed_up(answerer, view, (by, name), chosen, of_seed, limits))
+    return errors
 
 
-def _of_kind(predictions: Predictions, inputs: str) -> Predictions:
-    return predictions.select((predictions.variant > 0) == (inputs == AUGMENTED))
+def _views(answers: Sequence[Answers], strata: Strata, isolated_s: float | None) -> dict[View, list[_Seen]]:
+    seen: dict[View, list[_Seen]] = {view: [] for view in VIEWS}
+    for part in answers:
+        for view, mask in views_of(part, strata, isolated_s).items():
+            seen[view].append(_Seen(part.fold, part.seed, part.predictions.select(mask), part.sample[mask]))
+    return {view: parts for view, parts in seen.items() if parts}
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _split(seen: Sequence[_Seen], labels: np.ndarray) -> list[tuple[str, list[_Seen]]]:
+    """The rows of each label that occurs, by label."""
+    names, codes = np.unique(labels, return_inverse=True)
+    parts: dict[int, list[_Seen]] = {}
+    for fold, seed, predictions, sample in seen:
+        code = codes[sample]
+        for found in np.unique(code).tolist():
+            rows = code == found
+            parts.setdefault(found, []).append(_Seen(fold, seed, predictions.select(rows), sample[rows]))
+    return [(str(names[code]), parts[code]) for code in sorted(parts)]
+
+
+def _joined_by_seed(seen: Sequence[_Seen]) -> list[Predictions]:
+    parts: dict[int | None, list[Predictions]] = {}
+    for part in seen:
+        parts.setdefault(part.seed, []).append(part.predictions)
+    return [join(of_seed) for of_seed in parts.values()]
+
+
+def _summed_up(
+    answerer: Answerer,
+    view: View,
+    stratum: tuple[str, str],
+    seen: Sequence[_Seen],
+    scored: Sequence[Predictions],
+    limits: ErrorLimits,
+) -> Accuracy:
+    """One line; R2 is the mean over `scored`, which are the rows of `seen` in larger parts or the same."""
+    error = np.concatenate([part.predictions.error() for part in seen])
+    scores = [float(np.mean(r2_scores(part.target, part.prediction))) for part in scored]
+    median, p90 = np.percentile(error, [50, 90]).tolist()
+    return Accuracy(
+        task=answerer.task,
+        answer=answerer.name,
+        variant=answerer.variant,
+        inputs=view.inputs,
+        subset=view.subset,
+        stratum_by=stratum[0],
+        stratum=stratum[1],
+        samples=len(np.unique(np.concatenate([part.sample for part in seen]))),
+        folds=len({part.fold for part in seen}),
+        seeds=len({part.seed for part in seen} - {None}),
+        rows=len(error),
+        median=median,
+        p90=p90,
+        mean=float(error.mean()),
+        r2=math.fsum(scores) / len(scores),
+        within_fine=float(np.mean(error <= limits.fine)),
+        within_coarse=float(np.mean(error <= limits.coarse)),
+        limit_fine=limits.fine,
+        limit_coarse=limits.coarse,
+        unit=limits.unit,
+    )
 
 
 def measure_study(
-    run_paths: Iterable[Path], baseline_paths: Iterable[Path], folds_paths: Iterable[Path], units: Mapping[str, str]
-) -> list[Accuracy]:
+    run_paths: Iterable[Path],
+    baseline_paths: Iterable[Path],
+    strata_paths: Iterable[Path],
+    limits: Mapping[str, ErrorLimits],
+) -> Errors:
     """Errors of every arm and baseline whose predictions are given.
 
     Args:
         run_paths: `predictions.csv` of runs.
         baseline_paths: `<task>/baselines/<name>/predictions.csv`.
-        folds_paths: `<task>/folds.csv` of every task.
-        units: Unit of each task.
+        strata_paths: `<task>/strata.csv` of every task.
+        limits: Of each task.
 
     Returns:
         Lines by task; baselines first, then networks by variant and encoding.
+
+    Raises:
+        InputError: a file is damaged, or answers for a sample that is not in its fold.
     """
-    fold_of = {
-        path.parent.name: {sample: fold for fold, ids in read_folds_csv(path).items() for sample in ids}
-        for path in folds_paths
-    }
-    lines: dict[tuple[str, str, str], list[Accuracy]] = {}
-    for path in baseline_paths:
-        label = (path.parents[2].name, "", path.parent.name)
-        folds = _by_fold(path, fold_of[label[0]])
-        lines[label] = measure((label[0], label[2], ""), units[label[0]], folds)
-    runs: dict[tuple[str, str, str], dict[RunKey, Path]] = {}
-    for path in run_paths:
-        key = run_key_of(path)
-        runs.setdefault((key.task, key.variant, key.encoding), {})[key] = path
-    for (task, variant, encoding), paths in runs.items():
-        folds = {}
-        for key in sorted(paths):
-            folds.setdefault(key.fold, []).append(read_predictions(paths[key]))
-        lines[task, variant, encoding] = measure((task, encoding, variant), units[task], folds)
-    return [line for label in sorted(lines) for line in lines[label]]
-
-
-def _by_fold(path: Path, fold_of: Mapping[str, int]) -> dict[int, list[Predictions]]:
-    predictions = read_predictions(path)
-    unknown = [sample for sample in predictions.sample_id if sample not in fold_of]
-    if unknown:
-        raise InputError(path, f"answers for {unknown[0]}, which is in no fold", "delete it and run again")
-    folds = np.array([fold_of[sample] for sample in predictions.sample_id])
-    return {int(fold): [predictions.select(folds == fold)] for fold in np.unique(folds)}
+    strata = {path.parent.name: read_strata(path) for path in strata_paths}
+    errors = Errors([], [])
+    for answerer, answers in read_answers(run_paths, baseline_paths, strata):
+        found = measure(answerer, answers, strata[answerer.task], limits[answerer.task])
+        errors.overall.extend(found.overall)
+        errors.by_stratum.extend(found.by_stratum)
+    return errors
 
 
 def write_errors(path: Path, lines: Sequence[Accuracy]) -> None:
     """Write `stats/errors.csv` in one step, numbers in full precision."""
-    rows = [[repr(value) if isinstance(value, float) else value for value in astuple(line)] for line in lines]
-    write_csv(path, COLUMNS, rows)
+    write_lines(path, COLUMNS, lines)
+
+
+def write_errors_by_stratum(path: Path, lines: Sequence[Accuracy]) -> None:
+    """Write `stats/errors_by_stratum.csv` in one step, numbers in full precision."""
+    write_lines(path, STRATUM_COLUMNS, lines)

@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   siwcc demo-data --task ecg --folder demo-records --samples 12
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
   siwcc plan resources/studies/herlev-small.yaml
+  siwcc controls --out controls
   siwcc show results/paper
   siwcc report results/paper
 """
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
+    _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
     _add_show(commands.add_parser("show", help="print a study's table and open its report"))
     return parser
@@ -102,6 +104,28 @@ def _run_plan(options: argparse.Namespace) -> int:
     print("measuring a few training steps ...", file=sys.stderr)
     sys.stdout.write(format_plan(plan_study(config, Path("data")), config, options.cores))
     return 0
+
+
+def _add_controls(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Two made tasks, one where coordinates must help and one where they cannot (docs/controls.md)."
+    parser.epilog = "Exit code 0 if the verdicts are right, 1 if one is wrong."
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep data, runs and tables there")
+    parser.add_argument("--seed", type=int, default=42, help="of data and trainings (default: 42)")
+    shown = "run so many seeds from --seed on, and count how often each test finds a gain (default: 1)"
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help=shown)
+    parser.set_defaults(run=_run_controls)
+
+
+def _run_controls(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from siwcc.controls import print_outcomes, run_controls
+
+    if options.seed < 0 or options.repeats < 1:
+        raise InputError("--seed, --repeats", "must be at least 0 and 1")
+    outcomes = run_controls(options.out, range(options.seed, options.seed + options.repeats))
+    print_outcomes(outcomes, Console())
+    return 0 if all(outcome.is_right for outcome in outcomes) else 1
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,8 @@ import numpy as np
 
 from siwcc import statistics
 from siwcc.errors import InputError
-from siwcc.files import read_csv, write_text
+from siwcc.files import read_csv, write_table, write_text
+from siwcc.manifests import checked_text
 from siwcc.runs import RunKey, run_key_of
 from siwcc.statistics import Direction, Value
 
@@ -140,18 +141,24 @@ COLUMNS = tuple(field.name for field in fields(Row))
 _Pairs = Mapping[str, Sequence[tuple[Log, Log]]]
 
 
-def read_log(path: Path) -> Log:
+def read_log(path: Path, foreign: bool = False) -> Log:
     """Read the per-epoch log of one run, whoever wrote it.
+
+    A log of ours must be the one that the `manifest.json` beside it lists.
 
     Needs the columns `epoch`, `train_r2*` and `test_r2*`; several of the latter (`_x`, `_y`) are
     averaged. Commas, semicolons or tabs, any line ends, a byte order mark, other columns, blank
     lines and any order of the epochs are accepted. An empty R2 is NaN.
 
+    Args:
+        path: The log.
+        foreign: It may lie beside some other program's `manifest.json`, or away from its run's place.
+
     Raises:
         InputError: not readable as UTF-8, a column is missing or stands there twice, a row of
             another length, something that is no number, an epoch twice, no epoch at all.
     """
-    header, records = _read_records(path)
+    header, records = _read_records(path, checked_text(path, foreign))
     train, test = (_columns_of(path, header, prefix) for prefix in ("train_r2", "test_r2"))
     epoch = _columns_of(path, header, "epoch", exact=True)[0]
     rows: dict[float, tuple[float, float]] = {}
@@ -172,12 +179,8 @@ def read_log(path: Path) -> Log:
     return Log(path, np.array(epochs), curves[:, 0], curves[:, 1], len(test))
 
 
-def _read_records(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read_records(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Column names in lower case, and (line number, cells) of every line that is not blank."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read as a CSV in UTF-8 ({error})") from error
     head = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True)
@@ -227,7 +230,8 @@ def compare_logs(control: Sequence[Path], study: Sequence[Path], test_fraction: 
         problem = f"{len(control)} control and {len(study)} study logs cannot be paired"
         raise InputError("--control, --study", problem, "give one log a fold to each, in the same order")
     ratio = _test_train_ratio(len(control), test_fraction)
-    pairs = [_read_pair(read_log, *paths) for paths in zip(control, study, strict=True)]
+    read = functools.partial(read_log, foreign=True)
+    pairs = [_read_pair(read, *paths) for paths in zip(control, study, strict=True)]
     folds = {str(number): [pair] for number, pair in enumerate(pairs, start=1)}
     arms = Arms("", "", "control", "study")
     return _with_holm([_compare(arms, metric, folds, ratio) for metric in METRICS])
@@ -245,7 +249,7 @@ def compare_study(
     logs: Mapping[RunKey, Path],
     comparisons: Sequence[tuple[str, str]],
     test_train_ratio: Mapping[str, float],
-    published: Path,
+    published: Path | None,
 ) -> list[Row]:
     """Every row of a study's table, also of one that is not complete.
 
@@ -257,7 +261,7 @@ def compare_study(
         logs: The log of every run; a path that does not exist is a missing run.
         comparisons: (control, study) encodings.
         test_train_ratio: n_test/n_train of each task, see `siwcc.statistics.fold_ratio`.
-        published: The paper's Table 3, attached to coord against weighted.
+        published: The paper's Table 3, attached to coord against weighted; None: no such values.
 
     Returns:
         Rows by task, variant, comparison and metric; Holm's family is all of them.
@@ -265,7 +269,7 @@ def compare_study(
     Raises:
         InputError: a damaged log or table, or a pair with different epochs.
     """
-    table = read_published(published)
+    table = {} if published is None else read_published(published)
     read = functools.cache(read_log)
     rows = []
     for task, variant in sorted({(key.task, key.variant) for key in logs}):
@@ -288,6 +292,7 @@ def write_comparisons(
     other_data: Sequence[str],
     csv_path: Path,
     table_path: Path,
+    other_protocol: Sequence[str] = (),
 ) -> None:
     """Write a study's rows as `comparisons.csv` and as a text table.
 
@@ -300,13 +305,22 @@ def write_comparisons(
             whether ours agree with them is not judged.
         csv_path: The CSV to write.
         table_path: The text table to write.
+        other_protocol: Tasks whose folds or augmentation are not the paper's: no published values.
     """
     logs = {run_key_of(path): path for path in log_paths}
     ratios = {path.parent.name: statistics.fold_ratio(_fold_sizes(path)) for path in folds_paths}
     rows = compare_study(logs, comparisons, ratios, published_path)
-    rows = [_not_judged(row) if row.task in other_data else row for row in rows]
+    rows = [without_published(row) if row.task in other_protocol else row for row in rows]
+    foreign = [row.task in other_data and row.published_mean_difference is not None for row in rows]
+    rows = [_not_judged(row) if other else row for row, other in zip(rows, foreign, strict=True)]
     write_rows(csv_path, rows)
     write_text(table_path, format_rows(rows, "table"))
+
+
+def without_published(row: Row) -> Row:
+    """The row without the paper's values and without agreement with them, for another protocol than the paper's."""
+    changes: dict[str, Any] = dict.fromkeys(name for name in COLUMNS if name.startswith(("published_", "agrees_")))
+    return replace(row, **changes | {"published_p": "", "published_conclusion": ""})
 
 
 def _not_judged(row: Row) -> Row:
@@ -454,8 +468,8 @@ def format_rows(rows: Sequence[Row], form: Format) -> str:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write `comparisons.csv` in one step."""
-    write_text(path, _as_csv(rows))
+    """Write `comparisons.csv` in one step, with its manifest beside it."""
+    write_table(path, _as_csv(rows))
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -629,6 +643,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         if args.out.resolve() in {path.resolve() for path in (*args.control, *args.study)}:
             raise InputError("--out", f"{args.out} is one of the logs", "choose another file")
-        write_rows(args.out, rows)
+        write_text(args.out, format_rows(rows, "csv"))
     sys.stdout.write(format_rows(rows, args.format))
     return 0

@@ -8,6 +8,8 @@ Nothing heavy is imported here: the Snakefile loads this module in every job.
 from __future__ import annotations
 
 import difflib
+import json
+import reprlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +19,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from siwcc.errors import InputError
+from siwcc.files import write_text
+from siwcc.manifests import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
 
-EncodingName = Literal["none", "coord", "weighted"]
-VariantName = Literal["full", "reduced"]
+EncodingName = Literal[
+    "none",
+    "coord",
+    "weighted",
+    "coord_unit",
+    "weighted_unit",
+    "both",
+    "duplicate",
+    "shuffled",
+    "inverted",
+    "fourier",
+    "learned",
+]
+VariantName = Literal["full", "reduced", "pooled"]
 TaskName = Literal["ecg", "nuclei"]
 # The format of the data set on which the paper reports each task.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
@@ -35,6 +51,14 @@ def _refuse_bool(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+
+
+def _read_switch(value: object) -> object:
+    # `--config train={compile: true}` gives text.
+    return {"true": True, "false": False}.get(str(value).lower(), value)
+
+
+Switch = Annotated[Literal["auto", True, False], BeforeValidator(_read_switch)]
 
 
 class Section(BaseModel):
@@ -124,7 +148,7 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
 class EcgAugmentation(Section):
     """The six steps of the paper's section 2.1, in their order."""
 
-    shift_s: float = Field(default=5.0, ge=0, description="seconds to either side")
+    shift_s: float = Field(default=5.0, ge=0, description="seconds to either side; not used by `shift: rewindow`")
     dropout_s: Range = (1.0, 2.0)
     noise_fraction: Range = (0.01, 0.05)
     wander_fraction: Range = (0.01, 0.05)
@@ -153,7 +177,9 @@ class EcgTask(Section):
 
     dataset: Name = "vfdb"
     variants_per_sample: Whole = Field(default=100, ge=1, le=10_000)
-    shift: Literal["zero_fill"] = "zero_fill"
+    shift: Literal["zero_fill", "rewindow"] = Field(
+        default="zero_fill", description="zero_fill: as the paper; rewindow: each variant is cut out of the recording"
+    )
     weighted_at: Literal["model_rate", "source_rate"] = "model_rate"
     median_samples: Whole = Field(default=11, ge=1, le=1001, description="odd; source samples")
     decimate_by: Whole = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
@@ -184,7 +210,9 @@ class NucleiTask(Section):
 
     dataset: Name = "sipakmed"
     variants_per_sample: Whole = Field(default=20, ge=1, le=10_000)
-    border: Literal["zero"] = "zero"
+    border: Literal["zero", "reflect"] = Field(
+        default="zero", description="zero: as the paper; reflect: mirror the image, no target outside the frame"
+    )
     augmentation: NucleiAugmentation = NucleiAugmentation()
 
 
@@ -206,7 +234,9 @@ class Train(Section):
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
-    compile: bool = False
+    compile: Switch = Field(
+        default="auto", description="auto: for long trainings on a CPU, where a C++ compiler is there"
+    )
 
 
 def check_cores(settings: Train, cores: int) -> None:
@@ -250,6 +280,11 @@ class Config(Section):
         """The section of the data set that a task reads."""
         return self.datasets[self.task(task).dataset]
 
+    def papers_protocol(self, task: str) -> bool:
+        """Whether a task's folds and augmentation are the paper's: published values are of no other protocol."""
+        zeros = self.tasks.ecg.shift == "zero_fill" if task == "ecg" else self.tasks.nuclei.border == "zero"
+        return zeros and self.folds_by == "sample"
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         for name in ("run", "encodings", "variants", "seeds", "comparisons"):
@@ -286,7 +321,7 @@ class Config(Section):
                     f"tasks.ecg.augmentation.{name}: {edge_hz:g} Hz is not below half the sampling rate "
                     f"of {task.dataset} ({nyquist_hz:g} Hz)"
                 )
-        if task.augmentation.shift_s >= data.window_s / 2:
+        if task.shift == "zero_fill" and task.augmentation.shift_s >= data.window_s / 2:
             raise ValueError(f"tasks.ecg.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
         if task.augmentation.dropout_s[1] >= data.window_s / 2:
             raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {data.window_s / 2:g} s")
@@ -309,6 +344,25 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         raise InputError("config", _first_problem(error), "see the comments in config.yaml") from error
 
 
+def write_config(path: Path, config: Config) -> None:
+    """Leave a study's config in its folder as sealed JSON (`siwcc.manifests.sealed_json`)."""
+    write_text(path, sealed_json(config.model_dump(mode="json")))
+
+
+def read_config(path: Path) -> Config:
+    """Read what `write_config` wrote.
+
+    Raises:
+        InputError: missing, damaged, of an older version, or no study's config.
+    """
+    content = unsealed_json(path, read_text(path, MAX_JSON_BYTES))
+    try:
+        return Config.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        problem = f"is not a study's config ({_first_problem(error)})"
+        raise InputError(path, problem, "delete it and run again") from error
+
+
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     # A misspelt key that must be there is two problems; the misspelling says more.
@@ -325,8 +379,16 @@ def _first_problem(error: ValidationError) -> str:
         prefix = ".".join(place)
         return message if not prefix or message.startswith(prefix) else f"{prefix}.{message}"
     found = problem.get("input")
-    shown = "" if isinstance(found, Mapping) else f" (found {found!r})"
+    shown = "" if isinstance(found, Mapping) else f" (found {_shown(found)})"
     return f"{key}: {message}{shown}"
+
+
+def _shown(value: object) -> str:
+    # A few lines of YAML whose entries refer to each other unfold to more than memory holds.
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxtuple = 3, 12, 12
+    short.maxstring = short.maxother = short.maxlong = 200
+    return short.repr(value)
 
 
 def _similar_key(location: tuple[int | str, ...]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+_LONGEST = 1000
+
 
 class InputError(Exception):
     """Bad input: a damaged file, a wrong config key, a missing label.
@@ -18,7 +20,8 @@ class InputError(Exception):
 
     def __init__(self, where: str | os.PathLike[str], problem: str, remedy: str = "") -> None:
         self.where = os.fspath(where)
-        self.problem = problem
+        # Values found in files may be of any length.
+        self.problem = problem if len(problem) <= _LONGEST else f"{problem[: _LONGEST // 2]} ... {problem[-100:]}"
         self.remedy = remedy
-        line = f"{self.where}: {problem}" + (f"; {remedy}" if remedy else "")
+        line = f"{self.where}: {self.problem}" + (f"; {remedy}" if remedy else "")
         super().__init__(" ".join(line.split()))

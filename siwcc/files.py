@@ -15,8 +15,10 @@ from typing import Any
 import yaml
 
 from siwcc.errors import InputError
+from siwcc.manifests import MANIFEST, checked_text, manifest_text, read_text
 
 _BLOCK_BYTES = 1 << 20
+_MOST_SHOWN = 200
 
 
 @contextmanager
@@ -71,32 +73,51 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV (UTF-8, LF, a header line) in one step."""
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV as text: a header line, LF line ends."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV (UTF-8, LF, a header line) in one step."""
+    write_text(path, csv_text(columns, rows))
+
+
+def write_manifest(path: Path, place: str, outputs: Iterable[Path], **more: Any) -> None:
+    """Write what vouches for files that are there already, see `siwcc.manifests`.
+
+    Args:
+        path: `manifest.json`, or `<name>.manifest.json` beside `<name>.csv`.
+        place: See `siwcc.manifests.manifest_text`.
+        outputs: The files.
+        more: What else is to be known of them.
+    """
+    write_text(path, manifest_text(place, {file.name: sha256_of(file) for file in outputs}, **more))
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write a CSV that later stages read, and its manifest beside it."""
+    write_text(path, text)
+    write_manifest(path.with_name(f"{path.stem}.{MANIFEST}"), "", (path,))
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV that must have at least `columns`.
+    """Read a CSV of ours that must have at least `columns`, and be what its manifest says if it has one.
 
     Raises:
-        InputError: the file is missing, not text, lacks a column or has a row of another length.
+        InputError: the file is missing, not text, not what its manifest lists, lacks a column, has one
+            twice, or has a row of another length.
     """
+    text = checked_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read as a CSV ({error})") from error
-    reader = csv.DictReader(io.StringIO(text), restkey="\0", restval=None)
-    header = reader.fieldnames or []
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise InputError(path, f"lacks the column(s) {', '.join(missing)}; found {', '.join(header) or 'none'}")
-    rows = []
-    try:
+        reader = csv.DictReader(io.StringIO(text), restkey="\0", restval=None)
+        header = list(reader.fieldnames or [])
+        _check_header(path, header, columns)
+        rows = []
         for number, row in enumerate(reader, start=2):
             if "\0" in row or None in row.values():
                 raise InputError(path, f"line {number} does not have {len(header)} fields")
@@ -106,15 +127,24 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in header]
+    if missing:
+        found = ", ".join(header)[:_MOST_SHOWN] or "none"
+        raise InputError(path, f"lacks the column(s) {', '.join(missing)}; found {found}")
+    if len(set(header)) < len(header):
+        raise InputError(path, f"has the column {max(header, key=header.count)} twice")
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file as plain values; nothing in it is executed.
 
     Raises:
-        InputError: the file is missing, not text or not YAML.
+        InputError: the file is missing, not text, not YAML, or holds a number or date that is none.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(path, f"cannot be read as YAML ({error})") from error
 
 

@@ -1,27 +1,32 @@
 """Which sample stands in which fold, and the stage that augments one fold.
 
 The paper's two tasks were split by two different rules (`FOLD_RULES`); a leak-free study splits
-whole groups (records, slide images) instead.
+whole groups (records, slide images) instead. `strata.csv` says of every sample what results are
+split by: its fold, group, class, and for events the time since the one before.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from siwcc.augment import augment_module
+from siwcc.augment import augment_module, gaps_s
 from siwcc.config import AnyDataset, EcgTask, NucleiTask
 from siwcc.errors import InputError
-from siwcc.files import read_csv, write_csv
-from siwcc.shards import read_shard
+from siwcc.files import read_csv, write_csv, write_manifest
+from siwcc.manifests import MANIFEST, manifest_beside, read_manifest
+from siwcc.shards import Shard, read_shard
 
 FOLD_COLUMNS = ("sample_id", "group", "fold")
+STRATA_COLUMNS = (*FOLD_COLUMNS, "class", "gap_s")
 
 
 def kfold(count: int, folds: int, seed: int) -> np.ndarray:
@@ -155,10 +160,39 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     return json.dumps(values[key], sort_keys=True) if key in values else "absent"
 
 
-def write_folds_csv(
-    samples_path: Path, dataset: AnyDataset, folds: int, by: str, seed: int, task: str, path: Path
+@dataclass(frozen=True)
+class Stratum:
+    """A line of `strata.csv`: what a sample's results are split by.
+
+    Attributes:
+        sample_id: The sample.
+        group: Its record or slide image.
+        fold: From 1.
+        label: Rhythm label or cell type, the column `class`.
+        gap_s: Seconds since the counted event before it in its record, infinite if there is none;
+            None where samples are no events.
+    """
+
+    sample_id: str
+    group: str
+    fold: int
+    label: str
+    gap_s: float | None
+
+
+def write_folds(
+    samples_path: Path,
+    dataset: AnyDataset,
+    folds: int,
+    by: str,
+    seed: int,
+    task: str,
+    folds_path: Path,
+    strata_path: Path,
 ) -> None:
-    """Write `sample_id, group, fold`, a line a sample, sorted by id.
+    """Write `folds.csv` (`sample_id, group, fold`) and `strata.csv` (also `class, gap_s`), sorted by id.
+
+    Their sums go to `manifest.json` beside them.
 
     Args:
         samples_path: The samples file.
@@ -167,24 +201,43 @@ def write_folds_csv(
         by: `sample` or `group`.
         seed: The study's seed.
         task: `ecg` or `nuclei`.
-        path: The CSV to write.
+        folds_path: The CSV of the assignment.
+        strata_path: The CSV of what results are split by; `gap_s` is empty for images, `inf` for the
+            first event of a record.
 
     Raises:
-        InputError: the samples file is damaged or of another protocol, or the folds cannot be made.
+        InputError: the samples file is damaged, of another data set or protocol, or the folds cannot be made.
     """
-    shard = read_shard(samples_path, "samples", names=("sample_id", "group"))
+    shard = read_shard(samples_path, "samples", ("sample_id", "group", "class", *_EVENT_ARRAYS[task]))
+    if shard.attributes.get("dataset") != samples_path.stem:
+        problem = f"holds the data set {shard.attributes.get('dataset')!r}, which its name does not say"
+        raise InputError(samples_path, problem, "give it its own name back, or delete it and run again")
     check_protocol(samples_path, shard.attributes, dataset)
-    lines = sorted(zip(shard.arrays["sample_id"].tolist(), shard.arrays["group"].tolist(), strict=True))
-    sample_ids, groups = [line[0] for line in lines], [line[1] for line in lines]
-    numbers = assign_folds(sample_ids, groups, folds, by, seed, task)
-    write_csv(path, FOLD_COLUMNS, zip(sample_ids, groups, numbers.tolist(), strict=True))
+    sample_ids, groups = shard.arrays["sample_id"].tolist(), shard.arrays["group"].tolist()
+    numbers = assign_folds(sample_ids, groups, folds, by, seed, task).tolist()
+    lines = sorted(
+        zip(sample_ids, groups, numbers, shard.arrays["class"].tolist(), _shown_gaps(shard, task), strict=True)
+    )
+    write_csv(folds_path, FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
+    write_csv(strata_path, STRATA_COLUMNS, lines)
+    write_manifest(folds_path.with_name(MANIFEST), "", (folds_path, strata_path), samples_digest=shard.digest)
+
+
+_EVENT_ARRAYS: dict[str, tuple[str, ...]] = {"ecg": ("event_sample", "previous_event"), "nuclei": ()}
+
+
+def _shown_gaps(shard: Shard, task: str) -> list[str]:
+    if not _EVENT_ARRAYS[task]:
+        return [""] * len(shard.arrays["sample_id"])
+    event_sample, previous_event = (shard.arrays[name] for name in _EVENT_ARRAYS[task])
+    return [repr(gap_s) for gap_s in gaps_s(event_sample, previous_event, shard.attributes["rate_hz"]).tolist()]
 
 
 def read_folds_csv(path: Path) -> dict[int, list[str]]:
     """Sample ids of each fold, sorted.
 
     Args:
-        path: What `write_folds_csv` wrote.
+        path: The `folds.csv` that `write_folds` wrote.
 
     Returns:
         Folds 1, 2, ... in order, none missing and none empty.
@@ -210,6 +263,39 @@ def read_folds_csv(path: Path) -> dict[int, list[str]]:
     return {fold: sorted(ids_of[fold]) for fold in sorted(ids_of)}
 
 
+def read_strata_csv(path: Path) -> list[Stratum]:
+    """What every sample's results are split by, in the file's order.
+
+    Args:
+        path: The `strata.csv` that `write_folds` wrote.
+
+    Raises:
+        InputError: no sample, a sample twice, a fold that is no number from 1, or a gap that is
+            neither empty nor a number above 0.
+    """
+    remedy = "delete it and run again"
+    strata: dict[str, Stratum] = {}
+    for line, row in enumerate(read_csv(path, STRATA_COLUMNS), start=2):
+        if not row["fold"].isdecimal() or int(row["fold"]) == 0:
+            raise InputError(path, f"line {line}: fold must be a whole number from 1, not {row['fold']!r}", remedy)
+        if row["sample_id"] in strata:
+            raise InputError(path, f"line {line}: sample {row['sample_id']} stands there twice", remedy)
+        gap_s = _gap_of(row["gap_s"])
+        if gap_s is not None and not gap_s > 0:
+            raise InputError(path, f"line {line}: gap_s must be empty or above 0, not {row['gap_s']!r}", remedy)
+        strata[row["sample_id"]] = Stratum(row["sample_id"], row["group"], int(row["fold"]), row["class"], gap_s)
+    if not strata:
+        raise InputError(path, "has no sample", remedy)
+    return list(strata.values())
+
+
+def _gap_of(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return math.nan
+
+
 def make_fold(
     task: str,
     samples_path: Path,
@@ -233,9 +319,19 @@ def make_fold(
         path: The fold file to write.
 
     Raises:
-        InputError: the assignment or the samples file is wrong, or there is no such fold.
+        InputError: the assignment or the samples file is wrong or not made from each other, or there is no
+            such fold.
     """
     ids_of = read_folds_csv(folds_csv)
+    _check_origin(folds_csv, samples_path)
     if fold not in ids_of:
         raise InputError(folds_csv, f"has folds 1 to {max(ids_of)}, not {fold}", "delete it and run again")
     augment_module(task).write_fold(samples_path, ids_of[fold], settings, dataset, seed, fold, path)
+
+
+def _check_origin(folds_csv: Path, samples_path: Path) -> None:
+    """Refuse samples that are not those which the assignment was made from."""
+    manifest = manifest_beside(folds_csv)
+    digest = None if manifest is None else read_manifest(manifest).get("samples_digest")
+    if digest is not None and digest != read_shard(samples_path, "samples", ()).digest:
+        raise InputError(samples_path, f"changed since {folds_csv} was made from it", "delete that and run again")

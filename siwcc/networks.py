@@ -1,6 +1,6 @@
-"""NimeshaNet and LakshyaNet (paper, 2.3, tables 1 and 2), and the localiser around them.
+"""NimeshaNet and LakshyaNet (paper, 2.3, tables 1 and 2), a net without a place for position, and the localiser.
 
-A body takes an already encoded signal; a `Localiser` is the encoding layer followed by a body. Both bodies are
+A body takes an already encoded signal; a `Localiser` is the encoding layer followed by a body. The paper's bodies are
 four blocks of convolution, batch normalisation, ReLU and mean pooling, one learnable weight per channel and
 position, a linear layer and a scaled sigmoid:
 
@@ -9,6 +9,9 @@ position, a linear layer and a scaled sigmoid:
 The paper says that the reduced variants, which halve the positions along each axis, have about 75 % fewer
 weights in the learnable pool: true of LakshyaNet (1024 -> 256 a channel), 52 % for NimeshaNet (31 -> 15).
 
+A weight per position knows where things are, so both nets can answer without a coordinate channel. `PooledNet` has
+the same blocks and takes mean and maximum over the positions instead: what tells it positions is its input.
+
 Everything runs in channels_last and one-dimensional signals run as images of height 1: on a CPU that is the
 same arithmetic in about two thirds of the time.
 """
@@ -16,35 +19,36 @@ same arithmetic in about two thirds of the time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from siwcc.blocks import Block
 from siwcc.encodings import CoordinateChannels, find_encoding
 
-__all__ = ["NETWORKS", "VARIANTS", "LakshyaNet", "Localiser", "NimeshaNet", "build_localiser", "count_parameters"]
+__all__ = [
+    "NETWORKS",
+    "VARIANTS",
+    "LakshyaNet",
+    "Localiser",
+    "NimeshaNet",
+    "PooledNet",
+    "build_localiser",
+    "count_parameters",
+]
 
-VARIANTS = ("full", "reduced")
 WIDTHS = (16, 32, 64, 128)
 FEATURES = WIDTHS[-1]
-
-
-def _block(inputs: int, outputs: int, kernel: tuple[int, int], pool: tuple[int, int] | None) -> nn.Sequential:
-    padding = (kernel[0] // 2, kernel[1] // 2)
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, padding=padding),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    ]
-    if pool is not None:
-        layers.append(nn.AvgPool2d(pool))
-    return nn.Sequential(*layers)
+# Of LakshyaNet's four blocks, those that end in a pooling.
+_FULL_HALVINGS = 3
+_PAPERS_VARIANTS = ("full", "reduced")
 
 
 def _check_variant(variant: str) -> None:
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+    if variant not in _PAPERS_VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(_PAPERS_VARIANTS)}")
 
 
 def _check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
@@ -55,6 +59,18 @@ def _check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
 
 def _to_channels_last(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+
+
+def _time_blocks(in_channels: int) -> nn.Sequential:
+    """NimeshaNet's blocks: (B, C, 1, length) -> (B, 128, 1, length // 16)."""
+    pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
+    return nn.Sequential(*(Block(inputs, outputs, (1, 3), (1, 2)) for inputs, outputs in pairs))
+
+
+def _image_blocks(in_channels: int, halvings: int) -> nn.Sequential:
+    """LakshyaNet's blocks: (B, C, H, W) -> (B, 128, H >> halvings, W >> halvings)."""
+    pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
+    return nn.Sequential(*(Block(a, b, (3, 3), (2, 2) if i < halvings else None) for i, (a, b) in enumerate(pairs)))
 
 
 class LearnablePool(nn.Module):
@@ -74,9 +90,10 @@ class LearnablePool(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, channels, height, width) -> (B, channels)."""
-        # The product, and with it the gradient of the signal, takes the layout of its operands.
-        weight = self.weight.unsqueeze(0).contiguous(memory_format=torch.channels_last)
-        summed = (signal * weight).sum(dim=(-2, -1))
+        # Positions in one axis, channels last: as an image, the weight's gradient takes four times as long.
+        positions = signal.permute(0, 2, 3, 1).flatten(1, 2)
+        weight = self.weight.permute(1, 2, 0).flatten(0, 1).unsqueeze(0)
+        summed = cast(Tensor, torch.linalg.vecdot(positions, weight, dim=1))
         return summed if self.bias is None else summed + self.bias
 
 
@@ -112,15 +129,14 @@ class NimeshaNet(nn.Module):
             )
         self.input_shape = (in_channels, length)
         self.output_scale = output_scale
-        pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
-        self.blocks = nn.Sequential(*(_block(inputs, outputs, (1, 3), (1, 2)) for inputs, outputs in pairs))
+        self.blocks = _time_blocks(in_channels)
         self.extra_pool = nn.AvgPool2d((1, 2)) if variant == "reduced" else nn.Identity()
         self.pool = LearnablePool(torch.randn(FEATURES, 1, length // 2**halvings))
         self.head = nn.Linear(FEATURES, 1)
         _to_channels_last(self)
 
     @classmethod
-    def for_signal(cls, in_channels: int, shape: tuple[int, ...], variant: str, output_scale: float) -> NimeshaNet:
+    def for_signal(cls, in_channels: int, shape: tuple[int, ...], output_scale: float, variant: str) -> NimeshaNet:
         """The network for signals of one axis, (time,)."""
         if len(shape) != 1:
             raise ValueError(f"NimeshaNet takes signals with one axis, (time,), not {shape}")
@@ -162,18 +178,15 @@ class LakshyaNet(nn.Module):
             raise ValueError(f"image_size must be a multiple of 16, not {image_size}")
         self.input_shape = (in_channels, image_size, image_size)
         self.output_scale = output_scale
-        halvings = 3 + (variant == "reduced")
-        pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
-        self.blocks = nn.Sequential(
-            *(_block(a, b, (3, 3), (2, 2) if i < halvings else None) for i, (a, b) in enumerate(pairs))
-        )
+        halvings = _FULL_HALVINGS + (variant == "reduced")
+        self.blocks = _image_blocks(in_channels, halvings)
         depthwise = nn.Conv2d(FEATURES, FEATURES, image_size // 2**halvings, groups=FEATURES)
         self.pool = LearnablePool(depthwise.weight.detach().squeeze(1), cast(Tensor, depthwise.bias).detach())
         self.head = nn.Linear(FEATURES, 2)
         _to_channels_last(self)
 
     @classmethod
-    def for_signal(cls, in_channels: int, shape: tuple[int, ...], variant: str, output_scale: float) -> LakshyaNet:
+    def for_signal(cls, in_channels: int, shape: tuple[int, ...], output_scale: float, variant: str) -> LakshyaNet:
         """The network for square images, (height, width)."""
         if len(shape) != 2 or shape[0] != shape[1]:
             raise ValueError(f"LakshyaNet takes square images, (height, width), not {shape}")
@@ -187,12 +200,68 @@ class LakshyaNet(nn.Module):
         return torch.sigmoid(self.head(features)) * self.output_scale
 
 
-NetworkFactory = Callable[[int, tuple[int, ...], str, float], nn.Module]
+class PooledNet(nn.Module):
+    """A plain regression head: the blocks of the task's network, then mean and maximum over all positions.
 
-NETWORKS: dict[str, NetworkFactory] = {
-    "nimesha": NimeshaNet.for_signal,
-    "lakshya": LakshyaNet.for_signal,
+    Signals of one axis go through NimeshaNet's blocks, images through LakshyaNet's (full); Linear(256, axes);
+    sigmoid times `output_scale`. No weight belongs to a position, and a feature sees few of them:
+
+    | | a feature sees | features stand apart by | positions, paper's size |
+    |---|---|---|---|
+    | one axis | 46 samples (1.84 s at 25 Hz) | 16 samples | 31 |
+    | images | 38 x 38 pixels | 8 pixels | 32 x 32 |
+
+    What tells it positions, beside the input: the convolutions' zero padding, seen by features whose field reaches
+    over an edge (of a thing less than a field from it); and where a thing stands between two features, its position
+    modulo 16 samples or 8 pixels. Samples at the end that do not fill a pooling hardly matter.
+
+    Args:
+        in_channels: Channels of the encoded signal.
+        shape: (length,) of at least 16 samples, or (height, width) of at least 8 pixels each.
+        output_scale: The answer's largest value, one for all axes.
+
+    Shape:
+        Input (B, in_channels, *shape); output (B, len(shape)), x before y, between 0 and `output_scale`.
+
+    Raises:
+        ValueError: a shape of other axes, or one that leaves no position; in the forward pass another input shape.
+    """
+
+    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float) -> None:
+        super().__init__()
+        if len(shape) not in (1, 2):
+            raise ValueError(f"PooledNet takes signals with one or two axes, not {shape}")
+        halvings = len(WIDTHS) if len(shape) == 1 else _FULL_HALVINGS
+        if min(shape) < 2**halvings:
+            raise ValueError(f"shape {shape} is too small: PooledNet needs at least {2**halvings} along each axis")
+        self.input_shape = (in_channels, *shape)
+        self.output_scale = output_scale
+        self.blocks = _time_blocks(in_channels) if len(shape) == 1 else _image_blocks(in_channels, halvings)
+        self.head = nn.Linear(2 * FEATURES, len(shape))
+        _to_channels_last(self)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
+        _check_signal(signal, self.input_shape)
+        image = signal.unsqueeze(2) if signal.dim() == 3 else signal
+        features = self.blocks(image.contiguous(memory_format=torch.channels_last))
+        pooled = torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
+        return torch.sigmoid(self.head(pooled)) * self.output_scale
+
+
+# From the encoded signal's channels, its shape and the largest answer.
+NetworkFactory = Callable[[int, tuple[int, ...], float], nn.Module]
+
+# By (network of the task, variant). Every network has every variant.
+NETWORKS: dict[tuple[str, str], NetworkFactory] = {
+    ("nimesha", "full"): partial(NimeshaNet.for_signal, variant="full"),
+    ("nimesha", "reduced"): partial(NimeshaNet.for_signal, variant="reduced"),
+    ("nimesha", "pooled"): PooledNet,
+    ("lakshya", "full"): partial(LakshyaNet.for_signal, variant="full"),
+    ("lakshya", "reduced"): partial(LakshyaNet.for_signal, variant="reduced"),
+    ("lakshya", "pooled"): PooledNet,
 }
+VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 
 
 class Localiser(nn.Module):
@@ -228,8 +297,8 @@ def build_localiser(
     """A localiser with new weights, drawn from torch's global random numbers.
 
     Args:
-        network: A key of `NETWORKS`.
-        variant: `full` or `reduced`.
+        network: The task's network, `nimesha` or `lakshya`.
+        variant: One of `VARIANTS`: the paper's `full` or `reduced`, or `pooled`.
         encoding: A key of `siwcc.encodings.ENCODINGS`.
         signal_channels: Channels that the localiser is given.
         shape: The signal's axes after the channels: (time,) or (height, width).
@@ -239,11 +308,14 @@ def build_localiser(
     Raises:
         ValueError: an unknown name, or a shape that the network cannot take.
     """
-    if network not in NETWORKS:
-        raise ValueError(f"unknown network {network!r}: choose one of {', '.join(NETWORKS)}")
+    known = dict.fromkeys(name for name, _ in NETWORKS)
+    if network not in known:
+        raise ValueError(f"unknown network {network!r}: choose one of {', '.join(known)}")
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
     channels = signal_channels + find_encoding(encoding).added(len(shape))
-    layer = CoordinateChannels(encoding, extent, spatial_dims=len(shape))
-    return Localiser(layer, NETWORKS[network](channels, shape, variant, output_scale))
+    layer = CoordinateChannels(encoding, extent, shape=shape)
+    return Localiser(layer, NETWORKS[network, variant](channels, shape, output_scale))
 
 
 def count_parameters(module: nn.Module) -> int:

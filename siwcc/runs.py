@@ -32,3 +32,8 @@ def run_key_of(path: Path) -> RunKey:
         raise InputError(path, "does not lie in <task>/<encoding>/<variant>/fold<k>/seed<s>/")
     task, encoding, variant, fold, seed = match.groups()
     return RunKey(task, encoding, variant, int(fold), int(seed))
+
+
+def run_place(key: RunKey) -> str:
+    """The end of the path of a run's folder, the inverse of `run_key_of`."""
+    return f"{key.task}/{key.encoding}/{key.variant}/fold{key.fold}/seed{key.seed}"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from siwcc.config import AnyDataset, VfdbSection
 from siwcc.datasets import Excluded, Sample, reader_for
 from siwcc.datasets.manifest import check_manifest, raw_folder
 from siwcc.errors import InputError
-from siwcc.files import write_csv, write_text
-from siwcc.shards import shard_writer
+from siwcc.files import csv_text, read_csv, write_text
+from siwcc.shards import Shard, shard_writer
 
 EXCLUDED_COLUMNS = ("sample_id", "reason")
 
@@ -55,7 +58,7 @@ def extract_samples(
         **_sampling(section),
     }
     excluded = write_samples(reader.iter_samples(section, folder), attributes, samples_path, section.max_excluded)
-    write_csv(excluded_path, EXCLUDED_COLUMNS, [(item.sample_id, item.reason) for item in excluded])
+    write_text(excluded_path, _excluded_text(excluded))
     write_text(protocol_path, json.dumps(section.protocol(), sort_keys=True, indent=1) + "\n")
 
 
@@ -68,7 +71,9 @@ def _sampling(section: AnyDataset) -> dict[str, float | int]:
 def write_samples(
     items: Iterable[Sample | Excluded], attributes: Mapping[str, Any], path: Path, max_excluded: float
 ) -> list[Excluded]:
-    """Stream samples into a samples file.
+    """Stream samples into a samples file; one with a value that is not finite is excluded.
+
+    The file carries the SHA-256 of its exclusion table as the attribute `excluded_sha256`.
 
     Args:
         items: Samples in the order of their ids as strings, exclusions anywhere among them.
@@ -92,10 +97,44 @@ def write_samples(
             if item.sample_id <= previous:
                 raise ValueError(f"samples are not in order: {item.sample_id} after {previous}")
             previous = item.sample_id
-            writer.append(_row_of(item))
+            row = _row_of(item)
+            defect = _defect_of(row)
+            if defect:
+                excluded.append(Excluded(item.sample_id, defect))
+            else:
+                writer.append(row)
         _check_counts(str(attributes["dataset"]), writer.rows, excluded, max_excluded)
         logger.info("%s: %d samples, %d excluded", attributes["dataset"], writer.rows, len(excluded))
-    return sorted(excluded, key=lambda item: (item.sample_id, item.reason))
+        excluded.sort(key=lambda item: (item.sample_id, item.reason))
+        writer.annotate("excluded_sha256", hashlib.sha256(_excluded_text(excluded).encode()).hexdigest())
+    return excluded
+
+
+def _defect_of(row: Mapping[str, Any]) -> str:
+    for name, value in row.items():
+        values = np.asarray(value)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            return f"{name} holds {np.count_nonzero(~np.isfinite(values))} value(s) that are not finite"
+    return ""
+
+
+def _excluded_text(excluded: Iterable[Excluded]) -> str:
+    return csv_text(EXCLUDED_COLUMNS, [(item.sample_id, item.reason) for item in excluded])
+
+
+def read_excluded(samples: Shard) -> list[Excluded]:
+    """The exclusion table beside a samples file.
+
+    Raises:
+        InputError: missing, damaged, or of another samples file.
+    """
+    path = samples.path.with_suffix(".excluded.csv")
+    excluded = [Excluded(row["sample_id"], row["reason"]) for row in read_csv(path, EXCLUDED_COLUMNS)]
+    found = hashlib.sha256(_excluded_text(excluded).encode()).hexdigest()
+    if found != samples.attributes.get("excluded_sha256"):
+        problem = f"is not the table that {samples.path.name} was written with"
+        raise InputError(path, problem, "delete both and run again")
+    return excluded
 
 
 def _row_of(sample: Sample) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import io
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -21,19 +22,30 @@ import torch
 import siwcc
 from siwcc.allocator import keep_large_buffers
 from siwcc.augment import Inputs, augment_module
+from siwcc.blocks import Block
 from siwcc.config import Train, resolve_device
 from siwcc.errors import InputError
-from siwcc.files import digest_of, sha256_of, write_bytes, write_csv, write_text
+from siwcc.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
 from siwcc.jobs import locked_folder
+from siwcc.manifests import read_bytes
+from siwcc.models import archive_bytes, load_archive, model_bytes, tensor_problem
 from siwcc.networks import Localiser, build_localiser
+from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
-from siwcc.runs import RunKey
+from siwcc.resident import Batches, open_batches
+from siwcc.runs import RunKey, run_place
 from siwcc.scores import r2_scores
-from siwcc.shards import read_shard
+from siwcc.shards import read_attributes
 
 STATE_NAME = ".state.pt"
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6
+# Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
+_WORTH_COMPILING = 2e9
+_MAX_STATE_BYTES = 1 << 30
+_MOST_NAMED = 5
+
+_Forward = Callable[[torch.Tensor], torch.Tensor]
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +72,24 @@ class _Run:
     device: torch.device
     train: Inputs
     test: Inputs
+    train_batches: Batches
+    test_batches: Batches
     network: Localiser
-    forward: Callable[[torch.Tensor], torch.Tensor]
+    forward: _Forward
+    compiles: bool
     optimiser: torch.optim.Optimizer
     order: torch.Generator
     log: list[list[float]]
 
 
-def train_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, settings: Train, files: RunFiles) -> None:
+def train_run(
+    key: RunKey,
+    fold_paths: Sequence[Path],
+    samples_path: Path,
+    settings: Train,
+    files: RunFiles,
+    resident: bool | None = None,
+) -> None:
     """Train, evaluate and write the run's final files; go on from its state if there is one.
 
     Args:
@@ -76,14 +98,15 @@ def train_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, setti
         samples_path: The samples file that the folds were made from.
         settings: The config's `train`.
         files: Where the results go. They appear together when the run is complete.
+        resident: Whether the data live on the device; None: see `siwcc.resident.open_batches`.
 
     Raises:
-        InputError: damaged folds, another process at the same run, values that are not finite.
+        InputError: damaged folds, another process at the same run, values that are not finite, a full device.
     """
     with locked_folder(files.log.parent):
         _prepare_torch(settings)
-        run = _open_run(key, fold_paths, samples_path, settings)
-        identity = _identity(key, fold_paths, settings)
+        run = _open_run(key, fold_paths, samples_path, settings, resident)
+        identity = _identity(run, fold_paths)
         _restore(run, files.state, identity)
         _train_epochs(run, files.state, identity)
         _write_results(run, fold_paths, files)
@@ -95,13 +118,19 @@ def _prepare_torch(settings: Train) -> None:
     # Without it CUDA's matrix products refuse to run deterministically.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
+    # `use_deterministic_algorithms` does the same and imports torch's compiler, a second of CPU time in every run.
+    torch.set_deterministic_debug_mode("error")
     # Nothing here reads memory before it is written; filling it costs a tenth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch types it not
     torch.backends.cudnn.benchmark = False
+    # float32 as in the protocol: CUDA's convolutions would otherwise round to 10 bits by default.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def _open_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, settings: Train) -> _Run:
+def _open_run(
+    key: RunKey, fold_paths: Sequence[Path], samples_path: Path, settings: Train, resident: bool | None
+) -> _Run:
     augment = augment_module(key.task)
     training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]
     train = augment.open_inputs(training_folds, samples_path, augmented_only=True)
@@ -112,15 +141,21 @@ def _open_run(key: RunKey, fold_paths: Sequence[Path], samples_path: Path, setti
     device = torch.device(resolve_device(settings.device))
     torch.manual_seed(key.seed)
     network = _build(key, train).to(device)
+    compiles = _uses_compiler(settings, device, train)
+    _, channels = train.layer_encoding(key.encoding)
+    train_batches, test_batches = open_batches([train, test], key.encoding, device, resident)
     return _Run(
         key=key,
         settings=settings,
         device=device,
         train=train,
         test=test,
+        train_batches=train_batches,
+        test_batches=test_batches,
         network=network,
-        forward=_compiled(network) if settings.compile else network,
-        optimiser=torch.optim.Adam(network.parameters(), lr=settings.learning_rate),
+        forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
+        compiles=compiles,
+        optimiser=Adam(network.parameters(), lr=settings.learning_rate),
         order=torch.Generator().manual_seed(key.seed),
         log=[],
     )
@@ -140,12 +175,46 @@ def _build(key: RunKey, inputs: Inputs) -> Localiser:
     )
 
 
-def _compiled(network: Localiser) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The network compiled for training, or as it is where no C++ compiler is found."""
+def _uses_compiler(settings: Train, device: torch.device, train: Inputs) -> bool:
+    """Whether this run lets torch compile: never by chance, as it changes the rounding."""
+    values = len(train.target) * math.prod(train.spec.shape) * settings.epochs
+    by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
+    if settings.compile is False or (settings.compile == "auto" and not by_itself):
+        return False
     if shutil.which(os.environ.get("CXX", "g++")) is None:
-        logger.warning("train.compile: no C++ compiler found, training goes on without")
-        return network
-    return cast(Callable[[torch.Tensor], torch.Tensor], torch.compile(network))
+        logger.warning("train.compile: no C++ compiler found (set CXX, or install g++); training goes on without")
+        return False
+    return True
+
+
+def _compiled(network: Localiser, run_shape: tuple[int, ...], device: torch.device) -> _Forward:
+    """The network with what torch compiles on this device: on a CPU the loops of the blocks, else all of it.
+
+    Args:
+        network: To be trained.
+        run_shape: (batch, channels, *shape) of a whole batch.
+        device: Where the network is.
+    """
+    # The compiler is imported now, and has a switch of its own.
+    torch.use_deterministic_algorithms(True)
+    if device.type != "cpu":
+        return cast(_Forward, torch.compile(network))
+    _set_loops(network, run_shape[0])
+    try:
+        copy.deepcopy(network).train()(torch.zeros(run_shape)).sum().backward()
+    except Exception as error:
+        # A compiler that is there may still fail: missing headers, a full disk, another architecture.
+        first_line = (str(error).splitlines() or [""])[0]
+        logger.warning("train.compile: torch cannot compile here (%s: %s)", type(error).__name__, first_line)
+        logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
+        _set_loops(network, None)
+    return network
+
+
+def _set_loops(network: Localiser, batch_size: int | None) -> None:
+    for module in network.modules():
+        if isinstance(module, Block):
+            module.loops_for_batch = batch_size
 
 
 # ------------------------------------------------------------------- epochs
@@ -162,9 +231,11 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
     shown_at = time.monotonic()
     for epoch in range(len(run.log) + 1, run.settings.epochs + 1):
         started_at = time.monotonic()
-        train_prediction, train_target = _train_one_epoch(run, mean, deviation)
-        test_prediction = predict(run.network, run.test, scored, run.key.encoding, run.settings.batch_size)
-        row = _log_row(epoch, train_prediction, train_target, test_prediction, run.test.target[scored])
+        order, train_prediction = _train_one_epoch(run, mean, deviation)
+        _check_answers(run, epoch, run.train, order, train_prediction)
+        test_prediction = predict(run.network, run.test_batches, scored, run.settings.batch_size)
+        _check_answers(run, epoch, run.test, scored, test_prediction)
+        row = _log_row(epoch, train_prediction, run.train.target[order], test_prediction, run.test.target[scored])
         _check_finite(run.key, epoch, row)
         run.log.append(row)
         if epoch < run.settings.epochs:
@@ -189,39 +260,31 @@ def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tupl
     centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
     scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
     predictions = []
-    for start in range(0, len(order), run.settings.batch_size):
-        rows = order[start : start + run.settings.batch_size]
-        signal = run.train.batch(rows, run.key.encoding).to(run.device, non_blocking=True)
-        target = torch.from_numpy(run.train.target[rows]).to(run.device, non_blocking=True)
+    for signal, target in run.train_batches.over(order, run.settings.batch_size):
         run.optimiser.zero_grad(set_to_none=True)
         prediction = run.forward(signal)
         loss = torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
-    return torch.cat(predictions).cpu().numpy(), run.train.target[order]
+    return order, torch.cat(predictions).cpu().numpy()
 
 
 @torch.inference_mode()
-def predict(network: Localiser, inputs: Inputs, rows: np.ndarray, encoding: str, batch_size: int) -> np.ndarray:
+def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> np.ndarray:
     """Answers of a network in eval mode.
 
     Args:
         network: The trained network.
-        inputs: Where the rows are read.
+        batches: The rows on the network's device; `siwcc.resident.HostBatches` for a few of any inputs.
         rows: Row numbers.
-        encoding: The run's encoding.
         batch_size: Rows at once; it does not change the answers beyond rounding.
 
     Returns:
         float32 (rows, outputs), seconds or pixels.
     """
     network.eval()
-    device = next(network.parameters()).device
-    parts = []
-    for start in range(0, len(rows), batch_size):
-        signal = inputs.batch(rows[start : start + batch_size], encoding).to(device, non_blocking=True)
-        parts.append(network(signal))
+    parts = [network(signal) for signal, _ in batches.over(rows, batch_size)]
     return np.asarray(torch.cat(parts).cpu().numpy())
 
 
@@ -244,19 +307,57 @@ def _log_row(
 def _check_finite(key: RunKey, epoch: int, row: Sequence[float]) -> None:
     if not np.isfinite(row).all():
         raise InputError(
-            f"{key.task} {key.encoding} {key.variant} fold {key.fold} seed {key.seed}",
+            _name(key),
             f"epoch {epoch} gave a value that is not finite",
             "look for constant targets or extreme signals in the fold, or lower train.learning_rate",
         )
 
 
+def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, prediction: np.ndarray) -> None:
+    """Stop at an answer that is not finite, and name the samples it comes from.
+
+    Such a value spoils the weights, and with them every later answer: the cause lies in the first batch with one,
+    or in the batch before it.
+    """
+    bad = ~np.isfinite(prediction).all(axis=1)
+    if not bad.any():
+        return
+    size = run.settings.batch_size
+    start = int(np.argmax(bad)) // size * size
+    suspects = rows[max(0, start - size) : start + size]
+    causes = suspects[~_finite_inputs(run, inputs, suspects)]
+    if len(causes):
+        problem = f"the signal or target of {_named(inputs, causes)} holds a value that is not finite"
+    else:
+        answers = _named(inputs, rows[start : start + size][bad[start : start + size]])
+        problem = (
+            f"the answer to {answers} is not finite, although what it answers is: the weights have left all bounds"
+        )
+    part = "training" if inputs is run.train else "test"
+    remedy = "mend or take out these samples, or lower train.learning_rate; the state of the epoch before is kept"
+    raise InputError(_name(run.key), f"epoch {epoch}, {part} set: {problem}", remedy)
+
+
+def _finite_inputs(run: _Run, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    signal = inputs.batch(rows, run.key.encoding).flatten(1).isfinite().all(dim=1).cpu().numpy()
+    return np.asarray(signal & np.isfinite(inputs.target[rows]).all(axis=1))
+
+
+def _named(inputs: Inputs, rows: np.ndarray) -> str:
+    names = [f"{inputs.sample_id[row]} (variant {inputs.variant[row]})" for row in rows[:_MOST_NAMED]]
+    return ", ".join(names) + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
+
+
+def _name(key: RunKey) -> str:
+    return f"{key.task} {key.encoding} {key.variant} fold {key.fold} seed {key.seed}"
+
+
 def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
     outputs = len(run.train.spec.outputs)
     train_r2, test_r2 = np.mean(row[1 : 1 + outputs]), np.mean(row[1 + outputs : 1 + 2 * outputs])
-    name = f"{run.key.task} {run.key.encoding} {run.key.variant} fold {run.key.fold} seed {run.key.seed}"
     left_s = seconds * (run.settings.epochs - row[0])
     return (
-        f"{name}: epoch {row[0]:.0f}/{run.settings.epochs}, R2 train {train_r2:.3f} test {test_r2:.3f}, "
+        f"{_name(run.key)}: epoch {row[0]:.0f}/{run.settings.epochs}, R2 train {train_r2:.3f} test {test_r2:.3f}, "
         f"{seconds:.1f} s, {left_s:.0f} s left"
     )
 
@@ -264,21 +365,24 @@ def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
 # -------------------------------------------------------------------- state
 
 
-def _identity(key: RunKey, fold_paths: Sequence[Path], settings: Train) -> str:
+def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     """What a state must agree with to be gone on from: run, settings, inputs, code, torch."""
     package = Path(siwcc.__file__).parent
     code = [
-        *(package / f"{name}.py" for name in ("encodings", "networks", "training")),
+        *(package / f"{name}.py" for name in ("blocks", "encodings", "networks", "optimiser", "resident", "training")),
         *sorted((package / "augment").glob("*.py")),
     ]
-    parts = {"key": json.dumps(key), "settings": settings.model_dump_json(), "torch": torch.__version__}
+    parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
+    parts["compiles"] = str(run.compiles)
+    parts["batches"] = type(run.train_batches).__name__
     parts |= {f"code {path.name}": sha256_of(path) for path in code}
-    parts |= {f"fold {number}": sha256_of(path) for number, path in enumerate(fold_paths, start=1)}
+    # Their content was checked when they were opened.
+    parts |= {f"fold {number}": read_attributes(path, "fold")["digest"] for number, path in enumerate(fold_paths, 1)}
     return digest_of(parts)
 
 
 def _save_state(run: _Run, path: Path, identity: str) -> None:
-    content = _saved(
+    content = archive_bytes(
         {
             "identity": identity,
             "network": run.network.state_dict(),
@@ -294,26 +398,57 @@ def _restore(run: _Run, path: Path, identity: str) -> None:
     """Go on from a state, if it is whole and belongs to this very run; else from the start."""
     if not path.exists():
         return
-    content = path.read_bytes()
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        logger.warning("%s: damaged, the run starts anew", path)
-        return
-    state = torch.load(io.BytesIO(content[32:]), weights_only=True, map_location=run.device)
-    if state["identity"] != identity:
-        logger.warning("%s: from other settings, inputs or code, the run starts anew", path)
+    try:
+        state = _read_state(path)
+        if state.get("identity") != identity:
+            logger.warning("%s: from other settings, inputs or code, the run starts anew", path)
+            return
+        log = _checked_log(run, path, state)
+    except InputError as error:
+        logger.warning("%s; the run starts anew", error)
         return
     run.network.load_state_dict(state["network"])
     run.optimiser.load_state_dict(state["optimiser"])
-    run.order.set_state(state["order"].cpu())
-    run.log = json.loads(state["log"])
+    run.order.set_state(state["order"])
+    run.log = log
     logger.info("%s: going on after epoch %d", path, len(run.log))
 
 
-def _saved(content: dict[str, Any]) -> bytes:
-    """`torch.save` into memory: given a path it writes the file's name into the archive."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
+def _read_state(path: Path) -> dict[str, Any]:
+    content = read_bytes(path, _MAX_STATE_BYTES)
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise InputError(path, "is damaged")
+    return load_archive(path, content[32:])
+
+
+def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[float]]:
+    """The epochs so far, once all of the state is known to fit the run: it is loaded whole or not at all."""
+    try:
+        problem = (
+            tensor_problem(state["network"], run.network.state_dict())
+            or tensor_problem({"order": state["order"]}, {"order": run.order.get_state()})
+            or _optimiser_problem(run, state["optimiser"])
+        )
+        log = [[float(value) for value in row] for row in json.loads(state["log"])]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(path, f"was not written by siwcc ({type(error).__name__})") from error
+    columns = len(log_columns(run.train.spec.outputs))
+    whole = all(len(row) == columns and row[0] == epoch for epoch, row in enumerate(log, start=1))
+    if problem or not whole or not 0 < len(log) < run.settings.epochs:
+        raise InputError(path, f"does not fit the run ({problem or 'its log'})")
+    return log
+
+
+def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
+    if state["param_groups"] != run.optimiser.state_dict()["param_groups"]:
+        return "the optimiser has other settings"
+    found = {f"{number}.{name}": value for number, of in state["state"].items() for name, value in of.items()}
+    expected = {}
+    for number, parameter in enumerate(run.network.parameters()):
+        if number in state["state"]:
+            expected[f"{number}.step"] = torch.zeros(())
+            expected |= {f"{number}.{name}": parameter for name in ("exp_avg", "exp_avg_sq")}
+    return tensor_problem(found, expected)
 
 
 # ------------------------------------------------------------------ results
@@ -321,47 +456,41 @@ def _saved(content: dict[str, Any]) -> bytes:
 
 def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> None:
     every_row = np.arange(len(run.test.target))
-    prediction = predict(run.network, run.test, every_row, run.key.encoding, run.settings.batch_size)
+    prediction = predict(run.network, run.test_batches, every_row, run.settings.batch_size)
+    _check_answers(run, run.settings.epochs, run.test, every_row, prediction)
     write_csv(
         files.log,
         log_columns(run.train.spec.outputs),
         [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
     )
     write_csv(files.predictions, prediction_columns(run.test.spec.outputs), prediction_rows(run.test, prediction))
-    write_bytes(files.model, _saved({"metadata": _metadata(run, fold_paths), "weights": _weights(run.network)}))
-    write_text(files.manifest, _manifest(run, fold_paths, files))
+    write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))
+    write_manifest(
+        files.manifest,
+        run_place(run.key),
+        (files.log, files.model, files.predictions),
+        run=run.key._asdict(),
+        train=run.settings.model_dump(mode="json"),
+        inputs={path.name: sha256_of(path) for path in fold_paths},
+    )
 
 
 def _weights(network: Localiser) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
 
-def _metadata(run: _Run, fold_paths: Sequence[Path]) -> str:
+def _metadata(run: _Run, fold_paths: Sequence[Path]) -> dict[str, Any]:
     encoding, channels = run.train.layer_encoding(run.key.encoding)
-    attributes = read_shard(fold_paths[0], "fold", names=()).attributes
-    return json.dumps(
-        {
-            "schema_version": 1,
-            "run": run.key._asdict(),
-            "spec": json.loads(run.train.spec.to_json()),
-            "layer_encoding": encoding,
-            "signal_channels": channels,
-            "dataset": attributes["dataset"],
-            "dataset_protocol": json.loads(attributes["dataset_protocol"]),
-            "task_protocol": json.loads(attributes["protocol"]),
-            "train": run.settings.model_dump(mode="json"),
-            "training_groups": sorted(set(run.train.group)),
-            "versions": {"siwcc": siwcc.__version__, "torch": torch.__version__},
-        },
-        sort_keys=True,
-    )
-
-
-def _manifest(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> str:
-    content = {
+    attributes = read_attributes(fold_paths[0], "fold")
+    return {
         "run": run.key._asdict(),
+        "spec": json.loads(run.train.spec.to_json()),
+        "layer_encoding": encoding,
+        "signal_channels": channels,
+        "dataset": attributes["dataset"],
+        "dataset_protocol": json.loads(attributes["dataset_protocol"]),
+        "task_protocol": json.loads(attributes["protocol"]),
         "train": run.settings.model_dump(mode="json"),
-        "inputs": {path.name: sha256_of(path) for path in fold_paths},
-        "outputs": {path.name: sha256_of(path) for path in (files.log, files.model, files.predictions)},
+        "training_groups": sorted(set(run.train.group)),
+        "versions": {"siwcc": siwcc.__version__, "torch": torch.__version__},
     }
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"

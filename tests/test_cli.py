@@ -15,7 +15,7 @@ import pytest
 import siwcc
 from siwcc.cli import main
 
-COMMANDS = ("demo-data", "compare", "plan", "report", "show")
+COMMANDS = ("demo-data", "compare", "plan", "controls", "report", "show")
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

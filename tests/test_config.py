@@ -139,14 +139,14 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         ("train.learning_rate", 0, "greater than 0", "0"),
         ("train.learning_rate", float("nan"), "finite", "nan"),
         ("train.device", "gpu", "'auto', 'cpu', 'cuda' or 'mps'", "'gpu'"),
-        ("train.compile", "maybe", "boolean", "'maybe'"),
+        ("train.compile", "maybe", "'auto', True or False", "'maybe'"),
         ("train.threads", 0, "greater than or equal to 1", "0"),
         ("folds", 1, "greater than or equal to 2", "1"),
         ("folds_by", "record", "'sample' or 'group'", "'record'"),
         ("seed", -1, "greater than or equal to 0", "-1"),
         ("seeds.0", -1, "greater than or equal to 0", "-1"),
-        ("encodings.0", "polar", "'none', 'coord' or 'weighted'", "'polar'"),
-        ("variants.0", "half", "'full' or 'reduced'", "'half'"),
+        ("encodings.0", "polar", "'none', 'coord', 'weighted', ", "'polar'"),
+        ("variants.0", "half", "'full', 'reduced' or 'pooled'", "'half'"),
         ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
         ("study", "a/b", "pattern", "'a/b'"),
         ("study", "../x", "pattern", "'../x'"),
@@ -219,6 +219,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
 )
 def test_values_that_do_not_fit_together(key: str, value: object, said: str) -> None:
     assert said in problem_of(key, value)
+
+
+def test_a_longer_shift_does_not_matter_to_windows_cut_anew() -> None:
+    values = changed("tasks.ecg.augmentation.shift_s", 10)
+    values["tasks"]["ecg"]["shift"] = "rewindow"
+    assert parse_config(values).tasks.ecg.shift == "rewindow"
 
 
 def test_a_data_set_without_format_is_told_the_formats() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from made_study import shared_study
 
 from siwcc import figures
 from siwcc.comparisons import Row
+from siwcc.encodings import ENCODINGS
 from siwcc.errors import InputError
 from siwcc.figures import FigureFiles, curves, forest, signals
 from siwcc.files import write_csv
@@ -119,6 +122,32 @@ def test_forest_data_holds_mean_folds_and_published(tmp_path):
     assert lines == [("mean", "", 0.2), ("fold", "1", 0.1), ("fold", "2", 0.3), ("published", "", 0.05)]
 
 
+def test_curves_of_many_arms_stand_in_two_panels(tmp_path):
+    arms = ("coord", "weighted", "none", "coord_unit")
+    few = write_logs(tmp_path / "few", {(name, 1, 1): [0.1, 0.2] for name in arms[:3]})
+    many = write_logs(tmp_path / "many", {(name, 1, 1): [0.1, 0.2] for name in arms})
+    heights = []
+    for name, paths in {"few": few, "many": many}.items():
+        files = FigureFiles.named(tmp_path, name)
+        curves.plot_learning_curves(paths, "full", files)
+        heights.append(float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', files.svg.read_text())[1]))
+        assert len(read(files.data)) == len(paths) * 2 * 2
+    assert heights[1] > 1.5 * heights[0]
+
+
+def test_forest_names_the_network_once_above_its_comparisons():
+    rows = [made_row(), made_row(control="none"), made_row(variant="reduced")]
+    lines = forest._place_rows(rows)
+    assert [line.heading for line in lines] == ["NimeshaNet", "", "NimeshaNet, reduced pool"]
+    assert lines[1].title == "weighted coordinates \N{MINUS SIGN} no coordinates"
+    assert [line.place for line in lines] == pytest.approx([0.38, 1.38, 2.76])
+    paper = forest._place_rows([made_row(), made_row(variant="reduced")])
+    assert [(line.heading, line.title, line.place) for line in paper] == [
+        ("", "NimeshaNet", 0.0),
+        ("", "NimeshaNet, reduced pool", 1.0),
+    ]
+
+
 def test_forest_without_any_mean_is_drawn_empty(tmp_path):
     files = FigureFiles.named(tmp_path, "forest")
     forest.plot_forest([made_row(mean_difference=math.nan, fold_ids=(), fold_differences=())], "test_r2", files)
@@ -160,6 +189,43 @@ def test_encodings_data_is_the_formula(study, tmp_path):
         assert float(line["weighted_x"]) == pytest.approx(x * mean, rel=1e-4, abs=1e-5)
         if task == "nuclei":
             assert float(line["weighted_y"]) == pytest.approx(float(line["row"]) * mean, rel=1e-4, abs=1e-5)
+
+
+def test_of_many_channels_the_first_of_each_axis_are_shown(study, tmp_path):
+    task = study.config.run[0]
+    files = FigureFiles.named(tmp_path, "encodings")
+    names = ("none", "both", "duplicate", "fourier", "learned")
+    signals.plot_encodings(study.fold_paths(task)[0], study.samples_path(task), names, files)
+    table = read(files.data)
+    columns = [name for name in table[0] if name.split("_")[0] in ENCODINGS]
+    axes = ("x", "y") if task == "nuclei" else ("x",)
+    # `none` has no channel, `learned` none before a training; `fourier` has eight an axis.
+    assert columns == [
+        f"{name}_{axis}{number}"
+        for name in ("both", "duplicate", "fourier")
+        for number in ("", "_2")[: 1 if name == "duplicate" else 2]
+        for axis in axes
+    ]
+    spec = study.spec(task)
+    mean = [
+        sum(float(line[name.replace(" ", "_")]) for name in signals.channel_names(spec)) / spec.channels
+        for line in table
+    ]
+    for place in (1, len(table) // 2, len(table) - 1):
+        line, u = table[place], float(table[place]["both_x"])
+        assert 0 <= u <= 1
+        # Channel i belongs to axis i mod D: scaled coordinates, then the weighted ones; sines, then cosines.
+        assert float(line["both_x_2"]) == pytest.approx(u * mean[place], rel=1e-4, abs=1e-5)
+        assert float(line["duplicate_x"]) == pytest.approx(mean[place], rel=1e-4, abs=1e-5)
+        assert float(line["fourier_x"]) == pytest.approx(math.sin(math.pi * u), abs=1e-5)
+        assert float(line["fourier_x_2"]) == pytest.approx(math.cos(math.pi * u), abs=1e-5)
+
+
+def test_a_picture_of_encodings_without_any_channel_is_drawn(study, tmp_path):
+    task = study.config.run[0]
+    files = FigureFiles.named(tmp_path, "encodings")
+    signals.plot_encodings(study.fold_paths(task)[0], study.samples_path(task), ("none", "learned"), files)
+    assert files.svg.is_file()
 
 
 def test_predictions_show_the_right_rows(study, tmp_path):
@@ -217,11 +283,20 @@ def test_arms_are_told_apart_without_full_colour_vision(deficiency):
         back = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         return cv2.cvtColor(back.astype(np.float32).reshape(1, 1, 3), cv2.COLOR_RGB2LAB).ravel()
 
-    pairs = [("coord", "weighted"), ("coord", "none"), ("weighted", "none")]
-    for a, b in pairs:
-        distance = np.linalg.norm(seen(figures.ARMS[a].colour) - seen(figures.ARMS[b].colour))
-        assert distance > 20, (a, b, distance)
-        assert figures.ARMS[a].marker != figures.ARMS[b].marker
+    colours = sorted({style.colour for style in figures.ARMS.values()})
+    for a, b in itertools.combinations(colours, 2):
+        distance = np.linalg.norm(seen(a) - seen(b))
+        # The paper's two and `none` must be told apart by colour alone; the others have markers of their own.
+        assert distance > (20 if {a, b} <= {figures.BLUE, figures.VERMILION, figures.BLACK} else 15), (a, b, distance)
+
+
+def test_every_encoding_has_a_look_and_a_name_of_its_own():
+    assert set(figures.ARMS) == set(ENCODINGS)
+    styles = list(figures.ARMS.values())
+    assert len({style.label for style in styles}) == len({style.marker for style in styles}) == len(styles)
+    assert len({(style.colour, style.line) for style in styles}) == len(styles)
+    for parent in ("coord", "weighted"):
+        assert figures.ARMS[f"{parent}_unit"].colour == figures.ARMS[parent].colour
 
 
 def test_colours_stand_out_from_white():

@@ -109,7 +109,7 @@ def test_a_csv_has_plain_line_ends_and_quotes_only_where_needed(tmp_path: Path) 
         (b"a,c\n1,2\n", "lacks the column(s) b; found a, c"),
         (b"a,b\n1,2\n3\n", "line 3 does not have 2 fields"),
         (b"a,b\n1,2,3\n", "line 2 does not have 2 fields"),
-        (b"a,b\n\xff\xfe,2\n", "cannot be read as a CSV ("),
+        (b"a,b\n\xff\xfe,2\n", "cannot be read as text in UTF-8 ("),
         (b"a,b\n" + b"1" * 200_000 + b",2\n", "cannot be read as a CSV ("),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_damaged_csv_is_one_line(tmp_path: Path, content: bytes, said: str) ->
 
 
 def test_a_missing_csv_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read as a CSV"):
+    with pytest.raises(InputError, match="does not exist"):
         read_csv(tmp_path / "absent.csv", ["a"])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import random
 from collections import Counter
 from pathlib import Path
@@ -12,14 +14,17 @@ import pytest
 from sklearn.model_selection import KFold
 
 from siwcc.config import EcgTask, HerlevSection, SipakmedSection, VfdbSection
+from siwcc.datasets import vfdb
 from siwcc.errors import InputError
 from siwcc.folds import (
+    Stratum,
     assign_folds,
     check_protocol,
     make_fold,
     read_folds_csv,
+    read_strata_csv,
     whole_groups,
-    write_folds_csv,
+    write_folds,
 )
 from siwcc.shards import read_shard, shard_writer
 
@@ -29,15 +34,31 @@ VFDB_SIZES = [60, 33, 3, 50, 5, 2, 5, 1, 10, 2, 3, 5, 23, 5, 1, 7, 6, 12, 2, 1, 
 
 
 def write_samples(path: Path, sizes: dict[str, int], section=DATASET) -> list[str]:
-    """`sizes[group]` windows of two samples each; returns the ids in the file's order."""
+    """`sizes[group]` windows, an event every 7 s; returns the ids in the file's order."""
     rows = sorted((f"{group}_{number:03d}", group) for group, size in sizes.items() for number in range(size))
     attributes = {"dataset": "made", "task": "ecg", "rate_hz": 250.0, "protocol": section.protocol()}
     with shard_writer(path, "samples", attributes) as writer:
         for sample_id, group in rows:
-            signal = np.zeros((2, 5000), dtype=np.float32)
-            target = np.array([10.0])
-            writer.append({"signal": signal, "target": target, "sample_id": sample_id, "group": group, "class": "VT"})
+            number = int(sample_id[-3:])
+            writer.append(
+                {
+                    "signal": np.zeros((2, 5000), dtype=np.float32),
+                    "target": np.array([10.0]),
+                    "sample_id": sample_id,
+                    "group": group,
+                    "class": "VT" if number else "VFL",
+                    "event_sample": 6000 + 1750 * number,
+                    "previous_event": 6000 + 1750 * (number - 1) if number else -1,
+                    "context_valid": np.ones(10_000, dtype=bool),
+                }
+            )
     return [sample_id for sample_id, _ in rows]
+
+
+def write_tables(samples_path: Path, folds: int, *, dataset=DATASET, task="ecg") -> None:
+    """Both tables beside the samples file, by group."""
+    paths = (samples_path.with_name("folds.csv"), samples_path.with_name("strata.csv"))
+    write_folds(samples_path, dataset, folds, "group", 42, task, *paths)
 
 
 # ---------------------------------------------------------------- assignment
@@ -111,6 +132,40 @@ def test_records_of_vfdb_are_kept_whole_and_balanced_as_far_as_they_allow():
     assert sorted(Counter(numbers).values()) == [44, 44, 44, 50, 60]
 
 
+def _fewest_in_the_fullest(sizes: list[int], folds: int) -> int:
+    """The smallest possible size of the largest fold, by trying all assignments."""
+    fullest = sum(sizes)
+    for places in itertools.product(range(folds), repeat=len(sizes)):
+        filled = [0] * folds
+        for size, place in zip(sizes, places, strict=True):
+            filled[place] += size
+        fullest = min(fullest, max(filled))
+    return fullest
+
+
+def test_balance_is_near_the_best_there_is():
+    """Largest first is at most 4/3 of the best (Graham 1969)."""
+    for seed in range(12):
+        sizes = [random.Random(seed).randint(1, 20) for _ in range(7)]
+        fold_of = whole_groups({f"g{i}": size for i, size in enumerate(sizes)}, 3, 42)
+        filled = Counter()
+        for i, size in enumerate(sizes):
+            filled[fold_of[f"g{i}"]] += size
+        assert max(filled.values()) <= (4 / 3 - 1 / 9) * _fewest_in_the_fullest(sizes, 3)
+
+
+def test_the_real_records_could_not_be_balanced_better(shared_data):
+    """Two records exceed a fifth of the 236 events; the other folds are equally full."""
+    groups = [item.group for item in vfdb.iter_samples(DATASET, shared_data / "vfdb")]
+    ids = [f"{group}_{number}" for number, group in enumerate(groups)]
+    numbers = assign_folds(ids, groups, 5, "group", 42, "ecg").tolist()
+    events_of = Counter(numbers)
+    assert sorted(events_of.values()) == [42, 42, 42, 50, 60]
+    largest = {fold: {group for group, n in zip(groups, numbers, strict=True) if n == fold} for fold in events_of}
+    assert {"418"} in largest.values()
+    assert {"421"} in largest.values()
+
+
 @pytest.mark.parametrize(
     ("by", "groups", "message"),
     [
@@ -134,27 +189,27 @@ def test_as_many_folds_as_samples_leaves_none_empty(by, task):
 
 
 def test_folds_csv_round_trip(tmp_path):
-    ids = write_samples(tmp_path / "samples.h5", {"418": 4, "419": 3})
+    ids = write_samples(tmp_path / "made.h5", {"418": 4, "419": 3})
     path = tmp_path / "folds.csv"
-    write_folds_csv(tmp_path / "samples.h5", DATASET, 2, "group", 42, "ecg", path)
+    write_folds(tmp_path / "made.h5", DATASET, 2, "group", 42, "ecg", path, tmp_path / "strata.csv")
     expected = [f"{sample_id},{sample_id[:3]},{1 if sample_id < '419' else 2}" for sample_id in ids]
     assert path.read_text() == "\n".join(["sample_id,group,fold", *expected, ""])
     assert read_folds_csv(path) == {1: ids[:4], 2: ids[4:]}
 
 
 def test_too_many_folds_write_nothing(tmp_path):
-    write_samples(tmp_path / "samples.h5", {"418": 4, "419": 3})
+    write_samples(tmp_path / "made.h5", {"418": 4, "419": 3})
     with pytest.raises(InputError, match="config: folds: 3 folds"):
-        write_folds_csv(tmp_path / "samples.h5", DATASET, 3, "group", 42, "ecg", tmp_path / "folds.csv")
-    assert not (tmp_path / "folds.csv").exists()
+        write_tables(tmp_path / "made.h5", 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.h5"]
 
 
 def test_samples_of_another_protocol_are_refused(tmp_path):
-    write_samples(tmp_path / "samples.h5", {"418": 4})
+    write_samples(tmp_path / "made.h5", {"418": 4})
     changed = VfdbSection(format="vfdb", event_labels=("VF", "SVTA"), rate_hz=360.0)
     with pytest.raises(InputError) as caught:
-        write_folds_csv(tmp_path / "samples.h5", changed, 2, "sample", 42, "ecg", tmp_path / "folds.csv")
-    assert caught.value.where == str(tmp_path / "samples.h5")
+        write_tables(tmp_path / "made.h5", 2, dataset=changed)
+    assert caught.value.where == str(tmp_path / "made.h5")
     assert 'event_labels (["VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"] there, ["VF", "SVTA"] here)' in str(caught.value)
     assert "rate_hz (250.0 there, 360.0 here)" in str(caught.value)
     assert "window_s" not in str(caught.value)
@@ -202,22 +257,105 @@ def test_wrong_folds_csv(tmp_path, lines, message):
     assert caught.value.where == str(path)
 
 
+# ------------------------------------------------------------------- strata.csv
+
+
+def test_strata_of_events(tmp_path):
+    write_samples(tmp_path / "made.h5", {"418": 3, "419": 2})
+    write_tables(tmp_path / "made.h5", 2)
+    path = tmp_path / "strata.csv"
+    assert path.read_text() == (
+        "sample_id,group,fold,class,gap_s\n"
+        "418_000,418,1,VFL,inf\n418_001,418,1,VT,7.0\n418_002,418,1,VT,7.0\n"
+        "419_000,419,2,VFL,inf\n419_001,419,2,VT,7.0\n"
+    )
+    strata = read_strata_csv(path)
+    assert strata[0] == Stratum("418_000", "418", 1, "VFL", math.inf)
+    assert strata[4] == Stratum("419_001", "419", 2, "VT", 7.0)
+    assert {row.sample_id: row.fold for row in strata} == {
+        sample_id: fold for fold, ids in read_folds_csv(tmp_path / "folds.csv").items() for sample_id in ids
+    }
+
+
+def test_strata_of_images_have_no_gap(tmp_path):
+    section = HerlevSection(format="herlev")
+    with shard_writer(tmp_path / "made.h5", "samples", {"dataset": "made", "protocol": section.protocol()}) as writer:
+        for sample_id in ("b", "a", "c"):
+            writer.append({"sample_id": sample_id, "group": f"slide_{sample_id}", "class": "normal"})
+    write_tables(tmp_path / "made.h5", 3, dataset=section, task="nuclei")
+    strata = read_strata_csv(tmp_path / "strata.csv")
+    assert [(row.sample_id, row.group, row.label, row.gap_s) for row in strata] == [
+        (sample_id, f"slide_{sample_id}", "normal", None) for sample_id in "abc"
+    ]
+    assert {row.fold for row in strata} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a,g,1,VT,3", "b,g,two,VT,3"], "line 3: fold must be a whole number from 1, not 'two'"),
+        (["a,g,0,VT,3"], "line 2: fold must be"),
+        (["a,g,1,VT,3", "a,g,2,VT,3"], "line 3: sample a stands there twice"),
+        (["a,g,1,VT,soon"], "line 2: gap_s must be empty or above 0, not 'soon'"),
+        (["a,g,1,VT,nan"], "line 2: gap_s must be"),
+        (["a,g,1,VT,0"], "line 2: gap_s must be"),
+        (["a,g,1,VT,-3"], "line 2: gap_s must be"),
+        ([], "has no sample"),
+    ],
+)
+def test_wrong_strata_csv(tmp_path, lines, message):
+    path = tmp_path / "strata.csv"
+    path.write_text("\n".join(["sample_id,group,fold,class,gap_s", *lines, ""]))
+    with pytest.raises(InputError, match=message) as caught:
+        read_strata_csv(path)
+    assert caught.value.where == str(path)
+
+
 # ---------------------------------------------------------------------- make_fold
 
 
 def test_make_fold_hands_the_folds_samples_to_the_tasks_module(tmp_path):
-    samples, table = tmp_path / "samples.h5", tmp_path / "folds.csv"
+    samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     ids = write_samples(samples, {"418": 3, "419": 2})
-    write_folds_csv(samples, DATASET, 2, "group", 42, "ecg", table)
+    write_tables(samples, 2)
     make_fold("ecg", samples, table, 2, EcgTask(variants_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
     fold = read_shard(tmp_path / "fold2.h5", "fold")
     assert fold.attributes["fold"] == 2
     assert fold.arrays["sample_id"].tolist() == [ids[3], ids[3], ids[4], ids[4]]
 
 
-def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
-    samples, table = tmp_path / "samples.h5", tmp_path / "folds.csv"
+def test_an_edited_assignment_is_refused(tmp_path):
+    samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     write_samples(samples, {"418": 3, "419": 2})
-    write_folds_csv(samples, DATASET, 2, "group", 42, "ecg", table)
+    write_tables(samples, 2)
+    text = table.read_text()
+    # One sample in the other fold would be a study of its own, and nothing else would tell.
+    for path, other in ((table, text.replace(",1\n", ",2\n", 1)), (tmp_path / "strata.csv", text)):
+        path.write_text(other)
+        with pytest.raises(InputError, match=rf"{path.name}: is not the file that manifest\.json lists"):
+            (read_folds_csv if path is table else read_strata_csv)(path)
+    with pytest.raises(InputError, match=r"folds\.csv: is not the file"):
+        make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
+
+
+def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
+    samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
+    write_samples(samples, {"418": 3, "419": 2})
+    write_tables(samples, 2)
+    write_samples(samples, {"418": 3, "419": 3})
+    with pytest.raises(InputError, match=r"made\.h5: changed since .*folds\.csv was made from it"):
+        make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
+
+
+def test_samples_under_another_sets_name_are_refused(tmp_path):
+    write_samples(tmp_path / "vfdb.h5", {"418": 3, "419": 2})
+    with pytest.raises(InputError, match=r"vfdb\.h5: holds the data set 'made', which its name does not say"):
+        write_tables(tmp_path / "vfdb.h5", 2)
+
+
+def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
+    samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
+    write_samples(samples, {"418": 3, "419": 2})
+    write_tables(samples, 2)
     with pytest.raises(InputError, match=r"folds\.csv: has folds 1 to 2, not 3"):
         make_fold("ecg", samples, table, 3, EcgTask(), DATASET, 42, tmp_path / "fold3.h5")

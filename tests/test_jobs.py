@@ -57,6 +57,16 @@ def test_a_second_run_starts_its_log_anew(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "job.log").read_text().count("\n") == 1
 
 
+def test_what_a_job_made_is_not_searched_for_garbage_at_the_end(tmp_path: Path) -> None:
+    program = (
+        "import gc\nfrom siwcc.jobs import job\nbefore = gc.get_freeze_count()\n"
+        f"with job({str(tmp_path / 'job.log')!r}):\n    made = [[] for _ in range(10_000)]\n"
+        "print(gc.get_freeze_count() - before > 10_000, gc.isenabled())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True True\n"
+
+
 # ------------------------------------------------------------------- orphans
 
 

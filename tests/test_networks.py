@@ -9,14 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from siwcc.config import VariantName
+from siwcc.config import TaskName, VariantName
 from siwcc.encodings import ENCODINGS, encode
+from siwcc.figures import MODELS
 from siwcc.networks import (
     NETWORKS,
     VARIANTS,
     LakshyaNet,
     LearnablePool,
     NimeshaNet,
+    PooledNet,
     build_localiser,
     count_parameters,
 )
@@ -63,6 +65,29 @@ class PlainLakshya(nn.Module):
         return 255 * torch.sigmoid(self.linear(self.features(image)))
 
 
+class PlainPooled(nn.Module):
+    """Either network's layers up to its last pooling, then mean and maximum of every channel."""
+
+    def __init__(self, features: nn.Sequential, outputs: int, scale: float):
+        super().__init__()
+        self.features = features
+        self.linear = nn.Linear(256, outputs)
+        self.scale = scale
+
+    def forward(self, signal):
+        flat = self.features(signal).flatten(2)
+        return self.scale * torch.sigmoid(self.linear(torch.cat([flat.mean(2), flat.max(2).values], 1)))
+
+
+def plain_pooled_1d(channels: int, length: int, variant: str) -> PlainPooled:
+    return PlainPooled(PlainNimesha(channels, length, "full").features, 1, 20.0)
+
+
+def plain_pooled_2d(channels: int, size: int, variant: str) -> PlainPooled:
+    # Without the depthwise convolution and its flattening.
+    return PlainPooled(PlainLakshya(channels, size, "full").features[:-2], 2, 255.0)
+
+
 def weight_pairs(ours: nn.Module, plain: nn.Module) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Parameters and running statistics of both, in the order of the layers."""
     tensors = list(zip(ours.state_dict(keep_vars=True).values(), ordered_state(plain), strict=True))
@@ -74,7 +99,7 @@ def ordered_state(plain: nn.Module) -> list[torch.Tensor]:
     """PyTorch lists a module's own parameters first; NimeshaNet's pool stands between features and head."""
     state = plain.state_dict(keep_vars=True)
     pool = [state.pop("weight")] if "weight" in state else []
-    head = [state.pop("linear.weight"), state.pop("linear.bias")]
+    head = [state.pop(name) for name in ("linear.weight", "linear.bias") if name in state]
     return [*state.values(), *pool, *head]
 
 
@@ -98,44 +123,62 @@ def assert_same_step(ours: nn.Module, plain: nn.Module, signal: torch.Tensor, ta
             torch.testing.assert_close(a.grad.reshape(b.shape), b.grad, rtol=0, atol=1e-10)
 
 
-NETWORK_CASES = {
-    # 250 and 125 samples are odd after one and no pooling: the odd last sample falls away.
-    "nimesha": (NimeshaNet, PlainNimesha, [(3, 500), (2, 250), (1, 125)]),
-    "lakshya": (LakshyaNet, PlainLakshya, [(5, 32), (3, 48), (1, 16)]),
+PLAIN = {
+    ("nimesha", "full"): PlainNimesha,
+    ("nimesha", "reduced"): PlainNimesha,
+    ("nimesha", "pooled"): plain_pooled_1d,
+    ("lakshya", "full"): PlainLakshya,
+    ("lakshya", "reduced"): PlainLakshya,
+    ("lakshya", "pooled"): plain_pooled_2d,
 }
+# Channels and samples along each axis.
+# 250 and 125 samples are odd after one and no pooling: the odd last sample falls away.
+SIZES = {"nimesha": [(3, 500), (2, 250), (1, 125)], "lakshya": [(5, 32), (3, 48), (1, 16)]}
+AXES = {"nimesha": 1, "lakshya": 2}
+SCALES = {"nimesha": 20.0, "lakshya": 255.0}
 EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
+EVERY_NETWORK = pytest.mark.parametrize(("name", "variant"), list(NETWORKS))
+
+
+def build_body(name: str, variant: str, channels: int, size: int) -> nn.Module:
+    return NETWORKS[name, variant](channels, (size,) * AXES[name], SCALES[name])
 
 
 def test_every_network_has_its_cases():
-    assert set(NETWORK_CASES) == set(NETWORKS)
+    assert set(PLAIN) == set(NETWORKS)
+    assert set(NETWORKS) == {(name, variant) for name in SIZES for variant in VARIANTS}
 
 
 def test_the_config_knows_the_same_variants():
     assert get_args(VariantName) == VARIANTS
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
-@EVERY_VARIANT
+def test_pictures_have_a_name_for_every_network():
+    assert set(MODELS) == {(task, variant) for task in get_args(TaskName) for variant in VARIANTS}
+
+
+@EVERY_NETWORK
 class TestEqualToThePlainNetwork:
     @pytest.mark.parametrize("case", [0, 1, 2])
     @pytest.mark.parametrize("training", [True, False])
     def test_forward_and_gradients(self, name, variant, case, training):
-        ours_class, plain_class, sizes = NETWORK_CASES[name]
-        channels, size = sizes[case]
+        channels, size = SIZES[name][case]
         torch.manual_seed(case)
-        ours = ours_class(channels, size, variant).double().train(training)
-        plain = plain_class(channels, size, variant).double().train(training)
+        ours = build_body(name, variant, channels, size).double().train(training)
+        plain = PLAIN[name, variant](channels, size, variant).double().train(training)
         copy_weights(ours, plain)
-        signal = torch.randn(4, channels, *([size] * (1 if name == "nimesha" else 2)), dtype=torch.float64)
-        target = torch.rand(4, 1 if name == "nimesha" else 2, dtype=torch.float64) * 20
+        signal = torch.randn(4, channels, *([size] * AXES[name]), dtype=torch.float64)
+        target = torch.rand(4, AXES[name], dtype=torch.float64) * 20
         assert_same_step(ours, plain, signal, target)
 
     def test_same_seed_same_start(self, name, variant):
-        ours_class, plain_class, sizes = NETWORK_CASES[name]
         networks = []
-        for network_class in (ours_class, plain_class):
+        for build in (build_body, lambda *case: PLAIN[case[:2]](*case[2:], variant)):
             torch.manual_seed(42)
-            networks.append(network_class(*sizes[0], variant))
+            networks.append(build(name, variant, *SIZES[name][0]))
+        if variant == "pooled":
+            # Its plain twin draws the weights of the learnable pool as well; what stands before it is alike.
+            networks = [getattr(network, part) for network, part in zip(networks, ("blocks", "features"), strict=True)]
         for a, b in weight_pairs(*networks):
             assert torch.equal(a.reshape(b.shape), b)
 
@@ -170,11 +213,24 @@ class TestParameterCounts:
     def test_lakshya(self, channels, size, variant, expected):
         assert count_parameters(LakshyaNet(channels, size, variant)) == expected
 
+    # The blocks as above, without NimeshaNet's or LakshyaNet's pool; the head has 256 weights and 1 bias an axis.
+    @pytest.mark.parametrize(
+        ("channels", "shape", "expected"),
+        [
+            (3, (500,), 33249 - 129 + 257),
+            (2, (128,), 33249 - 129 - 48 + 257),
+            (5, (256, 256), 98466 - 258 + 514),
+            (3, (64, 48), 98466 - 258 - 288 + 514),
+        ],
+    )
+    def test_pooled(self, channels, shape, expected):
+        assert count_parameters(PooledNet(channels, shape, 1.0)) == expected
+
     def test_share_of_the_pool_that_the_reduced_variant_saves(self):
         pools = {
             (network, variant): network(variant=variant).pool.weight.numel()
             for network in (NimeshaNet, LakshyaNet)
-            for variant in VARIANTS
+            for variant in ("full", "reduced")
         }
         assert 1 - pools[LakshyaNet, "reduced"] / pools[LakshyaNet, "full"] == 0.75
         assert 1 - pools[NimeshaNet, "reduced"] / pools[NimeshaNet, "full"] == pytest.approx(16 / 31)
@@ -234,6 +290,69 @@ class TestAnswers:
         assert ((answer >= 0) & (answer <= 255)).all()
 
 
+class TestPooledNet:
+    def fields(self, shape):
+        """First and last input along the last axis that each feature, or each on an image's diagonal, depends on."""
+        torch.manual_seed(0)
+        network = PooledNet(1, shape, 1.0).double().eval()
+        image = torch.randn(1, 1, *([1] * (2 - len(shape))), *shape, dtype=torch.float64, requires_grad=True)
+        features = network.blocks(image)[0].sum(0)
+        spans = []
+        for place in range(features.shape[-1]):
+            row = place if len(shape) == 2 else 0
+            (gradient,) = torch.autograd.grad(features[row, place], image, retain_graph=True)
+            columns = gradient[0, 0].abs().sum(0).nonzero()
+            spans.append((columns.min().item(), columns.max().item()))
+        return spans
+
+    def test_receptive_field_of_a_signal(self):
+        # 3; pooled 4, step 2; 8; 10, step 4; 18; 22, step 8; 38; 46, step 16. The first is centred on 7.5: -15 to 30.
+        assert self.fields((128,)) == [(max(0, 16 * i - 15), min(127, 16 * i + 30)) for i in range(8)]
+
+    def test_receptive_field_of_an_image(self):
+        # The last convolution is not followed by a pooling: 38, step 8. The first is centred on 3.5: -15 to 22.
+        assert self.fields((80, 80)) == [(max(0, 8 * i - 15), min(79, 8 * i + 22)) for i in range(10)]
+
+    def test_positions_beyond_the_field_of_an_edge_do_not_matter(self):
+        torch.manual_seed(0)
+        network = PooledNet(1, (256,), 1.0).double().eval()
+        signal = torch.zeros(3, 1, 256, dtype=torch.float64)
+        # 16 samples, the distance of two features, on; then 5, of which the pooling's grid tells.
+        for row, place in enumerate((100, 148, 153)):
+            signal[row, 0, place] = 1
+        answer = network(signal).flatten()
+        assert answer[0].item() == pytest.approx(answer[1].item(), abs=1e-14)
+        assert abs(answer[0] - answer[2]).item() > 1e-8
+
+    def test_an_odd_end_is_dropped(self):
+        # 500 -> 250 -> 125 -> 62 -> 31 positions; the last four of 500 reach the features through convolutions only.
+        assert PooledNet(2, (500,), 1.0).blocks(torch.zeros(1, 2, 1, 500)).shape == (1, 128, 1, 31)
+        assert PooledNet(2, (90, 70), 1.0).blocks(torch.zeros(1, 2, 90, 70)).shape == (1, 128, 11, 8)
+
+    @pytest.mark.parametrize(("bias", "expected"), [(0.0, 31.5), (100.0, 63.0), (-100.0, 0.0)])
+    def test_range_and_order_of_the_answers(self, bias, expected):
+        network = PooledNet(1, (64, 32), 63.0)
+        nn.init.zeros_(network.head.weight)
+        network.head.bias.data = torch.tensor([bias, 0.0])
+        assert network(torch.randn(2, 1, 64, 32)).tolist() == [[expected, 31.5]] * 2
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [
+            ((15,), r"shape \(15,\) is too small: PooledNet needs at least 16 along each axis"),
+            ((64, 7), r"shape \(64, 7\) is too small: PooledNet needs at least 8 along each axis"),
+            ((8, 8, 8), r"one or two axes, not \(8, 8, 8\)"),
+        ],
+    )
+    def test_shapes_that_leave_nothing(self, shape, message):
+        with pytest.raises(ValueError, match=message):
+            PooledNet(1, shape, 1.0)
+
+    def test_another_signal_than_promised(self):
+        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 3, 64\), got \("):
+            PooledNet(3, (64,), 1.0)(torch.zeros(1, 3, 48))
+
+
 class TestErrors:
     @pytest.mark.parametrize(("length", "variant", "least"), [(15, "full", 16), (31, "reduced", 32)])
     def test_too_short(self, length, variant, least):
@@ -274,6 +393,10 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             build_localiser(network, "full", encoding, 2, shape, tuple(map(float, shape)), 20.0)
 
+    def test_unknown_variant(self):
+        with pytest.raises(ValueError, match="unknown variant 'small': choose one of full, reduced, pooled"):
+            build_localiser("nimesha", "small", "coord", 2, (64,), (20.0,), 20.0)
+
 
 ECG = {"network": "nimesha", "signal_channels": 2, "shape": (64,), "extent": (20.0,), "output_scale": 20.0}
 IMAGE = {
@@ -293,7 +416,7 @@ class TestLocaliser:
         torch.manual_seed(0)
         localiser = build_localiser(**task, encoding=encoding, variant=variant).eval()
         signal = torch.randn(3, task["signal_channels"], *task["shape"])
-        encoded = encode(signal, encoding, task["extent"])
+        encoded = encode(signal, encoding, task["extent"], localiser.encoding.learned_map)
         assert torch.equal(localiser(signal), localiser.body(encoded))
 
     def test_same_seed_same_network(self):

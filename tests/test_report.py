@@ -8,20 +8,17 @@ import shutil
 from collections import Counter
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from made_study import copied_study, made_config, shared_study
-from sklearn.metrics import r2_score
 
-from siwcc import accuracy, cli, comparisons, report, statistics
-from siwcc.accuracy import Predictions
+from siwcc import cli, comparisons, report, statistics
 from siwcc.comparisons import Row
 from siwcc.config import parse_config, parse_dataset
 from siwcc.errors import InputError
-from siwcc.files import write_csv
-from siwcc.report import costs, deviations, inline, verdict
+from siwcc.report import costs, deviations, inline, page, verdict
 from siwcc.report import study as studies
 from siwcc.report.verdict import Reading, judge
+from siwcc.samples import Excluded
 
 HOPED = {"instability": "less", "test_r2": "greater", "train_r2": "greater"}
 
@@ -178,51 +175,7 @@ def test_no_rows():
     assert judge([]).sentences() == ["No two arms can be compared yet."]
 
 
-# -------------------------------------------------------------------- errors
-
-
-def test_errors_by_hand(tmp_path):
-    # Errors of the augmented rows: 1, 3 in fold 1; 5 (a 3-4-5 triangle is below) in fold 2.
-    for fold, rows in {
-        1: [("a", 0, 1.0, 1.5), ("a", 1, 2.0, 3.0), ("b", 1, 6.0, 3.0)],
-        2: [("c", 0, 4.0, 4.0), ("c", 1, 1.0, 6.0), ("d", 1, 3.0, 3.0)],
-    }.items():
-        path = tmp_path / "ecg" / "coord" / "full" / f"fold{fold}" / "seed42" / "predictions.csv"
-        write_csv(path, ("sample_id", "variant", "target", "prediction"), rows)
-    baseline = tmp_path / "ecg" / "baselines" / "training_mean" / "predictions.csv"
-    rows = [("a", 1, 2.0, 4.0), ("b", 1, 6.0, 4.0), ("c", 1, 1.0, 2.0), ("d", 1, 3.0, 2.0)]
-    write_csv(baseline, ("sample_id", "variant", "target", "prediction"), rows)
-    folds = tmp_path / "ecg" / "folds.csv"
-    write_csv(folds, ("sample_id", "group", "fold"), [("a", "g", 1), ("b", "g", 1), ("c", "g", 2), ("d", "g", 2)])
-    runs = sorted(tmp_path.glob("ecg/coord/**/predictions.csv"))
-    lines = accuracy.measure_study(runs, [baseline], [folds], {"ecg": "s"})
-    by = {(line.answer, line.inputs): line for line in lines}
-    net = by["coord", "augmented"]
-    assert (net.folds, net.rows, net.median, net.mean) == (2, 4, 2.0, 2.25)  # errors 0, 1, 3, 5
-    assert net.p90 == pytest.approx(3 + 0.7 * 2)  # numpy's linear: place 2.7 of 0 ... 3
-    assert net.r2 == pytest.approx(np.mean([r2_score([2, 6], [3, 3]), r2_score([1, 3], [6, 3])]))
-    assert by["coord", "unaugmented"].median == 0.25
-    assert by["training_mean", "augmented"].r2 == pytest.approx(0.0)
-    assert ("training_mean", "unaugmented") not in by
-
-
-def test_error_of_a_point_is_its_distance():
-    predictions = Predictions(np.array(["a"]), np.array([1]), np.array([[1.0, 1.0]]), np.array([[4.0, 5.0]]))
-    assert predictions.error().tolist() == [5.0]
-
-
-@pytest.mark.parametrize(
-    ("columns", "row", "problem"),
-    [
-        (("sample_id", "variant", "target"), ("a", 1, 1.0), "lacks the column prediction"),
-        (("sample_id", "variant", "target", "prediction"), ("a", 1, 1.0, "x"), "no number"),
-        (("sample_id", "variant"), ("a", 1), "lacks the column target"),
-    ],
-)
-def test_damaged_predictions(tmp_path, columns, row, problem):
-    write_csv(tmp_path / "p.csv", columns, [row])
-    with pytest.raises(InputError, match=problem):
-        accuracy.read_predictions(tmp_path / "p.csv")
+# --------------------------------------------------------------- comparisons
 
 
 def test_comparisons_are_read_as_they_were_written(tmp_path):
@@ -339,6 +292,7 @@ def test_inline_svg_has_its_own_ids_and_the_pages_colours(tmp_path):
 
 # --------------------------------------------------------------------- the page
 
+TABLES = {"errors.csv", "errors_by_stratum.csv", "records.csv", "records_points.csv", "variance.csv"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -384,7 +338,12 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-@pytest.fixture(params=["ecg", "nuclei"])
+# 3 forests, 1 network's curves, 1 sample with its channels, 1 of targets; gaps for events; an answer of each arm, and
+# the records of each comparison.
+PICTURES = {"ecg": 6 + 1 + 2 + 1, "nuclei": 6 + 2 + 1, "strict": 6 + 1 + 5 + 5}
+
+
+@pytest.fixture(params=["ecg", "nuclei", "strict"])
 def reported(request, tmp_path_factory):
     study = shared_study(tmp_path_factory, request.param)
     return study, (study.folder / "report.html").read_text(encoding="utf-8")
@@ -408,27 +367,36 @@ def test_page_is_whole_and_needs_nothing_else(reported):
     assert "@import" not in text
     assert set(re.findall(r"url\(([^#)][^)]*)\)", text)) == set()
     assert page.tags["caption"] == page.tags["table"] >= 4
-    # 3 forests, 1 network, 1 sample, 2 arms.
-    assert page.tags["svg"] == 7
 
 
-def test_page_says_what_the_study_is(reported):
-    _, text = reported
+def test_page_has_every_picture_and_every_picture_its_files(reported):
+    study, text = reported
+    pictures = PICTURES["strict" if study.config.study == "strict" else study.config.run[0]]
+    assert Page(text).tags["svg"] == pictures
+    assert len(list((study.folder / "figures").iterdir())) == 3 * pictures
+
+
+@pytest.mark.parametrize("kind", ["ecg", "nuclei"])
+def test_page_says_what_the_study_is(kind, tmp_path_factory):
+    text = (shared_study(tmp_path_factory, kind).folder / "report.html").read_text(encoding="utf-8")
     words = " ".join(" ".join(Page(text).words).split())
     assert "not the paper's data" in words
     assert "made-up data, not measurements" in words
     assert "too few folds to decide" in words
     # Both folds gain exactly 0.1 in R².
     assert "0.10000" in words
-    assert "no network does better than the baseline" in words or "On augmented copies the best network" in words
+    assert "Smallest median error on augmented copies: of the networks " in words
+    assert "below that" in words
+    assert "Published values stand beside ours for orientation" in words
+    assert ": the paper's protocol. Folds are by sample" in words
     assert "61.5 s" in words or "1 min 02 s" in words or "1 min 01 s" in words
     assert "cpu, 1 thread(s) (4 runs)" in words
 
 
-def test_report_lists_excluded_samples_with_reasons(tmp_path, tmp_path_factory, repository):
+def test_report_lists_excluded_samples_with_reasons(tmp_path, tmp_path_factory, repository, monkeypatch):
     study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
-    path = study.samples_path("ecg").with_suffix(".excluded.csv")
-    write_csv(path, ("sample_id", "reason"), [("r1_7", "lead 2 is <flat>"), ("r1_8", "lead 2 is <flat>")])
+    found = [Excluded("r1_7", "lead 2 is <flat>"), Excluded("r1_8", "lead 2 is <flat>")]
+    monkeypatch.setattr(studies, "read_excluded", lambda samples: found)
     text = written(study, repository)
     assert "lead 2 is &lt;flat&gt;" in text
     assert "r1_7, r1_8" in text
@@ -447,7 +415,8 @@ def test_a_partial_study_names_what_is_missing(tmp_path, tmp_path_factory, repos
     assert "This study is not complete." in words
     assert "3 of 4 trained networks" in words
     assert "With one fold no test is possible." in words
-    assert page.tags["svg"] == 7
+    assert "1 of 2 trainings (folds times seeds) could be paired" in words
+    assert page.tags["svg"] == PICTURES["ecg"]
 
 
 def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repository):
@@ -458,20 +427,28 @@ def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repos
     assert report.describe_missing(study) == [
         "NimeshaNet, coordinates: folds 1, 2",
         "NimeshaNet, weighted coordinates: folds 1, 2",
-        "ECG changepoints: the training-mean baseline",
+        "ECG changepoints: the baselines training mean, centre, intensity centroid, inverted centroid, edge silence, "
+        "gap oracle, change point",
     ]
     assert "No fold has both arms yet" in text
+    assert "No two answers can be compared yet" in text
+    assert "No record stands in more than one fold" not in text
     assert Page(text).problems == []
 
 
-def test_pictures_and_tables_are_the_same_bytes_again(tmp_path, tmp_path_factory, repository):
-    shared = shared_study(tmp_path_factory, "nuclei")
+@pytest.mark.parametrize("kind", ["nuclei", "strict"])
+def test_pictures_and_tables_are_the_same_bytes_again(kind, tmp_path, tmp_path_factory, repository):
+    shared = shared_study(tmp_path_factory, kind)
     study = copied_study(shared, tmp_path)
-    shutil.rmtree(study.folder / "figures")
-    report.draw_figures(study, repository / "resources" / "table3.csv")
-    names = [path.name for path in (shared.folder / "figures").iterdir()]
-    assert len(names) == 3 * 7
-    for name in [f"figures/{name}" for name in names] + ["stats/errors.csv"]:
+    for name in ("figures", "stats"):
+        shutil.rmtree(study.folder / name)
+    measured = studies.measure(study, repository / "resources" / "table3.csv")
+    report.write_tables(study, measured)
+    report.draw_figures(study, measured)
+    names = [path.relative_to(shared.folder) for path in shared.folder.glob("figures/*")]
+    names += [path.relative_to(shared.folder) for path in shared.folder.glob("stats/*.csv")]
+    assert {path.name for path in names} >= TABLES
+    for name in names:
         assert (study.folder / name).read_bytes() == (shared.folder / name).read_bytes(), name
 
 
@@ -505,4 +482,4 @@ def test_config_on_the_page_does_not_tell_where_a_local_copy_lies():
     ],
 )
 def test_times_to_read(value, shown):
-    assert report._seconds(value) == shown
+    assert page.seconds(value) == shown

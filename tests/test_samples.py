@@ -13,8 +13,8 @@ from siwcc.datasets import Excluded, Sample, reader_for
 from siwcc.datasets.manifest import provide_raw
 from siwcc.datasets.synthetic import write_made_up
 from siwcc.errors import InputError
-from siwcc.files import read_csv
-from siwcc.samples import extract_samples, write_samples
+from siwcc.files import read_csv, write_csv
+from siwcc.samples import EXCLUDED_COLUMNS, extract_samples, read_excluded, write_samples
 from siwcc.shards import read_shard
 
 SECTION = VfdbSection(format="vfdb")
@@ -43,6 +43,34 @@ def test_samples_are_written_in_the_order_of_their_ids_as_strings(tmp_path: Path
     assert shard.arrays["class"].tolist() == ["VT", "VT"]
     assert shard.arrays["group"].tolist() == shard.arrays["record"].tolist() == ["418", "418"]
     assert shard.arrays["event_sample"].tolist() == [7, 7]
+
+
+def test_a_value_that_is_not_finite_excludes_its_sample(tmp_path: Path) -> None:
+    bad, worse = sample("b", 1.0), sample("d", 1.0)
+    bad.signal[1, 2] = np.nan
+    worse.target[0] = np.inf
+    items = [sample("a"), bad, sample("c"), worse]
+    assert write_samples(items, ATTRIBUTES, tmp_path / "made.h5", 0.5) == [
+        Excluded("b", "signal holds 1 value(s) that are not finite"),
+        Excluded("d", "target holds 1 value(s) that are not finite"),
+    ]
+    assert read_shard(tmp_path / "made.h5", "samples").arrays["sample_id"].tolist() == ["a", "c"]
+
+
+def test_the_exclusion_table_belongs_to_its_samples(tmp_path: Path) -> None:
+    path, table = tmp_path / "made.h5", tmp_path / "made.excluded.csv"
+    expected = [Excluded("b", 'a "reason", quoted')]
+    excluded = write_samples([sample("a"), *expected], ATTRIBUTES, path, 0.5)
+    write_csv(table, EXCLUDED_COLUMNS, [(item.sample_id, item.reason) for item in excluded])
+    samples = read_shard(path, "samples", ())
+    assert read_excluded(samples) == expected
+    for rows in ([], [("b", "another reason")], [("b", 'a "reason", quoted')] * 2):
+        write_csv(table, EXCLUDED_COLUMNS, rows)
+        with pytest.raises(InputError, match=r"made\.excluded\.csv: is not the table that made\.h5 was written with"):
+            read_excluded(samples)
+    table.unlink()
+    with pytest.raises(InputError, match=r"made\.excluded\.csv: does not exist"):
+        read_excluded(samples)
 
 
 @pytest.mark.parametrize("ids", [["b", "a"], ["a", "a"]])

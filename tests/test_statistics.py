@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -245,19 +246,66 @@ class TestSignFlip:
         # The observed sum is 20: reached by one negative (22 patterns) or none.
         assert statistics.sign_flip_p(differences, "greater") == (23 / 2**22, 0.0, "")
 
+    @pytest.mark.parametrize("count", [3, 8, 16])
+    def test_equals_every_pattern_laid_out(self, count):
+        # Thousandths, so that sums coincide and ties must be counted.
+        thousandths = np.random.default_rng(count).integers(-9, 12, count)
+        signs = 1 - 2 * ((np.arange(2**count)[:, np.newaxis] >> np.arange(count)) & 1)
+        sums, observed = signs @ thousandths, thousandths.sum()
+        above, below = np.count_nonzero(sums >= observed), np.count_nonzero(sums <= observed)
+        assert above + below > 2**count
+        found = statistics.sign_flip_tests(thousandths / 1000)
+        assert found["greater"] == (above / 2**count, 0.0, "")
+        assert found["less"] == (below / 2**count, 0.0, "")
+        assert found["two-sided"].p == min(1.0, 2 * min(above, below) / 2**count)
+
+    def test_twenty_two_records_equal_the_distribution_of_the_sum_built_up_pair_by_pair(self):
+        thousandths = [-31, 12, -7, 44, -25, -18, 3, -90, 61, -12, -5, -77, 20, -33, 8, -41, -2, 15, -66, -19, 27, -54]
+        patterns = Counter({0: 1})
+        for value in thousandths:
+            step = Counter()
+            for total, ways in patterns.items():
+                step[total + value] += ways
+                step[total - value] += ways
+            patterns = step
+        observed = sum(thousandths)
+        below = sum(ways for total, ways in patterns.items() if total <= observed)
+        above = sum(ways for total, ways in patterns.items() if total >= observed)
+        found = statistics.sign_flip_tests(np.array(thousandths) / 1000)
+        assert (found["less"].p, found["greater"].p) == (below / 2**22, above / 2**22)
+        assert found["two-sided"].p == 2 * below / 2**22
+
+    def test_turning_every_sign_turns_the_direction(self):
+        differences = np.random.default_rng(1).normal(0.2, 1, 15)
+        found, turned = statistics.sign_flip_tests(differences), statistics.sign_flip_tests(-differences)
+        assert (found["less"], found["greater"]) == (turned["greater"], turned["less"])
+        assert found["two-sided"] == turned["two-sided"]
+
+    def test_neither_order_nor_scale_matters(self):
+        differences = np.random.default_rng(2).normal(0.2, 1, 21)
+        shuffled = 1e-7 * np.random.default_rng(3).permutation(differences)
+        assert statistics.sign_flip_tests(shuffled) == statistics.sign_flip_tests(differences)
+
+    def test_drawn_and_enumerated_agree_within_the_drawing_error(self):
+        differences = np.random.default_rng(4).normal(0.3, 1, 20)
+        exact = statistics.sign_flip_p(differences, "less").p
+        # Three pairs without a difference change no sum's share, and put the test above the limit.
+        drawn = statistics.sign_flip_p(np.r_[differences, 0.0, 0.0, 0.0], "less")
+        assert 0 < abs(drawn.p - exact) < 4 * drawn.p_error
+
     def test_above_is_drawn_seeded_and_close_to_the_binomial(self):
         differences = np.array([1.0] * 16 + [-1.0] * 8)
         found = statistics.sign_flip_p(differences, "greater")
         exact = stats.binom.sf(15, 24, 0.5)
         assert found == statistics.sign_flip_p(differences, "greater")
-        assert found.p_error == pytest.approx(math.sqrt(found.p * (1 - found.p) / 20_001))
+        assert found.p_error == pytest.approx(math.sqrt(found.p * (1 - found.p) / 100_001))
         assert abs(found.p - exact) < 4 * found.p_error
         two_sided = statistics.sign_flip_p(differences, "two-sided")
         assert abs(two_sided.p - 2 * exact) < 4 * two_sided.p_error
 
     def test_a_drawn_p_is_never_zero(self):
         found = statistics.sign_flip_p(np.ones(40), "greater")
-        assert found.p == 1 / 20_001 == statistics.smallest_sign_flip_p(40)
+        assert found.p == 1 / 100_001 == statistics.smallest_sign_flip_p(40)
         assert found.p_error > 0
 
 
@@ -338,3 +386,52 @@ class TestConclusion:
         assert statistics.opposite_conclusion(losing, "greater") == "study < control"
         assert statistics.opposite_conclusion(statistics.paired_bootstrap(MIXED_FIVE, "less"), "greater") == ""
         assert statistics.opposite_conclusion(statistics.paired_bootstrap([0.1], "less"), "less") == ""
+
+
+class TestSplitVariance:
+    def test_worked_by_hand(self):
+        # Mean 4.5; folds 1.5, 4, 8; seeds 4, 5. Sums of squares: all 45.5, folds 2 (9 + 0.25 + 12.25) = 43,
+        # seeds 3 (0.25 + 0.25) = 1.5, so 1 is left. Mean squares 43/2, 1.5/1, 1/2.
+        found = statistics.split_variance([[1, 2], [3, 5], [8, 8]])
+        assert found.mean == 4.5
+        assert found.residual == pytest.approx(0.5, rel=1e-12)
+        assert found.fold == pytest.approx((21.5 - 0.5) / 2, rel=1e-12)
+        assert found.seed == pytest.approx((1.5 - 0.5) / 3, rel=1e-12)
+        assert found.reason == ""
+
+    def test_an_estimate_below_zero_stays(self):
+        # Folds and seeds have equal means; residuals of a half in every cell: MS 4/4/1 = 1.
+        found = statistics.split_variance([[1, 2], [2, 1]])
+        assert (found.fold, found.seed, found.residual) == (-0.5, -0.5, 1.0)
+
+    def test_a_table_without_residual(self):
+        # Folds 0 and 2, seeds 0, 1 and 2 on top: variances 2 and 1, nothing left.
+        found = statistics.split_variance([[0, 1, 2], [2, 3, 4]])
+        assert (found.fold, found.seed, found.residual) == pytest.approx((2.0, 1.0, 0.0), abs=1e-15)
+
+    def test_is_unbiased(self):
+        rng = np.random.default_rng(0)
+        tables = rng.normal(0, 2, (5000, 5, 1)) + rng.normal(0, 1, (5000, 1, 3)) + rng.normal(0, 0.5, (5000, 5, 3))
+        splits = [statistics.split_variance(table) for table in tables]
+        for name, truth in (("fold", 4.0), ("seed", 1.0), ("residual", 0.25)):
+            found = np.array([getattr(split, name) for split in splits])
+            assert abs(found.mean() - truth) < 4 * found.std() / math.sqrt(5000)
+
+    @pytest.mark.parametrize(
+        ("table", "reason"),
+        [
+            ([[1.0], [2.0]], "one seed: folds and seeds cannot be told apart"),
+            ([[1.0, 2.0]], "one fold: folds and seeds cannot be told apart"),
+            ([[1.0, 2.0], [3.0, math.nan]], "a run has no value: no split possible"),
+        ],
+    )
+    def test_what_cannot_be_split_is_nan_with_the_reason(self, table, reason):
+        found = statistics.split_variance(table)
+        assert np.isnan([found.fold, found.seed, found.residual]).all()
+        assert found.reason == reason
+        assert found.mean == pytest.approx(np.mean(table), nan_ok=True)
+
+    @pytest.mark.parametrize("table", [[1.0, 2.0], [[]]])
+    def test_a_table_is_needed(self, table):
+        with pytest.raises(ValueError, match="a table of folds and seeds"):
+            statistics.split_variance(table)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -19,13 +22,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
 
-from siwcc import jobs, training
+from siwcc import blocks, jobs, training
 from siwcc.augment import augment_module
 from siwcc.config import EcgTask, Train, VfdbSection
 from siwcc.datasets import Sample
 from siwcc.errors import InputError
 from siwcc.files import sha256_of, write_csv
 from siwcc.folds import make_fold
+from siwcc.models import read_model
 from siwcc.networks import build_localiser
 from siwcc.runs import RunKey, run_key_of
 from siwcc.samples import write_samples
@@ -61,6 +65,11 @@ def window(number: int) -> Sample:
         label="VT",
         signal=signal.astype(np.float32),
         target=np.array([round(target_s * 250) / 250]),
+        extras={
+            "event_sample": np.int64(round(target_s * 250) + 10_000),
+            "previous_event": np.int64(-1),
+            "context_valid": np.ones(10_000, dtype=bool),
+        },
     )
 
 
@@ -142,14 +151,14 @@ class PlainRun:
         state = self.state
         for block in range(4):
             name = f"body.blocks.{block}"
-            kernel = state[f"{name}.0.weight"].squeeze(2)
-            signal = F.conv1d(signal, kernel, state[f"{name}.0.bias"], padding=1)
+            kernel = state[f"{name}.conv.weight"].squeeze(2)
+            signal = F.conv1d(signal, kernel, state[f"{name}.conv.bias"], padding=1)
             signal = F.batch_norm(
                 signal,
-                state[f"{name}.1.running_mean"],
-                state[f"{name}.1.running_var"],
-                state[f"{name}.1.weight"],
-                state[f"{name}.1.bias"],
+                state[f"{name}.norm.running_mean"],
+                state[f"{name}.norm.running_var"],
+                state[f"{name}.norm.weight"],
+                state[f"{name}.norm.bias"],
                 training=training,
             )
             signal = F.avg_pool1d(F.relu(signal), 2)
@@ -237,12 +246,14 @@ def test_predictions_hold_the_test_fold_with_variant_0_and_scores_leave_it_out(
 
 def test_variant_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ecg = augment_module("ecg")
-    make_variant = ecg.make_variant
+    make_variants = ecg.make_variants
 
-    def spoil_variant_0(signal: np.ndarray, target_s: float, sample_id: str, variant: int, *rest: Any) -> Any:
-        return make_variant(signal * (50 if variant == 0 else 1), target_s, sample_id, variant, *rest)
+    def spoil_variant_0(sample: Any, variants: Any, *rest: Any) -> Any:
+        made = make_variants(sample, variants, *rest)
+        made.signal[np.array(variants) == 0] *= 50
+        return made
 
-    monkeypatch.setattr(ecg, "make_variant", spoil_variant_0)
+    monkeypatch.setattr(ecg, "make_variants", spoil_variant_0)
     spoiled = run(write_folds(tmp_path), tmp_path / "out")
     assert spoiled.log.read_bytes() == finished.log.read_bytes()
     weights, expected = (torch.load(path, weights_only=True)["weights"] for path in (spoiled.model, finished.model))
@@ -267,6 +278,7 @@ def test_the_model_file_is_enough_to_answer_as_the_run_did(
     files = run(folds, tmp_path / "out", key, SETTINGS.model_copy(update={"epochs": 1}))
     saved = torch.load(files.model, weights_only=True)
     metadata = json.loads(saved["metadata"])
+    reader = read_model(files.model)
     spec = TaskSpec.from_json(json.dumps(metadata["spec"]))
     network = build_localiser(
         network=spec.network,
@@ -284,6 +296,9 @@ def test_the_model_file_is_enough_to_answer_as_the_run_did(
         answer = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
     stored = [float(row["prediction"]) for row in rows_of(files.predictions)]
     np.testing.assert_allclose(answer, stored, atol=2e-5, rtol=0)
+    with torch.inference_mode():
+        assert torch.equal(reader.network(inputs.batch(np.arange(16), encoding))[:, 0], torch.from_numpy(answer))
+    assert (reader.key, reader.spec) == (key, spec)
 
 
 def test_metadata_says_where_the_model_comes_from(finished: RunFiles) -> None:
@@ -303,6 +318,7 @@ def test_metadata_says_where_the_model_comes_from(finished: RunFiles) -> None:
 def test_the_manifest_holds_the_sums_of_inputs_and_outputs(folds: list[Path], finished: RunFiles) -> None:
     manifest = json.loads(finished.manifest.read_text())
     assert manifest["inputs"] == {path.name: sha256_of(path) for path in folds}
+    assert manifest["place"] == "ecg/weighted/full/fold1/seed42"
     outputs = (finished.log, finished.model, finished.predictions)
     assert manifest["outputs"] == {path.name: sha256_of(path) for path in outputs}
 
@@ -314,6 +330,33 @@ def test_a_second_run_elsewhere_is_equal_to_the_byte(folds: list[Path], finished
     torch.manual_seed(7)
     np.random.seed(7)
     assert contents(run(folds, tmp_path / "a" / "longer_name")) == contents(finished)
+
+
+@pytest.mark.parametrize("encoding", ["coord", "weighted"])
+@pytest.mark.parametrize("weighted_at", ["model_rate", "source_rate"])
+def test_data_that_live_on_the_device_give_the_same_bytes(tmp_path: Path, encoding: str, weighted_at: str) -> None:
+    folds = write_folds(tmp_path, TASK.model_copy(update={"weighted_at": weighted_at}))
+    key, settings = KEY._replace(encoding=encoding), SETTINGS.model_copy(update={"epochs": 2})
+    host, device = (files_in(tmp_path / name, key) for name in ("host", "device"))
+    train_run(key, folds, tmp_path / "samples.h5", settings, host)
+    train_run(key, folds, tmp_path / "samples.h5", settings, device, resident=True)
+    assert contents(device) == contents(host)
+
+
+def test_a_state_belongs_to_where_the_batches_are_made(folds: list[Path]) -> None:
+    samples_path = folds[0].parent / "samples.h5"
+    runs = [training._open_run(KEY, folds, samples_path, SETTINGS, resident) for resident in (None, False, True)]
+    identities = [training._identity(run, folds) for run in runs]
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_convolutions_and_products_are_float32_on_cuda_too() -> None:
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    training._prepare_torch(SETTINGS)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.are_deterministic_algorithms_enabled()
 
 
 def test_another_seed_fold_or_encoding_is_another_run(folds: list[Path], finished: RunFiles, tmp_path: Path) -> None:
@@ -339,11 +382,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, calls: int, after: boo
     function = getattr(training, name)
     count = iter(range(1, 1000))
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **named: Any) -> Any:
         last = next(count) == calls
         if last and not after:
             raise KeyboardInterrupt
-        result = function(*arguments)
+        result = function(*arguments, **named)
         if last:
             raise KeyboardInterrupt
         return result
@@ -361,7 +404,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, calls: int, after: boo
         ("_save_state", 2, True, 2),
         ("write_csv", 1, True, 2),
         ("write_bytes", 2, True, 2),
-        ("write_text", 1, False, 2),
+        ("write_manifest", 1, False, 2),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
@@ -475,7 +518,7 @@ def test_a_sample_in_training_and_test_folds_is_refused(folds: list[Path], tmp_p
 def test_constant_targets_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
     samples = [window(number) for number in range(SAMPLES)]
     still = TASK.augmentation.model_copy(update={"shift_s": 0.0})
-    same = [Sample(s.sample_id, s.group, s.label, s.signal, np.array([10.0])) for s in samples]
+    same = [replace(sample, target=np.array([10.0])) for sample in samples]
     folds = write_folds(tmp_path, TASK.model_copy(update={"augmentation": still}), same)
     with pytest.raises(InputError) as caught:
         run(folds, tmp_path / "out")
@@ -483,10 +526,168 @@ def test_constant_targets_are_one_line_and_leave_nothing(tmp_path: Path) -> None
     assert list(files_in(tmp_path / "out").log.parent.iterdir()) == []
 
 
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Any], None]) -> None:
+    """Change what a run has read, past all checks of files."""
+    opened = training._open_run
+
+    def spoiled(*arguments: Any) -> Any:
+        run = opened(*arguments)
+        change(run)
+        return run
+
+    monkeypatch.setattr(training, "_open_run", spoiled)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("part", "place"), [("train", "signal"), ("train", "target"), ("test", "signal")])
+def test_a_value_that_is_not_finite_stops_the_run_with_sample_and_epoch(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, part: str, place: str
+) -> None:
+    row = 5
+
+    def change(run: Any) -> None:
+        getattr(getattr(run, part), place)[row, ...] = value
+
+    inputs = augment_module("ecg").open_inputs(folds[1:] if part == "train" else folds[:1], folds[0], part == "train")
+    name = f"{inputs.sample_id[row]} (variant {inputs.variant[row]})"
+    spoil(monkeypatch, change)
+    with pytest.raises(InputError) as caught:
+        run(folds, tmp_path)
+    which = {"train": "training", "test": "test"}[part]
+    assert str(caught.value).startswith(
+        f"ecg weighted full fold 1 seed 42: epoch 1, {which} set: the signal or target of {name} holds a value that is"
+    )
+    assert list(files_in(tmp_path).log.parent.iterdir()) == []
+
+
+def test_the_last_good_state_is_left_and_gone_on_from(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, epochs = training._train_one_epoch, []
+
+    def diverges(run: Any, *arguments: Any) -> Any:
+        epochs.append(len(run.log) + 1)
+        if epochs[-1] == 3:
+            with torch.no_grad():
+                next(run.network.parameters()).fill_(torch.inf)
+        return train(run, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_train_one_epoch", diverges)
+        with pytest.raises(InputError, match=r"seed 42: epoch 3, training set: the answer to r\d_\d\d \(variant \d\)"):
+            run(folds, tmp_path)
+        files = files_in(tmp_path)
+        assert [path.name for path in files.log.parent.iterdir()] == [".state.pt"]
+        good = files.state.read_bytes()
+        with pytest.raises(InputError, match="epoch 3"):
+            run(folds, tmp_path)
+    assert epochs == [1, 2, 3, 3]
+    assert files.state.read_bytes() == good
+    assert contents(run(folds, tmp_path)) == contents(finished)
+
+
+def test_answers_to_the_sample_itself_are_looked_at_too(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(run: Any) -> None:
+        run.test.signal[4, 1, 7] = np.nan
+
+    # Row 4 is variant 0 of the second sample: no epoch is scored by it.
+    spoil(monkeypatch, change)
+    with pytest.raises(InputError, match=r"epoch 3, test set: the signal or target of r1_01 \(variant 0\) holds"):
+        run(folds, tmp_path)
+    assert [path.name for path in files_in(tmp_path).log.parent.iterdir()] == [".state.pt"]
+
+
+def resealed(state: Path, **changes: Any) -> None:
+    """A state with other content under a right sum."""
+    saved = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)
+    buffer = io.BytesIO()
+    torch.save(saved | changes, buffer)
+    state.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"log": "[]"},
+        {"log": "[[1, 2]]"},
+        {"log": "[[2, 0.5, 0.5, 1.0]]"},
+        {"log": "[["},
+        {"log": 3},
+        {"network": {}},
+        {"network": [1]},
+        {"order": torch.zeros(3)},
+        {"optimiser": {}},
+        {"optimiser": {"state": {0: {"step": 1}}, "param_groups": []}},
+        {"more": 1},
+    ],
+)
+def test_a_state_that_does_not_fit_is_not_used(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    resealed(leave_state(folds, tmp_path, monkeypatch), **changes)
+    assert contents(run(folds, tmp_path)) == contents(finished)
+
+
 def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
     copies = [tmp_path / path.name for path in folds]
     for path, copy in zip(folds, copies, strict=True):
         copy.write_bytes(path.read_bytes())
     copies[2].write_bytes(copies[2].read_bytes()[:5000])
-    with pytest.raises(InputError, match=rf"^{copies[2]}: is damaged or not an HDF5 file"):
+    with pytest.raises(InputError, match=rf"^{copies[2]}: is damaged: its content does not match"):
         run(copies, tmp_path / "out")
+
+
+def test_a_run_that_compiles_nothing_does_not_import_the_compiler(folds: list[Path], tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from siwcc.config import Train
+from siwcc.runs import run_key_of
+from siwcc.training import RunFiles, train_run
+folder = Path({str(tmp_path)!r}) / "ecg/weighted/reduced/fold1/seed1"
+names = {{"log": "log.csv", "model": "model.pt", "predictions": "predictions.csv", "manifest": "manifest.json"}}
+files = RunFiles(**{{name: folder / file for name, file in names.items()}})
+folds = [Path(name) for name in {[str(path) for path in folds]!r}]
+settings = Train(epochs=2, device="cpu", compile=False)
+train_run(run_key_of(files.log), folds, folds[0].parent / "samples.h5", settings, files)
+print(sorted({{"torch._dynamo", "torch._inductor", "sympy", "scipy", "pandas"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows", "compiler", "expected"),
+    [
+        # 500 samples x 15 epochs a row: 2e9 values are 266,667 rows.
+        ("auto", 266_666, "g++", False),
+        ("auto", 266_667, "g++", True),
+        (True, 10, "g++", True),
+        (False, 10**6, "g++", False),
+        (True, 10, None, False),
+    ],
+)
+def test_compiles_where_it_pays_or_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, asked: str | bool, rows: int, compiler: str | None, expected: bool
+) -> None:
+    monkeypatch.setattr(training.shutil, "which", lambda name: compiler)
+    inputs = SimpleNamespace(target=np.empty((rows, 1)), spec=SimpleNamespace(shape=(500,)))
+    settings = Train(epochs=15, compile=asked)
+    assert training._uses_compiler(settings, torch.device("cpu"), inputs) is expected
+
+
+def test_a_compiler_that_fails_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("no <omp.h>\nlong output")
+
+    monkeypatch.setattr(blocks, "_loops", fail)
+    network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
+    assert training._compiled(network, (4, 2, 500), torch.device("cpu")) is network
+    assert [block.loops_for_batch for block in network.modules() if isinstance(block, blocks.Block)] == [None] * 4
+    assert "torch cannot compile here (RuntimeError: no <omp.h>)" in caplog.text
+    network.train()(torch.zeros(4, 2, 500)).sum().backward()

@@ -2,12 +2,24 @@
 
 Pixel centres have integer coordinates, x to the right and y down. The matrix M maps a point of the
 source to its place in the output: (x', y') = M (x, y, 1). Augmentation is the paper's section 2.1.
+
+What lies outside the image's content, in the padding of a crop that is not square and beyond the
+border after the warp, depends on `border`:
+
+    zero      0 of the normalised image, as in the paper: its edges move with the variant and tell it
+    reflect   the content mirrored at its outermost pixels' centres, as often as needed
+              (BORDER_REFLECT_101: dcb|abcd|cba; no pixel is doubled at the seam)
+
+`reflect` mirrors the content itself, not the padded square, so that there is no zero edge anywhere.
+Variants whose target would lie outside the frame are drawn again; variant 0 is the image itself with
+mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the variants of
+Herlev, in 11 % of its images themselves); which one is meant then shows in its place only.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +27,7 @@ import cv2
 import numpy as np
 import torch
 
-from siwcc.augment import variant_rng
+from siwcc.augment import Warped, read_folds, variant_rng
 from siwcc.config import HerlevSection, NucleiTask, SipakmedSection
 from siwcc.errors import InputError
 from siwcc.shards import Shard, read_rows, read_shard, shard_writer
@@ -24,8 +36,7 @@ from siwcc.tasks.nuclei import COLOURS, make_spec
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100
-_SAME_IN_ALL_FOLDS = ("spec", "seed", "dataset", "samples_digest", "protocol")
-_FOLD_ARRAYS = ("sample_id", "group", "variant", "translation", "rotation_deg", "scale", "target")
+_FOLD_ARRAYS = ("sample_id", "group", "class", "variant", "translation", "rotation_deg", "scale", "target")
 _REMAKE = "delete the fold files and run again"
 
 
@@ -97,6 +108,41 @@ def transform_point(matrix: np.ndarray, point_px: np.ndarray) -> np.ndarray:
     return np.asarray(matrix[:, :2] @ point_px + matrix[:, 2], dtype=np.float64)
 
 
+def in_frame(target_px: np.ndarray, image_size: int) -> np.ndarray:
+    """Whether (x, y) lies between the centres of the outermost pixels; bool (...,) of (..., 2)."""
+    return np.asarray(np.all((target_px >= 0) & (target_px <= image_size - 1), axis=-1))
+
+
+def draw_variant(
+    rng: np.random.Generator, settings: NucleiTask, image_size: int, source_px: np.ndarray
+) -> tuple[Affine, np.ndarray]:
+    """Draw one variant and where its target goes; with `border: reflect` again until that is in the frame.
+
+    Args:
+        rng: The variant's own random numbers.
+        settings: The task's section of the config.
+        image_size: Width and height in pixels.
+        source_px: float64 (2,), the target in the image itself.
+
+    Returns:
+        The variant, and its target, float64 (2,).
+
+    Raises:
+        InputError: as `draw_affine`; a hundred draws in a row put the target outside.
+    """
+    for _ in range(_MOST_REDRAWS):
+        affine = draw_affine(rng, settings, image_size)
+        target_px = transform_point(affine_matrix(affine, image_size), source_px)
+        if settings.border == "zero" or in_frame(target_px, image_size):
+            return affine, target_px
+    source = f"({source_px[0]:.1f}, {source_px[1]:.1f}) px"
+    raise InputError(
+        "config: tasks.nuclei.augmentation",
+        f"{_MOST_REDRAWS} variants in a row put the target at {source} outside the frame",
+        "narrow its ranges, or set tasks.nuclei.border to zero, which keeps such targets",
+    )
+
+
 def write_fold(
     samples_path: Path,
     sample_ids: Sequence[str],
@@ -160,13 +206,13 @@ def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
 def _variants_of(
     sample: dict[str, np.ndarray], settings: NucleiTask, image_size: int, seed: int
 ) -> dict[str, np.ndarray]:
-    count = settings.variants_per_sample + 1
-    affines = [IDENTITY] + [
-        draw_affine(variant_rng(seed, str(sample["sample_id"]), variant), settings, image_size)
+    count, source_px = settings.variants_per_sample + 1, sample["target"]
+    drawn = [
+        draw_variant(variant_rng(seed, str(sample["sample_id"]), variant), settings, image_size, source_px)
         for variant in range(1, count)
     ]
-    target_px = np.stack([transform_point(affine_matrix(affine, image_size), sample["target"]) for affine in affines])
-    target_px[0] = sample["target"]
+    affines = [IDENTITY, *(affine for affine, _ in drawn)]
+    target_px = np.stack([source_px, *(moved for _, moved in drawn)])
     return {
         **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
         "variant": np.arange(count, dtype=np.int32),
@@ -174,7 +220,7 @@ def _variants_of(
         "rotation_deg": np.array([affine.rotation_deg for affine in affines]),
         "scale": np.array([affine.scale for affine in affines]),
         "target": target_px,
-        "event_visible": np.all((target_px >= 0) & (target_px <= image_size - 1), axis=1).astype(np.uint8),
+        "event_visible": in_frame(target_px, image_size).astype(np.uint8),
     }
 
 
@@ -185,15 +231,17 @@ class NucleiInputs:
     variants does not matter. See `siwcc.augment.Inputs` for the attributes.
     """
 
-    def __init__(self, spec: TaskSpec, rows: dict[str, np.ndarray], samples: Shard) -> None:
+    def __init__(self, spec: TaskSpec, rows: dict[str, np.ndarray], samples: Shard, border: str) -> None:
         self.spec = spec
         self.sample_id = rows["sample_id"]
         self.group = rows["group"]
+        self.label = rows["class"]
         self.variant = rows["variant"]
         self.target = rows["target"].astype(np.float32)
         self._translation_px = rows["translation"]
         self._rotation_deg = rows["rotation_deg"]
         self._scale = rows["scale"]
+        self._border = border
         self._images = samples.arrays["signal"]
         self._content_box = samples.arrays["content_box"]
         self._mean = samples.arrays["mean"].astype(np.float32)
@@ -204,27 +252,30 @@ class NucleiInputs:
     def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
         """Images of these rows, float32 (batch, 3, size, size) in channels_last memory.
 
-        Each is normalised with its own mean and standard deviation, zero outside its content and
-        beyond its border, and warped bilinearly. The encoding is left to the network's first layer.
+        Each is normalised with its own mean and standard deviation, zero or mirrored outside its
+        content, and warped bilinearly. The encoding is left to the network's first layer.
         """
         size = self.spec.shape[0]
         images = np.empty((len(rows), size, size, COLOURS), dtype=np.float32)
-        unwarped = np.empty(images.shape[1:], dtype=np.float32)
+        fill = self._fill_mirrored if self._border == "reflect" else self._fill_zero
         for image, row in zip(images, rows, strict=True):
-            if self.variant[row] == 0:
-                self._normalise(row, image)
-                continue
-            self._normalise(row, unwarped)
-            cv2.warpAffine(
-                unwarped,
-                affine_matrix(self._affine(row), size),
-                (size, size),
-                dst=image,
-                flags=cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=0,
-            )
+            fill(row, image)
         return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def source(self, encoding: str) -> Warped:
+        """The images and where every output pixel of every row comes from, whatever the encoding."""
+        size = self.spec.shape[0]
+        matrices = np.stack([affine_matrix(self._affine(row), size) for row in range(len(self.variant))])
+        linear = np.linalg.inv(matrices[:, :, :2])
+        return Warped(
+            images=self._images,
+            content_box=self._content_box,
+            mean=self._mean,
+            std=self._std,
+            image_of_row=self._image_of_row,
+            to_source=np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2),
+            mirrored=self._border == "reflect",
+        )
 
     def layer_encoding(self, encoding: str) -> tuple[str, int]:
         """The first layer adds the coordinates itself, to three colours."""
@@ -234,13 +285,33 @@ class NucleiInputs:
         x_px, y_px = self._translation_px[row]
         return Affine((float(x_px), float(y_px)), float(self._rotation_deg[row]), float(self._scale[row]))
 
-    def _normalise(self, row: int, normalised: np.ndarray) -> None:
+    def _content(self, row: int) -> tuple[np.ndarray, int, int]:
+        """The normalised image without its padding, and the columns and rows of padding before it."""
         index = self._image_of_row[row]
-        left, top, width, height = self._content_box[index]
-        content = (slice(top, top + height), slice(left, left + width))
-        normalised[...] = 0
-        np.subtract(self._images[index][content], self._mean[index], out=normalised[content])
-        normalised[content] /= self._std[index]
+        left, top, width, height = (int(value) for value in self._content_box[index])
+        content = np.subtract(self._images[index][top : top + height, left : left + width], self._mean[index])
+        content /= self._std[index]
+        return content, left, top
+
+    def _fill_zero(self, row: int, image: np.ndarray) -> None:
+        content, left, top = self._content(row)
+        size = len(image)
+        padded = image if self.variant[row] == 0 else np.empty_like(image)
+        padded[...] = 0
+        padded[top : top + content.shape[0], left : left + content.shape[1]] = content
+        if self.variant[row] > 0:
+            matrix = affine_matrix(self._affine(row), size)
+            # The border's default is BORDER_CONSTANT with 0.
+            cv2.warpAffine(padded, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR)
+
+    def _fill_mirrored(self, row: int, image: np.ndarray) -> None:
+        content, left, top = self._content(row)
+        size = len(image)
+        # Mirroring the content at its own edges: the matrix takes the content's pixels, not the square's.
+        matrix = affine_matrix(self._affine(row), size) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+        cv2.warpAffine(
+            content, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
 
 
 def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> NucleiInputs:
@@ -252,12 +323,11 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
         augmented_only: Leave variant 0 out, as in training.
 
     Raises:
-        InputError: a damaged or exchanged file, folds that do not belong together, a sample in two
-            folds, or a samples file that the folds were not made from.
+        InputError: as `siwcc.augment.read_folds`; a samples file that the folds were not made from.
     """
     # OpenCV's threads would compete with torch's for the cores; the pixels are the same for any number of them.
     cv2.setNumThreads(0)
-    folds = list(_read_folds(fold_paths))
+    folds = list(read_folds(fold_paths, "nuclei", _FOLD_ARRAYS))
     rows = {name: np.concatenate([fold.arrays[name] for fold in folds]) for name in _FOLD_ARRAYS}
     if augmented_only:
         augmented = rows["variant"] > 0
@@ -270,31 +340,4 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     if samples.arrays["signal"].shape[1:] != expected:
         found = samples.arrays["signal"].shape[1:]
         raise InputError(samples_path, f"has images of shape {found}, the folds need {expected}", _REMAKE)
-    return NucleiInputs(spec, rows, samples)
-
-
-def _read_folds(fold_paths: Sequence[Path]) -> Iterator[Shard]:
-    first: Shard | None = None
-    fold_of: dict[str, Path] = {}
-    for path in fold_paths:
-        fold = read_shard(path, "fold", _FOLD_ARRAYS)
-        _check_fold(fold)
-        first = first or fold
-        for name in _SAME_IN_ALL_FOLDS:
-            if fold.attributes.get(name) != first.attributes.get(name):
-                raise InputError(path, f"has another {name} than {first.path}", _REMAKE)
-        for sample_id in dict.fromkeys(fold.arrays["sample_id"]):
-            if sample_id in fold_of:
-                raise InputError(path, f"holds {sample_id!r}, which {fold_of[sample_id]} also holds", _REMAKE)
-            fold_of[sample_id] = path
-        yield fold
-
-
-def _check_fold(fold: Shard) -> None:
-    task = fold.attributes.get("task")
-    if task != "nuclei":
-        raise InputError(fold.path, f"is a fold of the task {task!r}, not of 'nuclei'", _REMAKE)
-    name = re.fullmatch(r"fold(\d+)\.h5", fold.path.name)
-    if name is None or int(name[1]) != fold.attributes.get("fold"):
-        problem = f"holds fold {fold.attributes.get('fold')}, which its name does not say"
-        raise InputError(fold.path, problem, "give it its own name back, fold<number>.h5")
+    return NucleiInputs(spec, rows, samples, json.loads(folds[0].attributes["protocol"])["border"])

@@ -13,6 +13,7 @@ What such a window lacks at the record's start or end is zero at the window's en
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ CHECKSUMS = Path(__file__).resolve().parents[2] / "resources" / "checksums" / "v
 
 _LEADS = 2
 _MAX_FILE_BYTES = 16 << 20
+_LONGEST_NAME_BYTES = 255
 # Code of `+`, a change of rhythm. By code, as wfdb fails on the symbols of codes that it has no name for.
 _RHYTHM_CODE = 28
 _MILLIVOLTS = {"mV": 1.0, "uV": 1e-3}
@@ -102,6 +104,7 @@ class _Window:
     event_sample: int
     start: int = 0
     stop: int = 0
+    previous_event: int = -1
     defect: str = ""
 
 
@@ -152,8 +155,13 @@ def iter_samples(section: VfdbSection, folder: Path) -> Iterator[Sample | Exclud
 
     A sample's id is `<record>_<event sample, seven digits>`, its group the record. Besides signal
     (2, window) and target (1,) it has `record`, `event_sample`, `window_start` (samples at
-    `rate_hz`), `context` (2, 2 x window; the event +- `window_s`, mV, zero where nothing is known)
-    and `context_valid` (2 x window,; False there).
+    `rate_hz`), `previous_event` (the counted event before it in the record, -1 if there is none),
+    `context` (2, 2 x window; the event +- `window_s`, mV, zero where nothing is known) and
+    `context_valid` (2 x window,; False there).
+
+    An event counts for the next one's window and `previous_event` even if its own window has
+    invalid samples: its rhythm change is in the recording, and another window would show it. Further
+    events at one sample change neither.
 
     Excluded are events past the record's end, windows with invalid samples, and all but the first
     of several events at one sample (id with a suffix `_2`, `_3`, ...; the first in the file counts).
@@ -228,8 +236,9 @@ def _layout_problem(header: Any, name: str) -> str:
 
 def _lead_problem(header: Any) -> str:
     for lead in range(_LEADS):
-        if Path(header.file_name[lead]).name != header.file_name[lead] or header.file_name[lead].startswith("~"):
-            return f"lead {lead}: its signal file {header.file_name[lead]!r} is not in this folder"
+        file = header.file_name[lead]
+        if Path(file).name != file or file.startswith("~") or len(os.fsencode(file)) > _LONGEST_NAME_BYTES:
+            return f"lead {lead}: its signal file {file!r} is not in this folder"
         if header.fmt[lead] not in _BLOCKS:
             return f"lead {lead}: the signal format {header.fmt[lead]!r} is not supported"
         if header.units[lead] not in _MILLIVOLTS:
@@ -291,7 +300,7 @@ def _windows(record: _Record, section: VfdbSection) -> list[_Window]:
     length = _window_samples(section)
     half = length // 2
     windows: list[_Window] = []
-    before, latest, repeats = -length, -1, 1
+    before, latest, repeats = -1, -1, 1
     for event, label in _events(record, section):
         repeats = repeats + 1 if event == latest else 1
         latest = event
@@ -302,9 +311,9 @@ def _windows(record: _Record, section: VfdbSection) -> list[_Window]:
             defect = f"the annotation at sample {event} lies past the record's end ({record.length} samples)"
             windows.append(_Window(sample_id, record, label, event, defect=defect))
         else:
-            is_close = event - before < half
+            is_close = before >= 0 and event - before < half
             start, stop = (before, before + length) if is_close else (max(0, event - half), event - half + length)
-            windows.append(_Window(sample_id, record, label, event, start, stop))
+            windows.append(_Window(sample_id, record, label, event, start, stop, before))
             before = event
     return windows
 
@@ -401,6 +410,7 @@ def _cut_sample(window: _Window, signal_mv: np.ndarray, section: VfdbSection) ->
             "record": window.record.name,
             "event_sample": np.int64(window.event_sample),
             "window_start": np.int64(window.start),
+            "previous_event": np.int64(window.previous_event),
             "context": np.where(valid, context, np.float32(0)),
             "context_valid": valid,
         },

@@ -35,26 +35,47 @@ INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
 MODELS = {
     ("ecg", "full"): "NimeshaNet",
     ("ecg", "reduced"): "NimeshaNet, reduced pool",
+    ("ecg", "pooled"): "NimeshaNet, global pool",
     ("nuclei", "full"): "LakshyaNet",
     ("nuclei", "reduced"): "LakshyaNet, reduced pool",
+    ("nuclei", "pooled"): "LakshyaNet, global pool",
 }
 TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
+GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}
+SAMPLES = {"ecg": ("event", "events"), "nuclei": ("cell", "cells")}
 METRICS = {"test_r2": "Test R²", "train_r2": "Training R²", "instability": "Instability"}
 
 
 @dataclass(frozen=True)
 class ArmStyle:
-    """How an encoding is drawn and named; colour, marker and name each tell it from the others."""
+    """How an encoding is drawn and named; marker and name each tell it from all others.
+
+    Attributes:
+        label: What it is called.
+        colour: Of its family: what it says of position.
+        marker: A matplotlib marker.
+        line: A matplotlib line style; tells apart the encodings of one colour.
+    """
 
     label: str
     colour: str
     marker: str
+    line: str = "-"
 
 
+_DASHED, _DOTTED = "--", ":"
 ARMS = {
     "coord": ArmStyle("coordinates", BLUE, "o"),
     "weighted": ArmStyle("weighted coordinates", VERMILION, "s"),
     "none": ArmStyle("no coordinates", BLACK, "^"),
+    "coord_unit": ArmStyle("scaled coordinates", BLUE, "D", _DASHED),
+    "weighted_unit": ArmStyle("weighted scaled coordinates", VERMILION, "P", _DASHED),
+    "both": ArmStyle("scaled coordinates, plain and weighted", BLACK, "h", _DASHED),
+    "duplicate": ArmStyle("repeated intensity", GREEN, "v"),
+    "shuffled": ArmStyle("shuffled weighted coordinates", GREEN, "<", _DASHED),
+    "inverted": ArmStyle("inversely weighted coordinates", VERMILION, ">", _DOTTED),
+    "fourier": ArmStyle("Fourier coordinates", PURPLE, "*"),
+    "learned": ArmStyle("learned map", PURPLE, "X", _DASHED),
 }
 _SPARE_MARKERS = "Dv<>P"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from siwcc.comparisons import Log, read_log
@@ -16,6 +18,8 @@ from siwcc.figures import INK, FigureFiles, arm_style, model_name, new_figure, s
 from siwcc.files import write_csv
 from siwcc.runs import RunKey, run_key_of
 
+# More arms than this get a panel for each curve and no bands, which would cover each other.
+_MOST_IN_ONE_PANEL = 3
 CURVE_COLUMNS = ("variant", "encoding", "curve", "epoch", "folds", "mean", "low", "high")
 
 
@@ -88,37 +92,66 @@ def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureF
     logs = {run_key_of(path): read_log(path) for path in log_paths}
     curves = learning_curves(logs)
     shown = [curve for curve in curves if curve.variant == variant]
-    known = sorted({curve.encoding for curve in curves})
-    figure = new_figure(4.4, 3.9)
-    axis = figure.subplots()
-    for curve in shown:
-        _draw_curve(axis, curve, known)
-    style_axis(axis)
-    axis.set_title(model_name(next(iter(logs)).task, variant), fontsize=11, loc="left", color=INK)
-    axis.set_xlabel("epoch", color=INK)
-    axis.set_ylabel("R²", color=INK)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_ylim(*_common_limits(curves))
-    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8, labelcolor=INK, handlelength=3.2)
+    arms = {curve.encoding for curve in curves}
+    draw = _draw_together if len(arms) <= _MOST_IN_ONE_PANEL else _draw_apart
+    figure = draw(shown, model_name(next(iter(logs)).task, variant), _common_limits(curves))
     save_figure(figure, files)
     write_csv(files.data, CURVE_COLUMNS, _curve_rows(shown))
 
 
-def _draw_curve(axis: Axes, curve: Curve, known: Sequence[str]) -> None:
-    style = arm_style(curve.encoding, known)
-    test = curve.curve == "test"
-    axis.plot(
-        curve.epochs,
-        curve.mean,
-        "-" if test else "--",
-        color=style.colour,
-        marker=style.marker,
-        markersize=4 if test else 3,
-        markerfacecolor=style.colour if test else "none",
-        linewidth=1.6 if test else 1.1,
-        label=f"{style.label}, {'test' if test else 'training'}",
-    )
-    axis.fill_between(curve.epochs, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0)
+def _draw_together(curves: Sequence[Curve], title: str, limits: tuple[float, float]) -> Figure:
+    """Training and test in one panel, with their bands."""
+    figure = new_figure(4.4, 3.9)
+    axis = figure.subplots()
+    for curve in curves:
+        style = arm_style(curve.encoding)
+        test = curve.curve == "test"
+        axis.plot(
+            curve.epochs,
+            curve.mean,
+            "-" if test else "--",
+            color=style.colour,
+            marker=style.marker,
+            markersize=4 if test else 3,
+            markerfacecolor=style.colour if test else "none",
+            linewidth=1.6 if test else 1.1,
+            label=f"{style.label}, {'test' if test else 'training'}",
+        )
+        axis.fill_between(curve.epochs, curve.low, curve.high, color=style.colour, alpha=0.13, linewidth=0)
+    _frame(axis, title, limits)
+    _add_legend(figure, axis, columns=2)
+    return figure
+
+
+def _draw_apart(curves: Sequence[Curve], title: str, limits: tuple[float, float]) -> Figure:
+    """A panel for the test folds, one for training, means only."""
+    arms = len({curve.encoding for curve in curves})
+    figure = new_figure(4.4, 6.6 + 0.17 * arms)
+    panels = figure.subplots(2, 1, sharex=True)
+    for axis, name in zip(panels, ("test", "train"), strict=True):
+        for curve in (curve for curve in curves if curve.curve == name):
+            style = arm_style(curve.encoding)
+            look = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "linewidth": 1.3}
+            axis.plot(curve.epochs, curve.mean, style.line, label=style.label, **look)
+        _frame(axis, f"{title}: {'test folds' if name == 'test' else 'training'}", limits)
+    panels[0].set_xlabel("")
+    _add_legend(figure, panels[0], columns=1 + (arms <= 2 * _MOST_IN_ONE_PANEL))
+    return figure
+
+
+def _frame(axis: Axes, title: str, limits: tuple[float, float]) -> None:
+    style_axis(axis)
+    axis.set_title(title, fontsize=11, loc="left", color=INK)
+    axis.set_xlabel("epoch", color=INK)
+    axis.set_ylabel("R²", color=INK)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_ylim(*limits)
+
+
+def _add_legend(figure: Figure, axis: Axes, columns: int) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 3.2}
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, **style)
 
 
 def _common_limits(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from siwcc.comparisons import METRICS, Row
+from siwcc.comparisons import METRICS, PUBLISHED_COMPARISON, Row
 from siwcc.figures import (
     BLACK,
     BLUE,
@@ -30,6 +31,16 @@ from siwcc.files import write_csv
 
 FOREST_COLUMNS = ("task", "variant", "control", "study", "metric", "what", "fold", "effect", "ci_low", "ci_high")
 _OURS, _PUBLISHED, _FOLD = VERMILION, BLUE, BLACK
+_HEADING = 0.38  # of a line
+
+
+class _Line(NamedTuple):
+    """A row, where it stands, what it is called, and the heading above it, if there is one."""
+
+    row: Row
+    place: float
+    title: str
+    heading: str
 
 
 def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
@@ -41,41 +52,57 @@ def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
         files: The pictures and the numbers in them.
     """
     shown = [row for row in rows if row.metric == metric and math.isfinite(row.mean_difference)]
-    figure = new_figure(4.4, 1.35 + 0.78 * max(len(shown), 1))
+    lines = _place_rows(shown)
+    published = any(row.published_mean_difference is not None for row in shown)
+    figure = new_figure(4.4, 1.35 + (0.78 if published else 0.6) * max([line.place + 1 for line in lines], default=1))
     axis = figure.subplots()
-    for place, row in enumerate(shown):
-        _draw_row(axis, row, place)
-    _frame(axis, metric, shown)
-    figure.legend(
-        handles=_legend(shown),
-        loc="outside lower left",
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-        labelcolor=INK,
-        handletextpad=0.3,
-        columnspacing=1.0,
-    )
+    for line in lines:
+        _write(axis, line.title, line.place - 0.18, "normal")
+        if line.heading:
+            _write(axis, line.heading, line.place - 0.18 - _HEADING, "bold")
+        _draw_row(axis, line.row, line.place)
+    _frame(axis, metric, lines[-1].place if lines else 0.0)
+    look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handletextpad": 0.3, "columnspacing": 1.0}
+    figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, **look)
     save_figure(figure, files)
     write_csv(files.data, FOREST_COLUMNS, [line for row in shown for line in _data_rows(row)])
 
 
-def _draw_row(axis: Axes, row: Row, place: int) -> None:
+def _place_rows(shown: Sequence[Row]) -> list[_Line]:
+    """A line for each row; where a network has several comparisons they stand below its name."""
+    titled = {(row.control, row.study) for row in shown} <= {PUBLISHED_COMPARISON}
+    lines: list[_Line] = []
+    place, previous = 0.0, ""
+    for row in shown:
+        model = model_name(row.task, row.variant)
+        heading = "" if titled or model == previous else model
+        place += _HEADING * bool(heading)
+        title = f"{arm_style(row.study).label} \N{MINUS SIGN} {arm_style(row.control).label}"
+        lines.append(_Line(row, place, model if titled else title, heading))
+        place, previous = place + 1, model
+    return lines
+
+
+def _write(axis: Axes, text: str, place: float, weight: str) -> None:
+    axis.annotate(
+        text,
+        (0.0, place),
+        xycoords=("axes fraction", "data"),
+        fontsize=8.5,
+        fontweight=weight,
+        color=INK,
+        va="center",
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def _draw_row(axis: Axes, row: Row, place: float) -> None:
     finite = [value for value in row.fold_differences if math.isfinite(value)]
     axis.plot(finite, [place + 0.13] * len(finite), "|", color=_FOLD, markersize=8, markeredgewidth=1.1)
     _draw_interval(axis, (row.mean_difference, row.ci_low, row.ci_high), place + 0.13, _OURS, "o")
     mean, low, high = row.published_mean_difference, row.published_ci_low, row.published_ci_high
     if mean is not None and low is not None and high is not None:
         _draw_interval(axis, (mean, low, high), place + 0.36, _PUBLISHED, "D")
-    axis.annotate(
-        _row_title(row),
-        (0.0, place - 0.18),
-        xycoords=("axes fraction", "data"),
-        fontsize=8.5,
-        color=INK,
-        va="center",
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
-    )
 
 
 def _draw_interval(axis: Axes, interval: tuple[float, float, float], place: float, colour: str, marker: str) -> None:
@@ -87,17 +114,10 @@ def _draw_interval(axis: Axes, interval: tuple[float, float, float], place: floa
     axis.plot([mean], [place], marker, color=colour, markerfacecolor=face, markersize=6, zorder=3)
 
 
-def _row_title(row: Row) -> str:
-    title = model_name(row.task, row.variant)
-    if (row.control, row.study) == ("coord", "weighted"):
-        return title
-    return f"{title}: {arm_style(row.study).label} against {arm_style(row.control).label}"
-
-
-def _frame(axis: Axes, metric: str, shown: Sequence[Row]) -> None:
+def _frame(axis: Axes, metric: str, last_place: float) -> None:
     style_axis(axis, grid="x")
     axis.axvline(0, color=MUTED, linewidth=1)
-    axis.set_ylim(len(shown) - 0.4, -0.45)
+    axis.set_ylim(last_place + 0.6, -0.45)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
     axis.margins(x=0.08)

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from siwcc.accuracy import Predictions, join, read_predictions
+from siwcc.answers import Predictions, join, read_predictions
 from siwcc.augment import Inputs, augment_module
-from siwcc.encodings import encode
+from siwcc.encodings import ENCODINGS, encode
 from siwcc.errors import InputError
 from siwcc.figures import (
     BLACK,
@@ -56,6 +56,10 @@ _LEADS = (BLACK, BLUE, PURPLE)
 _RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
 _DIGITS = ".7g"
 _ID_CHARACTERS_A_LINE = 24
+_TITLE_CHARACTERS_A_LINE = 30
+_SHOWN_AN_AXIS = 2
+_FEW_ENCODINGS = 3
+_FEW_STRIPS = 6
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,21 @@ def _picture(signal: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- encodings
 
 
+class Channel(NamedTuple):
+    """One appended channel: its encoding and axis, its column in the CSV, what it is called, and its values."""
+
+    encoding: str
+    axis: str
+    column: str
+    title: str
+    values: np.ndarray
+
+
 def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str], files: FigureFiles) -> None:
     """Draw one sample and the channels that each encoding appends to it (paper, Figure 1).
 
-    The sample is the middle one of the fold by id, unaugmented.
+    The sample is the middle one of the fold by id, unaugmented. An encoding that is learned has no
+    channel before a training and is left out; of many channels the first two for each axis are shown.
 
     Args:
         fold_path: A fold file.
@@ -118,11 +133,11 @@ def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str]
     itself = np.flatnonzero(inputs.variant == 0)
     row = int(itself[len(itself) // 2])
     signal = inputs.batch(np.array([row]), "none").numpy()[0]
-    appended = {name: appended_channels(inputs, row, name) for name in encodings}
-    appended = {name: channels for name, channels in appended.items() if len(channels)}
+    fixed = [name for name in encodings if ENCODINGS[name].learned_map is None]
+    channels = [channel for name in fixed for channel in name_channels(name, appended_channels(inputs, row, name))]
     draw = _draw_traces if len(inputs.spec.shape) == 1 else _draw_images
-    save_figure(draw(inputs.spec, signal, appended, inputs.target[row]), files)
-    _write_channels(files.data, inputs.spec, signal, appended)
+    save_figure(draw(inputs.spec, signal, channels, inputs.target[row]), files)
+    _write_channels(files.data, inputs.spec, signal, channels)
 
 
 def appended_channels(inputs: Inputs, row: int, encoding: str) -> np.ndarray:
@@ -132,10 +147,31 @@ def appended_channels(inputs: Inputs, row: int, encoding: str) -> np.ndarray:
     return np.asarray(encoded.numpy()[0, inputs.spec.channels :])
 
 
-def _draw_traces(spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray], target: np.ndarray) -> Figure:
+def name_channels(encoding: str, values: np.ndarray) -> list[Channel]:
+    """Names for the channels of an encoding that are shown.
+
+    Args:
+        encoding: Its name.
+        values: (added, *shape); channel i belongs to axis i mod D.
+
+    Returns:
+        The first two channels of each axis; columns `coord_x`, and `both_x_2` for the second of x.
+    """
+    dims = values.ndim - 1
+    several = len(values) > dims
+    named = []
+    for i, channel in enumerate(values[: _SHOWN_AN_AXIS * dims]):
+        axis, number = AXIS_NAMES[i % dims], i // dims + 1
+        column = f"{encoding}_{axis}" + (f"_{number}" if number > 1 else "")
+        title = arm_style(encoding).label + (f", {axis}" if dims > 1 else "") + (f" ({number})" if several else "")
+        named.append(Channel(encoding, axis, column, title, channel))
+    return named
+
+
+def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
     strips = [(name, channel, _LEADS[0]) for name, channel in zip(channel_names(spec), signal, strict=True)]
-    strips += [(arm_style(name).label, channels[0], arm_style(name).colour) for name, channels in appended.items()]
-    figure = new_figure(4.4, 0.55 + 1.05 * len(strips))
+    strips += [(channel.title, channel.values, arm_style(channel.encoding).colour) for channel in channels]
+    figure = new_figure(4.4, 0.55 + (1.05 if len(strips) <= _FEW_STRIPS else 0.85) * len(strips))
     axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
     for axis, (name, values, colour) in zip(axes, strips, strict=True):
         axis.plot(positions(spec), values, color=colour, linewidth=0.9)
@@ -149,20 +185,23 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndar
     return figure
 
 
-def _draw_images(spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray], target: np.ndarray) -> Figure:
-    columns = max([len(channels) for channels in appended.values()], default=1)
-    figure = new_figure(4.4, 0.3 + 1.85 * (1 + len(appended)))
-    axes = figure.subplots(1 + len(appended), columns, squeeze=False)
+def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
+    dims = len(spec.shape)
+    if len({channel.encoding for channel in channels}) > _FEW_ENCODINGS:
+        # Where there are many, y, which is made as x is, stands in the CSV only.
+        channels = [channel for channel in channels if channel.axis == AXIS_NAMES[0]]
+    rows = -(-len(channels) // dims)
+    figure = new_figure(4.4, 0.3 + 1.85 * (1 + rows))
+    axes = figure.subplots(1 + rows, dims, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
     _show_image(axes[0, 0], _picture(signal), "image, with the target")
     _mark(axes[0, 0], target, _TARGET_MARK)
-    for row, (name, channels) in zip(axes[1:], appended.items(), strict=True):
-        for i, channel in enumerate(channels):
-            _show_image(row[i], channel, f"{arm_style(name).label}, {AXIS_NAMES[i]}")
-            bar = figure.colorbar(row[i].images[0], ax=row[i], shrink=0.9, pad=0.03)
-            bar.ax.tick_params(labelsize=7, colors=INK)
-            bar.outline.set_visible(False)
+    for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
+        _show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
+        bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
+        bar.ax.tick_params(labelsize=7, colors=INK)
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -189,19 +228,15 @@ def _mark(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
         axis.plot(*place, linewidth=0, markerfacecolor="none", clip_on=False, **style)
 
 
-def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, appended: dict[str, np.ndarray]) -> None:
+def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]) -> None:
     """One line a sample or pixel: its place, the signal, the appended channels."""
     places = np.indices(spec.shape).reshape(len(spec.shape), -1)
-    columns = ["index"] if len(spec.shape) == 1 else ["row", "column"]
-    names = columns + channel_names(spec)
-    values = [signal.reshape(len(signal), -1)]
-    for name, channels in appended.items():
-        names += [f"{name}_{AXIS_NAMES[i]}" for i in range(len(channels))]
-        values.append(channels.reshape(len(channels), -1))
-    table = np.concatenate(values).T.tolist()
+    names = ["index"] if len(spec.shape) == 1 else ["row", "column"]
+    names += channel_names(spec) + [channel.column for channel in channels]
+    table = np.stack([*signal, *(channel.values for channel in channels)]).reshape(len(names) - len(places), -1)
     lines = [
         [*place, *(format(value, _DIGITS) for value in row)]
-        for place, row in zip(places.T.tolist(), table, strict=True)
+        for place, row in zip(places.T.tolist(), table.T.tolist(), strict=True)
     ]
     write_csv(path, [name.replace(" ", "_") for name in names], lines)
 

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-import siwcc
-from siwcc.accuracy import AUGMENTED, UNAUGMENTED, Accuracy, write_errors
+from siwcc.accuracy import write_errors, write_errors_by_stratum
 from siwcc.comparisons import PUBLISHED_COMPARISON, Row, format_p
 from siwcc.errors import InputError
-from siwcc.figures import METRICS, TASKS, FigureFiles, arm_style, model_name
+from siwcc.figures import GROUPS, METRICS, SAMPLES, TASKS, FigureFiles, arm_style, model_name
 from siwcc.figures.curves import plot_learning_curves
 from siwcc.figures.forest import plot_forest
+from siwcc.figures.records import plot_records, select_points
+from siwcc.figures.samples import plot_gaps, plot_targets
 from siwcc.figures.signals import plot_encodings, plot_predictions
-from siwcc.files import write_text
+from siwcc.records import PRIMARY, RecordPoint, write_record_points, write_records
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations
+from siwcc.report.encodings import describe_encodings
+from siwcc.report.errors import BASELINE_NOTES, best_sentences, error_tables, stratum_tables
+from siwcc.report.folds import describe_folds
+from siwcc.report.followed import describe_protocol
 from siwcc.report.inline import inline_svg
-from siwcc.report.study import Study, compare, config_text, describe_data, devices, measure_errors, open_study
+from siwcc.report.page import fixed, interval, open_templates, versions, write_page
+from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
+from siwcc.report.study import (
+    Measured,
+    Study,
+    TaskData,
+    config_text,
+    describe_data,
+    devices,
+    measure,
+    open_study,
+    papers_tasks,
+)
 from siwcc.report.verdict import hoped_word, judge
 from siwcc.runs import run_key_of
+from siwcc.variance import write_variance
 
-_SHOWN_PACKAGES = ("siwcc", "torch", "numpy", "scipy", "h5py", "opencv-python-headless", "wfdb", "snakemake")
 _SHOWN_IDS = 40
-_DASH = "\N{EN DASH}"
+# More comparisons or pictures than this are folded up on the page.
+_MANY = 4
 
 
 @dataclass(frozen=True)
@@ -57,30 +72,23 @@ class Resources:
     deviations: Path
 
 
-def write_report(study: Study, resources: Resources, path: Path) -> None:
+def write_report(study: Study, resources: Resources, path: Path, measured: Measured | None = None) -> None:
     """Write the report of a study, complete or not, from the files that are there.
 
     Args:
         study: The study; pictures are taken from its folder `figures`.
         resources: The published table and the list of deviations.
         path: The HTML file to write.
+        measured: The study's numbers, where they are known already.
 
     Raises:
         InputError: a file that is there is damaged.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("siwcc", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(fixed=_fixed, interval=_interval, seconds=_seconds, size=_size, yes_no=_yes_no)
-    environment.filters.update(network_name=_network_name, p_value=_p_value)
+    environment = open_templates()
+    environment.filters.update(comparison_name=comparison_name, view_name=view_name)
     environment.globals.update(format_p=format_p, hoped_word=hoped_word, arm=lambda name: arm_style(name).label)
-    style = jinja2.PackageLoader("siwcc", "templates").get_source(environment, "report.css")[0]
-    template = environment.get_template("report.html.j2")
-    write_text(path, template.render(style=Markup(style), **_content(study, resources)))
+    content = _content(study, resources, measured or measure(study, resources.published))
+    write_page(environment, "report.html.j2", content, path)
 
 
 def report_study(folder: Path, resources_folder: Path, path: Path) -> list[str]:
@@ -99,43 +107,75 @@ def report_study(folder: Path, resources_folder: Path, path: Path) -> list[str]:
     for needed in (resources.published, resources.deviations):
         if not needed.is_file():
             raise InputError(needed, "does not exist", "give --resources, the project's folder of that name")
-    draw_figures(study, resources.published)
-    write_report(study, resources, path)
+    measured = measure(study, resources.published)
+    write_tables(study, measured)
+    draw_figures(study, measured)
+    write_report(study, resources, path, measured)
     return describe_missing(study)
 
 
-def _content(study: Study, resources: Resources) -> dict[str, Any]:
+def _content(study: Study, resources: Resources, measured: Measured) -> dict[str, Any]:
     """Everything that the template names."""
-    rows = compare(study, resources.published)
-    tasks = study.started_tasks()
-    data = [describe_data(study, task) for task in tasks]
-    papers = {item.task for item in data if item.papers}
-    values = study.config.model_dump(mode="json")
-    datasets = sorted({study.config.task(task).dataset for task in study.config.run})
+    config = study.config
+    data = [describe_data(study, task) for task in study.started_tasks()]
+    datasets = sorted({config.task(task).dataset for task in config.run})
     return {
-        "study": study.config.study,
-        "config": study.config,
-        "config_text": config_text(study.config),
+        "study": config.study,
+        "config": config,
+        "config_text": config_text(config),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "tasks": TASKS,
-        "metrics": METRICS,
-        "data": data,
-        "papers": papers,
-        "specs": {task: study.spec(task) for task in tasks},
         "missing": describe_missing(study),
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
-        "verdict": judge(rows, papers),
-        "groups": _by_model(rows),
-        "error_groups": _error_groups(measure_errors(study)),
-        "figures": _figures(study, rows),
+        "figures": _figures(study, measured),
         "costs": gather_costs(study.folder, study.data, datasets),
         "stages": STAGES,
-        "deviations": read_deviations(resources.deviations, values),
-        "versions": _versions(),
+        "deviations": read_deviations(resources.deviations, config.model_dump(mode="json")),
+        "versions": versions(),
         "devices": devices(study),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "shown_ids": _SHOWN_IDS,
+        "many": _MANY,
+        **_data_content(study, data),
+        **_measured_content(study, measured, set(papers_tasks(data, config))),
+    }
+
+
+def _data_content(study: Study, data: Sequence[TaskData]) -> dict[str, Any]:
+    """What the page says of the protocol, the samples and the folds."""
+    tasks = study.started_tasks()
+    return {
+        "data": data,
+        "specs": {task: study.spec(task) for task in tasks},
+        "protocol": describe_protocol(study.config, tasks),
+        "encodings": describe_encodings(study.config.encodings),
+        "folds": [
+            describe_folds(task, study.folder / task / "strata.csv", study.limits(task).isolated_s) for task in tasks
+        ],
+        "group_words": GROUPS,
+        "sample_words": SAMPLES,
+        "over": " and ".join(GROUPS[task][1] for task in study.config.run),
+        "by_group": study.config.folds_by == "group",
+    }
+
+
+def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dict[str, Any]:
+    """What the page says of the results."""
+    rows, errors = measured.rows, measured.errors
+    tables = error_tables(errors.overall)
+    return {
+        "papers": papers,
+        "published": any(row.published_mean_difference is not None for row in rows),
+        "metrics": METRICS,
+        "verdict": judge(rows, papers, measured.records.tests, study.config.folds_by == "group"),
+        "groups": _by_model(rows),
+        "records": record_groups(measured.records.tests),
+        "variance": variance_groups(measured.variance, "test_r2"),
+        "error_tables": tables,
+        "best": {table.task: list(best_sentences(table)) for table in reversed(tables)},
+        "baseline_notes": BASELINE_NOTES,
+        "strata": stratum_tables(errors.by_stratum),
     }
 
 
@@ -154,64 +194,53 @@ def describe_missing(study: Study) -> list[str]:
         f"{model_name(task, variant)}, {arm_style(encoding).label}: fold{'s' * (len(folds) > 1)} {', '.join(folds)}"
         for (task, variant, encoding), folds in absent.items()
     ]
-    baselines = [task for task in study.started_tasks() if not any(study.folder.glob(f"{task}/baselines/*/*.csv"))]
-    return lines + [f"{TASKS.get(task, task)}: the training-mean baseline" for task in baselines]
+    for task in study.started_tasks():
+        names = [arm_style(name).label for name in study.missing_baselines(task)]
+        if names:
+            lines.append(f"{TASKS.get(task, task)}: the baseline{'s' * (len(names) > 1)} {', '.join(names)}")
+    return lines
 
 
 def _by_model(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     groups: dict[str, list[Row]] = {}
+    several = {(row.control, row.study) for row in rows} != {PUBLISHED_COMPARISON}
     for row in rows:
         title = model_name(row.task, row.variant)
-        if (row.control, row.study) != PUBLISHED_COMPARISON:
+        if several:
             title += f": {arm_style(row.study).label} against {arm_style(row.control).label}"
         groups.setdefault(title, []).append(row)
     return list(groups.items())
 
 
-def _network_name(line: Accuracy) -> str:
-    return f"{model_name(line.task, line.variant)}, {arm_style(line.answer).label}"
-
-
-def _error_groups(lines: Sequence[Accuracy]) -> list[tuple[str, str, list[tuple[str, Accuracy, Accuracy | None]]]]:
-    """(task, unit, [(what answered, on augmented copies, on the samples themselves)])."""
-    groups: dict[tuple[str, str], dict[str, dict[str, Accuracy]]] = {}
-    for line in lines:
-        name = _network_name(line)
-        if not line.variant:
-            name = f"baseline: {line.answer.replace('_', ' ')}"
-        groups.setdefault((line.task, line.unit), {}).setdefault(name, {})[line.inputs] = line
-    return [
-        (task, unit, [(name, by[AUGMENTED], by.get(UNAUGMENTED)) for name, by in names.items() if AUGMENTED in by])
-        for (task, unit), names in groups.items()
-    ]
-
-
 # --------------------------------------------------------------------- pictures
 
 
-def _figures(study: Study, rows: Sequence[Row]) -> dict[str, list[Figure]]:
+def _figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
     """The pictures that are there, by section."""
     folder = study.folder / "figures"
     sections: dict[str, list[Figure]] = {}
-    for section, stem, alternative in _pictures(study, rows):
+    for section, stem, alternative in _pictures(study, measured):
         if (folder / f"{stem}.svg").is_file():
             svg = inline_svg(folder / f"{stem}.svg", stem.replace("_", "-"), alternative)
             sections.setdefault(section, []).append(Figure(svg, stem))
     return sections
 
 
-def _pictures(study: Study, rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]]:
     """(section, file stem, text alternative) of every picture of a study."""
     config = study.config
     for metric, name in METRICS.items():
-        effects = "; ".join(
-            f"{model_name(row.task, row.variant)} {_fixed(row.mean_difference)} {_interval((row.ci_low, row.ci_high))}"
-            for row in rows
-            if row.metric == metric
-        )
-        yield "forest", f"forest_{metric}", f"{name}, study minus control, mean and 95 % interval: {effects}."
+        yield "forest", f"forest_{metric}", _forest_alternative(measured.rows, metric, name)
+    for test in measured.records.tests:
+        if test.family == PRIMARY:
+            title = f"{model_name(test.task, test.variant)}, {comparison_name(test)}"
+            shown = f"{test.records_better} smaller and {test.records_worse} larger with the study"
+            stem = _records_stem(test.task, test.variant, test.control, test.study)
+            yield f"records {test.task} {test.variant}", stem, f"{title}: both errors of every record, {shown}."
     for task in config.run:
         yield f"encodings {task}", f"encodings_{task}", _encodings_alternative(config.encodings)
+        yield f"samples {task}", f"gaps_{task}", "Events by the gap to the event before, isolated ones apart."
+        yield f"samples {task}", f"targets_{task}", "Targets of the augmented copies, a line for each fold."
         for variant in config.variants:
             model = model_name(task, variant)
             curves = f"R² by epoch of {model}, training and test, mean and range over the folds of each arm."
@@ -222,27 +251,60 @@ def _pictures(study: Study, rows: Sequence[Row]) -> Iterator[tuple[str, str, str
                 yield f"predictions {task}", f"predictions_{task}_{encoding}_{variant}", alternative
 
 
+def _forest_alternative(rows: Sequence[Row], metric: str, name: str) -> str:
+    effects = "; ".join(
+        f"{model_name(row.task, row.variant)}, {comparison_name(row)}: {fixed(row.mean_difference)} "
+        f"{interval((row.ci_low, row.ci_high))}"
+        for row in rows
+        if row.metric == metric
+    )
+    return f"{name}, study minus control, mean and 95 % interval: {effects}."
+
+
+def _records_stem(task: str, variant: str, control: str, study: str) -> str:
+    return f"records_{task}_{variant}_{study}_vs_{control}"
+
+
 def _encodings_alternative(encodings: Sequence[str]) -> str:
     names = ", ".join(arm_style(name).label for name in encodings)
     return f"One sample as the network gets it, and the channels that each encoding appends: {names}."
 
 
-def draw_figures(study: Study, published: Path) -> None:
-    """Draw every picture for which there are files, and write `stats/errors.csv`, as the workflow does."""
+def write_tables(study: Study, measured: Measured) -> None:
+    """Write the tables over errors, records and seeds, as the workflow does."""
+    stats = study.folder / "stats"
+    write_errors(stats / "errors.csv", measured.errors.overall)
+    write_errors_by_stratum(stats / "errors_by_stratum.csv", measured.errors.by_stratum)
+    write_records(stats / "records.csv", measured.records.tests)
+    write_record_points(stats / "records_points.csv", measured.records.points)
+    write_variance(stats / "variance.csv", measured.variance)
+
+
+def draw_figures(study: Study, measured: Measured) -> None:
+    """Draw every picture for which there are files, as the workflow does."""
     folder = study.folder / "figures"
-    rows = compare(study, published)
     for metric in METRICS:
-        plot_forest(rows, metric, FigureFiles.named(folder, f"forest_{metric}"))
-    write_errors(study.folder / "stats" / "errors.csv", measure_errors(study))
+        plot_forest(measured.rows, metric, FigureFiles.named(folder, f"forest_{metric}"))
     for task in study.started_tasks():
-        _draw_task(study, task, folder)
+        _draw_samples(study, task, folder)
+        _draw_arms(study, task, folder)
+        _draw_records(study, task, measured.records.points, folder)
 
 
-def _draw_task(study: Study, task: str, folder: Path) -> None:
-    folds, samples = study.fold_paths(task), study.samples_path(task)
-    logs = study.existing(task, "log.csv")
+def _draw_samples(study: Study, task: str, folder: Path) -> None:
+    isolated_s = study.limits(task).isolated_s
+    if isolated_s is not None:
+        plot_gaps(study.folder / task / "strata.csv", isolated_s, FigureFiles.named(folder, f"gaps_{task}"))
+    folds = study.fold_paths(task)
+    if all(path.is_file() for path in folds):
+        plot_targets(folds, FigureFiles.named(folder, f"targets_{task}"))
     if folds[0].is_file():
-        plot_encodings(folds[0], samples, study.config.encodings, FigureFiles.named(folder, f"encodings_{task}"))
+        files = FigureFiles.named(folder, f"encodings_{task}")
+        plot_encodings(folds[0], study.samples_path(task), study.config.encodings, files)
+
+
+def _draw_arms(study: Study, task: str, folder: Path) -> None:
+    logs = study.existing(task, "log.csv")
     for variant in sorted({run_key_of(path).variant for path in logs}):
         plot_learning_curves(logs, variant, FigureFiles.named(folder, f"learning_curves_{task}_{variant}"))
     arms: dict[tuple[str, str], list[Path]] = {}
@@ -252,59 +314,13 @@ def _draw_task(study: Study, task: str, folder: Path) -> None:
             arms.setdefault((key.encoding, key.variant), []).append(path)
     for (encoding, variant), paths in arms.items():
         files = FigureFiles.named(folder, f"predictions_{task}_{encoding}_{variant}")
-        plot_predictions(paths, folds, samples, files)
+        plot_predictions(paths, study.fold_paths(task), study.samples_path(task), files)
 
 
-# ---------------------------------------------------------------------- numbers
-
-
-def _versions() -> list[tuple[str, str]]:
-    found = [("Python", platform.python_version())]
-    for name in _SHOWN_PACKAGES:
-        try:
-            found.append((name, siwcc.__version__ if name == "siwcc" else metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _fixed(value: float | None, digits: int = 5) -> str:
-    """Decimals with a true minus sign; a dash for what could not be computed."""
-    if value is None or math.isnan(value):
-        return _DASH
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _p_value(value: float) -> str:
-    return "<0.00001" if value < 0.000005 else _fixed(value)
-
-
-def _interval(ends: tuple[float | None, float | None]) -> str:
-    low, high = ends
-    return _DASH if low is None or math.isnan(low) else f"[{_fixed(low)}, {_fixed(high)}]"
-
-
-def _seconds(value: float) -> str:
-    """Seconds, minutes or hours, two digits that matter."""
-    if math.isnan(value):
-        return _DASH
-    if value < 60:
-        return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
-    if value < 3600:
-        return f"{int(value // 60)} min {value % 60:02.0f} s"
-    return f"{int(value // 3600)} h {value % 3600 / 60:02.0f} min"
-
-
-def _size(value: float) -> str:
-    """Bytes in decimal units."""
-    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= divisor:
-            return f"{value / divisor:.1f} {unit}"
-    return f"{value:.0f} B"
-
-
-def _yes_no(mark: bool | None) -> Markup:
-    """A mark to see and a word to hear."""
-    return Markup(
-        _DASH if mark is None else f'{"✓" if mark else "✗"}<span class="hidden"> {"yes" if mark else "no"}</span>'
-    )
+def _draw_records(study: Study, task: str, points: Sequence[RecordPoint], folder: Path) -> None:
+    for variant in study.config.variants:
+        for control, encoding in study.config.comparisons:
+            chosen = select_points(points, task, variant, control, encoding)
+            if chosen:
+                stem = _records_stem(task, variant, control, encoding)
+                plot_records(chosen, FigureFiles.named(folder, stem))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from siwcc.errors import InputError
+from siwcc.manifests import read_text
 
 STAGES = {
     "raw": "raw data: fetch, make up or check",
@@ -54,10 +58,13 @@ def stage_of(path: Path, study_benchmarks: Path) -> str:
 def read_benchmark(path: Path) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of one job; NaN for what was not measured.
 
-    Of a job that was repeated the file's last line counts.
+    Of a job that was repeated the file's last line counts. Nothing was measured, either, where a file cannot
+    be read: no result depends on it.
     """
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
+    except (InputError, csv.Error):
+        rows = []
     if not rows:
         return math.nan, math.nan
     return _number(rows[-1].get("s")), _number(rows[-1].get("max_rss"))

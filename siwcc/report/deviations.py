@@ -45,7 +45,10 @@ def read_deviations(path: Path, config: Mapping[str, Any]) -> list[Deviation]:
     entries = read_yaml(path)
     if not isinstance(entries, list):
         raise InputError(path, "is not a list of deviations")
-    return [found for number, entry in enumerate(entries, 1) if (found := _applied(path, number, entry, config))]
+    try:
+        return [found for number, entry in enumerate(entries, 1) if (found := _applied(path, number, entry, config))]
+    except (TypeError, AttributeError) as error:
+        raise InputError(path, f"asks for something that cannot be compared ({error})") from error
 
 
 def _applied(path: Path, number: int, entry: Any, config: Mapping[str, Any]) -> Deviation | None:

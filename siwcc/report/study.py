@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +11,20 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siwcc.accuracy import Accuracy, measure_study
-from siwcc.comparisons import Row, compare_study
-from siwcc.config import PAPERS_FORMAT, AnyDataset, Config
+from siwcc.accuracy import Errors, measure_study
+from siwcc.baselines import baselines_of
+from siwcc.comparisons import Row, compare_study, without_published
+from siwcc.config import PAPERS_FORMAT, AnyDataset, Config, read_config
 from siwcc.errors import InputError
-from siwcc.files import read_csv
 from siwcc.folds import read_folds_csv
+from siwcc.manifests import read_manifest
+from siwcc.records import Records, compare_records
 from siwcc.runs import RunKey
-from siwcc.samples import EXCLUDED_COLUMNS
+from siwcc.samples import read_excluded
 from siwcc.shards import read_shard
 from siwcc.statistics import fold_ratio
-from siwcc.tasks import TaskSpec, task_module
+from siwcc.tasks import ErrorLimits, TaskSpec, task_module
+from siwcc.variance import VarianceRow, split_study
 
 CONFIG_FILE = "config.json"
 
@@ -98,6 +100,15 @@ class Study:
         """Shapes and units of a task."""
         return task_module(task).make_spec(self.config.task(task), self.config.dataset_of(task))
 
+    def limits(self, task: str) -> ErrorLimits:
+        """What counts as close, and as isolated, in a task."""
+        return task_module(task).error_limits(self.spec(task))
+
+    def missing_baselines(self, task: str) -> list[str]:
+        """Baselines of a task that have not answered."""
+        folder = self.folder / task / "baselines"
+        return [name for name in baselines_of(task) if not (folder / name / "predictions.csv").is_file()]
+
     def started_tasks(self) -> list[str]:
         """Tasks whose folds have been assigned."""
         return [task for task in self.config.run if (self.folder / task / "folds.csv").is_file()]
@@ -112,37 +123,69 @@ def open_study(folder: Path) -> Study:
     path = folder / CONFIG_FILE
     if not folder.is_dir():
         raise InputError(folder, "is not a folder", "give results/<study>")
-    try:
-        config = Config.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.is_file():
         remedy = "run `snakemake results/<study>/config.json` with the study's --configfile"
-        raise InputError(path, "does not exist, so it is not known what the study asks for", remedy) from None
-    except ValueError as error:
-        raise InputError(path, f"is not a study's config ({error})", "delete it and run again") from error
-    return Study(folder, folder.resolve().parent.parent / "data", config)
+        raise InputError(path, "does not exist, so it is not known what the study asks for", remedy)
+    return Study(folder, folder.resolve().parent.parent / "data", read_config(path))
 
 
-def compare(study: Study, published: Path) -> list[Row]:
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of a study, from whatever files there are; the same as in its `stats`.
+
+    Attributes:
+        rows: Of `comparisons.csv`.
+        errors: Of `errors.csv` and `errors_by_stratum.csv`.
+        records: Of `records.csv` and `records_points.csv`.
+        variance: Of `variance.csv`.
+    """
+
+    rows: Sequence[Row]
+    errors: Errors
+    records: Records
+    variance: Sequence[VarianceRow]
+
+
+def measure(study: Study, published: Path) -> Measured:
+    """Every table of a study that its logs and predictions allow, complete or not.
+
+    Args:
+        study: The study.
+        published: The paper's Table 3.
+
+    Raises:
+        InputError: a file that is there is damaged.
+    """
+    tasks = study.started_tasks()
+    runs = [path for task in tasks for path in study.existing(task, "predictions.csv")]
+    baselines = [path for task in tasks for path in sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))]
+    strata = [study.folder / task / "strata.csv" for task in tasks]
+    limits = {task: study.limits(task) for task in tasks}
+    logs = [path for task in tasks for path in study.existing(task, "log.csv")]
+    return Measured(
+        rows=_compare(study, published),
+        errors=measure_study(runs, baselines, strata, limits),
+        records=compare_records(runs, baselines, strata, study.config.comparisons, limits),
+        variance=split_study(logs, study.config.comparisons),
+    )
+
+
+def _compare(study: Study, published: Path) -> list[Row]:
     """The comparison rows of whatever runs there are; runs that are missing are named in the notes."""
     tasks = study.started_tasks()
     ratios = {task: _test_train_ratio(study.folder / task / "folds.csv") for task in tasks}
     logs = {key: study.run_folder(key) / "log.csv" for task in tasks for key in study.runs(task)}
-    return compare_study(logs, study.config.comparisons, ratios, published)
+    rows = compare_study(logs, study.config.comparisons, ratios, published)
+    return [row if study.config.papers_protocol(row.task) else without_published(row) for row in rows]
 
 
 def _test_train_ratio(folds_path: Path) -> float:
     return fold_ratio([len(ids) for ids in read_folds_csv(folds_path).values()])
 
 
-def measure_errors(study: Study) -> list[Accuracy]:
-    """Errors of every network and baseline that has answered."""
-    tasks = study.started_tasks()
-    return measure_study(
-        run_paths=[path for task in tasks for path in study.existing(task, "predictions.csv")],
-        baseline_paths=[p for task in tasks for p in sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))],
-        folds_paths=[study.folder / task / "folds.csv" for task in tasks],
-        units={task: study.spec(task).unit for task in tasks},
-    )
+def papers_tasks(data: Sequence[TaskData], config: Config) -> list[str]:
+    """Tasks whose data and protocol are the paper's, so that published values may be held against ours."""
+    return [item.task for item in data if item.papers and config.papers_protocol(item.task)]
 
 
 # --------------------------------------------------------------------- the data
@@ -183,8 +226,8 @@ def describe_data(study: Study, task: str) -> TaskData:
     section = study.config.dataset_of(task)
     samples = read_shard(study.samples_path(task), "samples", ("group", "class"))
     excluded: dict[str, list[str]] = {}
-    for row in read_csv(study.samples_path(task).with_suffix(".excluded.csv"), EXCLUDED_COLUMNS):
-        excluded.setdefault(row["reason"], []).append(row["sample_id"])
+    for item in read_excluded(samples):
+        excluded.setdefault(item.reason, []).append(item.sample_id)
     kept = len(samples.arrays["group"])
     remark = not_the_papers(task, section, kept + sum(map(len, excluded.values())))
     rows, hidden = _hidden_rows(study.fold_paths(task))
@@ -256,6 +299,6 @@ def devices(study: Study) -> list[str]:
     found = Counter[str]()
     for task in study.config.run:
         for path in study.existing(task, "manifest.json"):
-            train = json.loads(path.read_text(encoding="utf-8")).get("train", {})
+            train = read_manifest(path).get("train", {})
             found[f"{train.get('device', 'unknown')}, {train.get('threads', '?')} thread(s)"] += 1
     return [f"{name} ({count} runs)" for name, count in found.most_common()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from siwcc.comparisons import METRICS, Row
-from siwcc.figures import arm_style, model_name
+from siwcc.figures import GROUPS, arm_style, model_name
+from siwcc.records import PRIMARY, RecordTest
+from siwcc.report.over_records import RECORD_WORDS, read_tests, record_limits, record_sentence, record_summary
+from siwcc.report.words import BAD, GOOD, Reading, capital, count_readings, listed, p_words, plain, signed
 from siwcc.statistics import (
     NOT_SIGNIFICANT,
     NOT_TESTABLE,
@@ -20,23 +22,15 @@ from siwcc.statistics import (
 
 _METRIC_WORDS = {"test_r2": "test R²", "train_r2": "training R²", "instability": "instability"}
 _ORDER = ("test_r2", "instability", "train_r2")
-
-
-class Reading(Enum):
-    """How far a row carries."""
-
-    UNTESTABLE = "no test possible"
-    TOO_FEW = "too few folds"
-    NOTHING = "no difference shown"
-    HINT = "hint of a gain"
-    GAIN = "gain"
-    HINT_AGAINST = "hint of a loss"
-    LOSS = "loss"
-
-
-MINUS = "\N{MINUS SIGN}"
-GOOD = {Reading.GAIN, Reading.HINT}
-BAD = {Reading.LOSS, Reading.HINT_AGAINST}
+_SUMMARY_WORDS = {
+    Reading.GAIN: "a gain that survives correction",
+    Reading.HINT: "a gain only by the paper's uncorrected test",
+    Reading.NOTHING: "no difference shown",
+    Reading.HINT_AGAINST: "a loss only by the paper's uncorrected test",
+    Reading.LOSS: "a loss that survives correction",
+    Reading.TOO_FEW: "too few folds to decide",
+    Reading.UNTESTABLE: "no test possible",
+}
 
 
 @dataclass(frozen=True)
@@ -44,37 +38,60 @@ class Verdict:
     """Plain sentences.
 
     Attributes:
-        summary: One or two sentences on the whole study.
-        models: Heading and sentences of each model and comparison.
+        summary: A sentence or more on the whole study, by its primary test.
+        second: The same by the other view: over folds where records are primary, over records otherwise.
+        records: One sentence on each comparison over records.
+        models: Heading and sentences of each model and comparison over folds.
         limits: What these numbers cannot say, whatever they are.
     """
 
     summary: tuple[str, ...]
+    second: tuple[str, ...]
+    records: tuple[str, ...]
     models: tuple[tuple[str, tuple[str, ...]], ...]
     limits: tuple[str, ...]
 
     def sentences(self) -> list[str]:
         """All of them, in the order to read."""
-        return [*self.summary, *(text for _, texts in self.models for text in texts), *self.limits]
+        over_folds = [text for _, texts in self.models for text in texts]
+        return [*self.summary, *self.second, *self.records, *over_folds, *self.limits]
 
 
-def judge(rows: Sequence[Row], papers_data: Collection[str] = ()) -> Verdict:
+def judge(
+    rows: Sequence[Row],
+    papers_data: Collection[str] = (),
+    tests: Sequence[RecordTest] = (),
+    by_group: bool = False,
+) -> Verdict:
     """Put a study's comparisons into words.
 
-    A difference counts as a gain or loss when the paper's own test (bootstrap) and the corrected t-test
-    after Holm both call it significant at 0.05; as a hint when only the paper's does.
+    A difference over folds counts as a gain or loss when the paper's own test (bootstrap) and the
+    corrected t-test after Holm both call it significant at 0.05; as a hint when only the paper's does.
+    Over records the exact sign-flip test decides, after Holm and before it.
 
     Args:
-        rows: The study's comparisons.
-        papers_data: Tasks whose data are the paper's own, so that published values may be held against ours.
+        rows: The study's comparisons over folds.
+        papers_data: Tasks whose data and protocol are the paper's, so that published values may be held
+            against ours.
+        tests: The study's comparisons over records; only primary ones are put into words.
+        by_group: Whether folds keep records together, so that the test over records is the primary one.
     """
     readings = dict(zip(rows, read_rows(rows), strict=True))
     groups = list(_groups(rows))
-    models = tuple((_heading(group[0]), tuple(_model_sentences(group, readings))) for group in groups)
+    primary = [test for test in tests if test.family == PRIMARY]
+    over_records = list(zip(primary, read_tests(primary), strict=True))
+    views = (tuple(_summary(groups, readings)), record_summary(over_records, by_group))
+    leading = over_records if by_group else []
+    several = len({(test.task, test.variant) for test in primary}) > 1
     return Verdict(
-        summary=tuple(_summary(groups, readings)),
-        models=models,
-        limits=(*_limits(rows), *_published_sentences(rows, papers_data)),
+        summary=views[by_group],
+        second=views[not by_group],
+        records=tuple(record_sentence(test, reading, len(primary), several) for test, reading in over_records),
+        models=tuple(
+            (_heading(group[0]), (*_model_sentences(group, readings), *_primary_sentences(group[0], leading)))
+            for group in groups
+        ),
+        limits=(*_limits(rows), *record_limits(primary, by_group), *_published_sentences(rows, papers_data)),
     )
 
 
@@ -125,7 +142,11 @@ def _untestable_sentence(row: Row) -> str:
     if row.folds == 0:
         return "No fold has both arms yet: nothing can be compared."
     if row.folds == 1:
-        effect = f"{_signed(row.mean_difference)} in {_METRIC_WORDS[row.metric]}" if _finite(row) else "not known"
+        effect = (
+            f"{signed(row.mean_difference)} in {_METRIC_WORDS[row.metric]}"
+            if math.isfinite(row.mean_difference)
+            else "not known"
+        )
         return f"Only one fold has both arms (difference {effect}). With one fold no test is possible."
     return f"No test is possible: {row.note or 'a fold has no value'}."
 
@@ -133,8 +154,8 @@ def _untestable_sentence(row: Row) -> str:
 def _row_sentence(row: Row, reading: Reading, family: int) -> str:
     name = _METRIC_WORDS.get(row.metric, row.metric)
     if reading is Reading.UNTESTABLE:
-        return f"{_capital(name)}: no test possible ({row.note or 'a fold has no value'})."
-    return f"{_capital(name)} {_effect_words(row)}: {_reading_words(row, reading, family)}."
+        return f"{capital(name)}: no test possible ({row.note or 'a fold has no value'})."
+    return f"{capital(name)} {_effect_words(row)}: {_reading_words(row, reading, family)}."
 
 
 def _effect_words(row: Row) -> str:
@@ -142,27 +163,27 @@ def _effect_words(row: Row) -> str:
     if direction == "equal":
         return "does not differ on average"
     alike = sum(value * row.mean_difference > 0 for value in row.fold_differences)
-    size = f"is {direction} by {_plain(abs(row.mean_difference))}"
-    interval = f"95 % interval {_signed(row.ci_low)} to {_signed(row.ci_high)}"
+    size = f"is {direction} by {plain(abs(row.mean_difference))}"
+    interval = f"95 % interval {signed(row.ci_low)} to {signed(row.ci_high)}"
     return f"{size} ({interval}; {direction} in {alike} of {row.folds} folds)"
 
 
 def _reading_words(row: Row, reading: Reading, family: int) -> str:
     tests = f"all {family} tests" if family > 1 else "the one test"
     if reading is Reading.GAIN:
-        return f"a gain that holds after correction for shared training data and for {tests} (p {_p(row.p_holm)})"
+        return f"a gain that holds after correction for shared training data and for {tests} (p {p_words(row.p_holm)})"
     if reading is Reading.LOSS:
         return f"a loss that holds after correction for shared training data and for {tests}"
     if reading in (Reading.HINT, Reading.HINT_AGAINST):
         what = "gain" if reading is Reading.HINT else "loss"
-        corrected = f" (p {_p(row.p_holm)})" if reading is Reading.HINT and math.isfinite(row.p_holm) else ""
+        corrected = f" (p {p_words(row.p_holm)})" if reading is Reading.HINT and math.isfinite(row.p_holm) else ""
         return (
             f"the paper's test calls this a significant {what}, the test corrected for shared training data "
             f"and for {tests} does not{corrected}: a hint, not proof"
         )
     if reading is Reading.TOO_FEW:
         return f"{row.folds} folds are too few to test this"
-    return f"no difference is shown (p {_p(row.p_bootstrap)} by the paper's test)"
+    return f"no difference is shown (p {p_words(row.p_bootstrap)} by the paper's test)"
 
 
 def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str:
@@ -170,7 +191,7 @@ def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str
     bad = [_METRIC_WORDS.get(row.metric, row.metric) for row in group if readings[row] in BAD]
     if good and bad:
         return (
-            f"The measures contradict each other: better in {_listed(good)}, worse in {_listed(bad)}. "
+            f"The measures contradict each other: better in {listed(good)}, worse in {listed(bad)}. "
             "These numbers support neither a plain “better” nor a plain “worse”."
         )
     primary = next((readings[row] for row in group if row.metric == "test_r2"), Reading.UNTESTABLE)
@@ -183,8 +204,15 @@ def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str
     if primary is Reading.HINT:
         return "Taken together, the numbers lean towards a gain on unseen data and do not establish it."
     if good:
-        return f"Better in {_listed(good)}, but a gain on unseen data is not shown."
+        return f"Better in {listed(good)}, but a gain on unseen data is not shown."
     return "Taken together, the numbers support neither arm; this does not prove that the two are equal."
+
+
+def _primary_sentences(row: Row, over_records: Sequence[tuple[RecordTest, Reading]]) -> Iterator[str]:
+    """What the primary test says of the same comparison, so that nobody takes the folds for it."""
+    for test, reading in over_records:
+        if (test.task, test.variant, test.control, test.study) == (row.task, row.variant, row.control, row.study):
+            yield f"The primary test, over {GROUPS[row.task][1]}: {RECORD_WORDS[reading]}."
 
 
 # ------------------------------------------------------------- the whole study
@@ -198,29 +226,15 @@ def _summary(groups: Sequence[Sequence[Row]], readings: dict[Row, Reading]) -> I
     if all(reading is Reading.UNTESTABLE for reading in primary):
         yield "No test is possible yet on unseen data: a test needs at least two folds that have both arms."
         return
-    yield f"On unseen data (test R²): {_counted(primary)}."
+    noun = "comparisons" if len({(group[0].control, group[0].study) for group in groups}) > 1 else "models"
+    yield f"On unseen data (test R²): {count_readings(primary, _SUMMARY_WORDS, noun)}."
     for metric in _ORDER[1:]:
         found = [readings[row] for group in groups for row in group if row.metric == metric]
         if set(found) & (GOOD | BAD | {Reading.NOTHING}):
-            yield f"{_capital(_METRIC_WORDS[metric])}: {_counted(found)}."
+            yield f"{capital(_METRIC_WORDS[metric])}: {count_readings(found, _SUMMARY_WORDS, noun)}."
     contradictory = sum(_contradicts(group, readings) for group in groups)
     if contradictory:
         yield f"In {contradictory} of {len(groups)} the measures contradict each other."
-
-
-def _counted(found: Sequence[Reading]) -> str:
-    """Readings in words, each with its share where there are several models."""
-    words = {
-        Reading.GAIN: "a gain that survives correction",
-        Reading.HINT: "a gain only by the paper's uncorrected test",
-        Reading.NOTHING: "no difference shown",
-        Reading.HINT_AGAINST: "a loss only by the paper's uncorrected test",
-        Reading.LOSS: "a loss that survives correction",
-        Reading.TOO_FEW: "too few folds to decide",
-        Reading.UNTESTABLE: "no test possible",
-    }
-    shares = {reading: f" in {found.count(reading)} of {len(found)} models" * (len(found) > 1) for reading in words}
-    return "; ".join(f"{text}{shares[reading]}" for reading, text in words.items() if reading in found)
 
 
 def _contradicts(group: Sequence[Row], readings: dict[Row, Reading]) -> bool:
@@ -271,36 +285,6 @@ def _agreement(rows: Sequence[Row]) -> str:
         parts.append(f"in {sum(bool(row.agrees_size) for row in tested)} each mean lies in the other's interval")
         parts.append(f"{sum(bool(row.agrees_conclusion) for row in tested)} reach the published conclusion")
     return ", ".join(parts)
-
-
-# --------------------------------------------------------------------- numbers
-
-
-def _finite(row: Row) -> bool:
-    return math.isfinite(row.mean_difference)
-
-
-def _plain(value: float) -> str:
-    """Four decimals; small numbers with two significant digits."""
-    return (
-        f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2g}" if abs(value) < 1e-5 else f"{value:.5f}"
-    )
-
-
-def _signed(value: float) -> str:
-    return f"{MINUS if value < 0 else '+' if value > 0 else ''}{_plain(abs(value))}"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def hoped_word(metric: str) -> str:

@@ -14,7 +14,7 @@ class TaskSpec:
 
     Attributes:
         task: `ecg` or `nuclei`.
-        network: Name in `siwcc.networks.NETWORKS`.
+        network: First part of the keys of `siwcc.networks.NETWORKS`.
         outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image.
         unit: Unit of targets and errors, `s` or `px`.
         channels: Signal channels before any coordinate is added.
@@ -45,11 +45,32 @@ class TaskSpec:
         return cls(**values)
 
 
+@dataclass(frozen=True)
+class ErrorLimits:
+    """What counts as close in a task, and when an event counts as isolated.
+
+    Attributes:
+        unit: Of the two limits, `s` or `px`.
+        fine, coarse: An answer is within a limit when its absolute error is at most this.
+        isolated_s: Seconds without another event that make an event isolated; None where samples
+            are no events.
+    """
+
+    unit: str
+    fine: float
+    coarse: float
+    isolated_s: float | None = None
+
+
 class TaskModule(Protocol):
     """What the module of a task offers."""
 
     def make_spec(self, settings: Any, dataset: Any) -> TaskSpec:
         """The spec from the task's section and its data set's section of the config."""
+        ...
+
+    def error_limits(self, spec: TaskSpec) -> ErrorLimits:
+        """The limits that errors are held against."""
         ...
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from siwcc.config import EcgTask, VfdbSection
-from siwcc.tasks import TaskSpec
+from siwcc.tasks import ErrorLimits, TaskSpec
 
 LEADS = 2
+FINE_S, COARSE_S = 0.5, 1.0
 
 
 def make_spec(settings: EcgTask, dataset: VfdbSection) -> TaskSpec:
@@ -27,3 +28,8 @@ def make_spec(settings: EcgTask, dataset: VfdbSection) -> TaskSpec:
         extent=(last_source_sample * dataset.window_s / (source_samples - 1),),
         output_scale=dataset.window_s,
     )
+
+
+def error_limits(spec: TaskSpec) -> ErrorLimits:
+    """Half a second and a second; isolated is an event with no other in the window's length before it."""
+    return ErrorLimits(spec.unit, FINE_S, COARSE_S, isolated_s=spec.output_scale)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from siwcc.config import HerlevSection, NucleiTask, SipakmedSection
-from siwcc.tasks import TaskSpec
+from siwcc.tasks import ErrorLimits, TaskSpec
 
 COLOURS = 3
+FINE_SHARE, COARSE_SHARE = 0.05, 0.10
 
 
 def make_spec(settings: NucleiTask, dataset: SipakmedSection | HerlevSection) -> TaskSpec:
@@ -21,3 +22,9 @@ def make_spec(settings: NucleiTask, dataset: SipakmedSection | HerlevSection) ->
         extent=(float(size - 1), float(size - 1)),
         output_scale=float(size - 1),
     )
+
+
+def error_limits(spec: TaskSpec) -> ErrorLimits:
+    """5 % and 10 % of the image's side, in pixels."""
+    size_px = spec.shape[-1]
+    return ErrorLimits(spec.unit, FINE_SHARE * size_px, COARSE_SHARE * size_px)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 import torch
+import wfdb
 from scipy.signal import butter, filtfilt, medfilt
 
 from siwcc.augment import augment_module, ecg, variant_rng
 from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
+from siwcc.datasets import vfdb
 from siwcc.errors import InputError
-from siwcc.shards import read_shard, shard_writer
+from siwcc.samples import write_samples as write_items
+from siwcc.shards import _write_seal, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
 
 RATE_HZ = 250.0
 DATASET = VfdbSection(format="vfdb")
 TASK = EcgTask(variants_per_sample=6)
 AT_SOURCE = EcgTask(variants_per_sample=2, weighted_at="source_rate")
+REWINDOW = EcgTask(variants_per_sample=6, shift="rewindow")
 RANGES = EcgAugmentation()
 SEED = 42
 EVENTS_S = {"418_0099624": 10.0, "419_0000900": 1.6, "602_0034000": 9.9}
@@ -36,6 +42,20 @@ def beats(seed: int, samples: int = 5000) -> np.ndarray:
     return np.asarray(leads + 0.02 * rng.standard_normal((2, samples)), dtype=np.float32)
 
 
+def made_sample(*, seed=11, event=2500, gap=None, record_event=100_000, samples=5000):
+    """A window with its event at sample `event`, out of a recording without end."""
+    context = beats(seed, 2 * samples)
+    return ecg.EcgSample(
+        sample_id="x",
+        signal=context[:, samples - event : 2 * samples - event].copy(),
+        target_s=event / RATE_HZ,
+        event_sample=record_event,
+        previous_event=-1 if gap is None else record_event - gap,
+        context=context,
+        context_valid=np.ones(2 * samples, dtype=bool),
+    )
+
+
 def plain_variant(signal, event_sample, rng, ranges, rate_hz):
     """The six steps again: sample by sample, with numerator and denominator of the filter."""
     leads, samples = signal.shape
@@ -48,12 +68,18 @@ def plain_variant(signal, event_sample, rng, ranges, rate_hz):
     moved = event_sample + offset
     visible = 0 <= moved <= samples - 1
     moved = 0 if moved < 0 else samples - 1 if moved >= samples else moved
+    return plain_steps(shifted, moved, rng, ranges, rate_hz), moved, visible
 
+
+def plain_steps(signal, event_sample, rng, ranges, rate_hz):
+    """Steps 2 to 6."""
+    leads, samples = signal.shape
+    shifted = signal.copy()
     length = math.trunc(rng.uniform(ranges.dropout_s[0], ranges.dropout_s[1]) * rate_hz)
     covered = True
     while covered:
         start = rng.integers(0, samples - length)
-        covered = moved in range(start, start + length)
+        covered = event_sample in range(start, start + length)
     for sample in range(start, start + length):
         shifted[0, sample] = shifted[1, sample] = 0.0
 
@@ -72,7 +98,7 @@ def plain_variant(signal, event_sample, rng, ranges, rate_hz):
     edge = {"lowpass": high_hz, "highpass": low_hz, "bandpass": [low_hz, high_hz]}[kind]
     b, a = butter(3, np.asarray(edge) / (rate_hz / 2), btype=kind)
     filtered = np.stack([filtfilt(b, a, lead) for lead in shifted])
-    return rng.uniform(*ranges.scale) * filtered, moved, visible
+    return rng.uniform(*ranges.scale) * filtered
 
 
 def plain_decimate(channel: np.ndarray) -> np.ndarray:
@@ -101,8 +127,22 @@ def write_samples(path, *, task="ecg", samples=5000, rate_hz=RATE_HZ, events_s=N
     }
     with shard_writer(path, "samples", attributes) as writer:
         for number, (sample_id, target_s) in enumerate((events_s or EVENTS_S).items()):
-            row = {"signal": beats(number, samples), "target": np.array([target_s]), "sample_id": sample_id}
-            writer.append({**row, "group": sample_id[:3], "class": "VT" if number else "VFL"})
+            event_sample = int(sample_id.split("_")[1])
+            # As the reader does: the event before a close one stands at the window's start.
+            previous = event_sample - round(target_s * rate_hz) if target_s < 10 else -1
+            writer.append(
+                {
+                    "signal": beats(number, samples),
+                    "target": np.array([target_s]),
+                    "sample_id": sample_id,
+                    "group": sample_id[:3],
+                    "class": "VT" if number else "VFL",
+                    "event_sample": event_sample,
+                    "previous_event": previous,
+                    "context": beats(number + 100, 2 * samples),
+                    "context_valid": np.ones(2 * samples, dtype=bool),
+                }
+            )
 
 
 def write_fold(samples_path, path, *, ids=tuple(EVENTS_S), settings=TASK, seed=SEED, fold=1):
@@ -183,6 +223,27 @@ def test_filter_halves_a_sine_at_its_edge():
     np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize(("order", "rate_hz"), [(1, 250.0), (2, 360.0), (3, 250.0), (4, 128.0)])
+def test_design_equals_scipys(order, rate_hz):
+    rng = np.random.default_rng(order)
+    for kind, _ in itertools.product(ecg.FILTER_KINDS, range(50)):
+        low_hz, high_hz = rng.uniform(0.5, 2), rng.uniform(30, 50)
+        edge = {"lowpass": high_hz, "highpass": low_hz, "bandpass": (low_hz, high_hz)}[kind]
+        ours = ecg.design_butterworth(order, kind, low_hz, high_hz, rate_hz)
+        for coefficients, theirs in zip(ours, butter(order, edge, kind, fs=rate_hz), strict=True):
+            assert coefficients.dtype == np.float64
+            np.testing.assert_allclose(coefficients, theirs, rtol=1e-13, atol=0)
+
+
+def test_filtering_both_ways_equals_filtfilt():
+    signal = beats(3).astype(np.float64)
+    for kind, edge in (("lowpass", 33.0), ("highpass", 0.7), ("bandpass", (0.7, 33.0))):
+        coefficients = butter(3, edge, kind, fs=RATE_HZ)
+        theirs = filtfilt(*coefficients, signal)
+        ours = ecg.filter_both_ways(*coefficients, signal)
+        assert np.abs(ours - theirs).max() < 1e-12 * np.abs(theirs).max()
+
+
 @pytest.mark.parametrize("kind", ecg.FILTER_KINDS)
 def test_both_forms_of_the_filter_agree(kind, monkeypatch):
     signal = beats(3).astype(np.float64)
@@ -236,19 +297,16 @@ def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
     monkeypatch.setattr(ecg, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
     for variant in range(3000):
-        ecg.augment_window(np.ones((2, 2000)), 900, variant_rng(1, "a", variant), RANGES, RATE_HZ)
+        ecg.distort(np.ones((2, 2000)), 900, variant_rng(1, "a", variant), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 1000) < 104 for count in used.values())  # four standard deviations
 
 
 def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_variants():
     """U(-5, 5) s, whole samples toward zero: gone below -1 s, that is with probability 0.4."""
-    gone = [
-        ecg.augment_window(np.ones((2, 2600)), 250, variant_rng(7, "a", variant), RANGES, RATE_HZ)[1:]
-        for variant in range(800)
-    ]
-    assert all(event == 0 for event, visible in gone if not visible)
-    assert abs(np.mean([not visible for _, visible in gone]) - 0.4) < 0.05
+    made = ecg.make_variants(made_sample(event=250, samples=2600), range(1, 801), TASK, DATASET, 7)
+    assert np.all(made.target_s[~made.event_visible] == 0)
+    assert abs(np.mean(~made.event_visible) - 0.4) < 0.05
 
 
 # ------------------------------------------------- the second implementation
@@ -256,18 +314,16 @@ def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_variants(
 
 @pytest.mark.parametrize("event_sample", [2500, 400, 0])
 def test_variants_equal_the_plain_implementation(event_sample):
-    signal = beats(11)
-    kept = signal.copy()
+    sample = made_sample(event=event_sample)
+    kept = sample.signal.copy()
     for variant in range(1, 9):
-        made, event, visible = ecg.augment_window(
-            signal.astype(np.float64), event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ
-        )
-        plain, plain_event, plain_visible = plain_variant(
-            signal, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ
-        )
-        assert (event, visible) == (plain_event, plain_visible)
+        rng = variant_rng(SEED, "x", variant)
+        window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
+        made = ecg.distort(window.signal, window.event_sample, rng, RANGES, RATE_HZ)
+        plain, *event = plain_variant(kept, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ)
+        assert [window.event_sample, window.event_visible] == event
         assert np.abs(made - plain).max() < 1e-9 * np.abs(plain).max()
-    np.testing.assert_array_equal(signal, kept)
+    np.testing.assert_array_equal(sample.signal, kept)
 
 
 def test_a_whole_fold_equals_the_plain_implementation(samples_path, tmp_path):
@@ -289,12 +345,207 @@ def test_a_whole_fold_equals_the_plain_implementation(samples_path, tmp_path):
 
 
 def test_a_real_window_equals_the_plain_implementation(shared_data):
-    wfdb = pytest.importorskip("wfdb")
     signal = wfdb.rdrecord(str(shared_data / "vfdb" / "418"), sampfrom=97124, sampto=102124).p_signal.T
-    made, *event = ecg.augment_window(signal, 2500, variant_rng(SEED, "418", 1), RANGES, RATE_HZ)
-    plain, *plain_event = plain_variant(signal, 2500, variant_rng(SEED, "418", 1), RANGES, RATE_HZ)
-    assert event == plain_event
-    assert_equal_in_float32(ecg.decimate(made, 11, 10), np.stack([plain_decimate(lead) for lead in plain]))
+    sample = replace(made_sample(), sample_id="418", signal=signal)
+    made = ecg.make_variants(sample, [1], TASK, DATASET, SEED)
+    plain, event, visible = plain_variant(signal, 2500, variant_rng(SEED, "418", 1), RANGES, RATE_HZ)
+    assert (made.target_s[0], made.event_visible[0]) == (event / 250, visible)
+    assert_equal_in_float32(made.signal[0], np.stack([plain_decimate(lead) for lead in plain]))
+
+
+# ------------------------------------------------------ padding, and gaps
+
+
+@pytest.mark.parametrize(
+    ("padded", "shift", "expected"),
+    [(0, 300, (300, 0)), (0, -300, (0, 300)), (0, 0, (0, 0)), (500, 300, (300, 200)), (500, 600, (600, 0)),
+     (500, -300, (0, 800))],
+)  # fmt: skip
+def test_edges_after_the_shift_are_its_zeros(padded, shift, expected):
+    assert ecg.shift_edges(padded, shift) == expected
+    signal = np.ones((2, 5000))
+    signal[:, 5000 - padded :] = 0
+    moved = ecg.shift(signal, shift)
+    silent = np.flatnonzero(moved[0])
+    assert (silent[0], 4999 - silent[-1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("event", "gap", "record_event", "valid_until", "expected"),
+    [
+        (2500, None, 100_000, 10_000, 0),
+        # The window starts with the record and ends 2,500 samples after the event: 38 + 2,500 are shown.
+        (38, None, 38, 10_000, 2462),
+        # A close event has its whole window, though it stands nearer to the start.
+        (38, 38, 100_000, 10_000, 0),
+        # The record ends 1,000 samples after the event, of 2,500.
+        (2500, None, 100_000, 6000, 1500),
+        (400, 400, 100_000, 5100, 4500),
+        (38, None, 38, 6000, 3962),
+    ],
+)
+def test_padding_of_the_samples_files_window(event, gap, record_event, valid_until, expected):
+    sample = made_sample(event=event, gap=gap, record_event=record_event)
+    sample.context_valid[valid_until:] = False
+    assert sample.padded_samples(RATE_HZ) == expected
+
+
+def test_edges_in_the_fold_file_are_those_of_the_shift(samples_path, tmp_path):
+    fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5"), "fold").arrays
+    for row, (sample_id, variant) in enumerate((s, v) for s in EVENTS_S for v in range(7)):
+        offset = 0
+        if variant > 0:
+            offset = math.trunc(variant_rng(SEED, sample_id, variant).uniform(-5, 5) * 250)
+        assert fold["edge_s"][row].tolist() == [max(offset, 0) / 250, max(-offset, 0) / 250]
+
+
+# -------------------------------------------------------------- a window cut anew
+
+
+@pytest.mark.parametrize(
+    ("event", "previous", "latest"),
+    [(100_000, 99_300, 699), (100_000, 99_999, 0), (100_000, 95_000, 4999), (100_000, -1, 4999), (38, -1, 38)],
+)
+def test_the_event_comes_after_the_previous_one_and_within_a_window(event, previous, latest):
+    drawn = [ecg.draw_event(np.random.default_rng(seed), event, previous, 5000) for seed in range(4000)]
+    assert min(drawn) >= 0
+    assert max(drawn) <= latest
+    assert all(event - target > previous for target in drawn)
+    counts = np.bincount(np.array(drawn) * 10 // (latest + 1), minlength=10) if latest >= 9 else np.full(10, 400)
+    # Tenths of the range are equally likely; 38 + 1 samples do not divide into equal tenths.
+    assert np.all(np.abs(counts - 400) < (80 if latest > 38 else 120))
+
+
+def test_no_place_of_the_event_is_left_out():
+    drawn = Counter(ecg.draw_event(np.random.default_rng(seed), 1000, 995, 5000) for seed in range(5000))
+    assert sorted(drawn) == [0, 1, 2, 3, 4]
+    assert all(abs(count - 1000) < 114 for count in drawn.values())  # four standard deviations
+
+
+def test_a_cut_window_is_a_slice_of_the_recording():
+    sample = made_sample(gap=700)
+    for event in (0, 1, 699, 4999):
+        window = ecg.cut_window(sample, event)
+        assert (window.event_sample, window.event_visible, window.edge_samples) == (event, True, (0, 0))
+        assert window.signal.dtype == np.float64
+        np.testing.assert_array_equal(window.signal, sample.context[:, 5000 - event : 10_000 - event])
+        # Sample 5000 of the context is the event.
+        np.testing.assert_array_equal(window.signal[:, event], sample.context[:, 5000])
+
+
+def test_padding_of_a_cut_window_is_counted_where_the_recording_ends():
+    sample = made_sample()
+    sample.context[:, 6000:] = 0
+    sample.context_valid[6000:] = False
+    sample.context_valid[:4000] = False
+    assert ecg.cut_window(sample, 4999).edge_samples == (3999, 0)
+    assert ecg.cut_window(sample, 1000).edge_samples == (0, 3000)
+    assert ecg.cut_window(sample, 2000).edge_samples == (1000, 2000)
+    assert not ecg.cut_window(sample, 1000).signal[:, 2000:].any()
+
+
+def test_cut_variants_equal_the_plain_implementation(samples_path, tmp_path):
+    fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5", settings=REWINDOW), "fold").arrays
+    context = read_shard(samples_path, "samples").arrays["context"]
+    # Samples of the gap, or of a window where there is no event before.
+    starts = {"418_0099624": 5000, "419_0000900": 400, "602_0034000": 2475}
+    for row, (number, sample_id, variant) in enumerate((n, s, v) for n, s in enumerate(EVENTS_S) for v in range(7)):
+        rng = variant_rng(SEED, sample_id, variant)
+        event = int(rng.integers(starts[sample_id]))
+        plain = context[number][:, 5000 - event : 10_000 - event].astype(float)
+        if variant > 0:
+            plain = plain_steps(plain, event, rng, RANGES, RATE_HZ)
+        assert (fold["target"][row, 0], fold["event_visible"][row]) == (event / 250, 1)
+        assert_equal_in_float32(fold["signal"][row], np.stack([plain_decimate(lead) for lead in plain]))
+    assert not fold["edge_s"].any()
+    assert len(set(fold["target"][:7, 0])) == 7
+
+
+def test_cut_variants_can_be_made_alone():
+    sample = made_sample(gap=3000)
+    whole = ecg.make_variants(sample, range(5), REWINDOW, DATASET, SEED)
+    for variant in (4, 0, 2):
+        alone = ecg.make_variants(sample, [variant], REWINDOW, DATASET, SEED)
+        assert alone.signal.tobytes() == whole.signal[variant].tobytes()
+        assert alone.target_s[0] == whole.target_s[variant]
+
+
+def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
+    patches = []
+    monkeypatch.setattr(
+        ecg, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
+    )
+    made = ecg.make_variants(made_sample(gap=300), range(1, 400), REWINDOW, DATASET, SEED)
+    events = np.rint(made.target_s * 250).astype(int)
+    assert len(patches) == len(events) == 399
+    assert not any(start <= event < stop for event, (start, stop) in zip(events, patches, strict=True))
+
+
+def write_recording(folder, events):
+    """A record of 40,000 samples with these events, readable to the bit."""
+    digital = (np.random.default_rng(5).integers(-900, 900, (40_000, 2))).astype(np.int64)
+    wfdb.wrsamp(
+        "r1", fs=250, units=["mV", "mV"], sig_name=["a", "b"], d_signal=digital, fmt=["16", "16"],
+        adc_gain=[200.0, 200.0], baseline=[0, 0], write_dir=str(folder),
+    )  # fmt: skip
+    symbols, notes = ["+"] * len(events), ["(VT\0"] * len(events)
+    wfdb.wrann("r1", "atr", np.array(events), symbol=symbols, aux_note=notes, write_dir=str(folder))
+
+
+def write_windows(folder, path):
+    """Windows of a folder of records, as the samples stage writes them."""
+    attributes = {"dataset": "vfdb", "task": "ecg", "rate_hz": RATE_HZ, "protocol": DATASET.protocol()}
+    write_items(vfdb.iter_samples(DATASET, folder), attributes, path, 0.05)
+    return path
+
+
+def test_cut_windows_are_the_recording_itself(tmp_path):
+    """Made-up record -> reader -> fold file, against wfdb's own reading of the same samples."""
+    events = [1500, 9000, 9700, 17_000, 39_000]
+    write_recording(tmp_path, events)
+    samples_path = write_windows(tmp_path, tmp_path / "samples.h5")
+    ids = [f"r1_{event:07d}" for event in events]
+    settings = EcgTask(variants_per_sample=1, shift="rewindow")
+    seen_after_the_end = 0
+    for seed in range(12):
+        path = write_fold(samples_path, tmp_path / "fold1.h5", ids=ids, settings=settings, seed=seed)
+        fold = read_shard(path, "fold").arrays
+        for row in range(0, 10, 2):
+            event = events[row // 2]
+            start = event - round(fold["target"][row, 0] * 250)
+            assert max([-1, *(other for other in events if other < event)]) < start <= event
+            stop = min(start + 5000, 40_000)
+            recorded = wfdb.rdrecord(str(tmp_path / "r1"), sampfrom=start, sampto=stop).p_signal.T
+            missing = start + 5000 - stop
+            expected = np.pad(recorded, ((0, 0), (0, missing)))
+            assert fold["signal"][row].tobytes() == np.stack([plain_decimate(lead) for lead in expected]).tobytes()
+            assert fold["edge_s"][row].tolist() == [0, missing / 250]
+            seen_after_the_end += missing > 0
+            assert missing == 0 or event == 39_000
+        assert fold["gap_s"][::2].tolist() == [math.inf, 30.0, 2.8, 29.2, 88.0]
+        path.unlink()
+    assert seen_after_the_end > 6
+
+
+def test_all_windows_of_vfdb_cut_anew(shared_data):
+    items = list(vfdb.iter_samples(DATASET, shared_data / "vfdb"))
+    assert len(items) == 236
+    gaps_s = []
+    for item in items:
+        event, previous = int(item.extras["event_sample"]), int(item.extras["previous_event"])
+        context, valid = item.extras["context"], item.extras["context_valid"]
+        sample = ecg.EcgSample(item.sample_id, item.signal, float(item.target[0]), event, previous, context, valid)
+        gaps_s.append(sample.gap_s(RATE_HZ))
+        made = ecg.make_variants(sample, [0, 1], REWINDOW, DATASET, SEED)
+        assert np.all(made.target_s < min(gaps_s[-1], 20))
+        assert made.event_visible.all()
+        starts = event - np.rint(made.target_s * 250)
+        assert np.all((previous < starts) & (starts <= event))
+        # Records have 525,000 samples; nothing else is padded.
+        after_the_end = np.maximum(starts + 5000 - 525_000, 0)
+        np.testing.assert_array_equal(made.edge_s, np.stack([[0, 0], after_the_end], axis=1) / 250)
+    assert np.count_nonzero(np.array(gaps_s) >= 20) == 110
+    assert np.count_nonzero(np.isinf(gaps_s)) == 22
 
 
 # ------------------------------------------------------- decimation and coordinate
@@ -309,6 +560,27 @@ def test_decimate_equals_medfilt_to_the_bit(samples, median, by):
     theirs = np.stack([medfilt(lead.astype(np.float32), median)[::by] for lead in signal])
     assert ours.dtype == theirs.dtype == np.float32
     assert ours.tobytes() == theirs.tobytes()
+
+
+def test_decimate_takes_any_number_of_rows():
+    signal = np.random.default_rng(0).standard_normal((9, 2, 60)).astype(np.float32)
+    ours = ecg.decimate(signal, 11, 10)
+    assert ours.shape == (9, 2, 6)
+    one_by_one = [ecg.decimate(lead, 11, 10) for lead in signal.reshape(18, 60)]
+    assert ours.tobytes() == np.stack(one_by_one).tobytes()
+
+
+@pytest.mark.parametrize("values", [1, 3, 5, 7, 9, 11])
+def test_median_network_by_the_0_1_principle(values):
+    """Comparisons that are right for all zeros and ones are right for all numbers."""
+    lines = np.array(list(itertools.product((0, 1), repeat=values))).T.copy()
+    expected = (lines.sum(axis=0) > values // 2).astype(int)
+    for low, high, keep_low, keep_high in ecg.median_network(values):
+        one, other = lines[low].copy(), lines[high].copy()
+        # What is not kept must not matter.
+        lines[low] = np.minimum(one, other) if keep_low else 7
+        lines[high] = np.maximum(one, other) if keep_high else 7
+    np.testing.assert_array_equal(lines[values // 2], expected)
 
 
 def test_decimate_by_hand_with_zeros_beyond_the_ends():
@@ -339,18 +611,18 @@ def test_weighted_at_the_source_rate_is_filtered_and_decimated_with_the_leads(sa
 def test_any_variant_can_be_made_alone(samples_path, tmp_path):
     whole = read_shard(write_fold(samples_path, tmp_path / "fold1.h5"), "fold").arrays
     signal = read_shard(samples_path, "samples").arrays["signal"]
-    alone = ecg.make_variant(signal[1], 1.6, "419_0000900", 4, TASK, DATASET, SEED)
+    sample = replace(made_sample(event=400, gap=400), signal=signal[1], sample_id="419_0000900")
+    alone = ecg.make_variants(sample, [4], TASK, DATASET, SEED)
     row = 1 * 7 + 4
     assert alone.signal.tobytes() == whole["signal"][row].tobytes()
-    assert (alone.target_s, alone.event_visible) == (whole["target"][row, 0], whole["event_visible"][row])
+    assert (alone.target_s[0], alone.event_visible[0]) == (whole["target"][row, 0], whole["event_visible"][row])
     one = read_shard(write_fold(samples_path, tmp_path / "one.h5", ids=["419_0000900"]), "fold").arrays
     np.testing.assert_array_equal(one["signal"], whole["signal"][7:14])
 
 
-def test_seed_and_variant_and_sample_change_the_numbers(samples_path):
-    signal = read_shard(samples_path, "samples").arrays["signal"][0]
+def test_seed_and_variant_and_sample_change_the_numbers():
     made = [
-        ecg.make_variant(signal, 10.0, sample_id, variant, TASK, DATASET, seed).signal.tobytes()
+        ecg.make_variants(replace(made_sample(), sample_id=sample_id), [variant], TASK, DATASET, seed).signal.tobytes()
         for sample_id, variant, seed in [("a", 1, 42), ("a", 2, 42), ("a", 1, 43), ("b", 1, 42), ("a", 1, 42)]
     ]
     assert len(set(made)) == 4
@@ -376,10 +648,13 @@ def test_fold_file_says_what_it_is(samples_path, tmp_path):
         "target": ("<f8", (21, 1)),
         "variant": ("<i4", (21,)),
         "event_visible": ("|u1", (21,)),
+        "gap_s": ("<f8", (21,)),
+        "edge_s": ("<f8", (21, 2)),
     }
     assert arrays["group"].tolist() == ["418"] * 7 + ["419"] * 7 + ["602"] * 7
     assert arrays["class"].tolist() == ["VFL"] * 7 + ["VT"] * 14
     np.testing.assert_array_equal(arrays["target"][::7, 0], [10.0, 1.6, 9.9])
+    assert arrays["gap_s"].tolist() == [math.inf] * 7 + [1.6] * 7 + [9.9] * 7
 
 
 def test_inputs_join_folds_in_order_and_leave_out_variant_0(samples_path, tmp_path):
@@ -388,7 +663,10 @@ def test_inputs_join_folds_in_order_and_leave_out_variant_0(samples_path, tmp_pa
     inputs = augment_module("ecg").open_inputs([two, one], samples_path, True)
     assert inputs.sample_id.tolist() == ["418_0099624"] * 6 + ["419_0000900"] * 6 + ["602_0034000"] * 6
     assert inputs.group.tolist() == ["418"] * 6 + ["419"] * 6 + ["602"] * 6
+    assert inputs.label.tolist() == ["VFL"] * 6 + ["VT"] * 12
     assert inputs.variant.tolist() == [1, 2, 3, 4, 5, 6] * 3
+    assert inputs.gap_s.tolist() == [math.inf] * 6 + [1.6] * 6 + [9.9] * 6
+    np.testing.assert_array_equal(inputs.edge_s[12:], read_shard(one, "fold").arrays["edge_s"][1:])
     assert (inputs.target.dtype, inputs.target.shape) == (np.float32, (18, 1))
     batch = inputs.batch(np.array([13, 0]), "weighted")
     assert (batch.dtype, tuple(batch.shape)) == (torch.float32, (2, 2, 500))
@@ -438,13 +716,6 @@ def test_wrong_samples_file(tmp_path, changed, message):
         write_fold(path, tmp_path / "fold1.h5", ids=[])
 
 
-@pytest.mark.parametrize("name", ["fold1.h5", "first.h5", "fold02.h5"])
-def test_fold_must_be_the_one_its_name_says(samples_path, tmp_path, name):
-    write_fold(samples_path, tmp_path / name, fold=2)
-    with pytest.raises(InputError, match=f"{name}: holds fold 2, which its name does not say"):
-        ecg.open_inputs([tmp_path / name], samples_path, augmented_only=True)
-
-
 @pytest.mark.parametrize(
     ("changed", "key"),
     [({"seed": 43}, "seed"), ({"settings": AT_SOURCE}, "protocol"), ({"settings": EcgTask(decimate_by=20)}, "spec")],
@@ -452,17 +723,34 @@ def test_fold_must_be_the_one_its_name_says(samples_path, tmp_path, name):
 def test_folds_must_agree(samples_path, tmp_path, changed, key):
     one = write_fold(samples_path, tmp_path / "fold1.h5", ids=["418_0099624"])
     two = write_fold(samples_path, tmp_path / "fold2.h5", ids=["602_0034000"], fold=2, **changed)
-    with pytest.raises(InputError, match=rf"fold2\.h5: {key} differs from that of .*fold1\.h5"):
+    with pytest.raises(InputError, match=rf"fold2\.h5: has another {key} than .*fold1\.h5"):
         ecg.open_inputs([one, two], samples_path, augmented_only=True)
 
 
-def test_folds_of_other_samples_are_refused(samples_path, tmp_path):
-    one = write_fold(samples_path, tmp_path / "fold1.h5", ids=["418_0099624"])
-    other = tmp_path / "other.h5"
-    write_samples(other, events_s={"602_0034000": 9.0})
-    two = write_fold(other, tmp_path / "fold2.h5", ids=["602_0034000"], fold=2)
-    with pytest.raises(InputError, match="samples_digest differs"):
-        ecg.open_inputs([one, two], samples_path, augmented_only=True)
+def test_samples_without_the_recording_around_them_are_refused(samples_path, tmp_path):
+    with h5py.File(samples_path, "r") as handle:
+        arrays = {name: handle[name][:] for name in handle if name != "previous_event"}
+        attributes = {name: value for name, value in handle.attrs.items() if name not in {"schema_version", "kind"}}
+    with shard_writer(samples_path, "samples", attributes) as writer:
+        writer.extend(arrays)
+    with pytest.raises(InputError, match=r"samples\.h5: lacks previous_event; delete it and run again"):
+        write_fold(samples_path, tmp_path / "fold1.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_refused"),
+    [("signal", np.nan, True), ("target", -np.inf, True), ("gap_s", np.nan, True), ("gap_s", np.inf, False)],
+)
+def test_a_fold_with_a_value_that_is_not_finite_is_refused(samples_path, tmp_path, name, value, is_refused):
+    path = write_fold(samples_path, tmp_path / "fold1.h5", ids=["418_0099624"])
+    with h5py.File(path, "r+") as handle:
+        handle[name][2, ...] = value
+    _write_seal(path)
+    if not is_refused:
+        ecg.open_inputs([path], samples_path, augmented_only=True)
+        return
+    with pytest.raises(InputError, match=rf"fold1\.h5: {name} is not finite in 1 row\(s\), of 418_0099624; delete"):
+        ecg.open_inputs([path], samples_path, augmented_only=True)
 
 
 def test_a_damaged_fold_is_refused(samples_path, tmp_path):

@@ -18,6 +18,7 @@ from siwcc.augment.nuclei import (
     NucleiInputs,
     affine_matrix,
     draw_affine,
+    draw_variant,
     open_inputs,
     transform_point,
     write_fold,
@@ -30,6 +31,7 @@ from siwcc.tasks import TaskSpec
 
 SIZE = 64
 SETTINGS = NucleiTask(dataset="cells", variants_per_sample=4)
+REFLECT = SETTINGS.model_copy(update={"border": "reflect"})
 DATASET = SipakmedSection(format="sipakmed", image_size=SIZE)
 IDS = ("1_001_01", "1_001_02", "2_001_01", "3_004_07", "4_001_01", "5_002_01")
 # OpenCV before 5 rounds the source position to 1/32 px, at most 1/64 px off in x and in y; 5 does not.
@@ -274,6 +276,103 @@ def test_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
         np.testing.assert_allclose(images[row].permute(1, 2, 0).numpy(), expected, rtol=0, atol=tolerance)
 
 
+def _mirrored(content: np.ndarray, column: int, row: int) -> np.ndarray:
+    """The pixel of a plane tiled with the content and its mirror images, the edge pixels not doubled."""
+    places = []
+    for place, length in ((row, content.shape[0]), (column, content.shape[1])):
+        while not 0 <= place < length:
+            place = -place if place < 0 else 2 * (length - 1) - place
+        places.append(place)
+    return content[tuple(places)]
+
+
+def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS[:3], REFLECT)], samples_path, augmented_only=False)
+    fold = read_shard(samples_path.parent / "fold1.h5", "fold").arrays
+    samples = read_shard(samples_path, "samples").arrays
+    images = inputs.batch(np.arange(15), "weighted").permute(0, 2, 3, 1).numpy()
+    for row in (1, 7, 14):
+        affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
+        matrix = affine_matrix(affine, SIZE)
+        left, top, width, height = samples["content_box"][row // 5]
+        content = samples["signal"][row // 5][top : top + height, left : left + width].astype(np.float64)
+        content = (content - samples["mean"][row // 5]) / samples["std"][row // 5]
+        inverse = np.linalg.inv(matrix[:, :2])
+        expected = np.zeros((SIZE, SIZE, 3))
+        for y in range(SIZE):
+            for x in range(SIZE):
+                source_x, source_y = inverse @ (np.array([x, y]) - matrix[:, 2]) - (left, top)
+                column, line = math.floor(source_x), math.floor(source_y)
+                dx, dy = source_x - column, source_y - line
+                for a, weight_x in ((0, 1 - dx), (1, dx)):
+                    for b, weight_y in ((0, 1 - dy), (1, dy)):
+                        expected[y, x] += weight_x * weight_y * _mirrored(content, column + a, line + b)
+        steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (0, 1))
+        np.testing.assert_allclose(images[row], expected, rtol=0, atol=2 / 64 * 2 * steepest if FIXED_POINT else 1e-4)
+
+
+def test_reflected_padding_of_the_image_itself_is_numpys(samples_path: Path) -> None:
+    inputs = open_inputs([make_fold(samples_path, 1, IDS, REFLECT)], samples_path, augmented_only=False)
+    reflected = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").permute(0, 2, 3, 1).numpy()
+    inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
+    padded = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").permute(0, 2, 3, 1).numpy()
+    boxes = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"]
+    for mirrored, image, (left, top, width, height) in zip(reflected, padded, boxes, strict=True):
+        content = image[top : top + height, left : left + width]
+        around = ((top, SIZE - top - height), (left, SIZE - left - width), (0, 0))
+        np.testing.assert_array_equal(mirrored, np.pad(content, around, mode="reflect"))
+
+
+def test_reflection_leaves_no_edge_in_an_even_image(tmp_path: Path) -> None:
+    path = write_samples(tmp_path / "cells.h5")
+    samples = read_shard(path, "samples")
+    samples.arrays["signal"][:] = 200
+    with shard_writer(path, "samples", {"dataset": "cells", "image_size": SIZE}) as writer:
+        writer.extend(samples.arrays)
+    inputs = open_inputs([make_fold(path, 1, IDS, REFLECT)], path, augmented_only=False)
+    images = inputs.batch(np.arange(len(inputs.target)), "coord").numpy()
+    for image in images:
+        assert np.ptp(image) < 1e-5
+        assert abs(image.mean()) > 0.1
+
+
+def test_targets_outside_are_drawn_again_with_reflect() -> None:
+    wide = NucleiAugmentation(translation_px=100, rotation_deg=20, scale=(0.75, 1.25))
+    settings, zero = (s.model_copy(update={"augmentation": wide}) for s in (REFLECT, SETTINGS))
+    source_px = np.array([20.0, 50.0])
+    redrawn = 0
+    for variant in range(1, 300):
+        affine, target_px = draw_variant(variant_rng(42, "a", variant), settings, SIZE, source_px)
+        np.testing.assert_array_equal(target_px, transform_point(affine_matrix(affine, SIZE), source_px))
+        assert np.all((target_px >= 0) & (target_px <= SIZE - 1))
+        # The first draw is that of `zero`, and it is kept if it may be.
+        first, first_px = draw_variant(variant_rng(42, "a", variant), zero, SIZE, source_px)
+        inside = bool(np.all((first_px >= 0) & (first_px <= SIZE - 1)))
+        assert (affine == first) == inside
+        redrawn += not inside
+    assert 30 < redrawn < 250
+
+
+def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
+    wide = NucleiAugmentation(translation_px=150, rotation_deg=20, scale=(0.75, 1.25))
+    settings = REFLECT.model_copy(update={"augmentation": wide, "variants_per_sample": 30})
+    path = make_fold(samples_path, 1, IDS, settings)
+    fold = read_shard(path, "fold").arrays
+    assert fold["event_visible"].all()
+    assert fold["target"].min() >= 0
+    assert fold["target"].max() <= SIZE - 1
+
+
+def test_ranges_that_always_lose_the_target_are_refused() -> None:
+    turned = NucleiAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
+    settings = REFLECT.model_copy(update={"augmentation": turned})
+    with pytest.raises(
+        InputError, match=r"100 variants in a row put the target at \(3\.0, 60\.0\) px outside"
+    ) as caught:
+        draw_variant(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
+    assert "set tasks.nuclei.border to zero" in str(caught.value)
+
+
 def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
     originals = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").numpy()
@@ -328,6 +427,7 @@ def test_rows_of_several_folds(samples_path: Path) -> None:
     inputs = open_inputs(paths, samples_path, augmented_only=True)
     assert inputs.sample_id.tolist() == [name for name in (*IDS[4:], *IDS[:2]) for _ in range(4)]
     assert inputs.group.tolist() == [name[:5] for name in inputs.sample_id]
+    assert inputs.label.tolist() == [name[0] for name in inputs.sample_id]
     assert inputs.variant.tolist() == [1, 2, 3, 4] * 4
     assert inputs.target.dtype == np.float32
     assert inputs.target.shape == (16, 2)
@@ -373,36 +473,6 @@ def test_another_samples_file_is_refused(samples_path: Path) -> None:
     write_samples(samples_path, seed=1)
     with pytest.raises(InputError, match=r"cells\.h5: changed since"):
         open_inputs([path], samples_path, augmented_only=True)
-
-
-def test_a_renamed_fold_is_refused(samples_path: Path) -> None:
-    path = make_fold(samples_path, 1, IDS)
-    for name in ("fold2.h5", "other.h5"):
-        path = path.rename(path.with_name(name))
-        with pytest.raises(InputError, match=rf"{name}: holds fold 1"):
-            open_inputs([path], samples_path, augmented_only=True)
-
-
-def test_folds_of_another_seed_are_refused(samples_path: Path) -> None:
-    paths = [make_fold(samples_path, 1, IDS[:3]), samples_path.parent / "fold2.h5"]
-    write_fold(samples_path, IDS[3:], SETTINGS, DATASET, seed=43, fold=2, path=paths[1])
-    with pytest.raises(InputError, match=r"fold2\.h5: has another seed"):
-        open_inputs(paths, samples_path, augmented_only=True)
-
-
-def test_a_sample_in_two_folds_is_refused(samples_path: Path) -> None:
-    paths = [make_fold(samples_path, 1, IDS[:3]), make_fold(samples_path, 2, IDS[2:])]
-    with pytest.raises(InputError, match=r"fold2\.h5: holds '2_001_01'"):
-        open_inputs(paths, samples_path, augmented_only=True)
-
-
-def test_a_fold_of_another_task_is_refused(samples_path: Path) -> None:
-    fold = read_shard(make_fold(samples_path, 1, IDS), "fold")
-    attributes = {name: fold.attributes[name] for name in ("dataset", "fold", "seed", "spec", "samples_digest")}
-    with shard_writer(fold.path, "fold", {**attributes, "task": "ecg"}) as writer:
-        writer.extend(fold.arrays)
-    with pytest.raises(InputError, match="task 'ecg'"):
-        open_inputs([fold.path], samples_path, augmented_only=True)
 
 
 def test_samples_of_another_data_set_or_size_are_refused(samples_path: Path) -> None:

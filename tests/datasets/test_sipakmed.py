@@ -14,6 +14,7 @@ import pytest
 
 from siwcc.config import parse_dataset
 from siwcc.datasets import Excluded, Sample, reader_for, sipakmed
+from siwcc.datasets.download import read_checksums
 from siwcc.datasets.images import SampleDefectError
 from siwcc.datasets.sipakmed import parse_contour
 from siwcc.errors import InputError
@@ -144,6 +145,19 @@ def test_images_are_read_one_at_a_time(tmp_path, monkeypatch):
 )
 def test_ways_to_write_a_contour(text):
     assert parse_contour(text).tolist() == [[1.0, 2.0], [3.5, 4.0]]
+
+
+@pytest.mark.parametrize(("centroid", "x"), [("polygon", 36.0), ("vertices", 35.2)])
+def test_a_contour_need_not_repeat_its_first_point(tmp_path, centroid, x):
+    for name, points in (("001_01", SQUARE), ("001_02", [*SQUARE, SQUARE[0]])):
+        write_cell(tmp_path / "im_Parabasal" / "CROPPED", name, points)
+    open_contour, closed_contour = read(tmp_path, centroid=centroid)
+    assert open_contour.target.tolist() == closed_contour.target.tolist()
+    assert open_contour.target == pytest.approx([x, 28.0], abs=1e-12)
+
+
+def test_there_is_a_reported_sum_for_every_archive():
+    assert list(read_checksums(sipakmed.CHECKSUMS)) == [f"im_{name}.7z" for name in sipakmed.CLASSES]
 
 
 def test_a_closed_contour_keeps_its_last_point():

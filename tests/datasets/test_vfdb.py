@@ -116,6 +116,35 @@ def test_a_close_event_starts_its_window_at_the_event_before(tmp_path: Path) -> 
     np.testing.assert_array_equal(samples[1].signal, millivolts(digital[10_000:15_000]))
 
 
+def test_previous_event_is_the_counted_one_before_in_the_record(tmp_path: Path) -> None:
+    # At 9,000 two at once; SVTA does not count; 19,000 has invalid samples around it and counts all the same.
+    notes = [(7000, "(VT\0"), (9000, "(VF\0"), (9000, "(VT\0"), (9500, "(SVTA\0"), (19_000, "(VT\0"), (28_000, "(VT\0")]
+    digital = ramp(40_000)
+    digital[17_000, 0] = -2048
+    write_record(tmp_path, "a1", digital, notes)
+    write_record(tmp_path, "a2", ramp(20_000), [(7000, "(VT\0")])
+    found = {
+        item.sample_id: int(item.extras["previous_event"]) if isinstance(item, Sample) else item.reason
+        for item in read(tmp_path)
+    }
+    assert found == {
+        "a1_0007000": -1,
+        "a1_0009000": 7000,
+        "a1_0009000_2": "a further event (VT) at one sample",
+        "a1_0019000": "1 of 5000 samples in the window are invalid",
+        "a1_0028000": 19_000,
+        "a2_0007000": -1,
+    }
+
+
+def test_an_event_at_the_records_first_sample_is_a_previous_event(tmp_path: Path) -> None:
+    write_record(tmp_path, "a1", ramp(20_000), [(0, "(VT\0"), (1000, "(VF\0")])
+    first, second = read(tmp_path)
+    assert (first.extras["previous_event"], second.extras["previous_event"]) == (-1, 0)
+    assert second.extras["window_start"] == 0
+    assert second.extras["previous_event"].dtype == np.int64
+
+
 def test_only_the_immediately_previous_counted_event_matters(tmp_path: Path) -> None:
     notes = [(10_000, "(VT\0"), (11_000, "(N\0"), (12_000, "(SVTA\0"), (13_000, "(VT\0"), (14_000, "(VF\0")]
     write_record(tmp_path, "a1", ramp(30_000), notes)

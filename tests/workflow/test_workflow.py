@@ -26,6 +26,10 @@ import psutil
 import pytest
 import yaml
 
+from siwcc.baselines import baselines_of
+from siwcc.report import describe_missing
+from siwcc.report.study import open_study
+
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -357,7 +361,7 @@ def test_an_edit_concerns_what_imports_it_and_nothing_else(copied: Place) -> Non
     assert not {"extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(training)
     with edited(copied.repository / "workflow" / "scripts" / "predict_baseline.py", "\n# another remark\n"):
         baseline = rules_in(copied.planned())
-    assert baseline["predict_baseline"] == 1
+    assert baseline["predict_baseline"] == len(baselines_of("ecg"))
     assert not {"augment_fold", "train_network"} & set(baseline)
 
 
@@ -369,7 +373,8 @@ def test_other_epochs_retrain_all_and_augment_nothing(copied: Place) -> None:
 
 def test_another_augmentation_augments_and_trains_anew(copied: Place) -> None:
     jobs = rules_in(copied.planned("--config", "tasks={ecg: {augmentation: {shift_s: 4.0}}}"))
-    assert (jobs["augment_fold"], jobs["train_network"], jobs["predict_baseline"]) == (2, 4, 1)
+    assert (jobs["augment_fold"], jobs["train_network"]) == (2, 4)
+    assert jobs["predict_baseline"] == len(baselines_of("ecg"))
     assert not {"provide_raw", "extract_samples", "assign_folds"} & set(jobs)
 
 
@@ -634,10 +639,104 @@ def test_damaged_records_are_one_line_each_and_leave_nothing(empty: Place) -> No
 
 
 def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
-    study = finished.folder / "results" / "tiny" / "ecg"
-    for path in study.rglob("manifest.json"):
+    study = finished.folder / "results" / "tiny"
+    listed = {}
+    for path in [*study.rglob("*.manifest.json"), *study.rglob("manifest.json")]:
         outputs = json.loads(path.read_text())["outputs"]
-        assert outputs == {
-            name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest()
-            for name in RUN_FILES - {"manifest.json"}
-        }
+        assert outputs == {name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest() for name in outputs}
+        listed |= {(path.parent / name).relative_to(study).as_posix(): path.name for name in outputs}
+    runs = [f"ecg/{arm}/reduced/fold{fold}/seed42" for arm in ARMS for fold in (1, 2)]
+    expected = {f"{run}/{name}": "manifest.json" for run in runs for name in RUN_FILES - {"manifest.json"}}
+    expected |= {f"ecg/baselines/{name}/predictions.csv": "manifest.json" for name in baselines_of("ecg")}
+    expected |= {f"ecg/{name}.csv": "manifest.json" for name in ("folds", "strata")}
+    tables = [path.stem for path in (study / "stats").glob("*.csv")]
+    assert {"comparisons", "errors", "records", "variance"} <= set(tables)
+    assert listed == expected | {f"stats/{name}.csv": f"{name}.manifest.json" for name in tables}
+
+
+# -------------------------------------------------------------------- distrust
+
+# Puts a NaN into one signal of one run, after all that reads and checks files.
+SPOIL = """
+import importlib.util, sys
+class Spoil:
+    def find_spec(self, name, path=None, target=None):
+        if name != "siwcc.training":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        def load_and_spoil(module):
+            load(module)
+            opened = module._open_run
+            def spoiled(key, *rest):
+                run = opened(key, *rest)
+                if (key.encoding, key.fold) == ("weighted", 1):
+                    run.train.signal[5, 0, 7] = float("nan")
+                return run
+            module._open_run = spoiled
+        spec.loader.exec_module = load_and_spoil
+        return spec
+sys.meta_path.insert(0, Spoil())
+"""
+
+
+class SpoiltPlace(Place):
+    def environment(self) -> dict[str, str]:
+        values = super().environment()
+        return values | {"PYTHONPATH": os.pathsep.join([str(self.folder / "spoil"), values["PYTHONPATH"]])}
+
+
+def test_a_nan_stops_its_run_alone_and_the_report_says_so(finished: Place, copied: Place) -> None:
+    spoilt = SpoiltPlace(copied.repository, copied.folder)
+    (copied.folder / "spoil").mkdir()
+    (copied.folder / "spoil" / "sitecustomize.py").write_text(SPOIL)
+    runs = copied.folder / "results" / "tiny" / "ecg"
+    for arm in ARMS:
+        shutil.rmtree(runs / arm / "reduced" / "fold1")
+    output = spoilt.run(ok=False)
+    lines = error_lines(output)
+    assert len(lines) == 1, output
+    assert lines[0].startswith(
+        "error: ecg weighted reduced fold 1 seed 42: epoch 1, training set: the signal or target"
+    )
+    assert re.search(r"of demo\d\d_\d{7} \(variant [12]\) holds a value that is not finite; mend or", lines[0])
+    assert "Traceback" not in output
+    # The other run has been made, and there is nothing where the spoilt one would be.
+    expected = finished.digests("results/tiny/ecg/coord")
+    assert copied.digests("results/tiny/ecg/coord") == expected
+    assert list((runs / "weighted" / "reduced").glob("fold1/seed42/*")) == []
+    assert describe_missing(open_study(runs.parent)) == ["NimeshaNet, reduced pool, weighted coordinates: fold 1"]
+    copied.run("results/tiny/ecg/weighted/reduced/fold1/seed42/log.csv")
+    assert copied.digests("results/tiny/ecg") == finished.digests("results/tiny/ecg")
+
+
+ODD_NAME = '-o\'dd "nämé" $HOME; `true` %s & #x'
+
+
+def test_names_of_folders_are_only_names(empty: Place) -> None:
+    """The working directory, and a folder of records in it, with what a shell or an option parser would act on."""
+    place = Place(empty.repository, empty.folder / ODD_NAME)
+    place.folder.mkdir()
+    records = made_records(place.folder / ODD_NAME, 2, empty.repository)
+    # Relative, so that it starts with the dash.
+    arguments = with_records(place, odd=Path(records.name))
+    assert rules_in(place.planned("data/samples/odd.h5", *arguments, study=None)) == {
+        "provide_raw": 1,
+        "extract_samples": 1,
+    }
+    place.run("data/samples/odd.h5", *arguments, study=None)
+    plain = Place(empty.repository, empty.folder / "plain")
+    plain.folder.mkdir()
+    plain.run("data/samples/odd.h5", *with_records(plain, odd=records), study=None)
+    assert place.digests("data/samples") == plain.digests("data/samples")
+    assert {path.name for path in place.folder.iterdir()} >= {ODD_NAME, "data", "logs"}
+
+
+@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b'{"rate_hz": ', b"", b"9"])
+def test_a_damaged_protocol_is_one_line(copied: Place, content: bytes) -> None:
+    (copied.folder / "data" / "samples" / "demo_ecg.protocol.json").write_bytes(content)
+    output = copied.run("--dry-run", ok=False)
+    assert len([line for line in output.splitlines() if "demo_ecg.protocol.json: " in line]) == 1, output
+    assert "delete data/samples/demo_ecg.*" in output
+    assert "Traceback" not in output

@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_config
-        from siwcc.folds import write_folds_csv
+        from siwcc.folds import write_folds
 
         config = parse_config(snakemake.config)
         task = snakemake.wildcards.task
-        write_folds_csv(
+        write_folds(
             samples_path=Path(snakemake.input.samples),
             dataset=config.dataset_of(task),
             folds=snakemake.params.folds,
             by=snakemake.params.by,
             seed=snakemake.params.seed,
             task=task,
-            path=Path(snakemake.output.folds),
+            folds_path=Path(snakemake.output.folds),
+            strata_path=Path(snakemake.output.strata),
         )

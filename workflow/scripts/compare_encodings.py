@@ -18,6 +18,7 @@ if __name__ == "__main__":
             comparisons=[tuple(pair) for pair in snakemake.params.comparisons],
             published_path=Path(snakemake.input.published),
             other_data=snakemake.params.other_data,
+            other_protocol=snakemake.params.other_protocol,
             csv_path=Path(snakemake.output.comparisons),
             table_path=Path(snakemake.output.table),
         )

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.accuracy import measure_study, write_errors
+        from siwcc.accuracy import measure_study, write_errors, write_errors_by_stratum
+        from siwcc.tasks import ErrorLimits
 
-        lines = measure_study(
+        errors = measure_study(
             run_paths=[Path(path) for path in snakemake.input.predictions],
             baseline_paths=[Path(path) for path in snakemake.input.baselines],
-            folds_paths=[Path(path) for path in snakemake.input.folds],
-            units=snakemake.params.units,
+            strata_paths=[Path(path) for path in snakemake.input.strata],
+            limits={task: ErrorLimits(**values) for task, values in snakemake.params.limits.items()},
         )
-        write_errors(Path(snakemake.output.errors), lines)
+        write_errors(Path(snakemake.output.errors), errors.overall)
+        write_errors_by_stratum(Path(snakemake.output.by_stratum), errors.by_stratum)

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.config import parse_config
-        from siwcc.files import write_text
+        from siwcc.config import parse_config, write_config
 
-        config = parse_config(snakemake.config)
-        write_text(Path(snakemake.output.config), config.model_dump_json(indent=1) + "\n")
+        write_config(Path(snakemake.output.config), parse_config(snakemake.config))

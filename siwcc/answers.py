@@ -1,0 +1,233 @@
+"""What networks and baselines answered, read back with all that is known of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from siwcc.errors import InputError
+from siwcc.files import read_csv
+from siwcc.folds import read_strata_csv
+from siwcc.runs import run_key_of
+
+AUGMENTED, UNAUGMENTED = "augmented", "unaugmented"
+ALL, ISOLATED = "all", "isolated"
+
+_REMEDY = "delete it and run again"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Rows of one or more `predictions.csv`.
+
+    Attributes:
+        sample_id: (rows,) strings.
+        variant: (rows,) int; 0 is the sample itself.
+        target, prediction: float64 (rows, outputs), seconds or pixels.
+    """
+
+    sample_id: np.ndarray
+    variant: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+
+    def error(self) -> np.ndarray:
+        """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image."""
+        return np.asarray(np.sqrt(((self.prediction - self.target) ** 2).sum(axis=1)))
+
+    def select(self, rows: np.ndarray) -> Predictions:
+        """Some rows, by number or by mask."""
+        return Predictions(self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
+
+
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """The rows of all parts, in their order."""
+    names = ("sample_id", "variant", "target", "prediction")
+    return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a `predictions.csv` of a network or a baseline.
+
+    Raises:
+        InputError: unreadable, not what its manifest lists, no row, targets without predictions, something
+            that is no number, or a row that stands there twice.
+    """
+    rows = read_csv(path, ("sample_id", "variant"))
+    if not rows:
+        raise InputError(path, "has no rows", _REMEDY)
+    suffixes = [name.removeprefix("target") for name in rows[0] if name.startswith("target")]
+    absent = [f"prediction{suffix}" for suffix in suffixes if f"prediction{suffix}" not in rows[0]]
+    if absent or not suffixes:
+        raise InputError(path, f"lacks the column {absent[0] if absent else 'target'}", _REMEDY)
+    try:
+        values = {
+            name: np.array([[float(row[f"{name}{suffix}"]) for suffix in suffixes] for row in rows])
+            for name in ("target", "prediction")
+        }
+        variant = np.array([int(row["variant"]) for row in rows], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise InputError(path, f"holds something that is no number ({error})", _REMEDY) from error
+    if len({(row["sample_id"], row["variant"]) for row in rows}) < len(rows):
+        raise InputError(path, "answers twice for one variant of a sample", _REMEDY)
+    return Predictions(np.array([row["sample_id"] for row in rows], dtype=object), variant, **values)
+
+
+class Answerer(NamedTuple):
+    """Who answered: a network, or a baseline, whose `variant` is empty. Baselines sort before networks."""
+
+    task: str
+    variant: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one answerer said to one test fold.
+
+    Attributes:
+        path: The file.
+        fold: From 1.
+        seed: Of the training; None for a baseline.
+        predictions: The rows.
+        sample: int64 (rows,): which entry of the task's `Strata` each row is of.
+    """
+
+    path: Path
+    fold: int
+    seed: int | None
+    predictions: Predictions
+    sample: np.ndarray
+
+
+@dataclass(frozen=True)
+class Strata:
+    """What is known of the samples of a task, from `strata.csv`; arrays have one entry a sample.
+
+    Attributes:
+        place: Entry of each sample id.
+        fold: (samples,) int64, from 1.
+        group: (samples,) strings: record or slide image.
+        label: (samples,) strings: rhythm label or cell type.
+        gap_s: (samples,) float64, seconds since the event before; infinite if there is none, NaN
+            where samples are no events.
+    """
+
+    place: Mapping[str, int]
+    fold: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    gap_s: np.ndarray
+
+
+class View(NamedTuple):
+    """Which rows are looked at.
+
+    Attributes:
+        inputs: `augmented` copies, or `unaugmented` samples.
+        subset: `all`, or `isolated` events alone.
+    """
+
+    inputs: str
+    subset: str
+
+
+VIEWS = tuple(View(inputs, subset) for inputs in (AUGMENTED, UNAUGMENTED) for subset in (ALL, ISOLATED))
+
+
+def read_strata(path: Path) -> Strata:
+    """Read a `strata.csv`.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    lines = read_strata_csv(path)
+    return Strata(
+        place={line.sample_id: row for row, line in enumerate(lines)},
+        fold=np.array([line.fold for line in lines]),
+        group=np.array([line.group for line in lines], dtype=object),
+        label=np.array([line.label for line in lines], dtype=object),
+        gap_s=np.array([np.nan if line.gap_s is None else line.gap_s for line in lines]),
+    )
+
+
+def read_answers(
+    run_paths: Iterable[Path], baseline_paths: Iterable[Path], strata: Mapping[str, Strata]
+) -> Iterator[tuple[Answerer, list[Answers]]]:
+    """Every answerer with its answers by fold and seed, one at a time, so that few are in memory.
+
+    Args:
+        run_paths: `predictions.csv` of runs.
+        baseline_paths: `<task>/baselines/<name>/predictions.csv`.
+        strata: Of every task.
+
+    Yields:
+        By task; baselines first, then networks by variant and encoding.
+
+    Raises:
+        InputError: a file is damaged, or answers for a sample that is not in its fold.
+    """
+    files: dict[Answerer, list[Path]] = {}
+    for path in baseline_paths:
+        files.setdefault(Answerer(path.parents[2].name, "", path.parent.name), []).append(path)
+    for path in run_paths:
+        key = run_key_of(path)
+        files.setdefault(Answerer(key.task, key.variant, key.encoding), []).append(path)
+    for answerer in sorted(files):
+        read = _read_run if answerer.variant else _read_baseline
+        answers = [part for path in files[answerer] for part in read(path, strata[answerer.task])]
+        yield answerer, sorted(answers, key=lambda part: (part.fold, -1 if part.seed is None else part.seed))
+
+
+def _read_run(path: Path, strata: Strata) -> list[Answers]:
+    key = run_key_of(path)
+    predictions = read_predictions(path)
+    sample = _places(path, predictions, strata)
+    elsewhere = np.flatnonzero(strata.fold[sample] != key.fold)
+    if len(elsewhere):
+        row = elsewhere[0]
+        problem = f"answers for {predictions.sample_id[row]}, which is in fold {strata.fold[sample[row]]}"
+        raise InputError(path, problem, _REMEDY)
+    return [Answers(path, key.fold, key.seed, predictions, sample)]
+
+
+def _read_baseline(path: Path, strata: Strata) -> list[Answers]:
+    predictions = read_predictions(path)
+    sample = _places(path, predictions, strata)
+    folds = strata.fold[sample]
+    return [
+        Answers(path, int(fold), None, predictions.select(folds == fold), sample[folds == fold])
+        for fold in np.unique(folds)
+    ]
+
+
+def _places(path: Path, predictions: Predictions, strata: Strata) -> np.ndarray:
+    places = [strata.place.get(sample_id, -1) for sample_id in predictions.sample_id]
+    if -1 in places:
+        unknown = predictions.sample_id[places.index(-1)]
+        raise InputError(path, f"answers for {unknown}, which is in no fold", _REMEDY)
+    return np.array(places)
+
+
+def views_of(answers: Answers, strata: Strata, isolated_s: float | None) -> dict[View, np.ndarray]:
+    """Masks of the rows that each view looks at; views without rows are left out.
+
+    Args:
+        answers: Of one fold.
+        strata: Of the task.
+        isolated_s: Gap to the event before from which on an event is isolated; None: no such view.
+    """
+    augmented = answers.predictions.variant > 0
+    subsets = {ALL: np.ones(len(augmented), dtype=bool)}
+    if isolated_s is not None:
+        subsets[ISOLATED] = strata.gap_s[answers.sample] >= isolated_s
+    views = {
+        View(inputs, subset): rows & mask
+        for inputs, rows in ((AUGMENTED, augmented), (UNAUGMENTED, ~augmented))
+        for subset, mask in subsets.items()
+    }
+    return {view: mask for view, mask in views.items() if mask.any()}

@@ -1,0 +1,106 @@
+"""Answers that see no network, in files of the same form as the networks' predictions.
+
+A baseline is a function `(inputs, train, test) -> answers`: the rows of all folds, the numbers of
+the training rows and of the test rows, and float64 (test rows, outputs) in the task's unit.
+The Snakefile reads this module in every job, so it imports what a baseline needs when it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from siwcc.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from siwcc.augment import Inputs
+
+    Baseline = Callable[[Inputs, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a baseline stands and what it can answer.
+
+    Attributes:
+        module: The module of `siwcc.baselines` that holds the function of the baseline's name.
+        tasks: Tasks that it applies to; None for every task.
+    """
+
+    module: str
+    tasks: tuple[str, ...] | None = None
+
+
+BASELINES: dict[str, Entry] = {
+    "training_mean": Entry("constant"),
+    "centre": Entry("constant"),
+    "intensity_centroid": Entry("intensity"),
+    "inverted_centroid": Entry("intensity"),
+    "edge_silence": Entry("leaks", ("ecg",)),
+    "gap_oracle": Entry("leaks", ("ecg",)),
+    "change_point": Entry("change_point", ("ecg",)),
+    "otsu_centroid": Entry("intensity", ("nuclei",)),
+}
+
+
+def baselines_of(task: str) -> list[str]:
+    """Names of the baselines that apply to a task, in the order of `BASELINES`."""
+    return [name for name, entry in BASELINES.items() if entry.tasks is None or task in entry.tasks]
+
+
+def load_baseline(name: str) -> Baseline:
+    """The function of a baseline in `BASELINES`; its module is imported now."""
+    return cast("Baseline", getattr(import_module(f"siwcc.baselines.{BASELINES[name].module}"), name))
+
+
+def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
+    """Write a baseline's answers for every fold as a test fold, in the order of the folds.
+
+    It learns from the augmented variants of the other folds and answers every variant of its own.
+
+    Args:
+        name: Name in `BASELINES`.
+        task: The task of the folds.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that they were made from.
+        path: The `predictions.csv` to write.
+
+    Raises:
+        InputError: no baseline of this name for this task.
+    """
+    if name not in baselines_of(task):
+        known = ", ".join(sorted(baselines_of(task)))
+        raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {known}")
+    import numpy as np
+
+    from siwcc.augment import augment_module
+    from siwcc.files import sha256_of, write_csv, write_manifest
+    from siwcc.manifests import MANIFEST
+    from siwcc.predictions import prediction_columns, prediction_rows
+
+    answer = load_baseline(name)
+    inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)
+    fold_of_row = _fold_of_row(fold_paths)
+    answers = np.empty(inputs.target.shape, dtype=np.float64)
+    for fold in range(len(fold_paths)):
+        train = np.flatnonzero((fold_of_row != fold) & (inputs.variant > 0))
+        test = np.flatnonzero(fold_of_row == fold)
+        answers[test] = answer(inputs, train, test)
+    write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, answers))
+    sums = {fold_path.name: sha256_of(fold_path) for fold_path in fold_paths}
+    write_manifest(path.with_name(MANIFEST), f"{task}/baselines/{name}", (path,), inputs=sums)
+
+
+def _fold_of_row(fold_paths: Sequence[Path]) -> np.ndarray:
+    """Index into `fold_paths` of every row: rows stand in the order of the files (`siwcc.augment.Inputs`)."""
+    import numpy as np
+
+    from siwcc.shards import read_shard
+
+    rows = [len(read_shard(path, "fold", names=("variant",)).arrays["variant"]) for path in fold_paths]
+    return np.repeat(np.arange(len(rows)), rows)

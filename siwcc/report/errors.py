@@ -1,0 +1,187 @@
+"""Tables of errors: networks and baselines side by side, then apart by record and by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from siwcc.accuracy import Accuracy
+from siwcc.answers import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
+from siwcc.figures import GROUPS, arm_style, model_name
+from siwcc.report.words import capital
+
+BASELINE_NOTES = {
+    "training_mean": "always answers the mean of its training targets",
+    "centre": "always answers the middle of the window or image",
+    "intensity_centroid": "the centroid of the signal's intensity",
+    "inverted_centroid": "the centroid of what is quiet or dark",
+    "edge_silence": "knows the lengths of the padding at both ends of the window, and nothing of the signal",
+    "gap_oracle": "knows the time since the event before, and nothing of the signal",
+    "change_point": "the one change point that splits the signal best; nothing is learnt",
+    "otsu_centroid": "the centroid of the largest region darker than Otsu's threshold; nothing is learnt",
+}
+_PLAINEST = "training_mean"
+# More groups than this are summed up in a line for each answer.
+_MOST_STRATA = 60
+
+
+def answer_name(line: Accuracy) -> str:
+    """What an answer is called on the page."""
+    label = arm_style(line.answer).label
+    return f"{model_name(line.task, line.variant)}, {label}" if line.variant else label
+
+
+# -------------------------------------------------------- all samples together
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """One answer to the augmented copies and to the samples themselves."""
+
+    name: str
+    augmented: Accuracy | None
+    unaugmented: Accuracy | None
+
+    @property
+    def either(self) -> Accuracy:
+        """One of the two; there is always one."""
+        line = self.augmented or self.unaugmented
+        assert line is not None
+        return line
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """The errors of a task on all samples or on isolated events.
+
+    Attributes:
+        task, subset: What it is about.
+        networks, baselines: Its lines, in the order of `errors.csv`.
+    """
+
+    task: str
+    subset: str
+    networks: Sequence[ErrorRow]
+    baselines: Sequence[ErrorRow]
+
+    @property
+    def first(self) -> Accuracy:
+        """A line, for unit and limits."""
+        return [*self.networks, *self.baselines][0].either
+
+
+def error_tables(lines: Sequence[Accuracy]) -> list[ErrorTable]:
+    """The tables of `errors.csv`, by task; all samples first, then the isolated events."""
+    tables = []
+    for task in dict.fromkeys(line.task for line in lines):
+        for subset in (ALL, ISOLATED):
+            chosen = [line for line in lines if (line.task, line.subset) == (task, subset)]
+            if chosen:
+                parts = [_rows([line for line in chosen if bool(line.variant) is kind]) for kind in (True, False)]
+                tables.append(ErrorTable(task, subset, *parts))
+    return tables
+
+
+def _rows(lines: Sequence[Accuracy]) -> list[ErrorRow]:
+    found: dict[tuple[str, str], dict[str, Accuracy]] = {}
+    for line in lines:
+        found.setdefault((line.variant, line.answer), {})[line.inputs] = line
+    return [
+        ErrorRow(answer_name(next(iter(by.values()))), by.get(AUGMENTED), by.get(UNAUGMENTED)) for by in found.values()
+    ]
+
+
+def best_sentences(table: ErrorTable) -> Iterator[str]:
+    """The network with the smallest median error beside the training mean and the best baseline."""
+    networks = [row for row in table.networks if row.augmented]
+    baselines = {row.augmented.answer: row for row in table.baselines if row.augmented}
+    if not networks:
+        return
+    best = min(networks, key=_median)
+    unit = best.either.unit
+    yield f"Smallest median error on augmented copies: of the networks {best.name}, {_median(best):.2f} {unit}."
+    yield from _count_below(networks, baselines)
+
+
+def _count_below(networks: Sequence[ErrorRow], baselines: Mapping[str, ErrorRow]) -> Iterator[str]:
+    if not baselines:
+        return
+    leader = min(baselines.values(), key=_median)
+    shown = {f"of the baselines {leader.name}": leader}
+    if _PLAINEST in baselines and baselines[_PLAINEST] is not leader:
+        shown[f"the {baselines[_PLAINEST].name}"] = baselines[_PLAINEST]
+    for title, row in shown.items():
+        below = sum(_median(network) < _median(row) for network in networks)
+        yield f"{capital(title)}: {_median(row):.2f} {row.either.unit}; below that {below} of {len(networks)} networks."
+
+
+def _median(row: ErrorRow) -> float:
+    assert row.augmented is not None
+    return row.augmented.median
+
+
+# ------------------------------------------------------- by record and by class
+
+
+@dataclass(frozen=True)
+class StratumTable:
+    """Errors on the augmented copies, a line a record or class, a column an answer.
+
+    Attributes:
+        task, variant: The network; the training mean stands beside.
+        by: `group` or `class`.
+        answers: Heads of the columns.
+        rows: (name, samples, the answers' lines), most samples first; empty for very many groups.
+        summaries: For very many groups: (answer, groups, smallest, quartiles and largest of their medians).
+        unit: Of the errors.
+    """
+
+    task: str
+    variant: str
+    by: str
+    answers: Sequence[str]
+    rows: Sequence[tuple[str, int, Sequence[Accuracy | None]]]
+    summaries: Sequence[tuple[str, int, Sequence[float]]]
+    unit: str
+
+    @property
+    def title(self) -> str:
+        """What it shows."""
+        named = GROUPS[self.task][0] if self.by == "group" else {"ecg": "rhythm label"}.get(self.task, "cell type")
+        return f"{model_name(self.task, self.variant)}: errors by {named}"
+
+
+def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
+    """The tables of `errors_by_stratum.csv` on the augmented copies of all samples, by network."""
+    shown = [line for line in lines if (line.inputs, line.subset) == (AUGMENTED, ALL)]
+    models = dict.fromkeys((line.task, line.variant) for line in shown if line.variant)
+    return [
+        _stratum_table([line for line in chosen if line.stratum_by == by], *model, by)
+        for model in models
+        for by in ("group", "class")
+        if (chosen := [line for line in shown if _belongs(line, *model)])
+    ]
+
+
+def _belongs(line: Accuracy, task: str, variant: str) -> bool:
+    return line.task == task and (line.variant == variant or (not line.variant and line.answer == _PLAINEST))
+
+
+def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str) -> StratumTable:
+    # Networks first: the baseline is what they are held against.
+    answers = sorted(dict.fromkeys((not line.variant, line.answer) for line in lines))
+    cells = {(line.stratum, not line.variant, line.answer): line for line in lines}
+    samples = {line.stratum: line.samples for line in lines}
+    ordered = sorted(samples, key=lambda name: (-samples[name], name))
+    heads = [f"{arm_style(name).label}{' (baseline)' if baseline else ''}" for baseline, name in answers]
+    many = len(ordered) > _MOST_STRATA
+    rows = [(name, samples[name], [cells.get((name, *answer)) for answer in answers]) for name in ordered]
+    spread = [(head, *_spread(lines, *answer)) for head, answer in zip(heads, answers, strict=True)]
+    return StratumTable(task, variant, by, heads, [] if many else rows, spread if many else [], lines[0].unit)
+
+
+def _spread(lines: Sequence[Accuracy], baseline: bool, answer: str) -> tuple[int, list[float]]:
+    medians = [line.median for line in lines if (not line.variant, line.answer) == (baseline, answer)]
+    return len(medians), np.percentile(medians, [0, 25, 50, 75, 100]).tolist()

@@ -1,0 +1,100 @@
+"""What the project's pages share: templates, style, and how numbers are printed."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import siwcc
+from siwcc.files import write_text
+
+DASH = "\N{EN DASH}"
+_SHOWN_PACKAGES = ("siwcc", "torch", "numpy", "scipy", "h5py", "opencv-python-headless", "wfdb", "snakemake")
+
+
+def open_templates() -> jinja2.Environment:
+    """The folder of templates, with the filters for numbers; a name that is not given is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("siwcc", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(fixed=fixed, interval=interval, seconds=seconds, size=size, yes_no=yes_no)
+    environment.filters.update(p_value=p_value)
+    return environment
+
+
+def write_page(environment: jinja2.Environment, template: str, content: dict[str, Any], path: Path) -> None:
+    """Render a template with the common style and write it in one step.
+
+    Args:
+        environment: Of `open_templates`.
+        template: File name in the folder.
+        content: Everything that the template names but `style`.
+        path: The HTML file to write.
+    """
+    style = jinja2.PackageLoader("siwcc", "templates").get_source(environment, "report.css")[0]
+    write_text(path, environment.get_template(template).render(style=Markup(style), **content))
+
+
+def versions() -> list[tuple[str, str]]:
+    """Name and version of Python and of the packages that shape results."""
+    found = [("Python", platform.python_version())]
+    for name in _SHOWN_PACKAGES:
+        try:
+            found.append((name, siwcc.__version__ if name == "siwcc" else metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def fixed(value: float | None, digits: int = 5) -> str:
+    """Decimals with a true minus sign; a dash for what could not be computed."""
+    if value is None or math.isnan(value):
+        return DASH
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: float | None) -> str:
+    """Five decimals, or a bound below them."""
+    return "<0.00001" if value is not None and value < 0.000005 else fixed(value)
+
+
+def interval(ends: tuple[float | None, float | None], digits: int = 5) -> str:
+    """Both ends in brackets."""
+    low, high = ends
+    return DASH if low is None or math.isnan(low) else f"[{fixed(low, digits)}, {fixed(high, digits)}]"
+
+
+def seconds(value: float) -> str:
+    """Seconds, minutes or hours, two digits that matter."""
+    if math.isnan(value):
+        return DASH
+    if value < 60:
+        return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+    if value < 3600:
+        return f"{int(value // 60)} min {value % 60:02.0f} s"
+    return f"{int(value // 3600)} h {value % 3600 / 60:02.0f} min"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= divisor:
+            return f"{value / divisor:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def yes_no(mark: bool | None) -> Markup:
+    """A mark to see and a word to hear."""
+    return Markup(
+        DASH if mark is None else f'{"✓" if mark else "✗"}<span class="hidden"> {"yes" if mark else "no"}</span>'
+    )

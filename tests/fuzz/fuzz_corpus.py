@@ -1,0 +1,121 @@
+"""A small finished study and raw sets of every format, as the fuzz tests damage them one file at a time."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import py7zr
+import yaml
+from made_study import made_config, write_study
+
+from siwcc import training
+from siwcc.accuracy import measure_study, write_errors
+from siwcc.comparisons import write_comparisons
+from siwcc.config import Config, Train
+from siwcc.datasets.synthetic import write_made_up
+from siwcc.files import write_text
+from siwcc.records import compare_records, write_records
+from siwcc.report.study import Study
+from siwcc.runs import RunKey, run_place
+from siwcc.tasks import task_module
+from siwcc.training import RunFiles, train_run
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = Train(epochs=2, batch_size=16, device="cpu")
+TRAINED = RunKey("ecg", "weighted", "pooled", 1, 42)
+INTERRUPTED = RunKey("ecg", "coord", "pooled", 1, 42)
+TASKS = ("ecg", "nuclei")
+
+
+class _StopError(Exception):
+    pass
+
+
+def config_of(task: str) -> Config:
+    return made_config(task, study=f"made_{task}")
+
+
+def open_part(root: Path, task: str) -> Study:
+    config = config_of(task)
+    return Study(root / task / "results" / config.study, root / task / "data", config)
+
+
+def run_files(root: Path, key: RunKey) -> RunFiles:
+    folder = root / "runs" / run_place(key)
+    return RunFiles(folder / "log.csv", folder / "model.pt", folder / "predictions.csv", folder / "manifest.json")
+
+
+def build(root: Path) -> None:
+    """Write everything below `root`."""
+    for task in TASKS:
+        study = write_study(root / task, config_of(task))
+        _write_statistics(study)
+    _train(root)
+    write_made_up("ecg", root / "wfdb", 2, 3)
+    write_made_up("nuclei", root / "sipakmed", 6, 3)
+    _write_herlev(root)
+    _write_archive(root)
+    (root / "foreign").mkdir()
+    shutil.copy2(run_files(root, TRAINED).log, root / "foreign" / "log.csv")
+    _write_texts(root)
+
+
+def _write_statistics(study: Study) -> None:
+    task, stats = study.config.run[0], study.folder / "stats"
+    logs, runs = (study.existing(task, name) for name in ("log.csv", "predictions.csv"))
+    folds, strata = ([study.folder / task / name] for name in ("folds.csv", "strata.csv"))
+    baselines = sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))
+    limits = {task: task_module(task).error_limits(study.spec(task))}
+    pairs = study.config.comparisons
+    published = REPOSITORY / "resources" / "table3.csv"
+    write_comparisons(logs, folds, pairs, published, [task], stats / "comparisons.csv", stats / "table3.txt")
+    write_errors(stats / "errors.csv", measure_study(runs, baselines, strata, limits).overall)
+    write_records(stats / "records.csv", compare_records(runs, baselines, strata, pairs, limits).tests)
+
+
+def _train(root: Path) -> None:
+    study = open_part(root, "ecg")
+    arguments = (study.fold_paths("ecg"), study.samples_path("ecg"), SETTINGS)
+    for key in (TRAINED, TRAINED._replace(fold=2)):
+        train_run(key, *arguments, run_files(root, key))
+    save, training._write_results = training._write_results, _stop
+    try:
+        train_run(INTERRUPTED, *arguments, run_files(root, INTERRUPTED))
+    except _StopError:
+        pass
+    finally:
+        training._write_results = save
+
+
+def _stop(*arguments: object) -> None:
+    raise _StopError
+
+
+def _write_herlev(root: Path) -> None:
+    import cv2
+    import numpy as np
+
+    draw = np.random.default_rng(5)
+    for name in ("1-1-001", "1-1-002"):
+        folder = root / "herlev" / "superficiel"
+        folder.mkdir(parents=True, exist_ok=True)
+        mask = np.full((40, 50, 3), (0, 0, 255), dtype=np.uint8)
+        mask[10:20, 12:30] = (255, 0, 0)
+        cv2.imwrite(str(folder / f"{name}.BMP"), draw.integers(0, 255, (40, 50, 3), dtype=np.uint8))
+        cv2.imwrite(str(folder / f"{name}-d.bmp"), mask)
+
+
+def _write_archive(root: Path) -> None:
+    (root / "archive").mkdir()
+    with py7zr.SevenZipFile(root / "archive" / "im_Parabasal.7z", "w") as archive:
+        for path in sorted((root / "sipakmed").rglob("*_01*"))[:4]:
+            archive.write(path, f"im_Parabasal/CROPPED/{path.parents[1].name}_{path.name}")
+
+
+def _write_texts(root: Path) -> None:
+    texts = root / "texts"
+    overlay = yaml.safe_load((REPOSITORY / "resources" / "studies" / "tiny.yaml").read_text())
+    write_text(texts / "overlay.yaml", yaml.safe_dump(overlay))
+    for name in ("config.yaml", "resources/deviations.yaml", "resources/table3.csv", "resources/checksums/vfdb.sha256"):
+        shutil.copy2(REPOSITORY / name, texts)

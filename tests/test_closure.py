@@ -1,0 +1,95 @@
+"""The files that a module runs, against made-up packages and against Python itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siwcc.closure import import_closure
+
+PACKAGE = Path(__file__).resolve().parent.parent / "siwcc"
+
+
+def write(package: Path, **sources: str) -> Path:
+    """Modules from their sources; `__` in a name is a dot."""
+    for name, source in sources.items():
+        path = package / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return package
+
+
+def names(package: Path, *modules: str) -> list[str]:
+    return [path.relative_to(package).as_posix() for path in import_closure(package, modules)]
+
+
+def test_every_way_to_import_is_followed_and_nothing_else(tmp_path: Path) -> None:
+    package = write(
+        tmp_path / "pack",
+        first="import os\nimport pack.second as other, json\n",
+        second="from pack import third\nfrom pack.third import name\n",
+        third="def name() -> None:\n    if True:\n        from pack.deep import (\n            inner,\n        )\n",
+        deep__inner="'''from pack.not_imported import x'''\nimport packs.first, numpy\n# import pack.not_imported\n",
+        not_imported="",
+        unrelated="import pack.first",
+    )
+    (package / "deep" / "__init__.py").write_text("import pack.first\n")
+    assert names(package, "first") == ["deep/__init__.py", "deep/inner.py", "first.py", "second.py", "third.py"]
+    assert names(package, "not_imported") == ["not_imported.py"]
+    assert names(package, "not_imported", "deep.inner") == ["deep/inner.py", "not_imported.py"]
+    assert names(package, "deep") == names(package, "first")
+    assert names(package, "absent") == names(package) == []
+
+
+def test_a_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = write(tmp_path / "pack", a="import pack.c", b="import pack.c", c="import pack.a")
+    parsed: list[str] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda source: parsed.append(source) or parse(source))
+    for _ in range(3):
+        assert names(package, "a") == ["a.py", "c.py"]
+        assert names(package, "b") == ["a.py", "b.py", "c.py"]
+    assert sorted(parsed) == ["import pack.a", "import pack.c", "import pack.c"]
+
+
+def plain_closure(modules: list[str]) -> set[Path]:
+    """As it stood in the rules before: every file read and parsed anew, every time."""
+    waiting, found = [PACKAGE / module.replace(".", "/") for module in modules], set()
+    while waiting:
+        path = waiting.pop()
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if not path.is_file() or path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported: list[str] = []
+            if isinstance(node, ast.Import):
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            waiting += [PACKAGE.joinpath(*name.split(".")[1:]) for name in imported if name.startswith("siwcc.")]
+    return found
+
+
+def module_names() -> list[str]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    parts = [path.relative_to(PACKAGE).with_suffix("").parts for path in paths]
+    return [".".join(part for part in each if part != "__init__") for each in parts if each != ("__init__",)]
+
+
+@pytest.mark.parametrize("module", module_names())
+def test_remembering_changes_no_closure(module: str) -> None:
+    assert set(import_closure(PACKAGE, (module,))) == plain_closure([module])
+
+
+def test_what_python_loads_is_in_the_closure() -> None:
+    program = "import sys, siwcc.training, siwcc.augment.ecg; print(*(m.__file__ for m in sys.modules.values() "
+    program += "if m.__name__.startswith('siwcc.')), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {Path(line).resolve() for line in done.stdout.splitlines()}
+    assert len(loaded) > 10
+    assert loaded <= set(import_closure(PACKAGE, ("training", "augment.ecg")))

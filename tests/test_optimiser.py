@@ -1,0 +1,93 @@
+"""Our Adam is torch's, less the import of torch's compiler."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from siwcc.optimiser import Adam
+
+STEPS = 25
+
+
+def network() -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Conv2d(2, 4, (1, 3)), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 6, 1))
+
+
+def train(model: nn.Module, optimiser: torch.optim.Optimizer, first: int, last: int) -> None:
+    for step in range(first, last):
+        signal = torch.randn(8, 2, 1, 8, generator=torch.Generator().manual_seed(step))
+        optimiser.zero_grad(set_to_none=True)
+        model(signal).square().mean().backward()
+        optimiser.step()
+
+
+def assert_equal_to_the_bit(first: object, second: object) -> None:
+    if isinstance(first, torch.Tensor):
+        assert isinstance(second, torch.Tensor)
+        assert torch.equal(first, second)
+    elif isinstance(first, dict):
+        assert isinstance(second, dict)
+        assert list(first) == list(second)
+        for name in first:
+            assert_equal_to_the_bit(first[name], second[name])
+    else:
+        assert first == second
+
+
+def test_weights_and_state_are_those_of_torch_to_the_bit() -> None:
+    ours, theirs = network(), network()
+    our_optimiser = Adam(ours.parameters(), lr=1e-2)
+    their_optimiser = torch.optim.Adam(theirs.parameters(), lr=1e-2)
+    train(ours, our_optimiser, 0, STEPS)
+    train(theirs, their_optimiser, 0, STEPS)
+    assert_equal_to_the_bit(dict(ours.state_dict()), dict(theirs.state_dict()))
+    assert_equal_to_the_bit(our_optimiser.state_dict(), their_optimiser.state_dict())
+    assert not torch.equal(ours.state_dict()["3.weight"], network().state_dict()["3.weight"])
+
+
+def test_a_run_goes_on_from_a_state_of_either() -> None:
+    whole = network()
+    train(whole, torch.optim.Adam(whole.parameters(), lr=1e-2), 0, STEPS)
+    half = network()
+    first = torch.optim.Adam(half.parameters(), lr=1e-2)
+    train(half, first, 0, 10)
+    second = Adam(half.parameters(), lr=0.5)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    train(half, second, 10, STEPS)
+    assert_equal_to_the_bit(dict(half.state_dict()), dict(whole.state_dict()))
+
+
+def test_the_first_step_by_hand() -> None:
+    # Bias-corrected, the first step is lr * g / (|g| + eps), eps 1e-8: the sign of the gradient times lr.
+    weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
+    optimiser = Adam([weight], lr=0.125)
+    weight.grad = torch.tensor([4.0, -0.5, 0.0])
+    optimiser.step()
+    assert weight.tolist() == pytest.approx([0.875, -1.875, 3.0], abs=1e-6)
+    assert weight.requires_grad
+    assert torch.is_grad_enabled()
+    optimiser.zero_grad()
+    assert weight.grad is None
+
+
+def test_nothing_of_it_imports_the_compiler() -> None:
+    program = """
+import sys, torch
+from siwcc.optimiser import Adam
+weight = torch.nn.Parameter(torch.ones(2))
+optimiser = Adam([weight], lr=0.1)
+weight.square().sum().backward()
+optimiser.step()
+optimiser.load_state_dict(optimiser.state_dict())
+optimiser.zero_grad(set_to_none=True)
+print(sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

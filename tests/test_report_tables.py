@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import re
+from typing import get_args
+
+import numpy as np
+import pytest
+from made_study import shared_study, strict_config
+
+from siwcc.accuracy import Accuracy
+from siwcc.baselines import BASELINES
+from siwcc.comparisons import write_comparisons
+from siwcc.config import EncodingName, parse_config
+from siwcc.errors import InputError
+from siwcc.files import write_csv
+from siwcc.folds import STRATA_COLUMNS
+from siwcc.records import RecordTest
+from siwcc.report import encodings, errors, folds, followed, over_records, records, verdict
+from siwcc.report import study as studies
+from siwcc.report.words import Reading
+from siwcc.variance import VarianceRow
+
+
+def read(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+# --------------------------------------------------------------------- folds
+
+
+def write_strata(path, rows):
+    """[(sample, group, fold, gap)]"""
+    write_csv(path, STRATA_COLUMNS, [(name, group, fold, "VT", gap) for name, group, fold, gap in rows])
+    return path
+
+
+def test_folds_count_groups_and_isolated_events(tmp_path):
+    rows = [
+        ("a1", "a", 1, "inf"),
+        ("a2", "a", 1, 3.0),
+        ("a3", "a", 2, 20.0),
+        ("b1", "b", 2, "inf"),
+        ("c1", "c", 2, 19.9),
+    ]
+    found = folds.describe_folds("ecg", write_strata(tmp_path / "strata.csv", rows), 20.0)
+    # Isolated: no event before, or one 20 s or more before.
+    assert (found.samples, found.groups, found.split, found.isolated) == (5, 3, 1, 3)
+    first, second = found.lines
+    assert (first.fold, first.samples, first.isolated, first.groups, first.named) == (1, 2, 1, 1, [("a", 2)])
+    assert (second.isolated, second.named) == (2, [("a", 1), ("b", 1), ("c", 1)])
+    assert found.all_named
+
+
+def test_of_many_groups_only_the_largest_are_named(tmp_path):
+    rows = [(f"s{i}", f"slide{i:02}", 1 + i % 2, "") for i in range(70)] + [
+        ("t", "slide08", 1, ""),
+        ("u", "slide02", 1, ""),
+    ]
+    found = folds.describe_folds("nuclei", write_strata(tmp_path / "strata.csv", rows), None)
+    assert (found.groups, found.split, found.isolated, found.all_named) == (70, 0, None, False)
+    assert found.lines[0].groups == 35
+    expected = [("slide02", 2), ("slide08", 2), ("slide00", 1), ("slide04", 1), ("slide06", 1)]
+    assert found.lines[0].named == expected
+
+
+# ------------------------------------------------------------------ protocol
+
+
+def config_with(**changes):
+    values = {"datasets": {"vfdb": {"format": "vfdb"}, "sipakmed": {"format": "sipakmed"}}}
+    return parse_config(values | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "not_said"),
+    [
+        ({}, ["the paper's protocol.", "windows" and "events of one record stand in training and test"], "Published"),
+        ({"folds_by": "group"}, ["one of the paper's two leaks is closed", "Published figures come from"], "seeds"),
+        (
+            {"tasks": {"ecg": {"shift": "rewindow"}}},
+            ["one of the paper's two leaks", "cut out of the recording"],
+            "seeds",
+        ),
+        (
+            {"folds_by": "group", "tasks": {"ecg": {"shift": "rewindow"}}, "seeds": [1, 2, 3]},
+            ["both of the paper's leaks are closed", "none stands in two of them", "trained from 3 seeds"],
+            "zeros",
+        ),
+    ],
+)
+def test_the_protocol_in_words(changes, said, not_said):
+    words = " ".join(followed.describe_protocol(config_with(run=["ecg"], **changes), ["ecg"]))
+    for part in said:
+        assert part in words
+    assert not_said not in words
+
+
+def test_published_values_go_with_the_papers_protocol_alone():
+    config = config_with(tasks={"nuclei": {"border": "reflect"}})
+    assert [config.papers_protocol(task) for task in ("ecg", "nuclei")] == [True, False]
+    assert not config_with(folds_by="group").papers_protocol("ecg")
+    assert not config_with(tasks={"ecg": {"shift": "rewindow"}}).papers_protocol("ecg")
+
+
+@pytest.mark.parametrize("other", [[], ["ecg"]])
+def test_comparisons_of_another_protocol_hold_no_published_value(other, tmp_path, tmp_path_factory, repository):
+    study = shared_study(tmp_path_factory, "ecg")
+    write_comparisons(
+        study.existing("ecg", "log.csv"),
+        [study.folder / "ecg" / "folds.csv"],
+        [("coord", "weighted")],
+        repository / "resources" / "table3.csv",
+        [],
+        tmp_path / "c.csv",
+        tmp_path / "t.txt",
+        other_protocol=other,
+    )
+    row = next(row for row in read(tmp_path / "c.csv") if row["metric"] == "test_r2")
+    expected = ("", "", "", "", "") if other else ("0.03571", "0.01", "0.08362", "<0.00005", "yes")
+    names = ("mean_difference", "ci_low", "ci_high", "p")
+    assert (*(row[f"published_{name}"] for name in names), row["agrees_sign"]) == expected
+    assert float(row["mean_difference"]) == pytest.approx(0.1)
+    assert ("published" in (tmp_path / "t.txt").read_text()) is not bool(other)
+
+
+def test_every_encoding_and_baseline_has_its_words():
+    assert set(encodings.ENCODING_NOTES) == set(get_args(EncodingName))
+    assert set(errors.BASELINE_NOTES) == set(BASELINES)
+    described = encodings.describe_encodings(["none", "weighted"])
+    assert described[0][::2] == ("no coordinates", "")
+    assert described[1][::2] == ("weighted coordinates", "x_i(p) m(p)")
+
+
+# -------------------------------------------------------------------- errors
+
+
+def line(answer, variant="full", **changes):
+    values = {
+        "task": "ecg",
+        "answer": answer,
+        "variant": variant,
+        "inputs": "augmented",
+        "subset": "all",
+        "stratum_by": "",
+        "stratum": "",
+        "samples": 5,
+        "folds": 2,
+        "seeds": 1,
+        "rows": 10,
+        "median": 1.0,
+        "p90": 2.0,
+        "mean": 1.2,
+        "r2": 0.5,
+        "within_fine": 0.2,
+        "within_coarse": 0.4,
+        "limit_fine": 0.5,
+        "limit_coarse": 1.0,
+        "unit": "s",
+    }
+    return Accuracy(**values | changes)
+
+
+LINES = [
+    line("gap_oracle", "", median=1.5),
+    line("training_mean", "", median=3.0),
+    line("coord", median=2.0),
+    line("coord", inputs="unaugmented", median=2.5),
+    line("weighted", median=1.2),
+    line("weighted", subset="isolated", median=0.9),
+]
+
+
+def test_error_tables_keep_networks_and_baselines_apart():
+    everything, isolated = errors.error_tables(LINES)
+    assert [row.name for row in everything.networks] == ["NimeshaNet, coordinates", "NimeshaNet, weighted coordinates"]
+    assert [row.name for row in everything.baselines] == ["gap oracle", "training mean"]
+    assert everything.networks[0].unaugmented.median == 2.5
+    assert everything.networks[1].unaugmented is None
+    assert (isolated.subset, isolated.networks[0].augmented.median, isolated.baselines) == ("isolated", 0.9, [])
+
+
+def test_the_best_network_is_no_baseline():
+    # Medians: gap oracle 1.5 lies between weighted (1.2) and coordinates (2.0); the training mean above both.
+    assert list(errors.best_sentences(errors.error_tables(LINES)[0])) == [
+        "Smallest median error on augmented copies: of the networks NimeshaNet, weighted coordinates, 1.20 s.",
+        "Of the baselines gap oracle: 1.50 s; below that 1 of 2 networks.",
+        "The training mean: 3.00 s; below that 2 of 2 networks.",
+    ]
+    assert list(errors.best_sentences(errors.error_tables(LINES[:2])[0])) == []
+
+
+def test_strata_stand_with_most_samples_first_and_the_training_mean_beside():
+    lines = [
+        line("training_mean", "", stratum_by="group", stratum="a", samples=2, median=4.0),
+        line("coord", stratum_by="group", stratum="a", samples=2, median=1.0),
+        line("coord", stratum_by="group", stratum="b", samples=3, median=2.0),
+        line("gap_oracle", "", stratum_by="group", stratum="b", samples=3),
+        line("coord", stratum_by="group", stratum="b", samples=3, inputs="unaugmented"),
+        line("coord", stratum_by="class", stratum="VT", samples=5, median=1.5),
+    ]
+    by_group, by_class = errors.stratum_tables(lines)
+    assert by_group.answers == ["coordinates", "training mean (baseline)"]
+    found = [(name, samples, [cell and cell.median for cell in cells]) for name, samples, cells in by_group.rows]
+    assert found == [("b", 3, [2.0, None]), ("a", 2, [1.0, 4.0])]
+    assert (by_group.title, by_class.title) == ("NimeshaNet: errors by record", "NimeshaNet: errors by rhythm label")
+
+
+def test_hundreds_of_slides_are_summed_up():
+    medians = np.linspace(0.0, 4.0, 101)
+    lines = [
+        line("coord", task="nuclei", stratum_by="group", stratum=f"s{i}", samples=1, median=float(value))
+        for i, value in enumerate(medians)
+    ]
+    (table, *_) = errors.stratum_tables([*lines, line("coord", task="nuclei", stratum_by="class", stratum="x")])
+    assert table.rows == []
+    assert table.summaries == [("coordinates", 101, [0.0, 1.0, 2.0, 3.0, 4.0])]
+
+
+# ------------------------------------------------------------------- records
+
+
+def made_test(**changes):
+    values = {
+        **{"task": "ecg", "variant": "full", "control": "coord", "study": "weighted", "family": "primary"},
+        **{"inputs": "augmented", "subset": "all", "records": 22, "seeds": 3},
+        **{"control_error": 1.3, "study_error": 1.2, "mean_difference": -0.1, "ci_low": -0.2, "ci_high": -0.01},
+        **{"p_smaller": 0.01, "p_larger": 0.99, "p_two_sided": 0.02, "p_folds": 0.03, "p_holm": 0.08, "p_error": 0.0},
+        **{"least_p": 2.0**-22, "records_better": 15, "records_worse": 7, "unit": "s", "note": ""},
+    }
+    return RecordTest(**values | changes)
+
+
+LOSS = {"p_smaller": 0.999, "p_larger": 0.001, "p_holm": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("tests", "readings"),
+    [
+        ([made_test(p_holm=0.04)], [Reading.GAIN]),
+        ([made_test()], [Reading.HINT]),
+        ([made_test(p_smaller=0.3, p_larger=0.7, p_holm=1.0)], [Reading.NOTHING]),
+        ([made_test(**LOSS)], [Reading.LOSS]),
+        # Holm over sixty in the other direction: 60 x 0.001 = 0.06.
+        ([made_test(**LOSS)] + [made_test(p_smaller=0.3, p_larger=0.7)] * 59, [Reading.HINT_AGAINST]),
+        ([made_test(records=4, least_p=1 / 16)], [Reading.TOO_FEW]),
+        ([made_test(records=1, p_smaller=math.nan, p_larger=math.nan, least_p=0.5)], [Reading.UNTESTABLE]),
+    ],
+)
+def test_readings_over_records(tests, readings):
+    assert over_records.read_tests(tests)[: len(readings)] == readings
+
+
+def test_a_comparison_over_records_in_words():
+    said = over_records.record_sentence(made_test(), Reading.HINT, 8, several=False)
+    assert said == (
+        "Weighted coordinates against coordinates: 1.200 s against 1.300 s, \N{MINUS SIGN}0.100 s (95 % interval "
+        "\N{MINUS SIGN}0.200 to \N{MINUS SIGN}0.010; smaller in 15 and larger in 7 of 22 records): a smaller error "
+        "before correction for all 8 tests (one-sided p = 0.010), not after it: a hint, not proof."
+    )
+    worse = made_test(**LOSS, mean_difference=0.1, ci_low=0.05, ci_high=0.2)
+    said = over_records.record_sentence(worse, Reading.LOSS, 1, several=True)
+    assert "coordinates, NimeshaNet: 1.200 s against 1.300 s, +0.100 s" in said
+    assert said.endswith("a larger error that holds after correction for the one test (one-sided p = 0.001).")
+
+
+def test_the_primary_test_leads_where_folds_keep_records_together():
+    tests = [
+        made_test(p_holm=0.04),
+        made_test(study="none", p_smaller=0.3, p_larger=0.7),
+        made_test(family="secondary"),
+    ]
+    strict = verdict.judge([], tests=tests, by_group=True)
+    expected = (
+        "over 22 records (mean absolute error on augmented copies): a smaller error that survives correction in 1 of 2 "
+        "comparisons; no difference shown in 1 of 2 comparisons."
+    )
+    assert strict.summary == (f"Primary test, {expected}",)
+    assert len(strict.records) == 2
+    assert "the p is about new records" in strict.limits[-1]
+    paper = verdict.judge([], tests=tests)
+    assert paper.second == (f"O{expected[1:]}",)
+    assert "not about new records" in paper.limits[-1]
+
+
+def test_a_gain_over_folds_stands_beside_the_primary_test(strict):
+    # By its logs `weighted` gains 0.1 in both folds; its answers are as far off as those of `coord`.
+    _, words = strict
+    heading = "NimeshaNet: weighted coordinates against coordinates"
+    block = words[words.index(heading) :].split("NimeshaNet: weighted scaled")[0]
+    assert "With 2 folds no difference can be significant" in block
+    assert "The primary test, over records: too few records to decide." in block
+
+
+def test_record_groups_and_names():
+    tests = [
+        made_test(),
+        made_test(family="secondary", inputs="unaugmented"),
+        made_test(family="secondary", subset="isolated"),
+        made_test(family="baseline", control="gap_oracle"),
+        made_test(family="baseline", control="gap_oracle", subset="isolated"),
+        made_test(variant="reduced", note="a note"),
+    ]
+    full, reduced = records.record_groups(tests)
+    assert (len(full.primary), len(full.baselines)) == (1, 1)
+    assert [name for name, _ in full.secondary_views] == [
+        "samples themselves, all",
+        "augmented copies, isolated events",
+    ]
+    assert [name for name, _ in full.by_baseline] == ["gap_oracle"]
+    assert (reduced.title, reduced.notes) == ("NimeshaNet, reduced pool", ["a note"])
+    assert records.comparison_name(tests[0]) == "weighted coordinates \N{MINUS SIGN} coordinates"
+
+
+def test_variance_is_shown_for_several_seeds_alone():
+    values = {field.name: 0.0 for field in dataclasses.fields(VarianceRow)}
+    values |= {"task": "ecg", "variant": "full", "study": "coord", "control": "", "metric": "test_r2", "note": ""}
+    rows = [
+        VarianceRow(**values | {"kind": kind, "seeds": seeds}) for seeds in (1, 2) for kind in ("arm", "difference")
+    ]
+    found = records.variance_groups(rows, "test_r2")
+    assert [title for title, _ in found] == ["NimeshaNet, each encoding", "NimeshaNet, differences"]
+    assert [len(group) for _, group in found] == [1, 1]
+    assert records.variance_groups(rows[:2], "test_r2") == []
+
+
+# ------------------------------------------------------------- the whole page
+
+
+@pytest.fixture
+def strict(tmp_path_factory):
+    study = shared_study(tmp_path_factory, "strict")
+    text = (study.folder / "report.html").read_text(encoding="utf-8")
+    body = re.sub(r"<svg.*?</svg>|<style.*?</style>", " ", text, flags=re.DOTALL)
+    return study, " ".join(re.sub(r"<[^>]+>", " ", body).replace("&#39;", "'").split())
+
+
+def test_the_strict_page_names_its_protocol_and_no_published_value(strict):
+    _, words = strict
+    assert "ECG changepoints: both of the paper's leaks are closed." in words
+    assert "Published values are not shown." in words
+    assert "published difference" not in words
+    assert "stand beside ours" not in words
+    assert "Windows cut out anew" in words
+    assert "Networks are trained from the seeds [42, 43], the paper's from 42 alone." in words
+
+
+def test_the_strict_page_shows_folds_records_seeds_and_strata(strict):
+    study, words = strict
+    strata = read(study.folder / "ecg" / "strata.csv")
+    isolated = sum(float(row["gap_s"]) >= 20 for row in strata)
+    groups = {row["group"] for row in strata}
+    assert (
+        f"{len(strata)} events from {len(groups)} records in 2 folds. No record stands in more than one fold." in words
+    )
+    assert f"{isolated} of the events are isolated: no other counted event in the 20 s before them." in words
+    for heading in ("The primary test, over records", "Folds and seeds", "NimeshaNet: errors by rhythm label"):
+        assert heading in words
+    for label in ("gap oracle", "weighted scaled coordinates (", "learned map", "\N{LESS-THAN OR EQUAL TO} 0.5 s"):
+        assert label in words or label.removesuffix(" (") in words
+
+
+def test_the_strict_pages_record_errors_are_those_of_the_answers(strict):
+    # Answers are off by 0.1 s a row (0.05 s with weighted_unit), rows of a fold counted from 0.
+    study, words = strict
+    test = next(
+        row
+        for row in read(study.folder / "stats" / "records.csv")
+        if (row["control"], row["study"], row["family"]) == ("none", "weighted_unit", "primary")
+    )
+    means = []
+    for fold in (1, 2):
+        path = study.folder / "ecg" / "none" / "full" / f"fold{fold}" / "seed42" / "predictions.csv"
+        ids = [(row["sample_id"].split("_")[0], int(row["variant"])) for row in read(path)]
+        for record in sorted({name for name, _ in ids}):
+            means.append(np.mean([0.1 * i for i, (name, variant) in enumerate(ids) if name == record and variant > 0]))
+    assert float(test["control_error"]) == pytest.approx(np.mean(means), rel=1e-6)
+    assert float(test["study_error"]) == pytest.approx(np.mean(means) / 2, rel=1e-6)
+    shown = " ".join(f"{float(test[name]):.3f}" for name in ("control_error", "study_error"))
+    assert f"weighted scaled coordinates \N{MINUS SIGN} no coordinates {len(means)} {shown}" in words
+
+
+def test_seeds_spread_as_the_logs_say(strict):
+    # By its log seed 43 is better by 0.02 in fold 1 and 0.04 in fold 2: the two cells of seed 42 differ by 0.01.
+    study, words = strict
+    row = next(
+        row
+        for row in read(study.folder / "stats" / "variance.csv")
+        if (row["kind"], row["study"], row["metric"]) == ("arm", "coord", "test_r2")
+    )
+    assert float(row["mean"]) == pytest.approx(0.5 - 0.3 / 6 + 0.015 + 0.015)
+    # Seeds' means differ by 0.03, residuals are 0.005: (2 x 0.015^2 x 2 - 4 x 0.005^2) / 2 = 0.0004.
+    assert float(row["var_seed"]) == pytest.approx(0.0004)
+    assert f"coordinates {float(row['mean']):.4f}" in words
+
+
+def test_a_strict_study_without_its_strata_is_refused(tmp_path):
+    study = studies.Study(tmp_path, tmp_path, strict_config())
+    with pytest.raises(InputError, match="strata"):
+        folds.describe_folds("ecg", study.folder / "ecg" / "strata.csv", 20.0)

@@ -1,0 +1,21 @@
+"""Draw both errors of every record of one comparison."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.figures import FigureFiles
+        from siwcc.figures.records import plot_records, read_points, select_points
+
+        names = snakemake.wildcards
+        points = read_points(Path(snakemake.input.points))
+        plot_records(
+            points=select_points(points, names.task, names.variant, names.control, names.encoding),
+            files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+        )

@@ -1,0 +1,23 @@
+"""Set four studies side by side."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.figures import FigureFiles
+        from siwcc.report.protocols import summarise_protocols
+
+        output = snakemake.output
+        summarise_protocols(
+            folders=[Path(path).parent for path in snakemake.input.configs],
+            data=Path("data"),
+            figure=FigureFiles(Path(output.svg), Path(output.png), Path(output.data)),
+            differences_path=Path(output.differences),
+            page_path=Path(output.page),
+        )
