@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from benchmarks.published import PlainNimesha, PlainRun
 from siwcc.augment import Inputs, augment_module
 from siwcc.encodings import encode
 from siwcc.files import read_csv, write_csv
-from siwcc.networks import Localiser, build_localiser
+from siwcc.models import network_for
+from siwcc.networks import Localiser
 from siwcc.scores import r2_scores
 
 COLUMNS = ("encoding", "fold", "epoch", "train_r2", "plain_train_r2", "test_r2", "plain_test_r2")
@@ -45,6 +47,39 @@ def plain_state(localiser: Localiser) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in state.items()}
 
 
+@dataclass(frozen=True)
+class _Start:
+    """Where both trainings of a run begin: the same weights, and the rows in the same order."""
+
+    train: Inputs
+    test: Inputs
+    ours: Localiser
+    plain: PlainNimesha
+    order: torch.Generator
+
+
+def _start(folder: Path, encoding: str, channels: int, fold: int, seed: int) -> _Start:
+    """A run's data and its two networks.
+
+    Args:
+        folder: `results/<study>/ecg`, with the fold files.
+        encoding: Of our network's first layer.
+        channels: That our network is given beyond the leads.
+        fold: The test fold.
+        seed: The run's.
+    """
+    torch.set_num_threads(1)
+    paths = sorted(folder.glob("fold?.h5"))
+    augment = augment_module("ecg")
+    train = augment.open_inputs([path for path in paths if path != paths[fold - 1]], Path(), augmented_only=True)
+    test = augment.open_inputs([paths[fold - 1]], Path(), augmented_only=False)
+    torch.manual_seed(seed)
+    ours = network_for(train.spec, "full", encoding, train.spec.channels + channels)
+    plain = PlainNimesha()
+    plain.load_state_dict(plain_state(ours))
+    return _Start(train, test, ours, plain, torch.Generator().manual_seed(seed))
+
+
 def train_plainly(folder: Path, encoding: str, fold: int, epochs: int, seed: int) -> list[tuple[float, float]]:
     """Train R2 and test R2 of every epoch.
 
@@ -55,24 +90,13 @@ def train_plainly(folder: Path, encoding: str, fold: int, epochs: int, seed: int
         epochs: How many.
         seed: The run's.
     """
-    torch.set_num_threads(1)
-    paths = sorted(folder.glob("fold?.h5"))
-    augment = augment_module("ecg")
-    train = augment.open_inputs([path for path in paths if path != paths[fold - 1]], Path(), augmented_only=True)
-    test = augment.open_inputs([paths[fold - 1]], Path(), augmented_only=False)
-    torch.manual_seed(seed)
-    spec = train.spec
-    ours = build_localiser(
-        spec.network, "full", encoding, spec.channels, spec.shape, spec.extent, output_scale=spec.output_scale
-    )
-    network = PlainNimesha()
-    network.load_state_dict(plain_state(ours))
+    start = _start(folder, encoding, 0, fold, seed)
+    train, test, network = start.train, start.test, start.plain
     run = PlainRun(network, torch.from_numpy(train.target))
-    order = torch.Generator().manual_seed(seed)
     scored = np.flatnonzero(test.variant > 0)
     log = []
     for _ in range(epochs):
-        rows = torch.randperm(len(train.target), generator=order).numpy()
+        rows = torch.randperm(len(train.target), generator=start.order).numpy()
         network.train()
         answers = [run.step(*_batch(train, part, encoding)).detach().numpy() for part in _batches(rows)]
         train_r2 = r2_scores(train.target[rows], np.concatenate(answers))[0]
@@ -85,28 +109,19 @@ def train_plainly(folder: Path, encoding: str, fold: int, epochs: int, seed: int
 
 def compare_in_float64(folder: Path, encoding: str, fold: int, seed: int) -> str:
     """One epoch of both in float64, where rounding has no time to grow: a line with the largest differences."""
-    torch.set_num_threads(1)
-    paths = sorted(folder.glob("fold?.h5"))
-    augment = augment_module("ecg")
-    train = augment.open_inputs([path for path in paths if path != paths[fold - 1]], Path(), augmented_only=True)
-    torch.manual_seed(seed)
-    spec = train.spec
-    ours = build_localiser(
-        spec.network, "full", "none", spec.channels + 1, spec.shape, spec.extent, output_scale=spec.output_scale
-    )
-    plain = PlainNimesha()
-    plain.load_state_dict(plain_state(ours))
-    targets = torch.from_numpy(train.target).double()
-    runs = [PlainRun(network.double().train(), targets) for network in (ours, plain)]
-    order = torch.Generator().manual_seed(seed)
+    # Both get the same float32 channels: the layer would make the coordinates anew in float64.
+    start = _start(folder, "none", 1, fold, seed)
+    targets = torch.from_numpy(start.train.target).double()
+    runs = [PlainRun(network.double().train(), targets) for network in (start.ours, start.plain)]
     answers: list[list[np.ndarray]] = [[], []]
-    rows = torch.randperm(len(train.target), generator=order).numpy()
+    rows = torch.randperm(len(targets), generator=start.order).numpy()
     for part in _batches(rows):
-        signal, target = (values.double() for values in _batch(train, part, encoding))
+        signal, target = (values.double() for values in _batch(start.train, part, encoding))
         for run, made in zip(runs, answers, strict=True):
             made.append(run.step(signal, target).detach().numpy())
     first, second = (np.concatenate(made) for made in answers)
-    weights = max(float((value - plain.state_dict()[name]).abs().max()) for name, value in plain_state(ours).items())
+    plain = start.plain.state_dict()
+    weights = max(float((value - plain[name]).abs().max()) for name, value in plain_state(start.ours).items())
     return (
         f"{encoding} fold {fold}, {len(rows)} rows in float64: answers differ by at most "
         f"{np.abs(first - second).max():.2g} s, weights by {weights:.2g}"

@@ -173,6 +173,11 @@ def _windows(image: Tensor, window: Window) -> Tensor:
     return image.permute(0, 2, 3, 1).view(shape)
 
 
+def _share(window: Window) -> float:
+    """What one place counts for in the mean of its window."""
+    return 1.0 / (window[0] * window[1])
+
+
 def _sums(y: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
     """Sums over the batch and all positions of y - about and of its square, (C,) each."""
     moved = y - about.view(1, -1, 1, 1)
@@ -186,7 +191,7 @@ def _normalise(y: Tensor, a: Tensor, b: Tensor, window: Window) -> tuple[Tensor,
     """
     windows = _windows(y, window)
     on = (windows * a + b > 0).to(y.dtype)
-    share = 1.0 / (window[0] * window[1])
+    share = _share(window)
     count, pooled_on_y = on.sum((2, 4)), (on * windows).sum((2, 4)) * share
     output = pooled_on_y * a + count * share * b
     return output.permute(0, 3, 1, 2), count.to(torch.uint8).permute(0, 3, 1, 2), pooled_on_y.permute(0, 3, 1, 2)
@@ -194,13 +199,13 @@ def _normalise(y: Tensor, a: Tensor, b: Tensor, window: Window) -> tuple[Tensor,
 
 def _evaluate(y: Tensor, a: Tensor, b: Tensor, window: Window) -> Tensor:
     """P relu(a y + b), (B, C, pooled H, pooled W) in channels_last memory."""
-    share = 1.0 / (window[0] * window[1])
+    share = _share(window)
     return ((_windows(y, window) * a + b).clamp_min(0.0).sum((2, 4)) * share).permute(0, 3, 1, 2)
 
 
 def _products(gradient: Tensor, count: Tensor, on_y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     """sum(dz) and sum(dz y), (C,) each."""
-    share = 1.0 / (window[0] * window[1])
+    share = _share(window)
     shares_on = count.to(gradient.dtype) * share
     return (gradient * shares_on).sum((0, 2, 3)), (gradient * on_y).sum((0, 2, 3))
 
@@ -208,7 +213,7 @@ def _products(gradient: Tensor, count: Tensor, on_y: Tensor, window: Window) -> 
 def _gradient(y: Tensor, gradient: Tensor, line: _Line, window: Window) -> Tensor:
     """Replace y by the gradient at y, from that at the block's output."""
     windows = _windows(y, window)
-    share = 1.0 / (window[0] * window[1])
+    share = _share(window)
     spread = (gradient.permute(0, 2, 3, 1) * (line.a * share))[:, :, None, :, None]
     d_y = torch.where(windows * line.a + line.b > 0, spread, 0.0) + (windows * line.slope + line.offset)
     return y.copy_(d_y.view(y.shape[0], *y.shape[2:], y.shape[1]).permute(0, 3, 1, 2))

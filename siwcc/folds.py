@@ -11,7 +11,7 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from siwcc.shards import Shard, read_shard
 
 FOLD_COLUMNS = ("sample_id", "group", "fold")
 STRATA_COLUMNS = (*FOLD_COLUMNS, "class", "gap_s")
+_REMAKE = "delete it and run again"
 
 
 def kfold(count: int, folds: int, seed: int) -> np.ndarray:
@@ -245,21 +246,17 @@ def read_folds_csv(path: Path) -> dict[int, list[str]]:
     Raises:
         InputError: no sample, a fold that is no number from 1, a sample twice, or a gap in the numbers.
     """
-    remedy = "delete it and run again"
     ids_of: dict[int, list[str]] = {}
     seen: set[str] = set()
     for line, row in enumerate(read_csv(path, FOLD_COLUMNS), start=2):
-        if not row["fold"].isdecimal() or int(row["fold"]) == 0:
-            raise InputError(path, f"line {line}: fold must be a whole number from 1, not {row['fold']!r}", remedy)
-        if row["sample_id"] in seen:
-            raise InputError(path, f"line {line}: sample {row['sample_id']} stands there twice", remedy)
+        _check_line(path, line, row, seen)
         seen.add(row["sample_id"])
         ids_of.setdefault(int(row["fold"]), []).append(row["sample_id"])
     if not ids_of:
-        raise InputError(path, "has no sample", remedy)
+        raise InputError(path, "has no sample", _REMAKE)
     absent = sorted(set(range(1, max(ids_of) + 1)) - set(ids_of))
     if absent:
-        raise InputError(path, f"fold {absent[0]} of {max(ids_of)} has no sample", remedy)
+        raise InputError(path, f"fold {absent[0]} of {max(ids_of)} has no sample", _REMAKE)
     return {fold: sorted(ids_of[fold]) for fold in sorted(ids_of)}
 
 
@@ -273,20 +270,24 @@ def read_strata_csv(path: Path) -> list[Stratum]:
         InputError: no sample, a sample twice, a fold that is no number from 1, or a gap that is
             neither empty nor a number above 0.
     """
-    remedy = "delete it and run again"
     strata: dict[str, Stratum] = {}
     for line, row in enumerate(read_csv(path, STRATA_COLUMNS), start=2):
-        if not row["fold"].isdecimal() or int(row["fold"]) == 0:
-            raise InputError(path, f"line {line}: fold must be a whole number from 1, not {row['fold']!r}", remedy)
-        if row["sample_id"] in strata:
-            raise InputError(path, f"line {line}: sample {row['sample_id']} stands there twice", remedy)
+        _check_line(path, line, row, strata)
         gap_s = _gap_of(row["gap_s"])
         if gap_s is not None and not gap_s > 0:
-            raise InputError(path, f"line {line}: gap_s must be empty or above 0, not {row['gap_s']!r}", remedy)
+            raise InputError(path, f"line {line}: gap_s must be empty or above 0, not {row['gap_s']!r}", _REMAKE)
         strata[row["sample_id"]] = Stratum(row["sample_id"], row["group"], int(row["fold"]), row["class"], gap_s)
     if not strata:
-        raise InputError(path, "has no sample", remedy)
+        raise InputError(path, "has no sample", _REMAKE)
     return list(strata.values())
+
+
+def _check_line(path: Path, line: int, row: Mapping[str, str], seen: Container[str]) -> None:
+    """What lines of both files must be: of a fold from 1, and of a sample that no line above has."""
+    if not row["fold"].isdecimal() or int(row["fold"]) == 0:
+        raise InputError(path, f"line {line}: fold must be a whole number from 1, not {row['fold']!r}", _REMAKE)
+    if row["sample_id"] in seen:
+        raise InputError(path, f"line {line}: sample {row['sample_id']} stands there twice", _REMAKE)
 
 
 def _gap_of(text: str) -> float | None:

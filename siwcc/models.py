@@ -102,6 +102,29 @@ class TrainedModel:
     network: Localiser
 
 
+def network_for(spec: TaskSpec, variant: str, encoding: str, signal_channels: int) -> Localiser:
+    """A new network for signals of a task; its weights are drawn from torch's global random numbers.
+
+    Args:
+        spec: Shapes, coordinates and units of the task.
+        variant: Of the task's network, a second key of `siwcc.networks.NETWORKS`.
+        encoding: Of the first layer.
+        signal_channels: Channels that the network is given.
+
+    Raises:
+        ValueError: an unknown name, or a shape that the network cannot take.
+    """
+    return build_localiser(
+        network=spec.network,
+        variant=variant,
+        encoding=encoding,
+        signal_channels=signal_channels,
+        shape=spec.shape,
+        extent=spec.extent,
+        output_scale=spec.output_scale,
+    )
+
+
 def model_bytes(metadata: Mapping[str, Any], weights: Mapping[str, Tensor]) -> bytes:
     """The content of a `model.pt`, the same for the same network.
 
@@ -184,20 +207,12 @@ def _metadata(path: Path, text: str) -> Metadata:
 
 
 def _network(path: Path, metadata: Metadata, device: str) -> Localiser:
-    spec = metadata.spec
+    spec = TaskSpec(**metadata.spec.model_dump())
     if math.prod(spec.shape) > _MAX_POSITIONS:
         raise InputError(path, f"its metadata describe signals of shape {spec.shape}", _REMEDY)
     try:
         with torch.device(device):
-            return build_localiser(
-                network=spec.network,
-                variant=metadata.run.variant,
-                encoding=metadata.layer_encoding,
-                signal_channels=metadata.signal_channels,
-                shape=spec.shape,
-                extent=spec.extent,
-                output_scale=spec.output_scale,
-            )
+            return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels)
     except (ValueError, RuntimeError) as error:
         raise InputError(path, f"its metadata describe no network ({error})", _REMEDY) from error
 

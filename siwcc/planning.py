@@ -15,7 +15,7 @@ from siwcc.allocator import keep_large_buffers
 from siwcc.config import AnyDataset, Config, parse_config, resolve_device
 from siwcc.errors import InputError
 from siwcc.files import read_yaml
-from siwcc.networks import build_localiser
+from siwcc.models import network_for
 from siwcc.optimiser import Adam
 from siwcc.shards import read_shard
 from siwcc.tasks import TaskSpec, task_module
@@ -136,15 +136,7 @@ def _measure(config: Config, spec: TaskSpec) -> tuple[float, float]:
 
 def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
     device = torch.device(resolve_device(config.train.device))
-    network = build_localiser(
-        network=spec.network,
-        variant=variant,
-        encoding=config.encodings[-1],
-        signal_channels=spec.channels,
-        shape=spec.shape,
-        extent=spec.extent,
-        output_scale=spec.output_scale,
-    ).to(device)
+    network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
     optimiser = Adam(network.parameters(), lr=config.train.learning_rate)
     signal = torch.randn(config.train.batch_size, spec.channels, *spec.shape, device=device)
 

@@ -28,8 +28,8 @@ from siwcc.errors import InputError
 from siwcc.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
 from siwcc.jobs import locked_folder
 from siwcc.manifests import read_bytes
-from siwcc.models import archive_bytes, load_archive, model_bytes, tensor_problem
-from siwcc.networks import Localiser, build_localiser
+from siwcc.models import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
+from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.resident import Batches, open_batches
@@ -163,16 +163,7 @@ def _open_run(
 
 def _build(key: RunKey, inputs: Inputs) -> Localiser:
     encoding, channels = inputs.layer_encoding(key.encoding)
-    spec = inputs.spec
-    return build_localiser(
-        network=spec.network,
-        variant=key.variant,
-        encoding=encoding,
-        signal_channels=channels,
-        shape=spec.shape,
-        extent=spec.extent,
-        output_scale=spec.output_scale,
-    )
+    return network_for(inputs.spec, key.variant, encoding, channels)
 
 
 def _uses_compiler(settings: Train, device: torch.device, train: Inputs) -> bool:
@@ -369,7 +360,10 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     """What a state must agree with to be gone on from: run, settings, inputs, code, torch."""
     package = Path(siwcc.__file__).parent
     code = [
-        *(package / f"{name}.py" for name in ("blocks", "encodings", "networks", "optimiser", "resident", "training")),
+        *(
+            package / f"{name}.py"
+            for name in ("blocks", "encodings", "models", "networks", "optimiser", "resident", "training")
+        ),
         *sorted((package / "augment").glob("*.py")),
     ]
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
