@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.processes import usable_cores
 from benchmarks.published import PlainNimesha, PlainRun
 from siwcc.augment import Inputs, augment_module
+from siwcc.config import Train, read_config
 from siwcc.encodings import encode
 from siwcc.files import read_csv, write_csv
 from siwcc.models import network_for
@@ -29,7 +30,6 @@ from siwcc.scores import r2_scores
 
 COLUMNS = ("encoding", "fold", "epoch", "train_r2", "plain_train_r2", "test_r2", "plain_test_r2")
 _BLOCK_LAYERS = 4
-_BATCH_SIZE = 32
 
 
 def plain_state(localiser: Localiser) -> dict[str, Tensor]:
@@ -56,6 +56,16 @@ class _Start:
     ours: Localiser
     plain: PlainNimesha
     order: torch.Generator
+    settings: Train
+
+    def run(self, network: nn.Module, targets: Tensor) -> PlainRun:
+        """A plain training of either network, at the study's learning rate."""
+        return PlainRun(network, targets, self.settings.learning_rate)
+
+    def batches(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Rows in batches of the study's size."""
+        size = self.settings.batch_size
+        return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
 def _start(folder: Path, encoding: str, channels: int, fold: int, seed: int) -> _Start:
@@ -77,7 +87,8 @@ def _start(folder: Path, encoding: str, channels: int, fold: int, seed: int) -> 
     ours = network_for(train.spec, "full", encoding, train.spec.channels + channels)
     plain = PlainNimesha()
     plain.load_state_dict(plain_state(ours))
-    return _Start(train, test, ours, plain, torch.Generator().manual_seed(seed))
+    settings = read_config(folder.parent / "config.json").train
+    return _Start(train, test, ours, plain, torch.Generator().manual_seed(seed), settings)
 
 
 def train_plainly(folder: Path, encoding: str, fold: int, epochs: int, seed: int) -> list[tuple[float, float]]:
@@ -92,17 +103,17 @@ def train_plainly(folder: Path, encoding: str, fold: int, epochs: int, seed: int
     """
     start = _start(folder, encoding, 0, fold, seed)
     train, test, network = start.train, start.test, start.plain
-    run = PlainRun(network, torch.from_numpy(train.target))
+    run = start.run(network, torch.from_numpy(train.target))
     scored = np.flatnonzero(test.variant > 0)
     log = []
     for _ in range(epochs):
         rows = torch.randperm(len(train.target), generator=start.order).numpy()
         network.train()
-        answers = [run.step(*_batch(train, part, encoding)).detach().numpy() for part in _batches(rows)]
+        answers = [run.step(*_batch(train, part, encoding)).detach().numpy() for part in start.batches(rows)]
         train_r2 = r2_scores(train.target[rows], np.concatenate(answers))[0]
         network.eval()
         with torch.no_grad():
-            found = [network(_batch(test, part, encoding)[0]).numpy() for part in _batches(scored)]
+            found = [network(_batch(test, part, encoding)[0]).numpy() for part in start.batches(scored)]
         log.append((train_r2, r2_scores(test.target[scored], np.concatenate(found))[0]))
     return log
 
@@ -112,10 +123,10 @@ def compare_in_float64(folder: Path, encoding: str, fold: int, seed: int) -> str
     # Both get the same float32 channels: the layer would make the coordinates anew in float64.
     start = _start(folder, "none", 1, fold, seed)
     targets = torch.from_numpy(start.train.target).double()
-    runs = [PlainRun(network.double().train(), targets) for network in (start.ours, start.plain)]
+    runs = [start.run(network.double().train(), targets) for network in (start.ours, start.plain)]
     answers: list[list[np.ndarray]] = [[], []]
     rows = torch.randperm(len(targets), generator=start.order).numpy()
-    for part in _batches(rows):
+    for part in start.batches(rows):
         signal, target = (values.double() for values in _batch(start.train, part, encoding))
         for run, made in zip(runs, answers, strict=True):
             made.append(run.step(signal, target).detach().numpy())
@@ -126,10 +137,6 @@ def compare_in_float64(folder: Path, encoding: str, fold: int, seed: int) -> str
         f"{encoding} fold {fold}, {len(rows)} rows in float64: answers differ by at most "
         f"{np.abs(first - second).max():.2g} s, weights by {weights:.2g}"
     )
-
-
-def _batches(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + _BATCH_SIZE] for start in range(0, len(rows), _BATCH_SIZE)]
 
 
 def _batch(inputs: Inputs, rows: np.ndarray, encoding: str) -> tuple[Tensor, Tensor]:
