@@ -8,7 +8,7 @@ from pathlib import Path
 import siwcc
 from siwcc.baselines import BASELINES, baselines_of
 from siwcc.closure import import_closure
-from siwcc.config import PAPERS_FORMAT, parse_config, parse_dataset, resolve_device
+from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
 from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
@@ -180,6 +180,11 @@ def study_statistics():
     names = ["comparisons.csv", "table3.txt", "errors.csv", "errors_by_stratum.csv"]
     names += ["records.csv", "records_points.csv", "variance.csv"]
     return collect("<results>/stats/{name}", name=names)
+
+
+def recipe_of(variant):
+    """How one variant of the network is trained: another's recipe may change without training this one anew."""
+    return Train.model_validate(config["train"]).of(variant).model_dump(mode="json")
 
 
 def uses_gpu():

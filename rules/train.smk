@@ -44,6 +44,6 @@ rule train_network:
         gpu=uses_gpu(),
         mem_mb=4000,
     params:
-        train=config["train"],
+        train=lambda w: recipe_of(w.variant),
     script:
         "../workflow/scripts/train_network.py"

@@ -13,7 +13,7 @@ import reprlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -35,7 +35,8 @@ EncodingName = Literal[
     "fourier",
     "learned",
 ]
-VariantName = Literal["full", "reduced", "pooled"]
+VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap"]
+PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 TaskName = Literal["ecg", "nuclei"]
 # The format of the data set on which the paper reports each task.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
@@ -226,17 +227,67 @@ class Tasks(Section):
 # ----------------------------------------------------------------- training
 
 
+class Jitter(Section):
+    """What is done to whole channels of a training signal, drawn anew for every sample in every epoch."""
+
+    sign: float = Field(default=0.0, ge=0, le=1, description="probability that a channel changes its sign")
+    order: float = Field(default=0.0, ge=0, le=1, description="probability that the channels change places")
+    silence: float = Field(default=0.0, ge=0, le=1, description="probability that one channel is silent")
+
+
+class RecipeChanges(Section):
+    """What one variant of the network trains otherwise; what is not given stays as for the others."""
+
+    epochs: Whole | None = Field(default=None, ge=1, le=10_000)
+    batch_size: Whole | None = Field(default=None, ge=2, le=65_536)
+    learning_rate: float | None = Field(default=None, gt=0, le=10)
+    schedule: Literal["constant", "one_cycle"] | None = None
+    rows_per_epoch: Whole | None = Field(default=None, ge=2, le=100_000_000)
+    balance: float | None = Field(default=None, ge=0, le=1)
+    jitter: Jitter | None = None
+
+
+def _recipe_of_maps() -> dict[VariantName, RecipeChanges]:
+    """How networks that score every place are trained: found by inner validation, docs/localiser.md."""
+    recipe = RecipeChanges(
+        epochs=5,
+        batch_size=64,
+        learning_rate=2e-3,
+        schedule="one_cycle",
+        balance=0.5,
+        jitter=Jitter(sign=0.5, order=0.5, silence=0.2),
+    )
+    return {"dense": recipe, "heatmap": recipe}
+
+
 class Train(Section):
-    """Section 2.4 of the paper, and the machine."""
+    """Section 2.4 of the paper, the recipes of networks that are not the paper's, and the machine."""
 
     epochs: Whole = Field(default=15, ge=1, le=10_000)
     batch_size: Whole = Field(default=32, ge=2, le=65_536)
     learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    schedule: Literal["constant", "one_cycle"] = Field(
+        default="constant", description="one_cycle: up over a fifth of the steps, then down to 0 along a cosine"
+    )
+    rows_per_epoch: Whole | None = Field(
+        default=None, ge=2, le=100_000_000, description="training rows drawn for an epoch; null: every row once"
+    )
+    balance: float = Field(
+        default=0.0, ge=0, le=1, description="0: every row alike; 1: every record or slide image alike"
+    )
+    jitter: Jitter = Jitter()
+    by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_recipe_of_maps)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
     compile: Switch = Field(
         default="auto", description="auto: for long trainings on a CPU, where a C++ compiler is there"
     )
+
+    def of(self, variant: str) -> Train:
+        """How one variant of the network is trained."""
+        changes = self.by_variant.get(cast(VariantName, variant), RecipeChanges())
+        given = {name: value for name in RecipeChanges.model_fields if (value := getattr(changes, name)) is not None}
+        return self.model_copy(update=given | {"by_variant": {}})
 
 
 def check_cores(settings: Train, cores: int) -> None:
@@ -297,9 +348,24 @@ class Config(Section):
                 raise ValueError(f"comparisons: {absent[0]!r} is not among encodings {list(self.encodings)}")
         for task in self.run:
             self._check_dataset(task)
+        for variant in self.variants:
+            self._check_jitter(variant)
         if "ecg" in self.run:
             self._check_ecg()
         return self
+
+    def _check_jitter(self, variant: str) -> None:
+        jitters = any(self.train.of(variant).jitter.model_dump().values())
+        if (
+            jitters
+            and "ecg" in self.run
+            and self.tasks.ecg.weighted_at == "source_rate"
+            and "weighted" in self.encodings
+        ):
+            raise ValueError(
+                f"tasks.ecg.weighted_at: source_rate stores the weighted channel, which {variant}'s train.jitter "
+                "would not reach; use model_rate"
+            )
 
     def _check_dataset(self, task: str) -> None:
         name = self.task(task).dataset

@@ -1,4 +1,4 @@
-"""NimeshaNet and LakshyaNet (paper, 2.3, tables 1 and 2), a net without a place for position, and the localiser.
+"""NimeshaNet and LakshyaNet (paper, 2.3, tables 1 and 2), nets without a place for position, and the localiser.
 
 A body takes an already encoded signal; a `Localiser` is the encoding layer followed by a body. The paper's bodies are
 four blocks of convolution, batch normalisation, ReLU and mean pooling, one learnable weight per channel and
@@ -10,7 +10,8 @@ The paper says that the reduced variants, which halve the positions along each a
 weights in the learnable pool: true of LakshyaNet (1024 -> 256 a channel), 52 % for NimeshaNet (31 -> 15).
 
 A weight per position knows where things are, so both nets can answer without a coordinate channel. `PooledNet` has
-the same blocks and takes mean and maximum over the positions instead: what tells it positions is its input.
+the same blocks and takes mean and maximum over the positions instead: what tells it positions is its input. So are the
+networks of `siwcc.dense`, which score every place.
 
 Everything runs in channels_last and one-dimensional signals run as images of height 1: on a CPU that is the
 same arithmetic in about two thirds of the time.
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from siwcc.blocks import Block
+from siwcc.config import PAPERS_VARIANTS
+from siwcc.dense import DenseNet, Readout, ResidualNet, Standardise
 from siwcc.encodings import CoordinateChannels, find_encoding
 
 __all__ = [
@@ -43,12 +46,11 @@ WIDTHS = (16, 32, 64, 128)
 FEATURES = WIDTHS[-1]
 # Of LakshyaNet's four blocks, those that end in a pooling.
 _FULL_HALVINGS = 3
-_PAPERS_VARIANTS = ("full", "reduced")
 
 
 def _check_variant(variant: str) -> None:
-    if variant not in _PAPERS_VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(_PAPERS_VARIANTS)}")
+    if variant not in PAPERS_VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(PAPERS_VARIANTS)}")
 
 
 def _check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
@@ -71,6 +73,22 @@ def _image_blocks(in_channels: int, halvings: int) -> nn.Sequential:
     """LakshyaNet's blocks: (B, C, H, W) -> (B, 128, H >> halvings, W >> halvings)."""
     pairs = zip((in_channels, *WIDTHS), WIDTHS, strict=False)
     return nn.Sequential(*(Block(a, b, (3, 3), (2, 2) if i < halvings else None) for i, (a, b) in enumerate(pairs)))
+
+
+class Encoded(NamedTuple):
+    """What a body is made for.
+
+    Attributes:
+        channels: Of the encoded signal: its own and the coordinates.
+        shape: (length,) or (height, width).
+        extent: Coordinate of the last sample, x first: seconds or pixels.
+        output_scale: The largest answer, in the same unit.
+    """
+
+    channels: int
+    shape: tuple[int, ...]
+    extent: tuple[float, ...]
+    output_scale: float
 
 
 class LearnablePool(nn.Module):
@@ -136,11 +154,11 @@ class NimeshaNet(nn.Module):
         _to_channels_last(self)
 
     @classmethod
-    def for_signal(cls, in_channels: int, shape: tuple[int, ...], output_scale: float, variant: str) -> NimeshaNet:
+    def for_signal(cls, signal: Encoded, variant: str) -> NimeshaNet:
         """The network for signals of one axis, (time,)."""
-        if len(shape) != 1:
-            raise ValueError(f"NimeshaNet takes signals with one axis, (time,), not {shape}")
-        return cls(in_channels, shape[0], variant, output_scale)
+        if len(signal.shape) != 1:
+            raise ValueError(f"NimeshaNet takes signals with one axis, (time,), not {signal.shape}")
+        return cls(signal.channels, signal.shape[0], variant, signal.output_scale)
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, length) -> (B, 1), in the unit of `output_scale`."""
@@ -186,11 +204,12 @@ class LakshyaNet(nn.Module):
         _to_channels_last(self)
 
     @classmethod
-    def for_signal(cls, in_channels: int, shape: tuple[int, ...], output_scale: float, variant: str) -> LakshyaNet:
+    def for_signal(cls, signal: Encoded, variant: str) -> LakshyaNet:
         """The network for square images, (height, width)."""
+        shape = signal.shape
         if len(shape) != 2 or shape[0] != shape[1]:
             raise ValueError(f"LakshyaNet takes square images, (height, width), not {shape}")
-        return cls(in_channels, shape[0], variant, output_scale)
+        return cls(signal.channels, shape[0], variant, signal.output_scale)
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) -> (B, 2), x before y, in the unit of `output_scale`."""
@@ -249,40 +268,74 @@ class PooledNet(nn.Module):
         return torch.sigmoid(self.head(pooled)) * self.output_scale
 
 
-# From the encoded signal's channels, its shape and the largest answer.
-NetworkFactory = Callable[[int, tuple[int, ...], float], nn.Module]
+def _pooled(signal: Encoded) -> PooledNet:
+    return PooledNet(signal.channels, signal.shape, signal.output_scale)
 
+
+def _residual(signal: Encoded) -> ResidualNet:
+    return ResidualNet(signal.channels, signal.shape, signal.output_scale)
+
+
+def _dense(signal: Encoded, readout: Readout) -> DenseNet:
+    return DenseNet(signal.channels, signal.shape, signal.extent, readout)
+
+
+_OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
+    "pooled": _pooled,
+    "residual": _residual,
+    "dense": partial(_dense, readout="soft_argmax"),
+    "heatmap": partial(_dense, readout="arg_max"),
+}
 # By (network of the task, variant). Every network has every variant.
-NETWORKS: dict[tuple[str, str], NetworkFactory] = {
+NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
     ("nimesha", "full"): partial(NimeshaNet.for_signal, variant="full"),
     ("nimesha", "reduced"): partial(NimeshaNet.for_signal, variant="reduced"),
-    ("nimesha", "pooled"): PooledNet,
     ("lakshya", "full"): partial(LakshyaNet.for_signal, variant="full"),
     ("lakshya", "reduced"): partial(LakshyaNet.for_signal, variant="reduced"),
-    ("lakshya", "pooled"): PooledNet,
+    **{(network, name): make for network in ("nimesha", "lakshya") for name, make in _OF_EVERY_TASK.items()},
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
+# Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
+_STANDARDISED = ("residual", "dense", "heatmap")
 
 
 class Localiser(nn.Module):
     """A signal in, coordinates of the point out: the encoding layer, then the body.
 
     Args:
-        encoding: The first layer.
+        encoding: The first layer that adds anything.
         body: A network that takes the encoded signal.
+        prepare: What is done to the signal before it is encoded; None for nothing. It has no weights.
 
     Shape:
         Input (B, signal channels, *shape); output (B, outputs), in the unit of the body's output scale.
     """
 
-    def __init__(self, encoding: CoordinateChannels, body: nn.Module) -> None:
+    def __init__(self, encoding: CoordinateChannels, body: nn.Module, prepare: nn.Module | None = None) -> None:
         super().__init__()
+        self.prepare = prepare or nn.Identity()
         self.encoding = encoding
         self.body = body
 
+    def encoded(self, signal: Tensor) -> Tensor:
+        """What the body is given, (B, channels, *shape)."""
+        return cast(Tensor, self.encoding(self.prepare(signal)))
+
     def forward(self, signal: Tensor) -> Tensor:
         """(B, signal channels, *shape) -> (B, outputs)."""
-        return cast(Tensor, self.body(self.encoding(signal)))
+        return cast(Tensor, self.body(self.encoded(signal)))
+
+    def answer_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """The answers, (B, outputs), and how sure each point is, (B, points), 0 ... 1.
+
+        Bodies that make no map are not sure of anything: (B, 0).
+        """
+        encoded = self.encoded(signal)
+        if not isinstance(self.body, DenseNet):
+            return self.body(encoded), signal.new_empty(len(signal), 0)
+        log_map = self.body.log_map(encoded)
+        answer = self.body.read(log_map)
+        return answer, self.body.confidence(log_map, answer)
 
 
 def build_localiser(
@@ -298,7 +351,7 @@ def build_localiser(
 
     Args:
         network: The task's network, `nimesha` or `lakshya`.
-        variant: One of `VARIANTS`: the paper's `full` or `reduced`, or `pooled`.
+        variant: One of `VARIANTS`: the paper's `full` or `reduced`, `pooled`, or one of `siwcc.dense`.
         encoding: A key of `siwcc.encodings.ENCODINGS`.
         signal_channels: Channels that the localiser is given.
         shape: The signal's axes after the channels: (time,) or (height, width).
@@ -315,7 +368,8 @@ def build_localiser(
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
     channels = signal_channels + find_encoding(encoding).added(len(shape))
     layer = CoordinateChannels(encoding, extent, shape=shape)
-    return Localiser(layer, NETWORKS[network, variant](channels, shape, output_scale))
+    prepare = Standardise() if variant in _STANDARDISED and len(shape) == 1 else None
+    return Localiser(layer, NETWORKS[network, variant](Encoded(channels, shape, extent, output_scale)), prepare)
 
 
 def count_parameters(module: nn.Module) -> int:

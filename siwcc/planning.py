@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from siwcc.allocator import keep_large_buffers
-from siwcc.config import AnyDataset, Config, parse_config, resolve_device
+from siwcc.config import AnyDataset, Config, Train, parse_config, resolve_device
 from siwcc.errors import InputError
 from siwcc.files import read_yaml
 from siwcc.models import network_for
@@ -101,19 +101,17 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     spec = task_module(task).make_spec(settings, dataset)
     samples, source = _count_samples(settings.dataset, dataset, data_root)
     rows = samples * settings.variants_per_sample
-    runs = len(config.encodings) * len(config.variants) * config.folds * len(config.seeds)
-    step_s, answer_s = _measure(config, spec)
-    train_share = (config.folds - 1) / config.folds
-    steps_a_run = config.train.epochs * rows * train_share / config.train.batch_size
-    answers_a_run = (config.train.epochs + 1) * rows * (1 - train_share) / config.train.batch_size
+    runs_a_variant = len(config.encodings) * config.folds * len(config.seeds)
+    measured = {variant: _measure_variant(config, spec, variant) for variant in config.variants}
+    run_s = [_run_s(config.train.of(variant), rows, config.folds, *times) for variant, times in measured.items()]
     augment_s = rows * _SECONDS_AN_ECG_VARIANT if task == "ecg" else 0.0
     return TaskPlan(
         task=task,
         samples=samples,
         sample_source=source,
-        runs=runs,
-        step_s=step_s,
-        compute_s=runs * (steps_a_run * step_s + answers_a_run * answer_s + _SECONDS_A_JOB) + augment_s,
+        runs=runs_a_variant * len(config.variants),
+        step_s=sum(step_s for step_s, _ in measured.values()) / len(measured),
+        compute_s=runs_a_variant * sum(run_s) + augment_s,
         disk_bytes=_disk_bytes(spec, dataset, samples, rows),
         float_bytes=len(config.encodings) * rows * (spec.channels + len(spec.shape)) * _positions(spec) * 4,
     )
@@ -128,17 +126,20 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
 
 
-def _measure(config: Config, spec: TaskSpec) -> tuple[float, float]:
-    """Seconds of a training step and of answering one batch, mean over the study's variants."""
-    timings = [_measure_variant(config, spec, variant) for variant in config.variants]
-    return sum(step for step, _ in timings) / len(timings), sum(answer for _, answer in timings) / len(timings)
+def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) -> float:
+    """Seconds of one run: its steps, the answers after each epoch and at the end, and the job around them."""
+    tested = rows / folds
+    trained = train.rows_per_epoch or rows - tested
+    steps, answers = train.epochs * trained / train.batch_size, (train.epochs + 1) * tested / train.batch_size
+    return steps * step_s + answers * answer_s + _SECONDS_A_JOB
 
 
 def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
-    device = torch.device(resolve_device(config.train.device))
+    """Seconds of a training step and of answering one batch."""
+    device, train = torch.device(resolve_device(config.train.device)), config.train.of(variant)
     network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
-    optimiser = Adam(network.parameters(), lr=config.train.learning_rate)
-    signal = torch.randn(config.train.batch_size, spec.channels, *spec.shape, device=device)
+    optimiser = Adam(network.parameters(), lr=train.learning_rate)
+    signal = torch.randn(train.batch_size, spec.channels, *spec.shape, device=device)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -199,7 +200,7 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
     for plan in plans:
         lines.append(
             f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, "
-            f"{plan.step_s * 1e3:.0f} ms a step of {config.train.batch_size}: "
+            f"{plan.step_s * 1e3:.0f} ms a step: "
             f"about {_duration(plan.compute_s / at_once)}; "
             f"disk {_size(plan.disk_bytes)} (as float tensors {_size(plan.float_bytes)})"
         )

@@ -18,8 +18,9 @@ cautious as five folds are few.
 Rows are primary when they compare two encodings on the augmented copies of all events: what the
 networks were trained on, and many windows of each event where variant 0 is one (which, with
 `shift: zero_fill`, mostly has its event in the middle). Holm's adjustment is over the primary rows
-of the study, all tasks and variants together. The other rows of two encodings are secondary, and
-rows against a baseline a family of their own; neither is adjusted.
+of the study, all tasks and variants together. The other rows of two encodings are secondary; rows
+against a baseline, and rows of a network that is not the paper's against one that is, are families of
+their own; none of these is adjusted.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ import numpy as np
 
 from siwcc import statistics
 from siwcc.answers import ALL, AUGMENTED, VIEWS, Answerer, Answers, Strata, View, read_answers, read_strata, views_of
+from siwcc.config import PAPERS_VARIANTS
 from siwcc.errors import InputError
 from siwcc.tables import columns_of, write_lines
 from siwcc.tasks import ErrorLimits
 
-PRIMARY, SECONDARY, BASELINE = "primary", "secondary", "baseline"
+PRIMARY, SECONDARY, BASELINE, NETWORK = "primary", "secondary", "baseline", "network"
 PRIMARY_VIEW = View(AUGMENTED, ALL)
 
 
@@ -48,7 +50,8 @@ class RecordTest:
 
     Attributes:
         task, variant, control, study: What is compared; `variant` is the study's network.
-        family: `primary`, `secondary`, or `baseline`: the control is a baseline and has no network.
+        control_variant: The control's network: the same, another with `network`, none with `baseline`.
+        family: `primary`, `secondary`, `baseline` (the control is one) or `network` (the control is another network).
         inputs, subset: Which rows are looked at, as in `errors.csv`.
         records, seeds: Records with such rows, and seeds averaged in each.
         control_error, study_error: Mean over the records of each record's mean absolute error, in `unit`.
@@ -68,6 +71,7 @@ class RecordTest:
     variant: str
     control: str
     study: str
+    control_variant: str
     family: str
     inputs: str
     subset: str
@@ -93,10 +97,10 @@ class RecordTest:
 
 @dataclass(frozen=True)
 class RecordPoint:
-    """One line of `stats/records_points.csv`: a record in a primary or secondary row of `records.csv`.
+    """One line of `stats/records_points.csv`: a record in a row of `records.csv` that compares two networks.
 
     Attributes:
-        task, variant, control, study, family, inputs, subset: The row.
+        task, variant, control, study, control_variant, family, inputs, subset: The row.
         record: The record or slide image.
         rows: Answers of each side that were averaged, over all seeds.
         control_error, study_error: Mean absolute error, in `unit`.
@@ -108,6 +112,7 @@ class RecordPoint:
     variant: str
     control: str
     study: str
+    control_variant: str
     family: str
     inputs: str
     subset: str
@@ -136,6 +141,8 @@ class Pair(NamedTuple):
         """Which family a row of this pair belongs to."""
         if not self.control.variant:
             return BASELINE
+        if self.control.variant != self.study.variant:
+            return NETWORK
         return PRIMARY if view == PRIMARY_VIEW else SECONDARY
 
 
@@ -178,11 +185,12 @@ def compare_records(
         run_paths: `predictions.csv` of runs.
         baseline_paths: `<task>/baselines/<name>/predictions.csv`.
         strata_paths: `<task>/strata.csv` of every task.
-        comparisons: (control, study) encodings; besides, every encoding is compared with every baseline.
+        comparisons: (control, study) encodings; besides, every encoding is compared with every baseline, and in
+            networks that are not the paper's with every encoding in those that are.
         limits: Of each task; gives the unit and what an isolated event is.
 
     Returns:
-        Rows by task, variant, pair and view; first the comparisons in their order, then the baselines.
+        Rows by task, variant, pair and view; first the comparisons in their order, then baselines and networks.
 
     Raises:
         InputError: a file is damaged, answers for a sample that is not in its fold, or for other
@@ -226,8 +234,10 @@ def _pairs(answerers: Iterable[Answerer], comparisons: Sequence[tuple[str, str]]
             Pair(Answerer(task, variant, control), Answerer(task, variant, study)) for control, study in comparisons
         ]
         yield from (pair for pair in asked if set(pair) <= set(arms))
-        baselines = [one for one in known if one.task == task and not one.variant]
-        yield from (Pair(baseline, arm) for baseline in baselines for arm in arms)
+        controls = [one for one in known if one.task == task and not one.variant]
+        if variant not in PAPERS_VARIANTS:
+            controls += [one for one in known if one.task == task and one.variant in PAPERS_VARIANTS]
+        yield from (Pair(control, arm) for control in controls for arm in arms)
 
 
 def _pair_up(control: _Runs, study: _Runs, view: View, strata: Strata) -> _Paired | None:
@@ -288,7 +298,7 @@ def _test(pair: Pair, view: View, paired: _Paired, unit: str) -> RecordTest:
     bootstrap = statistics.paired_bootstrap(differences, "less")
     records = len(differences)
     return RecordTest(
-        *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name),
+        *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name, pair.control.variant),
         family=pair.family(view),
         inputs=view.inputs,
         subset=view.subset,
@@ -329,7 +339,7 @@ def _points(pair: Pair, view: View, paired: _Paired, unit: str) -> list[RecordPo
     differences = statistics.paired_differences(paired.control, paired.study)
     return [
         RecordPoint(
-            *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name),
+            *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name, pair.control.variant),
             family=pair.family(view),
             inputs=view.inputs,
             subset=view.subset,

@@ -24,6 +24,7 @@ from siwcc.allocator import keep_large_buffers
 from siwcc.augment import Inputs, augment_module
 from siwcc.blocks import Block
 from siwcc.config import Train, resolve_device
+from siwcc.dense import DenseNet
 from siwcc.errors import InputError
 from siwcc.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
 from siwcc.jobs import locked_folder
@@ -32,6 +33,7 @@ from siwcc.models import archive_bytes, load_archive, model_bytes, network_for, 
 from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
+from siwcc.recipes import draw_order, jitter, step_size
 from siwcc.resident import Batches, open_batches
 from siwcc.runs import RunKey, run_place
 from siwcc.scores import r2_scores
@@ -96,7 +98,7 @@ def train_run(
         key: The run; `key.fold` is the test fold.
         fold_paths: `fold1.h5` ... in order.
         samples_path: The samples file that the folds were made from.
-        settings: The config's `train`.
+        settings: The config's `train`, that of the run's variant (`Train.of`).
         files: Where the results go. They appear together when the run is complete.
         resident: Whether the data live on the device; None: see `siwcc.resident.open_batches`.
 
@@ -141,7 +143,7 @@ def _open_run(
     device = torch.device(resolve_device(settings.device))
     torch.manual_seed(key.seed)
     network = _build(key, train).to(device)
-    compiles = _uses_compiler(settings, device, train)
+    compiles = _uses_compiler(settings, device, train, network)
     _, channels = train.layer_encoding(key.encoding)
     train_batches, test_batches = open_batches([train, test], key.encoding, device, resident)
     return _Run(
@@ -166,8 +168,11 @@ def _build(key: RunKey, inputs: Inputs) -> Localiser:
     return network_for(inputs.spec, key.variant, encoding, channels)
 
 
-def _uses_compiler(settings: Train, device: torch.device, train: Inputs) -> bool:
+def _uses_compiler(settings: Train, device: torch.device, train: Inputs, network: Localiser) -> bool:
     """Whether this run lets torch compile: never by chance, as it changes the rounding."""
+    has_loops = any(isinstance(module, Block) for module in network.modules())
+    if isinstance(network.body, DenseNet) or (device.type == "cpu" and not has_loops):
+        return False
     values = len(train.target) * math.prod(train.spec.shape) * settings.epochs
     by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
     if settings.compile is False or (settings.compile == "auto" and not by_itself):
@@ -224,7 +229,7 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
         started_at = time.monotonic()
         order, train_prediction = _train_one_epoch(run, mean, deviation)
         _check_answers(run, epoch, run.train, order, train_prediction)
-        test_prediction = predict(run.network, run.test_batches, scored, run.settings.batch_size)
+        test_prediction, _ = predict(run.network, run.test_batches, scored, run.settings.batch_size)
         _check_answers(run, epoch, run.test, scored, test_prediction)
         row = _log_row(epoch, train_prediction, run.train.target[order], test_prediction, run.test.target[scored])
         _check_finite(run.key, epoch, row)
@@ -247,23 +252,40 @@ def standardisation(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     run.network.train()
-    order = torch.randperm(len(run.train.target), generator=run.order).numpy()
+    settings = run.settings
+    order = draw_order(run.train.group, settings, run.order)
     centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
     scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
+    steps = -(-len(order) // settings.batch_size)
     predictions = []
-    for signal, target in run.train_batches.over(order, run.settings.batch_size):
+    for number, (signal, target) in enumerate(run.train_batches.over(order, settings.batch_size)):
+        for group in run.optimiser.param_groups:
+            group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
-        prediction = run.forward(signal)
-        loss = torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
+        prediction, loss = _answer_and_loss(run, jitter(signal, settings.jitter, run.order), target, centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
     return order, torch.cat(predictions).cpu().numpy()
 
 
+def _answer_and_loss(
+    run: _Run, signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Answers in the target's unit, and what this step makes smaller: the paper's error, or the map's own."""
+    body = run.network.body
+    if isinstance(body, DenseNet):
+        log_map = body.log_map(run.network.encoded(signal))
+        with torch.no_grad():
+            prediction = body.read(log_map)
+        return prediction, body.loss(log_map, target, scale)
+    prediction = run.forward(signal)
+    return prediction, torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
+
+
 @torch.inference_mode()
-def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> np.ndarray:
-    """Answers of a network in eval mode.
+def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Answers of a network in eval mode, and how sure it is of them.
 
     Args:
         network: The trained network.
@@ -272,11 +294,13 @@ def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: 
         batch_size: Rows at once; it does not change the answers beyond rounding.
 
     Returns:
-        float32 (rows, outputs), seconds or pixels.
+        float32 (rows, outputs), seconds or pixels; float32 (rows, points), 0 ... 1, no column for a network without
+        a map (`siwcc.networks.Localiser.answer_with_confidence`).
     """
     network.eval()
-    parts = [network(signal) for signal, _ in batches.over(rows, batch_size)]
-    return np.asarray(torch.cat(parts).cpu().numpy())
+    parts = [network.answer_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
+    answer, confidence = (torch.cat(kind).cpu().numpy() for kind in zip(*parts, strict=True))
+    return answer, confidence
 
 
 def _log_row(
@@ -362,7 +386,10 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     code = [
         *(
             package / f"{name}.py"
-            for name in ("blocks", "encodings", "models", "networks", "optimiser", "resident", "training")
+            for name in (
+                *("blocks", "dense", "encodings", "models", "networks", "optimiser"),
+                *("recipes", "resident", "training"),
+            )
         ),
         *sorted((package / "augment").glob("*.py")),
     ]
@@ -434,7 +461,9 @@ def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[floa
 
 
 def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
-    if state["param_groups"] != run.optimiser.state_dict()["param_groups"]:
+    # The step size is set before every step, whatever the state says.
+    found_groups = [{**group, "lr": run.settings.learning_rate} for group in state["param_groups"]]
+    if found_groups != run.optimiser.state_dict()["param_groups"]:
         return "the optimiser has other settings"
     found = {f"{number}.{name}": value for number, of in state["state"].items() for name, value in of.items()}
     expected = {}
@@ -450,14 +479,18 @@ def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
 
 def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> None:
     every_row = np.arange(len(run.test.target))
-    prediction = predict(run.network, run.test_batches, every_row, run.settings.batch_size)
+    prediction, confidence = predict(run.network, run.test_batches, every_row, run.settings.batch_size)
     _check_answers(run, run.settings.epochs, run.test, every_row, prediction)
     write_csv(
         files.log,
         log_columns(run.train.spec.outputs),
         [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
     )
-    write_csv(files.predictions, prediction_columns(run.test.spec.outputs), prediction_rows(run.test, prediction))
+    write_csv(
+        files.predictions,
+        prediction_columns(run.test.spec.outputs, confidence.shape[1]),
+        prediction_rows(run.test, prediction, confidence),
+    )
     write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))
     write_manifest(
         files.manifest,

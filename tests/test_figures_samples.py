@@ -86,6 +86,7 @@ def test_picture_of_the_targets_counts_the_copies_of_each_fold(kind, tmp_path, t
 
 def point(record, control_error, study_error, **changes):
     values = {"task": "ecg", "variant": "full", "control": "coord", "study": "weighted", "family": "primary"}
+    values |= {"control_variant": values["variant"]}
     values |= {"inputs": AUGMENTED, "subset": "all", "record": record, "rows": 4, "unit": "s"}
     values |= {"control_error": control_error, "study_error": study_error, "difference": study_error - control_error}
     return RecordPoint(**values | changes)

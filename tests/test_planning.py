@@ -79,6 +79,6 @@ def test_runs_side_by_side_share_the_time(small: Config) -> None:
     plan = TaskPlan("ecg", 47, "somewhere", 10, 0.012, 7200.0, 1_500_000, 2_500_000_000)
     text = format_plan([plan], small, cores=2)
     assert "2 run(s) at once" in text
-    assert "47 samples (somewhere), 10 networks, 12 ms a step of 32: about 60 min" in text
+    assert "47 samples (somewhere), 10 networks, 12 ms a step: about 60 min" in text
     assert "disk 2 MB (as float tensors 2.5 GB)" in text
     assert "about 2.0 h" in format_plan([plan], small, cores=1)

@@ -116,6 +116,22 @@ def test_a_baseline_is_the_control_of_every_encoding(by_hand):
     assert found.tests[0] == by_hand.compare().tests[0]
 
 
+def test_another_network_is_held_against_the_papers(by_hand):
+    by_hand.run("none", 1, 1, [(sample, variant, 0.5) for sample in ("a1", "a2") for variant in (0, 1, 2)], "heatmap")
+    by_hand.run("none", 2, 1, [(sample, variant, 1.5) for sample in ("b", "c") for variant in (0, 1, 2)], "heatmap")
+    found = by_hand.compare()
+    against = [test for test in found.tests if test.family == "network" and test.inputs == "augmented"]
+    pairs = {(test.control_variant, test.control, test.variant, test.study) for test in against}
+    assert pairs == {("full", "coord", "heatmap", "none"), ("full", "weighted", "heatmap", "none")}
+    # Of seed 1 alone, which both have: record A 2 (coord), B 1, C 5; the other network 0.5, 1.5, 1.5.
+    coord = next(test for test in against if test.control == "coord" and test.subset == "all")
+    assert (coord.control_error, coord.study_error) == pytest.approx((8 / 3, 3.5 / 3))
+    assert (coord.records, coord.seeds, coord.p_holm) == (3, 1, None)
+    # Signs flipped: of all eight patterns of -1.5, 0.5, -3.5 only -1.5, -0.5, -3.5 is smaller.
+    assert coord.p_smaller == 2 / 8
+    assert {test.control_variant for test in found.tests if test.family == "primary"} == {"full"}
+
+
 def made_at_random(folder, groups, seeds=(1, 2), encodings=("coord", "weighted"), variants=("full",)):
     """A study of three folds by group; returns it, and every row as a table."""
     rng = np.random.default_rng(groups)
@@ -242,8 +258,9 @@ def test_both_files(tmp_path, by_hand):
     records.write_records(tmp_path / "r.csv", found.tests)
     records.write_record_points(tmp_path / "p.csv", found.points)
     tests, points = pd.read_csv(tmp_path / "r.csv"), pd.read_csv(tmp_path / "p.csv")
-    assert list(tests)[:9] == ["task", "variant", "control", "study", "family", "inputs", "subset", "records", "seeds"]
+    assert list(tests)[:6] == ["task", "variant", "control", "study", "control_variant", "family"]
+    assert list(tests)[6:10] == ["inputs", "subset", "records", "seeds"]
     assert tests["p_holm"].isna().tolist() == [False, True, True, True]
     assert tests["mean_difference"].tolist() == [test.mean_difference for test in found.tests]
-    assert list(points)[7:] == ["record", "rows", "control_error", "study_error", "difference", "unit"]
+    assert list(points)[8:] == ["record", "rows", "control_error", "study_error", "difference", "unit"]
     assert points["difference"].tolist() == [point.difference for point in found.points]

@@ -226,7 +226,7 @@ def test_hundreds_of_slides_are_summed_up():
 def made_test(**changes):
     values = {
         **{"task": "ecg", "variant": "full", "control": "coord", "study": "weighted", "family": "primary"},
-        **{"inputs": "augmented", "subset": "all", "records": 22, "seeds": 3},
+        **{"control_variant": "full", "inputs": "augmented", "subset": "all", "records": 22, "seeds": 3},
         **{"control_error": 1.3, "study_error": 1.2, "mean_difference": -0.1, "ci_low": -0.2, "ci_high": -0.01},
         **{"p_smaller": 0.01, "p_larger": 0.99, "p_two_sided": 0.02, "p_folds": 0.03, "p_holm": 0.08, "p_error": 0.0},
         **{"least_p": 2.0**-22, "records_better": 15, "records_worse": 7, "unit": "s", "note": ""},

@@ -676,7 +676,10 @@ def test_compiles_where_it_pays_or_is_asked_for(
     monkeypatch.setattr(training.shutil, "which", lambda name: compiler)
     inputs = SimpleNamespace(target=np.empty((rows, 1)), spec=SimpleNamespace(shape=(500,)))
     settings = Train(epochs=15, compile=asked)
-    assert training._uses_compiler(settings, torch.device("cpu"), inputs) is expected
+    network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
+    assert training._uses_compiler(settings, torch.device("cpu"), inputs, network) is expected
+    others = [build_localiser("nimesha", name, "coord", 2, (500,), (20.0,), 20.0) for name in ("heatmap", "residual")]
+    assert not any(training._uses_compiler(settings, torch.device("cpu"), inputs, other) for other in others)
 
 
 def test_a_compiler_that_fails_is_done_without(

@@ -39,6 +39,9 @@ MODELS = {
     ("nuclei", "full"): "LakshyaNet",
     ("nuclei", "reduced"): "LakshyaNet, reduced pool",
     ("nuclei", "pooled"): "LakshyaNet, global pool",
+    **{(task, "residual"): "Residual net, global pool" for task in ("ecg", "nuclei")},
+    **{(task, "dense"): "Dense net, mean of the map" for task in ("ecg", "nuclei")},
+    **{(task, "heatmap"): "Dense net, peak of the map" for task in ("ecg", "nuclei")},
 }
 TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
 GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}

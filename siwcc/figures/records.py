@@ -61,7 +61,7 @@ def select_points(
         point
         for point in points
         if (point.task, point.variant, point.control, point.study) == (task, variant, control, study)
-        and (point.inputs, point.subset) == PRIMARY_VIEW
+        and (point.control_variant, point.inputs, point.subset) == (variant, *PRIMARY_VIEW)
     ]
     return sorted(chosen, key=lambda point: (point.difference, point.record))
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from siwcc.answers import ALL, AUGMENTED
 from siwcc.comparisons import Row
 from siwcc.figures import arm_style, model_name
-from siwcc.records import BASELINE, PRIMARY, PRIMARY_VIEW, SECONDARY, RecordTest
+from siwcc.records import BASELINE, NETWORK, PRIMARY, PRIMARY_VIEW, SECONDARY, RecordTest
 from siwcc.variance import ARM, VarianceRow
+
+_FAMILIES = (PRIMARY, SECONDARY, BASELINE, NETWORK)
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class RecordGroup:
         primary: The comparisons on the augmented copies of all samples.
         secondary: The comparisons on other rows.
         baselines: Every encoding against every baseline, on the augmented copies of all samples.
+        networks: Every encoding against every encoding in the paper's networks, on the same rows.
     """
 
     task: str
@@ -28,6 +31,7 @@ class RecordGroup:
     primary: Sequence[RecordTest]
     secondary: Sequence[RecordTest]
     baselines: Sequence[RecordTest]
+    networks: Sequence[RecordTest]
 
     @property
     def title(self) -> str:
@@ -45,6 +49,14 @@ class RecordGroup:
         return _under(self.baselines, lambda test: test.control)
 
     @property
+    def by_network(self) -> list[tuple[str, list[RecordTest]]]:
+        """The tests against the paper's networks under the network and its encoding."""
+        return _under(
+            self.networks,
+            lambda test: f"{model_name(test.task, test.control_variant)}, {arm_style(test.control).label}",
+        )
+
+    @property
     def notes(self) -> list[str]:
         """What a reader must know of the primary rows, each remark once."""
         return list(dict.fromkeys(test.note for test in self.primary if test.note))
@@ -55,9 +67,14 @@ def record_groups(tests: Sequence[RecordTest]) -> list[RecordGroup]:
     groups = []
     for task, variant in dict.fromkeys((test.task, test.variant) for test in tests):
         own = [test for test in tests if (test.task, test.variant) == (task, variant)]
-        families = {name: [test for test in own if test.family == name] for name in (PRIMARY, SECONDARY, BASELINE)}
-        baselines = [test for test in families[BASELINE] if (test.inputs, test.subset) == PRIMARY_VIEW]
-        groups.append(RecordGroup(task, variant, families[PRIMARY], families[SECONDARY], baselines))
+        families = {name: [test for test in own if test.family == name] for name in _FAMILIES}
+        shown = {
+            name: [test for test in families[name] if (test.inputs, test.subset) == PRIMARY_VIEW]
+            for name in (BASELINE, NETWORK)
+        }
+        groups.append(
+            RecordGroup(task, variant, families[PRIMARY], families[SECONDARY], shown[BASELINE], shown[NETWORK])
+        )
     return groups
 
 

@@ -1,0 +1,321 @@
+"""Networks that do not know where they look: a score for every place, or one answer from what is seen anywhere.
+
+The paper's networks have a weight for every position. Here the same small stack of dilated residual blocks looks at
+every place, and
+
+    `DenseNet`      gives every place a score; the scores are a map of where the point is, and the answer is read
+                    from that map;
+    `ResidualNet`   takes mean and maximum over all places, as `siwcc.networks.PooledNet` does.
+
+    signal (B, C, *shape) -> standardise -> two strided convolutions -> (B, 32, *shape / 4) -> residual blocks ->
+        DenseNet:    1 x 1 convolution -> scores (B, points, *shape / 4) -> softmax -> answer
+        ResidualNet: mean and maximum -> (B, 64) -> linear, sigmoid times the scale -> answer
+
+A score belongs to the sample in the middle of what the strided convolutions see, every fourth:
+
+    sample    0   1   2   3   4   5   6   7   8  ...
+    score     0               1               2  ...        score i stands at sample 4 i
+
+| | a score or feature sees | scores stand apart by | scores, paper's size |
+|---|---|---|---|
+| one axis | 503 samples to either side (20 s at 25 Hz: all of a window) | 4 samples, 0.16 s | 125 |
+| images | 127 pixels to either side | 4 pixels | 64 x 64 |
+
+What tells them positions, beside the input: the zeros that the convolutions see beyond the edges.
+
+Both ways to read a map are there, each with the loss that suits it:
+
+    soft_argmax   the mean place under the softmax; the loss is the squared error of that place, plus the
+                  Jensen-Shannon divergence between the softmax and a Gaussian around the point (DSNT, Nibali et al.
+                  2018, arXiv:1801.07372, sections 3.2 and 3.4);
+    arg_max       the place with the most mass around it, refined by a parabola through its neighbours; the loss is
+                  the cross-entropy with that Gaussian. A second candidate elsewhere does not move the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise"]
+
+Readout = Literal["soft_argmax", "arg_max"]
+
+STRIDE = 4
+WIDTH = 32
+# Of the residual blocks, by the number of axes.
+DILATIONS = {1: (1, 2, 4, 8, 16, 1, 2, 4, 8, 16), 2: (1, 2, 4, 8)}
+# Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels.
+SPREAD = {1: 2.0, 2: 1.0}
+# What counts as around the answer, as a share of the extent: 1 s of 20 s.
+AROUND = 0.05
+_SMALLEST_DEVIATION = 1e-3
+_SMALLEST_SHARE = 1e-9
+
+
+class Standardise(nn.Module):
+    """Every channel of every sample minus its mean, over its standard deviation plus 0.001.
+
+    A recording's gain and offset say nothing about where its rhythm changes, and differ from patient to patient.
+
+    Shape:
+        Input and output (B, channels, *shape).
+    """
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, channels, *shape) -> the same shape, without unit."""
+        axes = tuple(range(2, signal.dim()))
+        centred = signal - signal.mean(axes, keepdim=True)
+        deviation = centred.square().mean(axes, keepdim=True).sqrt()
+        return centred / (deviation + _SMALLEST_DEVIATION)
+
+
+class ResidualBlock(nn.Module):
+    """Two dilated convolutions with BatchNorm, added to their input (He et al. 2016, arXiv:1512.03385, figure 2).
+
+    Args:
+        width: Channels before and after.
+        kernel: Odd height and width of the convolutions.
+        dilation: Places between two taps.
+
+    Shape:
+        Input and output (B, width, H, W).
+    """
+
+    def __init__(self, width: int, kernel: tuple[int, int], dilation: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            padding = (kernel[0] // 2 * dilation, kernel[1] // 2 * dilation)
+            layers += [nn.Conv2d(width, width, kernel, padding=padding, dilation=dilation, bias=False)]
+            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        self.inner = nn.Sequential(*layers[:-1])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, width, H, W) -> (B, width, H, W)."""
+        return torch.relu(image + self.inner(image))
+
+
+def _backbone(in_channels: int, dims: int) -> nn.Sequential:
+    """(B, in_channels, H, W) -> (B, WIDTH, ceil(H / 4), ceil(W / 4)); H is 1 and stays so for one axis."""
+    kernels = [(7, 7), (5, 5), (3, 3)] if dims == 2 else [(1, 7), (1, 5), (1, 3)]
+    stride = (2, 2) if dims == 2 else (1, 2)
+    layers: list[nn.Module] = []
+    for inputs, outputs, kernel in ((in_channels, WIDTH // 2, kernels[0]), (WIDTH // 2, WIDTH, kernels[1])):
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        layers += [nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)]
+        layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, *(ResidualBlock(WIDTH, kernels[2], dilation) for dilation in DILATIONS[dims]))
+
+
+def _check_shape(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) not in (1, 2):
+        raise ValueError(f"{name} takes signals with one or two axes, not {shape}")
+    if min(shape) < 2 * STRIDE + 1:
+        raise ValueError(f"shape {shape} is too small: {name} needs at least {2 * STRIDE + 1} along each axis")
+
+
+class _Body(nn.Module):
+    """The backbone, and the check of what goes into it."""
+
+    def __init__(self, in_channels: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        _check_shape(type(self).__name__, shape)
+        self.input_shape = (in_channels, *shape)
+        self.backbone = _backbone(in_channels, len(shape))
+
+    def features(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, *shape) -> (B, WIDTH, H, W)."""
+        if tuple(signal.shape[1:]) != self.input_shape:
+            axes = ", ".join(str(size) for size in self.input_shape)
+            raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
+        image = signal.unsqueeze(2) if signal.dim() == 3 else signal
+        return cast(Tensor, self.backbone(image.contiguous(memory_format=torch.channels_last)))
+
+
+class ResidualNet(_Body):
+    """A plain regression head on the residual backbone: mean and maximum over all places.
+
+    Args:
+        in_channels: Channels of the encoded signal.
+        shape: (length,) or (height, width), at least 9 along each axis.
+        output_scale: The answer's largest value, one for all axes.
+
+    Shape:
+        Input (B, in_channels, *shape); output (B, len(shape)), x before y, between 0 and `output_scale`.
+
+    Raises:
+        ValueError: a shape of other axes or too small; in the forward pass another input shape.
+    """
+
+    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float) -> None:
+        super().__init__(in_channels, shape)
+        self.output_scale = output_scale
+        self.head = nn.Linear(2 * WIDTH, len(shape))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
+        features = self.features(signal)
+        pooled = torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
+        return torch.sigmoid(self.head(pooled)) * self.output_scale
+
+
+class DenseNet(_Body):
+    """A score for every place, and the point read from the map of scores.
+
+    Args:
+        in_channels: Channels of the encoded signal.
+        shape: (length,) or (height, width), at least 9 along each axis.
+        extent: Coordinate of the last sample, x first, seconds or pixels.
+        readout: `soft_argmax` or `arg_max`; see the module.
+        points: How many points are looked for, each with a map of its own.
+
+    Shape:
+        Input (B, in_channels, *shape); output (B, points * axes): x before y, point by point.
+
+    Raises:
+        ValueError: a shape of other axes or too small; in the forward pass another input shape.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        shape: tuple[int, ...],
+        extent: Sequence[float],
+        readout: Readout,
+        points: int = 1,
+    ) -> None:
+        super().__init__(in_channels, shape)
+        self.readout = readout
+        self.points = points
+        self.head = nn.Conv2d(WIDTH, points, 1)
+        # x first, as answers are.
+        self.step = tuple(STRIDE * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
+        self.spread = SPREAD[len(shape)]
+        self.around = tuple(AROUND * last for last in extent)
+        # Whole numbers, exact in every dtype; no part of the weights.
+        for name, size in zip("xy", shape[::-1], strict=False):
+            self.register_buffer(
+                f"number_{name}", torch.arange(-(-size // STRIDE), dtype=torch.float32), persistent=False
+            )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+
+    @property
+    def _axes(self) -> list[Tensor]:
+        """Coordinates of the scores along each axis, x first."""
+        return [
+            cast(Tensor, getattr(self, f"number_{name}")) * step for name, step in zip("xy", self.step, strict=False)
+        ]
+
+    def log_map(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of shares that sum to 1 over all places."""
+        scores = self.head(self.features(signal))
+        return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        """(B, in_channels, *shape) -> (B, points * axes), in the unit of `extent`."""
+        return self.read(self.log_map(signal))
+
+    def read(self, log_map: Tensor) -> Tensor:
+        """The answer that a map gives, (B, points, H, W) -> (B, points * axes)."""
+        places = self._mean_place(log_map.exp()) if self.readout == "soft_argmax" else self._peak_place(log_map.exp())
+        return places.flatten(1)
+
+    def confidence(self, log_map: Tensor, answer: Tensor) -> Tensor:
+        """How much of the map lies around its answer: within 5 % of the extent along each axis.
+
+        Args:
+            log_map: (B, points, H, W).
+            answer: (B, points * axes), what `read` gives.
+
+        Returns:
+            (B, points), 0 ... 1.
+        """
+        at = answer.view(len(answer), self.points, -1)
+        mass = log_map.exp()
+        for axis, (coordinate, reach) in enumerate(zip(self._axes, self.around, strict=True)):
+            near = (coordinate - at[:, :, axis, None]).abs() <= reach
+            mass = mass * (near[:, :, None, :] if axis == 0 else near[:, :, :, None])
+        return mass.sum((2, 3))
+
+    def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
+        """What training makes small; see the module.
+
+        Args:
+            log_map: (B, points, H, W).
+            target: (B, points * axes), in the unit of `extent`.
+            deviation: (points * axes,), standard deviation of the training targets: the unit of the squared error.
+        """
+        wanted = self._gaussian(target)
+        if self.readout == "arg_max":
+            return -(wanted * log_map).sum((2, 3)).mean()
+        error = (self.read(log_map) - target) / deviation
+        return error.square().mean() + _divergence(log_map, wanted).mean()
+
+    def _mean_place(self, share: Tensor) -> Tensor:
+        """(B, points, axes), the mean place under a map."""
+        along = [share.sum(2), share.sum(3)]
+        return torch.stack([(of * at).sum(-1) for of, at in zip(along, self._axes, strict=False)], dim=-1)
+
+    def _peak_place(self, share: Tensor) -> Tensor:
+        """(B, points, axes), where a map smoothed by the training's Gaussian is highest, between the scores, too."""
+        smooth = self._smoothed(share)
+        width = smooth.shape[-1]
+        top = smooth.flatten(2).argmax(dim=2)
+        index = [top % width, top // width]
+        rows = smooth.gather(2, index[1][..., None, None].expand(-1, -1, 1, width)).squeeze(2)
+        columns = smooth.gather(3, index[0][..., None, None].expand(-1, -1, smooth.shape[2], 1)).squeeze(3)
+        places = [
+            (at.to(share.dtype) + _vertex(line, at)) * step
+            for line, at, step in zip((rows, columns), index, self.step, strict=False)
+        ]
+        return torch.stack(places, dim=-1)
+
+    def _smoothed(self, share: Tensor) -> Tensor:
+        """The mass around each place, (B, points, H, W)."""
+        reach = math.ceil(3 * self.spread)
+        offsets = torch.arange(-reach, reach + 1, device=share.device, dtype=share.dtype)
+        weights = torch.exp(-0.5 * (offsets / self.spread) ** 2)
+        smooth = share.flatten(0, 1).unsqueeze(1)
+        windows = [weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)][: len(self.step)]
+        for window, padding in zip(windows, ((0, reach), (reach, 0)), strict=False):
+            smooth = functional.conv2d(smooth, window, padding=padding)
+        return smooth.view(share.shape)
+
+    def _gaussian(self, target: Tensor) -> Tensor:
+        """(B, points, H, W), shares of a Gaussian around each target that sum to 1."""
+        at = target.view(len(target), self.points, -1)
+        parts = []
+        for axis, (coordinate, step) in enumerate(zip(self._axes, self.step, strict=True)):
+            logit = -0.5 * ((coordinate - at[:, :, axis, None]) / (self.spread * step)) ** 2
+            parts.append(logit.softmax(dim=2))
+        return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
+
+
+def _vertex(line: Tensor, top: Tensor) -> Tensor:
+    """Where the parabola through a peak and its neighbours is highest, from the peak, in steps: -0.5 ... 0.5.
+
+    Args:
+        line: (B, points, places).
+        top: int64 (B, points), the peak's number; at either end the answer is 0.
+    """
+    inside = top.clamp(1, line.shape[2] - 2)
+    before, middle, after = (line.gather(2, (inside + by).unsqueeze(2)).squeeze(2) for by in (-1, 0, 1))
+    bend = (before - 2 * middle + after).clamp(max=-_SMALLEST_SHARE)
+    offset = (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
+    return torch.where(top == inside, offset, torch.zeros_like(offset))
+
+
+def _divergence(log_map: Tensor, wanted: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two maps of shares, (B, points, H, W) -> (B, points), in nats."""
+    share = log_map.exp()
+    log_wanted = wanted.clamp_min(_SMALLEST_SHARE).log()
+    log_middle = (0.5 * (share + wanted)).clamp_min(_SMALLEST_SHARE).log()
+    parts = share * (log_map - log_middle) + wanted * (log_wanted - log_middle)
+    return 0.5 * parts.sum((2, 3))

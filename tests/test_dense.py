@@ -1,0 +1,201 @@
+"""Maps of scores: answers, confidences and losses against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from siwcc.dense import DenseNet, ResidualNet, Standardise
+from siwcc.networks import count_parameters
+
+# 41 samples, one a second: scores at 0, 4, ..., 40 s.
+LINE = {"in_channels": 2, "shape": (41,), "extent": (40.0,)}
+# 13 rows and 21 columns of pixels: 4 x 6 scores, at 0, 4, ... px.
+IMAGE = {"in_channels": 3, "shape": (13, 21), "extent": (20.0, 12.0)}
+
+
+def log_map(values) -> torch.Tensor:
+    """Shares of one map as the network would give them, (1, 1, H, W)."""
+    share = torch.tensor(values, dtype=torch.float64)
+    return (share / share.sum()).clamp_min(1e-12).log().view(1, 1, *([1] * (2 - share.dim())), *share.shape)
+
+
+class TestPlaces:
+    def test_a_score_belongs_to_every_fourth_sample(self):
+        network = DenseNet(**LINE, readout="arg_max")
+        assert network(torch.zeros(2, 2, 41)).shape == (2, 1)
+        assert network.log_map(torch.zeros(2, 2, 41)).shape == (2, 1, 1, 11)
+        assert network.step == (4.0,)
+        assert DenseNet(1, (500,), (19.964,), "arg_max").step == pytest.approx((4 * 19.964 / 499,))
+
+    def test_a_score_sees_as_far_as_is_said(self):
+        torch.manual_seed(0)
+        network = DenseNet(1, (2001,), (2000.0,), "arg_max").double().eval()
+        signal = torch.randn(1, 1, 2001, dtype=torch.float64, requires_grad=True)
+        network.features(signal)[0, :, 0, 250].sum().backward()
+        seen = signal.grad[0, 0].nonzero().flatten()
+        # Sample 1000 and 503 to either side: 3 + 2 * 2 from the strided, 2 * 4 * 62 from the dilated convolutions.
+        assert (seen.min().item(), seen.max().item()) == (1000 - 503, 1000 + 503)
+
+    def test_an_image_score_sees_127_pixels_to_either_side(self):
+        torch.manual_seed(0)
+        network = DenseNet(1, (321, 321), (320.0, 320.0), "arg_max").double().eval()
+        signal = torch.randn(1, 1, 321, 321, dtype=torch.float64, requires_grad=True)
+        network.features(signal)[0, :, 40, 40].sum().backward()
+        columns = signal.grad[0, 0].abs().sum(0).nonzero().flatten()
+        assert (columns.min().item(), columns.max().item()) == (160 - 127, 160 + 127)
+
+    def test_a_moved_signal_moves_the_map(self):
+        # Far from the edges, by a multiple of what the scores stand apart.
+        torch.manual_seed(0)
+        network = DenseNet(1, (4001,), (4000.0,), "arg_max").double().eval()
+        signal = torch.zeros(1, 1, 4001, dtype=torch.float64)
+        signal[..., 1500:2500] = torch.randn(1000, dtype=torch.float64)
+        moved = signal.roll(40, dims=2)
+        scores = [network.head(network.features(one))[0, 0, 0] for one in (signal, moved)]
+        torch.testing.assert_close(scores[0][200:750], scores[1][210:760], rtol=0, atol=1e-10)
+
+    def test_parameters(self):
+        # Strided: 2*16*7 + 16*32*5, with 2*16 + 2*32 of BatchNorm; ten blocks of 2*(32*32*3 + 2*32); head 32 + 1.
+        expected = 2 * 16 * 7 + 16 * 32 * 5 + 96 + 10 * 2 * (32 * 32 * 3 + 64) + 33
+        assert count_parameters(DenseNet(2, (500,), (19.964,), "arg_max")) == expected == 65633
+        assert count_parameters(ResidualNet(2, (500,), 20.0)) == expected - 33 + 65
+        # Images: 3*16*49 + 16*32*25, the same BatchNorm, four blocks of 2*(32*32*9 + 64).
+        assert count_parameters(DenseNet(3, (128, 128), (127.0, 127.0), "arg_max")) == 2352 + 12800 + 96 + 74240 + 33
+
+
+class TestAnswers:
+    def test_the_mean_place_of_a_line(self):
+        network = DenseNet(**LINE, readout="soft_argmax").double()
+        # A quarter at 8 s, three quarters at 20 s.
+        shares = [0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0]
+        assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, abs=1e-6)]]
+
+    def test_the_peak_is_not_moved_by_a_second_one(self):
+        network = DenseNet(**LINE, readout="arg_max").double()
+        alone = [0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0]
+        assert network.read(log_map(alone)).item() == pytest.approx(16.0, abs=1e-9)
+        mean = DenseNet(**LINE, readout="soft_argmax").double()
+        both = log_map([0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 1.5])
+        assert abs(network.read(both).item() - 16.0) < 0.5
+        assert mean.read(both).item() == pytest.approx((12 + 2 * 16 + 20 + 1.5 * 40) / 5.5)
+
+    @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
+    def test_a_gaussian_is_read_between_the_scores(self, place_s):
+        for readout in ("arg_max", "soft_argmax"):
+            network = DenseNet(1, (201,), (200.0,), readout).double()
+            shares = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
+            assert network.read(log_map(shares)).item() == pytest.approx(5 * place_s, abs=0.03)
+
+    def test_a_peak_at_the_edge_stays_there(self):
+        network = DenseNet(**LINE, readout="arg_max").double()
+        assert network.read(log_map([1, *[0] * 10])).item() == 0.0
+        assert network.read(log_map([*[0] * 10, 1])).item() == 40.0
+
+    def test_x_comes_before_y(self):
+        shares = [[0.0] * 6 for _ in range(4)]
+        shares[1][4] = 1.0
+        for readout in ("arg_max", "soft_argmax"):
+            network = DenseNet(**IMAGE, readout=readout).double()
+            assert network.read(log_map(shares)).tolist() == [[pytest.approx(16.0), pytest.approx(4.0)]]
+
+    def test_two_points_have_a_map_each(self):
+        network = DenseNet(**LINE, readout="arg_max", points=2).double()
+        maps = torch.cat([log_map([0, 1, *[0] * 9]), log_map([*[0] * 8, 1, 0, 0])], dim=1)
+        answer = network.read(maps)
+        assert answer.tolist() == [[pytest.approx(4.0), pytest.approx(32.0)]]
+        assert network.confidence(maps, answer).tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]
+
+    def test_confidence_is_the_mass_around_the_answer(self):
+        # 5 % of 200 s to either side of 100 s: the scores from 90 to 110 s.
+        network = DenseNet(1, (201,), (200.0,), "arg_max").double()
+        shares = [0.0] * 51
+        shares[25], shares[23], shares[22], shares[40] = 4.0, 1.0, 2.0, 1.0
+        maps = log_map(shares)
+        assert network.confidence(maps, torch.tensor([[100.0]])).item() == pytest.approx(5 / 8)
+
+    def test_confidence_in_an_image_needs_both_axes(self):
+        network = DenseNet(1, (81, 81), (80.0, 80.0), "arg_max").double()
+        shares = [[0.0] * 21 for _ in range(21)]
+        shares[10][10], shares[10][11], shares[11][11], shares[10][12], shares[3][10] = 1.0, 2.0, 3.0, 4.0, 5.0
+        assert network.confidence(log_map(shares), torch.tensor([[40.0, 40.0]])).item() == pytest.approx(6 / 15)
+
+
+class TestLosses:
+    def test_cross_entropy_with_the_gaussian(self):
+        network = DenseNet(**LINE, readout="arg_max").double()
+        uniform = log_map([1] * 11)
+        target = torch.tensor([[16.0]], dtype=torch.float64)
+        assert network.loss(uniform, target, torch.ones(1)).item() == pytest.approx(math.log(11))
+        weights = [math.exp(-0.5 * ((i - 4) / 2) ** 2) for i in range(11)]
+        entropy = -sum(w / sum(weights) * math.log(w / sum(weights)) for w in weights)
+        assert network.loss(log_map(weights), target, torch.ones(1)).item() == pytest.approx(entropy)
+
+    def test_squared_error_and_divergence(self):
+        network = DenseNet(**LINE, readout="soft_argmax").double()
+        target = torch.tensor([[16.0]], dtype=torch.float64)
+        weights = torch.tensor([math.exp(-0.5 * ((i - 4) / 2) ** 2) for i in range(11)], dtype=torch.float64)
+        gaussian = weights / weights.sum()
+        uniform = torch.full((11,), 1 / 11, dtype=torch.float64)
+        middle = (gaussian + uniform) / 2
+        divergence = sum((p * (p / middle).log()).sum() for p in (gaussian, uniform)) / 2
+        # The uniform map's mean is 20 s: 4 s off, in units of 8 s.
+        expected = 0.25 + divergence.item()
+        assert network.loss(log_map([1] * 11), target, torch.tensor([8.0])).item() == pytest.approx(expected)
+
+    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax"])
+    def test_learns_where_a_peak_is_and_finds_it_where_it_never_was(self, readout):
+        torch.manual_seed(0)
+        network = DenseNet(1, (201,), (200.0,), readout)
+        optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+
+        def peaks(at: torch.Tensor) -> torch.Tensor:
+            return torch.exp(-0.5 * ((torch.arange(201) - at) / 3) ** 2).unsqueeze(1)
+
+        for _ in range(80):
+            target = torch.rand(32, 1) * 80 + 20
+            loss = network.loss(network.log_map(peaks(target)), target, torch.tensor([50.0]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        network.eval()
+        with torch.no_grad():
+            unseen = torch.arange(110.0, 171.0, 7.5).unsqueeze(1)
+            assert (network(peaks(unseen)) - unseen).abs().median().item() < 4
+
+
+class TestStandardise:
+    def test_gain_and_offset_do_not_matter(self):
+        signal = torch.randn(3, 2, 400)
+        other = signal * torch.tensor([50.0, 0.2]).view(1, 2, 1) + 7
+        torch.testing.assert_close(Standardise()(signal), Standardise()(other), rtol=0, atol=0.02)
+
+    def test_values(self):
+        # Mean 2, standard deviation 2.
+        answer = Standardise()(torch.tensor([[[0.0, 4.0, 0.0, 4.0]]]))
+        torch.testing.assert_close(answer, torch.tensor([[[-1.0, 1.0, -1.0, 1.0]]]) * 2 / 2.001)
+
+    def test_a_silent_channel_stays_silent(self):
+        assert torch.equal(Standardise()(torch.full((1, 1, 9), 3.0)), torch.zeros(1, 1, 9))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [lambda shape: DenseNet(2, shape, (1.0,) * len(shape), "arg_max"), lambda shape: ResidualNet(2, shape, 1.0)],
+)
+def test_shapes_that_cannot_be(network):
+    with pytest.raises(ValueError, match=r"shape \(8,\) is too small: \w+ needs at least 9 along each axis"):
+        network((8,))
+    with pytest.raises(ValueError, match=r"one or two axes, not \(9, 9, 9\)"):
+        network((9, 9, 9))
+    with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 2, 16\), got \(1, 2, 17\)"):
+        network((16,))(torch.zeros(1, 2, 17))
+
+
+def test_weights_alone_are_saved():
+    network = DenseNet(**IMAGE, readout="arg_max")
+    assert not [name for name in network.state_dict() if name.startswith("number")]
+    assert isinstance(network.head, nn.Conv2d)
