@@ -10,6 +10,7 @@ from siwcc.baselines import BASELINES, baselines_of
 from siwcc.closure import import_closure
 from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
+from siwcc.jobs import OWNER
 from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
@@ -19,14 +20,15 @@ REPOSITORY = Path(workflow.current_basedir).resolve().parent
 METRICS = ["instability", "test_r2", "train_r2"]
 RUN_FILES = ["log.csv", "model.pt", "predictions.csv", "manifest.json"]
 
+# A job that starts after this process was killed finds out from it that it is an orphan.
+# Snakemake fills in single braces, the shell gets the double ones.
+prefix = f"set -euo pipefail; export {OWNER}={os.getpid()}; "
 if PACKAGE.parent == REPOSITORY:
-    # A job in an environment of its own (--sdm conda) finds the package here, too. Snakemake fills
-    # in single braces, the shell gets the double ones.
-    shell.prefix(
-        "set -euo pipefail; "
-        + f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}"
-        + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    # A job in an environment of its own (--sdm conda) finds the package here, too.
+    prefix += (
+        f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
     )
+shell.prefix(prefix)
 
 
 def checked_config(values):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import hashlib
 import io
 import os
-import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,31 +21,88 @@ from siwcc.manifests import MANIFEST, checked_text, manifest_text, read_text
 
 _BLOCK_BYTES = 1 << 20
 _MOST_SHOWN = 200
+# A process whose owner was killed ends within a second, on a busy machine within a few.
+_LOCK_WAIT_S = 15.0
+_LOCK_EVERY_S = 0.1
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it there on success, remove it on failure.
 
+    It is always `.<name>.part`, so that what a hard kill leaves there is taken over by the next writer of
+    `path`, and it is locked while it is written, so that there is one writer at a time.
+
     Raises:
-        InputError: the disk is full or the folder cannot be written to.
+        InputError: the disk is full, the folder cannot be written to, or another process goes on writing.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        handle = _open_locked(temporary, path)
+        try:
+            yield temporary
+            os.fsync(handle)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            # Not after the renaming: the name may be the next writer's by then.
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
     except OSError as error:
         raise _blamed(path, error) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+def _open_locked(temporary: Path, wanted: Path) -> int:
+    """An open, empty, locked file under the name `temporary`."""
+    while True:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            wait_for_lock(handle, wanted, "another process is writing it")
+            if _is_at(handle, temporary):
+                os.ftruncate(handle, 0)
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        # Whoever held the lock has renamed or removed what was opened here.
+        os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_lock(handle: int, where: Path, problem: str) -> None:
+    """Lock an open file or folder for this process; the lock goes with the process, however it ends.
+
+    Args:
+        handle: Its descriptor. On a file system without locks nothing is done.
+        where: What to name, and `problem` what to say of it, when it stays locked.
+        problem: See `where`.
+
+    Raises:
+        InputError: another process has held it for longer than a dying job needs to end.
+    """
+    give_up_at = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                raise InputError(where, problem, "wait for it, or end it") from None
+            time.sleep(_LOCK_EVERY_S)
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                raise
+            return
 
 
 def _blamed(path: Path, error: OSError) -> InputError:

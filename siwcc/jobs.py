@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
@@ -17,9 +16,11 @@ from pathlib import Path
 import psutil
 
 from siwcc.errors import InputError
+from siwcc.files import wait_for_lock
 
+OWNER = "SIWCC_OWNER"
+"""Environment variable with the number of the process that started a job, set by rules/common.smk."""
 _WATCH_EVERY_S = 0.5
-_LOCK_WAIT_S = 15.0
 
 
 @contextmanager
@@ -32,9 +33,10 @@ def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
             after a hard kill nothing goes on writing beside the new run.
     """
     log_path = Path(log_path)
+    # First of all: the log may be another job's by now.
+    end_with_parents(parent)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     _log_to(log_path)
-    end_with_parents(parent)
     try:
         yield
     except InputError as error:
@@ -66,10 +68,19 @@ def _log_to(log_path: Path) -> None:
 
 
 def end_with_parents(named: str) -> None:
-    """End this process at once when an ancestor ends that runs the program or module `named`."""
-    watched = [ancestor for ancestor in psutil.Process().parents() if _has_name(ancestor, named)]
-    if watched:
-        threading.Thread(target=_watch, args=(watched,), daemon=True).start()
+    """End this process at once when an ancestor ends that runs the program or module `named`, or one in between.
+
+    It also ends now if it has been an orphan from the start: its owner, whose number the environment may give,
+    was killed while Python was starting.
+    """
+    ancestors = psutil.Process().parents()
+    owner = os.environ.get(OWNER)
+    if owner and int(owner) not in [ancestor.pid for ancestor in ancestors]:
+        print(f"error: process {owner}, which started this job, has ended", file=sys.stderr)
+        raise SystemExit(1)
+    named_ones = [number for number, ancestor in enumerate(ancestors) if _has_name(ancestor, named)]
+    if named_ones:
+        threading.Thread(target=_watch, args=(ancestors[: named_ones[-1] + 1],), daemon=True).start()
 
 
 def _has_name(process: psutil.Process, named: str) -> bool:
@@ -95,28 +106,16 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path, problem: str = "another process is training this run") -> Iterator[None]:
     """Hold a folder for this process alone; the lock goes with the process, however it ends.
 
     Raises:
-        InputError: another process has held it for longer than a dying job needs to end.
+        InputError: another process has held it for longer than a dying job needs to end: `problem`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        _wait_for_lock(handle, folder)
+        wait_for_lock(handle, folder, problem)
         yield
     finally:
         os.close(handle)
-
-
-def _wait_for_lock(handle: int, folder: Path) -> None:
-    give_up_at = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > give_up_at:
-                raise InputError(folder, "another process is training this run", "wait for it, or end it") from None
-            time.sleep(_WATCH_EVERY_S)

@@ -118,7 +118,8 @@ def shard_writer(
     """
     layout: dict[str, Any] = {"userblock_size": _SEAL_BYTES, "rdcc_nbytes": _CHUNK_CACHE_BYTES}
     with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w", **layout) as handle:
+        # HDF5's own lock would meet the one that `atomic_path` holds.
+        with h5py.File(temporary, "w", locking=False, **layout) as handle:
             handle.attrs["schema_version"] = SCHEMA_VERSION
             handle.attrs["kind"] = kind
             for name, value in sorted(attributes.items()):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from siwcc import files
 from siwcc.errors import InputError
 from siwcc.files import atomic_path, digest_of, read_csv, sha256_of, write_bytes, write_csv, write_text
 
@@ -86,6 +92,79 @@ def test_an_unreadable_source_is_not_blamed_on_the_file_being_written(tmp_path: 
         copy()
     assert str(caught.value) == f"{source}: cannot be read (No such file or directory)"
     assert names(wanted.parent) == []
+
+
+# ------------------------------------------------------------ kills and writers
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from siwcc.files import atomic_path
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_text("a longer text, cut")
+    print(temporary.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of writing `tmp_path / "file"`."""
+    command = [sys.executable, "-c", WRITER, tmp_path / "file"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == ".file.part\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_writer_left_is_taken_over_by_the_next_one(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+    writer.kill()
+    writer.wait()
+    assert names(tmp_path) == [".file.part"]
+    with atomic_path(tmp_path / "file") as temporary:
+        assert temporary.read_bytes() == b""
+        temporary.write_text("short")
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "short"
+
+
+def test_a_file_has_one_writer_at_a_time(
+    tmp_path: Path, writer: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_LOCK_WAIT_S", 0.2)
+        with pytest.raises(InputError) as caught:
+            write_text(tmp_path / "file", "mine")
+    assert str(caught.value) == f"{tmp_path}/file: another process is writing it; wait for it, or end it"
+    # What is being written has not been touched, and another file may be written all the same.
+    assert (tmp_path / ".file.part").read_text() == "a longer text, cut"
+    write_text(tmp_path / "other", "mine")
+    # Who waits long enough comes after it, not into it.
+    finish = threading.Timer(0.5, writer.stdin.close)  # type: ignore[union-attr]
+    finish.start()
+    write_text(tmp_path / "file", "mine")
+    assert writer.wait() == 0
+    assert (tmp_path / "file").read_text() == "mine"
+    assert names(tmp_path) == ["file", "other"]
+
+
+def test_a_file_system_without_locks_is_written_to_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    write_text(tmp_path / "file", "x")
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_link_under_the_name_of_a_part_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".file.part").symlink_to(tmp_path / "precious")
+    with pytest.raises(InputError, match=r"/file: cannot be written \("):
+        write_text(tmp_path / "file", "x")
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 # ----------------------------------------------------------------------- CSV

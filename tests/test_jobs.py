@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from siwcc import jobs
+from siwcc import files, jobs
 from siwcc.errors import InputError
 from siwcc.jobs import locked_folder
 
@@ -71,17 +71,16 @@ def test_what_a_job_made_is_not_searched_for_garbage_at_the_end(tmp_path: Path) 
 
 
 CHILD = """
-import sys, time
+import os, time
 from siwcc.jobs import end_with_parents
 end_with_parents("siwcc_owner")
-print("watching", flush=True)
+print(os.getpid(), flush=True)
 time.sleep(60)
 """
 OWNER = """
 import subprocess, sys
 child = subprocess.Popen([{shell}sys.executable, "-c", {child!r}], stdout=subprocess.PIPE, text=True)
-child.stdout.readline()
-print(child.pid, flush=True)
+print(child.stdout.readline(), flush=True)
 child.wait()
 """
 
@@ -109,13 +108,44 @@ def ends_within(process: psutil.Process, seconds: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("shell", ["", "'env', "], ids=["child", "grandchild"])
+SHELL = """'sh', '-c', '"$@"; true', 'sh', """
+
+
+@pytest.mark.parametrize("shell", ["", SHELL], ids=["child", "grandchild"])
 def test_a_job_ends_soon_after_its_owner_was_killed(tmp_path: Path, shell: str) -> None:
     owner, child = start_owner(tmp_path, "siwcc_owner", shell)
     assert not ends_within(child, 1.2)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     assert ends_within(child, 10)
+
+
+def test_a_job_ends_soon_after_what_stood_between_it_and_its_owner(tmp_path: Path) -> None:
+    owner, child = start_owner(tmp_path, "siwcc_owner", SHELL)
+    (shell,) = psutil.Process(owner.pid).children()
+    assert shell.pid != child.pid
+    shell.kill()
+    assert ends_within(child, 10)
+    owner.kill()
+    owner.wait()
+
+
+def run_owned(owner: int, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    log = tmp_path / "job.log"
+    log.write_text("of another job")
+    program = f"from siwcc.jobs import job\nwith job({str(log)!r}):\n    print('body')\n"
+    environment = os.environ | {jobs.OWNER: str(owner)}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_a_job_whose_owner_was_killed_while_it_started_does_nothing(tmp_path: Path) -> None:
+    assert run_owned(os.getpid(), tmp_path).stdout == "body\n"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    done = run_owned(ended.pid, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: process {ended.pid}, which started this job, has ended\n"
+    assert (tmp_path / "job.log").read_text() == "of another job"
 
 
 def test_a_parent_of_another_name_may_go(tmp_path: Path) -> None:
@@ -145,7 +175,7 @@ def test_a_process_that_vanishes_while_it_is_looked_at_is_dead() -> None:
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(files, "_LOCK_WAIT_S", 0.1)
     with locked_folder(tmp_path / "run"):
         with pytest.raises(InputError, match="another process is training this run"), locked_folder(tmp_path / "run"):
             pass

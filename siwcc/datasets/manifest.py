@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from siwcc.config import AnyDataset, DatasetSection
 from siwcc.datasets import reader_for
 from siwcc.errors import InputError
 from siwcc.files import read_csv, sha256_of, write_csv
+from siwcc.jobs import locked_folder
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +68,10 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
     from siwcc.datasets.synthetic import write_made_up
 
     assert section.made_up is not None
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    # One name, so that what a hard kill left is cleared away, and a lock, so that it is nobody's who works on it.
+    staging = folder.with_name(f".{folder.name}.part")
+    with locked_folder(folder, "another process is making this set"), _emptied(staging):
+        made = staging / folder.name
         write_made_up(task, made, section.made_up.samples, section.made_up.seed)
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
@@ -80,6 +82,17 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
                 f"delete the folder, or give datasets.{folder.name} another name",
             )
         shutil.copytree(made, folder, dirs_exist_ok=True)
+
+
+@contextmanager
+def _emptied(staging: Path) -> Iterator[None]:
+    """A folder that is new now and gone afterwards."""
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(staging)
 
 
 def _files_below(folder: Path) -> set[str]:

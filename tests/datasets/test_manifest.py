@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +168,22 @@ def test_a_copy_that_is_not_the_published_set_is_said_so(
     caplog.clear()
     provide_raw(*arguments)
     assert caplog.messages == []
+
+
+def test_what_a_kill_left_of_making_up_a_set_is_cleared_away(tmp_path: Path) -> None:
+    made_up = section(made_up=MadeUp(samples=1, seed=1))
+    program = (
+        "import os, signal; from siwcc.datasets import manifest; from siwcc.config import MadeUp, VfdbSection\n"
+        "from pathlib import Path\n"
+        "manifest.shutil.copytree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"section = VfdbSection.model_validate({made_up.model_dump(mode='json')!r})\n"
+        f"manifest.provide_raw('set', section, Path({str(tmp_path)!r}), Path({str(tmp_path / 'm.csv')!r}))\n"
+    )
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", program], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".set.part", "set"]
+        assert list((tmp_path / "set").iterdir()) == []
+    provide_raw("set", made_up, tmp_path, tmp_path / "m.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "set"]
+    check_manifest("set", "vfdb", tmp_path / "set", tmp_path / "m.csv")
