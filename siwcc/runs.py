@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from siwcc.errors import InputError
 
+STATE_NAME = ".state.pt"
 _RUN_PATH = re.compile(r"(?:^|/)([^/]+)/([^/]+)/([^/]+)/fold(\d+)/seed(\d+)/[^/]+$")
 
 
@@ -37,3 +39,9 @@ def run_key_of(path: Path) -> RunKey:
 def run_place(key: RunKey) -> str:
     """The end of the path of a run's folder, the inverse of `run_key_of`."""
     return f"{key.task}/{key.encoding}/{key.variant}/fold{key.fold}/seed{key.seed}"
+
+
+def remove_states(folders: Iterable[Path]) -> None:
+    """Remove what complete runs were kept to be repeated from, see `siwcc.training.train_run`."""
+    for folder in folders:
+        (folder / STATE_NAME).unlink(missing_ok=True)

@@ -35,11 +35,10 @@ from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.recipes import draw_order, jitter, step_size
 from siwcc.resident import Batches, open_batches
-from siwcc.runs import RunKey, run_place
+from siwcc.runs import STATE_NAME, RunKey, remove_states, run_place
 from siwcc.scores import r2_scores
 from siwcc.shards import read_attributes
 
-STATE_NAME = ".state.pt"
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6
 # Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
@@ -63,7 +62,7 @@ class RunFiles:
 
     @property
     def state(self) -> Path:
-        """The state after the last finished epoch, there only while the run is unfinished."""
+        """The state after the last finished epoch, there while the run may have to be gone on with."""
         return self.log.parent / STATE_NAME
 
 
@@ -91,6 +90,7 @@ def train_run(
     settings: Train,
     files: RunFiles,
     resident: bool | None = None,
+    keep_state: bool = False,
 ) -> None:
     """Train, evaluate and write the run's final files; go on from its state if there is one.
 
@@ -101,6 +101,8 @@ def train_run(
         settings: The config's `train`, that of the run's variant (`Train.of`).
         files: Where the results go. They appear together when the run is complete.
         resident: Whether the data live on the device; None: see `siwcc.resident.open_batches`.
+        keep_state: Leave the state of the complete run to a later `siwcc.runs.remove_states`, for a caller that
+            may be killed before it knows that the run is complete, and then deletes the files and asks again.
 
     Raises:
         InputError: damaged folds, another process at the same run, values that are not finite, a full device.
@@ -112,7 +114,8 @@ def train_run(
         _restore(run, files.state, identity)
         _train_epochs(run, files.state, identity)
         _write_results(run, fold_paths, files)
-        files.state.unlink(missing_ok=True)
+        if not keep_state:
+            remove_states([files.state.parent])
 
 
 def _prepare_torch(settings: Train) -> None:
@@ -234,8 +237,7 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
         row = _log_row(epoch, train_prediction, run.train.target[order], test_prediction, run.test.target[scored])
         _check_finite(run.key, epoch, row)
         run.log.append(row)
-        if epoch < run.settings.epochs:
-            _save_state(run, state_path, identity)
+        _save_state(run, state_path, identity)
         line = _progress_line(run, row, time.monotonic() - started_at)
         logger.info(line)
         if time.monotonic() - shown_at > _TERMINAL_EVERY_S or epoch == run.settings.epochs:
@@ -455,7 +457,7 @@ def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[floa
         raise InputError(path, f"was not written by siwcc ({type(error).__name__})") from error
     columns = len(log_columns(run.train.spec.outputs))
     whole = all(len(row) == columns and row[0] == epoch for epoch, row in enumerate(log, start=1))
-    if problem or not whole or not 0 < len(log) < run.settings.epochs:
+    if problem or not whole or not 0 < len(log) <= run.settings.epochs:
         raise InputError(path, f"does not fit the run ({problem or 'its log'})")
     return log
 

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
 
-from siwcc import blocks, jobs, training
+from siwcc import blocks, training
+from siwcc import files as siwcc_files
 from siwcc.augment import augment_module
 from siwcc.config import EcgTask, Train, VfdbSection
 from siwcc.datasets import Sample
@@ -31,7 +32,7 @@ from siwcc.files import sha256_of, write_csv
 from siwcc.folds import make_fold
 from siwcc.models import read_model
 from siwcc.networks import build_localiser
-from siwcc.runs import RunKey, run_key_of
+from siwcc.runs import STATE_NAME, RunKey, remove_states, run_key_of
 from siwcc.samples import write_samples
 from siwcc.tasks import TaskSpec
 from siwcc.training import RunFiles, log_columns, standardisation, train_run
@@ -402,9 +403,9 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, name: str, calls: int, after: boo
         ("_train_one_epoch", 2, True, 1),
         ("_save_state", 2, False, 1),
         ("_save_state", 2, True, 2),
-        ("write_csv", 1, True, 2),
+        ("write_csv", 1, True, 3),
         ("write_bytes", 2, True, 2),
-        ("write_manifest", 1, False, 2),
+        ("write_manifest", 1, False, 3),
     ],
 )
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
@@ -430,6 +431,26 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert contents(files) == contents(finished)
     said = [message for message in caplog.messages if "going on after epoch" in message]
     assert said == ([] if epochs_kept is None else [f"{state}: going on after epoch {epochs_kept}"])
+
+
+def test_a_complete_run_whose_files_are_taken_away_is_not_trained_again(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = files_in(tmp_path)
+
+    def train() -> None:
+        train_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, files, keep_state=True)
+
+    train()
+    assert contents(files).keys() == contents(finished).keys() | {STATE_NAME}
+    # What Snakemake does when it was killed before it has recorded that the job is done.
+    for path in (files.log, files.model, files.predictions, files.manifest):
+        path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_train_one_epoch", None)
+        train()
+    remove_states([files.log.parent, tmp_path / "absent"])
+    assert contents(files) == contents(finished)
 
 
 def leave_state(folds: list[Path], out: Path, monkeypatch: pytest.MonkeyPatch, settings: Train = SETTINGS) -> Path:
@@ -484,7 +505,7 @@ def test_a_damaged_state_is_not_used(
 def test_a_second_process_at_the_same_run_is_refused(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(siwcc_files, "_LOCK_WAIT_S", 0.2)
     folder = files_in(tmp_path).log.parent
     program = (
         "import sys; from pathlib import Path; from siwcc.jobs import locked_folder\n"

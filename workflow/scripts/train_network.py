@@ -22,4 +22,6 @@ if __name__ == "__main__":
             samples_path=Path(snakemake.input.samples),
             settings=settings,
             files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+            # Until Snakemake has recorded that the job is done, it may delete its files and run it again.
+            keep_state=True,
         )

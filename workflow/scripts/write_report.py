@@ -13,6 +13,7 @@ if __name__ == "__main__":
         from siwcc.config import parse_config
         from siwcc.report import Resources, write_report
         from siwcc.report.study import Study
+        from siwcc.runs import remove_states
 
         report = Path(snakemake.output.report)
         write_report(
@@ -20,3 +21,5 @@ if __name__ == "__main__":
             resources=Resources(Path(snakemake.input.published), Path(snakemake.input.deviations)),
             path=report,
         )
+        # By now Snakemake has recorded every run as done.
+        remove_states({Path(path).parent for path in snakemake.input.runs})
