@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | study | shortcuts | resume | clean      (see README.md)
+# make demo | test | lint | soak | bench | study | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,22 +6,25 @@ STUDY ?= demo
 CORES ?= all
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 OVERLAY = resources/studies/$(STUDY).yaml
+# What else Snakemake is to be told: ARGS="--config 'datasets={vfdb: {path: /where/it/is/vfdb}}'"
+ARGS ?=
 # Four studies in one, so it has a Snakefile of its own.
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study shortcuts resume test lint fuzz audit bench lock clean
+.PHONY: help setup demo study shortcuts resume test lint fuzz soak audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
 	@echo "make test            the tests"
 	@echo "make lint            formatters and checkers"
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
+	@echo "make soak            kill a study again and again; KILLS=50, SEED=1, STUDY=tiny, CORES=2, TWIN=, OUT=, ARGS="
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
 	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"
-	@echo "make resume STUDY=x  go on with a study whose process was killed"
+	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
 # torch first and without a hash: its file differs by platform. The rest is locked with hashes.
@@ -40,14 +43,14 @@ demo: setup
 	@$(BIN)/siwcc show results/demo
 
 study: setup
-	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY)
+	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 shortcuts:
 	@$(MAKE) study STUDY=shortcuts
 
 resume: setup
-	@$(BIN)/python workflow/unlock.py
-	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY)
+	@$(BIN)/python workflow/unlock.py --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
+	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest
@@ -63,6 +66,13 @@ lint: setup
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz/fuzz_run.py --cases $(or $(CASES),2000) --seed $(or $(SEED),1) --workers $(or $(WORKERS),1)
+
+# STUDY and CORES have defaults of other targets: what was not asked for is not taken over.
+asked = $(if $(filter file,$(origin $(1))),$(2),$($(1)))
+soak: setup
+	@$(BIN)/python tests/soak/soak_run.py --kills $(or $(KILLS),50) --seed $(or $(SEED),1) \
+	    --study $(call asked,STUDY,tiny) --cores $(call asked,CORES,2) $(if $(TWIN),--twin $(TWIN)) \
+	    $(if $(OUT),--out $(OUT)) -- $(ARGS)
 
 # In an environment of its own, so that what is looked at is what was locked.
 audit: setup

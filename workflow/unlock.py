@@ -1,9 +1,14 @@
-"""Release the working directory of a study whose Snakemake process is dead, and only then."""
+"""Release the working directory of a study whose Snakemake process is dead, and only then.
+
+Takes what the study's own command has (`--configfile ...`, `--config ...`): its config is checked before all else,
+and that of another study may not agree with the samples that are there.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -20,16 +25,16 @@ def owners(folder: Path) -> list[int]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Unlock the current folder; 1 and one line when its study is still running."""
     alive = owners(Path.cwd())
     if alive:
         print(f"{Path.cwd()}: a study is running here (process {alive[0]}); wait for it, or end it", file=sys.stderr)
         return 1
     snakefile = Path(__file__).resolve().parent.parent / "Snakefile"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--unlock", "--quiet", "all"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *arguments, "--unlock", "--quiet", "all"]
     return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
