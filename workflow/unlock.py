@@ -6,7 +6,7 @@ and that of another study may not agree with the samples that are there.
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,16 +25,16 @@ def owners(folder: Path) -> list[int]:
     return found
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Unlock the current folder; 1 and one line when its study is still running."""
+def main(arguments: Sequence[str]) -> None:
+    """Unlock the current folder; exit with 1 and one line when its study is still running."""
     alive = owners(Path.cwd())
     if alive:
-        print(f"{Path.cwd()}: a study is running here (process {alive[0]}); wait for it, or end it", file=sys.stderr)
-        return 1
-    snakefile = Path(__file__).resolve().parent.parent / "Snakefile"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *arguments, "--unlock", "--quiet", "all"]
-    return subprocess.run(command, check=False).returncode
+        sys.exit(f"{Path.cwd()}: a study is running here (process {alive[0]}); wait for it, or end it")
+    snakefile = str(Path(__file__).resolve().parent.parent / "Snakefile")
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *arguments]
+    # In this process's place: a child would outlive a kill, and be taken for a study that is running.
+    os.execv(sys.executable, [*snakemake, "--unlock", "--quiet", "all"])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
