@@ -6,8 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY, Place, copy_repository
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+# Leaves in `imported-*.txt` what modules of the package a job has imported when it ends.
+SPY = """
+import atexit, os, sys
+def leave():
+    if sys.argv and ".snakemake/scripts" in sys.argv[0]:
+        name = os.path.basename(sys.argv[0]).split(".")[1]
+        with open(f"imported-{name}-{os.getpid()}.txt", "w") as handle:
+            handle.write(" ".join(sorted(name for name in sys.modules if name.startswith("siwcc."))))
+atexit.register(leave)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +33,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}: set SIWCC_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The tiny study, finished; nobody may change it."""
+    root = tmp_path_factory.mktemp("workflow")
+    copy_repository(root / "repository")
+    (root / "spy").mkdir()
+    (root / "spy" / "sitecustomize.py").write_text(SPY)
+    place = Place(root / "repository", root / "finished")
+    place.folder.mkdir()
+    place.run()
+    return place

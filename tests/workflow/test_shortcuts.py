@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from made_study import made_config, write_study
-from test_workflow import Place, planned_jobs, rules_in
+from places import Place, planned_jobs, rules_in
 
 from siwcc.baselines import baselines_of, write_baseline
 

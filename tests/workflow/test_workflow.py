@@ -6,6 +6,7 @@ repository that lies beside it, so that a scenario may edit the code.
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import json
@@ -18,145 +19,30 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in
 
 from siwcc.baselines import baselines_of
 from siwcc.report import describe_missing
 from siwcc.report.study import open_study
+from siwcc.runs import STATE_NAME
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
 ARMS = ("coord", "weighted")
 RUN_FILES = {"log.csv", "model.pt", "predictions.csv", "manifest.json"}
 ONE_RUN = "results/tiny/ecg/coord/reduced/fold1/seed42"
 PLOTS = {"plot_learning_curves", "plot_forest", "plot_encodings", "plot_predictions", "write_report"}
-# Leaves in `imported-*.txt` what modules of the package a job has imported when it ends.
-SPY = """
-import atexit, os, sys
-def leave():
-    if sys.argv and ".snakemake/scripts" in sys.argv[0]:
-        name = os.path.basename(sys.argv[0]).split(".")[1]
-        with open(f"imported-{name}-{os.getpid()}.txt", "w") as handle:
-            handle.write(" ".join(sorted(name for name in sys.modules if name.startswith("siwcc."))))
-atexit.register(leave)
-"""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A repository and a folder beside it in which its study is run."""
-
-    repository: Path
-    folder: Path
-
-    def command(self, *arguments: str, snakefile: str = "Snakefile", study: str | None = "tiny") -> list[str]:
-        overlay = [] if study is None else ["--configfile", str(self.repository / f"resources/studies/{study}.yaml")]
-        return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(self.repository / snakefile),
-            "--workflow-profile",
-            str(self.repository / "profiles" / "default"),
-            *overlay,
-            # Not before it: --configfile takes all that follows up to the next option.
-            "--cores",
-            "1",
-            *arguments,
-        ]
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-        closed = "http://127.0.0.1:9"
-        return kept | {
-            "PYTHONPATH": os.pathsep.join([str(self.repository), str(self.folder.parent / "spy")]),
-            "XDG_CACHE_HOME": str(self.folder.parent / "cache"),
-            "http_proxy": closed,
-            "https_proxy": closed,
-            "no_proxy": "",
-        }
-
-    def start(self, *arguments: str, **options: str | None) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(*arguments, **options),  # type: ignore[arg-type]
-            cwd=self.folder,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, ok: bool = True, **options: str | None) -> str:
-        process = self.start(*arguments, **options)
-        try:
-            output, _ = process.communicate(timeout=600)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        assert (process.returncode == 0) == ok, output
-        return output
-
-    def planned(self, *arguments: str, **options: str | None) -> Counter[str]:
-        """What a dry run would do: `rule` or `rule wildcards` to how often."""
-        return planned_jobs(self.run("--dry-run", *arguments, **options))
-
-    def digests(self, below: str = "results") -> dict[str, str]:
-        """Sums of all files that must be equal to the byte."""
-        paths = [path for path in (self.folder / below).rglob("*") if path.is_file()]
-        return {
-            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in paths
-            if "benchmarks" not in path.parts and path.name != "report.html"
-        }
-
-
-def planned_jobs(output: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
-        wildcards = re.search(r"wildcards: (.*)", body)
-        values = dict(re.findall(r"(\w+)=([^,\s]+)", wildcards[1])) if wildcards else {}
-        found[" ".join([rule, *(values[name] for name in sorted(values))])] += 1
-    return found
-
-
-def rules_in(jobs: Counter[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for name, count in jobs.items():
-        counts[name.split()[0]] += count
-    return counts - Counter(all=1)
 
 
 def error_lines(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("error: ")]
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The tiny study, finished; nobody may change it."""
-    root = tmp_path_factory.mktemp("workflow")
-    (root / "repository").mkdir()
-    for part in PARTS:
-        source, target = REPOSITORY / part, root / "repository" / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
-    (root / "spy").mkdir()
-    (root / "spy" / "sitecustomize.py").write_text(SPY)
-    place = Place(root / "repository", root / "finished")
-    place.folder.mkdir()
-    place.run()
-    return place
 
 
 def folder_name(request: pytest.FixtureRequest) -> str:
@@ -258,8 +144,8 @@ def test_a_finished_study_has_nothing_to_do_also_after_a_checkout(copied: Place)
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_a_second_run_in_another_order_is_equal_to_the_byte(finished: Place, empty: Place) -> None:
-    empty.run("--cores", "2", "--prioritize", f"{ONE_RUN}/log.csv")
+def test_a_second_run_in_another_order_of_more_jobs_at_once_is_equal_to_the_byte(finished: Place, empty: Place) -> None:
+    empty.run("--cores", "3", "--prioritize", f"{ONE_RUN}/log.csv")
     for below in ("results", "data"):
         assert empty.digests(below) == finished.digests(below)
     kinds = Counter(Path(name).suffix for name in finished.digests())
@@ -401,24 +287,6 @@ def wait_for_epochs(log: Path, count: int, process: subprocess.Popen[str]) -> No
         time.sleep(0.01)
 
 
-def wait_until_nobody_works_in(folder: Path) -> None:
-    give_up_at = time.monotonic() + 20
-    while any(process.info["cwd"] == str(folder) for process in psutil.process_iter(["cwd"])):
-        assert time.monotonic() < give_up_at, "a process goes on as an orphan"
-        time.sleep(0.1)
-
-
-def unlock(place: Place) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, place.repository / "workflow" / "unlock.py"],
-        cwd=place.folder,
-        env=place.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_study_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, copied: Place) -> None:
     folder = copied.folder.with_name("undisturbed")
     subprocess.run(["cp", "-a", finished.folder, folder], check=True)
@@ -460,9 +328,59 @@ def test_a_study_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: 
     third = int(re.search(r"going on after epoch (\d+)", log.read_text())[1])  # type: ignore[index]
     assert second + 2 <= third < epochs
     assert epochs_logged(log) == epochs - third
-    assert {path.name for path in (copied.folder / ONE_RUN).iterdir()} - RUN_FILES == set()
+    assert {path.name for path in (copied.folder / ONE_RUN).iterdir()} - RUN_FILES == {STATE_NAME}
     assert copied.digests() == undisturbed.digests()
     shutil.rmtree(folder)
+
+
+def test_a_run_that_was_done_and_not_yet_recorded_is_not_trained_again(finished: Place, copied: Place) -> None:
+    """Snakemake deletes the files of a job whose end it has not recorded, and asks for them once more."""
+    (copied.folder / ONE_RUN / "log.csv").unlink()
+    copied.run(f"{ONE_RUN}/log.csv")
+    log = copied.folder / "logs/tiny/ecg/coord/reduced/fold1/seed42.log"
+    assert epochs_logged(log) == 5
+    assert (copied.folder / ONE_RUN / STATE_NAME).is_file()
+    # Its record as a kill before that moment leaves it.
+    marks = copied.folder / ".snakemake" / "incomplete"
+    marks.mkdir(exist_ok=True)
+    for name in RUN_FILES:
+        mark = base64.b64encode(f"{ONE_RUN}/{name}".encode()).decode()
+        (marks / mark).write_text('{"external_jobid": null}')
+    copied.run()
+    assert "going on after epoch 5" in log.read_text()
+    assert epochs_logged(log) == 0
+    assert copied.digests() == finished.digests()
+    # With the report the study is done, and nothing is kept to go on from.
+    assert list(copied.folder.glob(f"results/**/{STATE_NAME}")) == []
+
+
+def test_the_folder_of_a_study_with_samples_of_its_own_is_released_with_its_own_config(copied: Place) -> None:
+    # As if the set had another name: that of the paper's, whose labels these are not.
+    protocol = json.loads((copied.folder / "data/samples/demo_ecg.protocol.json").read_text())
+    (copied.folder / "data/samples/vfdb.protocol.json").write_text(json.dumps(protocol | {"event_labels": ["VT"]}))
+    lock = copied.folder / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("results/tiny/report.html\n")
+    overlay = ["--configfile", str(copied.repository / "resources/studies/tiny.yaml")]
+    assert unlock(copied).returncode == 1
+    assert lock.is_file()
+    assert unlock(copied, *overlay).returncode == 0
+    assert not lock.exists()
+
+
+def test_what_releases_the_folder_can_be_killed_itself(copied: Place) -> None:
+    """A Snakemake that outlived it would be taken for a study that is running."""
+    command = [sys.executable, str(copied.repository / "workflow" / "unlock.py")]
+    process = subprocess.Popen(command, cwd=copied.folder, env=copied.environment(), stderr=subprocess.DEVNULL)
+    seen = set()
+    while process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            whole = psutil.Process(process.pid)
+            seen.add("snakemake" in whole.cmdline()[:4])
+            assert not [child for child in whole.children() if "snakemake" in child.cmdline()[:4]]
+        time.sleep(0.02)
+    assert process.returncode == 0
+    assert seen == {False, True}
 
 
 # -------------------------------------------------------------- a local copy

@@ -1,0 +1,137 @@
+"""The real workflow in a folder of its own: how it is started, planned, released and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from siwcc.runs import STATE_NAME
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository and a folder beside it in which its study is run."""
+
+    repository: Path
+    folder: Path
+
+    def command(self, *arguments: str, snakefile: str = "Snakefile", study: str | None = "tiny") -> list[str]:
+        overlay = [] if study is None else ["--configfile", str(self.repository / f"resources/studies/{study}.yaml")]
+        return [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(self.repository / snakefile),
+            "--workflow-profile",
+            str(self.repository / "profiles" / "default"),
+            *overlay,
+            # Not before it: --configfile takes all that follows up to the next option.
+            "--cores",
+            "1",
+            *arguments,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+        closed = "http://127.0.0.1:9"
+        return kept | {
+            "PYTHONPATH": os.pathsep.join([str(self.repository), str(self.folder.parent / "spy")]),
+            "XDG_CACHE_HOME": str(self.folder.parent / "cache"),
+            "http_proxy": closed,
+            "https_proxy": closed,
+            "no_proxy": "",
+        }
+
+    def start(self, *arguments: str, **options: str | None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments, **options),  # type: ignore[arg-type]
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, ok: bool = True, **options: str | None) -> str:
+        process = self.start(*arguments, **options)
+        try:
+            output, _ = process.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        assert (process.returncode == 0) == ok, output
+        return output
+
+    def planned(self, *arguments: str, **options: str | None) -> Counter[str]:
+        """What a dry run would do: `rule` or `rule wildcards` to how often."""
+        return planned_jobs(self.run("--dry-run", *arguments, **options))
+
+    def digests(self, below: str = "results") -> dict[str, str]:
+        """Sums of all files that must be equal to the byte."""
+        paths = [path for path in (self.folder / below).rglob("*") if path.is_file()]
+        return {
+            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if "benchmarks" not in path.parts and path.name not in ("report.html", STATE_NAME)
+        }
+
+
+def planned_jobs(output: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
+        wildcards = re.search(r"wildcards: (.*)", body)
+        values = dict(re.findall(r"(\w+)=([^,\s]+)", wildcards[1])) if wildcards else {}
+        found[" ".join([rule, *(values[name] for name in sorted(values))])] += 1
+    return found
+
+
+def rules_in(jobs: Counter[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for name, count in jobs.items():
+        counts[name.split()[0]] += count
+    return counts - Counter(all=1)
+
+
+def wait_until_nobody_works_in(folder: Path) -> None:
+    give_up_at = time.monotonic() + 20
+    while any(process.info["cwd"] == str(folder) for process in psutil.process_iter(["cwd"])):
+        assert time.monotonic() < give_up_at, "a process goes on as an orphan"
+        time.sleep(0.1)
+
+
+def unlock(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, place.repository / "workflow" / "unlock.py", *arguments],
+        cwd=place.folder,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def copy_repository(target: Path) -> None:
+    """All of the repository that a study needs."""
+    target.mkdir()
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target / part)
