@@ -1,7 +1,10 @@
-"""Helpers of the rules: the checked config, file lists, and the code that a rule depends on."""
+"""Helpers of the rules: the checked config, file lists, the code that a rule depends on, and the start."""
 
 import os
 import shlex
+import sys
+import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,15 +13,20 @@ from siwcc.baselines import BASELINES, baselines_of
 from siwcc.closure import import_closure
 from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
-from siwcc.jobs import OWNER
+from siwcc.jobs import OWNER, claim_to
 from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 PACKAGE = Path(siwcc.__file__).resolve().parent
 REPOSITORY = Path(workflow.current_basedir).resolve().parent
 METRICS = ["instability", "test_r2", "train_r2"]
 RUN_FILES = ["log.csv", "model.pt", "predictions.csv", "manifest.json"]
+DATA = Path("data")
+# What only looks at the study need not wait for another one.
+NO_RUN = {"-n", "--dry-run", "--dryrun", "--lint", "--unlock"}
+LOOK_EVERY_S = 0.5
 
 # A job that starts after this process was killed finds out from it that it is an orphan.
 # Snakemake fills in single braces, the shell gets the double ones.
@@ -140,6 +148,77 @@ def study_baselines():
     ]
 
 
+def hold_data():
+    """Claim data/ before anything is planned; wait while another study makes its files.
+
+    Several working directories may share one data/, which Snakemake's own lock does not cover: a
+    second study would plan to make what the first is making, and delete it under the first.
+    """
+    if not workflow.is_main_process or not DATA.is_dir() or NO_RUN & set(sys.argv):
+        return
+    told = False
+    while not claim_to(DATA).try_to_hold(alone=data_is_missing()):
+        if any(Path(".snakemake/locks").glob("*")):
+            # Another study in this very folder: Snakemake refuses by itself.
+            return
+        if not told:
+            logger.warning(
+                f"{DATA.resolve()}: another study is making or using files there, waiting for it"
+            )
+            told = True
+        time.sleep(LOOK_EVERY_S)
+
+
+def data_is_missing():
+    """Whether a file of a data set in use is not there yet."""
+    return not all((DATA / file).is_file() for file in data_files())
+
+
+def start_study():
+    """Before the first job: every folder can be written to, and data/ is ours while it changes."""
+    planned = list(workflow.dag.needrun_jobs())
+    check_writable(planned)
+    makers = [job for job in planned if any(Path(file).is_relative_to(DATA) for file in job.output)]
+    if not makers and not DATA.is_dir():
+        return
+    if not claim_to(DATA).try_to_hold(alone=bool(makers)):
+        doing = (
+            "is reading files there that this one would make anew"
+            if makers
+            else "is changing files there"
+        )
+        raise WorkflowError(
+            f"{DATA.resolve()}: another study {doing}; give the same command again when that one has ended"
+        )
+    if makers:
+        threading.Thread(target=share_data_after, args=(makers,), daemon=True).start()
+
+
+def share_data_after(makers):
+    """Let other studies read data/ as soon as these jobs are done."""
+    while not all(workflow.dag.finished(job) for job in makers):
+        time.sleep(LOOK_EVERY_S)
+    claim_to(DATA).try_to_hold(alone=False)
+
+
+def check_writable(jobs):
+    """One line and a stop where a folder that these jobs write to takes no files."""
+    files = {Path(file) for job in jobs for file in (*job.output, *job.log, job.benchmark) if file}
+    for folder in sorted({first_existing(path.parent) for path in files}):
+        if not os.access(folder, os.W_OK):
+            read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+            reason = "read-only file system" if read_only else "permission denied"
+            raise WorkflowError(
+                f"{folder.resolve()}: cannot be written ({reason}); "
+                "make it writable, or run in another folder, then give the same command again"
+            )
+
+
+def first_existing(folder):
+    """The folder itself, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
 def module_of_baseline(name):
     """The module of the package that holds a baseline."""
     return f"baselines.{BASELINES[name].module}"
@@ -212,3 +291,7 @@ def resource_file(name):
 def package_file(name):
     """A file of the package that is no code, as a path from the working directory."""
     return os.path.relpath(PACKAGE / name)
+
+
+onstart:
+    start_study()

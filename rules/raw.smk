@@ -7,6 +7,8 @@ A local copy (`datasets.<name>.path`) is read in place: no file in or below it i
 output of any rule. Downloads go to data/raw/{dataset}/, and what is there already is kept.
 """
 
+hold_data()
+
 
 rule provide_raw:
     """Download, make up, or find the raw files of a data set, and list them."""

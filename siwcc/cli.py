@@ -32,17 +32,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"siwcc: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; Python must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (`| head`) has what it wanted.
+        _drop_output()
         return 0
+    except OSError as error:
+        where = "standard output" if error.filename is None else os.fsdecode(error.filename)
+        print(f"siwcc: {where}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        return 1
     except KeyboardInterrupt:
         print("siwcc: interrupted", file=sys.stderr)
         return 130
+
+
+def _drop_output() -> None:
+    """Python must not complain when it flushes at the end what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,10 +85,13 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
 
 def _run_demo_data(options: argparse.Namespace) -> int:
     from siwcc.datasets.synthetic import write_made_up
+    from siwcc.jobs import locked_folder
 
     if options.samples < 1 or options.seed < 0:
         raise InputError("--samples, --seed", "must be at least 1 and 0")
-    write_made_up(options.task, options.folder, options.samples, options.seed)
+    # Two seeds at once would leave a mixture of both.
+    with locked_folder(options.folder, "another process is writing made-up files there"):
+        write_made_up(options.task, options.folder, options.samples, options.seed)
     print(options.folder)
     return 0
 

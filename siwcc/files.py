@@ -7,10 +7,12 @@ import errno
 import fcntl
 import hashlib
 import io
+import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ _MOST_SHOWN = 200
 # A process whose owner was killed ends within a second, on a busy machine within a few.
 _LOCK_WAIT_S = 15.0
 _LOCK_EVERY_S = 0.1
+# Lustre mounted without `flock`, NFS without its lock service.
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def _open_locked(temporary: Path, wanted: Path) -> int:
     while True:
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            wait_for_lock(handle, wanted, "another process is writing it")
+            wait_until(partial(try_lock, handle), wanted, "another process is writing it")
             if _is_at(handle, temporary):
                 os.ftruncate(handle, 0)
                 return handle
@@ -79,40 +84,62 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def wait_for_lock(handle: int, where: Path, problem: str) -> None:
+def try_lock(handle: int, alone: bool = True) -> bool:
     """Lock an open file or folder for this process; the lock goes with the process, however it ends.
 
     Args:
         handle: Its descriptor. On a file system without locks nothing is done.
+        alone: Not together with others.
+
+    Returns:
+        False while others are in the way, and then nothing is held.
+    """
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        logger.warning("a file system has no locks (%s): nothing keeps two processes apart there", error.strerror)
+    return True
+
+
+def wait_until(is_held: Callable[[], bool], where: Path, problem: str, wait_s: float | None = None) -> None:
+    """Wait for a lock.
+
+    Args:
+        is_held: Tries to get it.
         where: What to name, and `problem` what to say of it, when it stays locked.
         problem: See `where`.
+        wait_s: Seconds; None: as long as a dying job needs to end.
 
     Raises:
-        InputError: another process has held it for longer than a dying job needs to end.
+        InputError: another process has held it for longer.
     """
-    give_up_at = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > give_up_at:
-                raise InputError(where, problem, "wait for it, or end it") from None
-            time.sleep(_LOCK_EVERY_S)
-        except OSError as error:
-            if error.errno not in _WITHOUT_LOCKS:
-                raise
-            return
+    give_up_at = time.monotonic() + (_LOCK_WAIT_S if wait_s is None else wait_s)
+    told = False
+    while not is_held():
+        if time.monotonic() > give_up_at:
+            raise InputError(where, problem, "wait for it, or end it")
+        if not told:
+            logger.info("%s: %s, waiting for it", where, problem)
+            told = True
+        time.sleep(_LOCK_EVERY_S)
 
 
 def _blamed(path: Path, error: OSError) -> InputError:
     """The line for an error that came up while `path` was written, perhaps by reading another file."""
-    reason = error.strerror or str(error)
     named = path if error.filename is None else Path(os.fsdecode(error.filename))
     if named.parent != path.parent and not path.is_relative_to(named):
-        return InputError(named, f"cannot be read ({reason})")
+        return InputError(named, f"cannot be read ({error.strerror or error})")
+    return unwritable(path, error)
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """The line for a file or folder that cannot be written, on a full or read-only device say."""
     remedy = "make room or choose another folder, then give the same command again"
-    return InputError(path, f"cannot be written ({reason})", remedy)
+    return InputError(path, f"cannot be written ({error.strerror or error})", remedy)
 
 
 def _umask() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -10,13 +11,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 import psutil
 
 from siwcc.errors import InputError
-from siwcc.files import wait_for_lock
+from siwcc.files import try_lock, unwritable, wait_until
 
 OWNER = "SIWCC_OWNER"
 """Environment variable with the number of the process that started a job, set by rules/common.smk."""
@@ -32,12 +34,10 @@ def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
         parent: The job ends itself when an ancestor process that runs this program ends, so that
             after a hard kill nothing goes on writing beside the new run.
     """
-    log_path = Path(log_path)
     # First of all: the log may be another job's by now.
     end_with_parents(parent)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    _log_to(log_path)
     try:
+        _log_to(Path(log_path))
         yield
     except InputError as error:
         _fail(str(error))
@@ -56,15 +56,40 @@ def _fail(line: str) -> None:
 
 
 def _log_to(log_path: Path) -> None:
-    to_file = logging.FileHandler(log_path, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("siwcc")
+    root.setLevel(logging.INFO)
+    root.propagate = False
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setFormatter(logging.Formatter("%(message)s"))
     to_terminal.setLevel(logging.WARNING)
-    root = logging.getLogger("siwcc")
-    root.setLevel(logging.INFO)
+    root.handlers = [to_terminal]
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        to_file = _LogFile(log_path)
+    except OSError as error:
+        raise unwritable(log_path, error) from error
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.handlers = [to_file, to_terminal]
-    root.propagate = False
+
+
+class _LogFile(logging.FileHandler):
+    """A log that ends its job when it cannot be written, where Python would print a traceback and go on."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="w", encoding="utf-8")
+        self._path = path
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Stop logging, and raise the reason as bad input."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger("siwcc").removeHandler(self)
+        # What could not be written is still waiting, and would be tried, and complained about, at the end.
+        with suppress(OSError):
+            self.close()
+        raise unwritable(self._path, error) from error
 
 
 def end_with_parents(named: str) -> None:
@@ -106,16 +131,60 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def locked_folder(folder: Path, problem: str = "another process is training this run") -> Iterator[None]:
+def locked_folder(
+    folder: Path, problem: str = "another process is training this run", wait_s: float | None = None
+) -> Iterator[None]:
     """Hold a folder for this process alone; the lock goes with the process, however it ends.
 
+    Args:
+        folder: Made when missing; nothing is put into it.
+        problem: What to say of it while another process holds it.
+        wait_s: Seconds to wait for another holder; None: as long as a dying job needs to end.
+
     Raises:
-        InputError: another process has held it for longer than a dying job needs to end: `problem`.
+        InputError: another process has held it for too long (`problem`), or it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    claim = FolderClaim(folder)
     try:
-        wait_for_lock(handle, folder, problem)
+        wait_until(partial(claim.try_to_hold, alone=True), folder, problem, wait_s)
         yield
     finally:
-        os.close(handle)
+        claim.close()
+
+
+class FolderClaim:
+    """A claim to a folder, together with others or alone; it goes with the process, however that ends.
+
+    Raises:
+        InputError: the folder is not there and cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(folder, os.O_RDONLY)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+
+    def try_to_hold(self, alone: bool) -> bool:
+        """Claim the folder, or change what is claimed; False when others are in the way, and then nothing is held."""
+        try:
+            return try_lock(self._handle, alone)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+        # NFS locks only what is open for writing, which a folder cannot be: a file beside it stands in.
+        self.close()
+        self._handle = os.open(self._folder.with_name(f".{self._folder.name}.lock"), os.O_RDWR | os.O_CREAT)
+        return try_lock(self._handle, alone)
+
+    def close(self) -> None:
+        """Give the folder up."""
+        os.close(self._handle)
+
+
+@cache
+def claim_to(folder: Path) -> FolderClaim:
+    """The claim that this process has to a folder until it ends: a second one would be in the way of the first."""
+    return FolderClaim(folder)

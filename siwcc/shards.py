@@ -13,19 +13,23 @@ HDF5 passes over the block in front (its "user block"), so any of its programs o
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from siwcc.errors import InputError
 from siwcc.files import atomic_path
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 SCHEMA_VERSION = 2
 _SEAL_BYTES = 512
@@ -51,11 +55,42 @@ class Shard:
     digest: str
 
 
+class _Disk(io.FileIO):
+    """What HDF5 writes to. It never learns of a failed write: it would print hundreds of tracebacks, and crash."""
+
+    failure: OSError | None = None
+
+    def write(self, block: ReadableBuffer) -> int:
+        """Write all of a block, or keep the reason why not."""
+        waiting = memoryview(block).cast("B")
+        total = len(waiting)
+        try:
+            while waiting and self.failure is None:
+                waiting = waiting[super().write(waiting) :]
+        except OSError as error:
+            self.failure = error
+        return total
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the file's size, or keep the reason why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure
+
+
 class ShardWriter:
     """Appends rows to a shard; every row has the same names and shapes."""
 
-    def __init__(self, handle: h5py.File, uncompressed: Collection[str]) -> None:
+    def __init__(self, handle: h5py.File, disk: _Disk, uncompressed: Collection[str]) -> None:
         self._handle = handle
+        self._disk = disk
         self._uncompressed = uncompressed
         self.rows = 0
 
@@ -77,6 +112,7 @@ class ShardWriter:
             stored[self.rows :] = values
         if set(rows) != set(self._handle):
             raise ValueError(f"a row must have {sorted(self._handle)}, not {sorted(rows)}")
+        self._disk.check()
         self.rows += count
 
     def annotate(self, name: str, value: str | float) -> None:
@@ -115,19 +151,33 @@ def shard_writer(
         attributes: Names to values; anything but a string or a number is stored as JSON.
         uncompressed: Arrays to store as they are. Float signals with noise shrink by a seventh, and
             reading them then takes eight times as long. The digest is the same either way.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written to.
     """
     layout: dict[str, Any] = {"userblock_size": _SEAL_BYTES, "rdcc_nbytes": _CHUNK_CACHE_BYTES}
     with atomic_path(path) as temporary:
-        # HDF5's own lock would meet the one that `atomic_path` holds.
-        with h5py.File(temporary, "w", locking=False, **layout) as handle:
+        with _disk(temporary) as disk, h5py.File(disk, "w", **layout) as handle:
             handle.attrs["schema_version"] = SCHEMA_VERSION
             handle.attrs["kind"] = kind
             for name, value in sorted(attributes.items()):
                 plain = isinstance(value, str | int | float)
                 handle.attrs[name] = value if plain else json.dumps(value, sort_keys=True)
-            yield ShardWriter(handle, uncompressed)
+            yield ShardWriter(handle, disk, uncompressed)
             handle.attrs["digest"] = _content_digest(handle)
         _write_seal(temporary)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[_Disk]:
+    """A file for HDF5; a failure to write it goes before what HDF5 makes of the missing bytes."""
+    with _Disk(path, "w+") as disk:
+        try:
+            yield disk
+        except _HDF5_ERRORS:
+            disk.check()
+            raise
+        disk.check()
 
 
 def read_shard(path: Path, kind: str, names: tuple[str, ...] | None = None) -> Shard:
@@ -205,7 +255,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise InputError(path, "does not exist")
     try:
-        with h5py.File(path, "r") as handle:
+        # A shard appears whole and never changes, and many a shared file system has no locks to give to HDF5.
+        with h5py.File(path, "r", locking=False) as handle:
             yield handle
     except _HDF5_ERRORS as error:
         raise InputError(path, f"is damaged or not an HDF5 file ({error})", _REMAKE) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import siwcc
+from siwcc import files
 from siwcc.cli import main
 
 COMMANDS = ("demo-data", "compare", "plan", "controls", "report", "show")
@@ -196,3 +197,23 @@ def test_show_before_the_study_is_one_line(tmp_path: Path, capsys: pytest.Captur
     assert (
         capsys.readouterr().err == f"siwcc: {tmp_path / 'stats' / 'table3.txt'}: does not exist; run the study first\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+def test_output_that_finds_no_room_is_one_line(arms: dict[str, list[Path]]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "siwcc.cli", "compare", "--control", *arms["control"], "--study"]
+        done = subprocess.run([*command, *arms["study"]], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[len(arms["control"]) :] == ["siwcc: standard output: No space left on device"]
+
+
+def test_made_up_files_of_two_seeds_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(files, "_LOCK_WAIT_S", 0.1)
+    with jobs.locked_folder(tmp_path / "made"):
+        assert main(["demo-data", "--folder", str(tmp_path / "made"), "--samples", "1"]) == 1
+    said = "another process is writing made-up files there; wait for it, or end it"
+    assert capsys.readouterr().err == f"siwcc: {tmp_path / 'made'}: {said}\n"
+    assert list((tmp_path / "made").iterdir()) == []

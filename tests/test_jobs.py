@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 
 from siwcc import files, jobs
 from siwcc.errors import InputError
-from siwcc.jobs import locked_folder
+from siwcc.jobs import FolderClaim, claim_to, locked_folder
 
 
 def run_job(body: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
@@ -49,6 +51,24 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_the_log(tmp_pat
     assert done.stderr.splitlines()[-1] == f"error: unforeseen KeyError: 'absent' (details: {log})"
     assert "Traceback (most recent call last)" in log.read_text()
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+def test_a_log_that_finds_no_room_ends_the_job_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "job.log").symlink_to("/dev/full")
+    done = run_job("logging.getLogger('siwcc.x').info('epoch 1'); print('epoch 2')", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    remedy = "make room or choose another folder, then give the same command again"
+    log = tmp_path / "logs" / "job.log"
+    assert done.stderr == f"error: {log}: cannot be written (No space left on device); {remedy}\n"
+
+
+def test_a_log_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("")
+    done = run_job("print('epoch 1')", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"error: .*/logs/job\.log: cannot be written \(.*\); make room or .*\n", done.stderr)
 
 
 def test_a_second_run_starts_its_log_anew(tmp_path: Path) -> None:
@@ -196,3 +216,40 @@ def test_a_dying_holder_is_waited_for(tmp_path: Path) -> None:
     with locked_folder(tmp_path):
         assert ends_within(psutil.Process(holder.pid), 2)
     holder.wait()
+
+
+def test_claims_are_shared_or_alone(tmp_path: Path) -> None:
+    first, second = FolderClaim(tmp_path), FolderClaim(tmp_path)
+    assert first.try_to_hold(alone=False)
+    assert second.try_to_hold(alone=False)
+    assert not second.try_to_hold(alone=True)
+    first.close()
+    assert second.try_to_hold(alone=True)
+    third = FolderClaim(tmp_path)
+    assert not third.try_to_hold(alone=False)
+    # Whoever is through with changing lets the readers in.
+    assert second.try_to_hold(alone=False)
+    assert third.try_to_hold(alone=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_has_one_claim_to_a_folder(tmp_path: Path) -> None:
+    assert claim_to(tmp_path) is claim_to(tmp_path)
+    assert claim_to(tmp_path).try_to_hold(alone=True)
+    assert claim_to(tmp_path).try_to_hold(alone=True)
+
+
+def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with locked_folder(tmp_path), locked_folder(tmp_path):
+        assert FolderClaim(tmp_path).try_to_hold(alone=True)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = r"/file/run: cannot be written \(Not a directory\); make room or choose"
+    with pytest.raises(InputError, match=said), locked_folder(tmp_path / "file" / "run"):
+        pass

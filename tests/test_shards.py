@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -275,4 +277,34 @@ def test_rows_must_have_the_same_names_and_lengths(tmp_path: Path) -> None:
         write_rows({"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2)})
     with pytest.raises(ValueError, match="b has 3 rows, others 2"):
         write_rows({"a": np.zeros(2), "b": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == []
+
+
+# HDF5 crashes the process, or fills the terminal, when a write of its own fails. The limit stands for the device.
+FILL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from siwcc.errors import InputError
+from siwcc.shards import shard_writer
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+draw = np.random.default_rng(1)
+try:
+    with shard_writer(Path(sys.argv[2]), "samples", {"dataset": "made"}) as writer:
+        for row in range(100):
+            writer.append({"signal": draw.normal(size=(2, 500)).astype("f4"), "sample_id": f"s{row}"})
+except InputError as error:
+    print(error)
+"""
+
+
+# 100 rows take 380 kB: no room at all, for the first row, in the middle, and for what closing adds.
+@pytest.mark.parametrize("limit_bytes", [0, 600, 5_000, 200_000, 370_000])
+def test_a_full_device_is_one_line_and_no_crash(tmp_path: Path, limit_bytes: int) -> None:
+    path = tmp_path / "x.h5"
+    command = [sys.executable, "-c", FILL, str(limit_bytes), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    remedy = "make room or choose another folder, then give the same command again"
+    assert done.stdout == f"{path}: cannot be written (File too large); {remedy}\n"
     assert list(tmp_path.iterdir()) == []

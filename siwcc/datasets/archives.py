@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from siwcc.errors import InputError
+from siwcc.files import unwritable
 
 MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
 MAX_MEMBERS = 100_000
@@ -36,7 +37,7 @@ def extract_archive(archive: Path, folder: Path, place: Place, max_bytes: int) -
     Args:
         archive: The .7z file; it is only read.
         folder: Must not exist yet. While it is filled it is called `.<name>.part`; what an interrupted
-            run left under that name is removed.
+            run left under that name is removed, so two processes must not unpack to one folder at a time.
         place: Chooses the members and where they go.
         max_bytes: Limit of the unpacked size of the whole archive.
 
@@ -60,8 +61,7 @@ def extract_archive(archive: Path, folder: Path, place: Place, max_bytes: int) -
         # On damaged input py7zr and the decoders below it raise whatever they stumble over: struct.error,
         # LZMAError, EOFError, IndexError, TypeError, OSError from a seek ...
         if isinstance(error, OSError) and error.errno in _FOLDERS_FAULT:
-            remedy = "make room or choose another folder, then give the same command again"
-            raise InputError(folder, f"cannot be written ({error.strerror or error})", remedy) from error
+            raise unwritable(folder, error) from error
         raise InputError(archive, f"cannot be unpacked ({type(error).__name__}: {error})", _REMEDY) from error
     finally:
         _remove(staging)

@@ -6,15 +6,15 @@ The files themselves are opened where they lie. A user's own folder is only ever
 from __future__ import annotations
 
 import logging
+import math
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from siwcc.config import AnyDataset, DatasetSection
 from siwcc.datasets import reader_for
 from siwcc.errors import InputError
-from siwcc.files import read_csv, sha256_of, write_csv
+from siwcc.files import read_csv, sha256_of, unwritable, write_csv
 from siwcc.jobs import locked_folder
 
 logger = logging.getLogger(__name__)
@@ -44,10 +44,13 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
     if section.path is not None:
         if not folder.is_dir():
             raise InputError(folder, "is not a folder", f"check datasets.{name}.path")
-    elif section.made_up is not None:
-        _make_up(reader.TASK, section, folder)
     else:
-        reader.download(section, folder)
+        # Two studies may share the folder; what is there once the other one is through is kept.
+        with locked_folder(folder, "another process is making or fetching its files", wait_s=math.inf):
+            if section.made_up is not None:
+                _make_up(reader.TASK, section, folder)
+            else:
+                reader.download(section, folder)
     files = reader.raw_files(folder)
     rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
     write_csv(manifest_path, COLUMNS, rows)
@@ -68,10 +71,10 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
     from siwcc.datasets.synthetic import write_made_up
 
     assert section.made_up is not None
-    # One name, so that what a hard kill left is cleared away, and a lock, so that it is nobody's who works on it.
-    staging = folder.with_name(f".{folder.name}.part")
-    with locked_folder(folder, "another process is making this set"), _emptied(staging):
-        made = staging / folder.name
+    made = folder.with_name(f".{folder.name}.part")
+    # The folder is held: what lies there was left by a process that was killed.
+    shutil.rmtree(made, ignore_errors=True)
+    try:
         write_made_up(task, made, section.made_up.samples, section.made_up.seed)
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
@@ -81,18 +84,19 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
                 f"holds {min(foreign)}, which is none of the made-up files",
                 f"delete the folder, or give datasets.{folder.name} another name",
             )
-        shutil.copytree(made, folder, dirs_exist_ok=True)
-
-
-@contextmanager
-def _emptied(staging: Path) -> Iterator[None]:
-    """A folder that is new now and gone afterwards."""
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        yield
+        _move_files(made, folder)
     finally:
-        shutil.rmtree(staging)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _move_files(source: Path, target: Path) -> None:
+    """Move files that stand on the same device, each in one step."""
+    try:
+        for file in sorted(_files_below(source)):
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            (source / file).replace(target / file)
+    except OSError as error:
+        raise unwritable(target, error) from error
 
 
 def _files_below(folder: Path) -> set[str]:

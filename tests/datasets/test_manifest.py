@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,7 +180,7 @@ def test_what_a_kill_left_of_making_up_a_set_is_cleared_away(tmp_path: Path) -> 
     program = (
         "import os, signal; from siwcc.datasets import manifest; from siwcc.config import MadeUp, VfdbSection\n"
         "from pathlib import Path\n"
-        "manifest.shutil.copytree = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "manifest._move_files = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"section = VfdbSection.model_validate({made_up.model_dump(mode='json')!r})\n"
         f"manifest.provide_raw('set', section, Path({str(tmp_path)!r}), Path({str(tmp_path / 'm.csv')!r}))\n"
     )
@@ -187,3 +192,67 @@ def test_what_a_kill_left_of_making_up_a_set_is_cleared_away(tmp_path: Path) -> 
     provide_raw("set", made_up, tmp_path, tmp_path / "m.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "set"]
     check_manifest("set", "vfdb", tmp_path / "set", tmp_path / "m.csv")
+
+
+def test_two_at_one_folder_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unpacking an archive, say, begins by clearing away what another process has half unpacked."""
+    happened: list[str] = []
+    may_end, folder = threading.Event(), tmp_path / "raw" / "mine"
+
+    def download(section: VfdbSection, into: Path) -> None:
+        happened.append("begins")
+        if len(happened) == 1:
+            assert may_end.wait(60)
+        write_made_up("ecg", into, 1, 3)
+        happened.append("ends")
+
+    monkeypatch.setattr(vfdb, "download", download)
+    arguments = ("mine", section(), tmp_path / "raw", tmp_path / "mine.csv")
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(provide_raw, *arguments) for _ in range(2)]
+        waits = f"{folder}: another process is making or fetching its files, waiting for it"
+        give_up_at = time.monotonic() + 60
+        while waits not in caplog.messages:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+        assert happened == ["begins"]
+        may_end.set()
+        for each in both:
+            each.result()
+    assert happened == ["begins", "ends"] * 2
+    check_manifest("mine", "vfdb", folder, tmp_path / "mine.csv")
+
+
+def test_made_up_files_replace_others_of_their_names_in_one_step(tmp_path: Path) -> None:
+    made_up = section(made_up={"samples": 2, "seed": 3})
+    folder = tmp_path / "mine"
+    provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    # As a job that was killed leaves it; and somebody may be reading a record just now.
+    (tmp_path / ".mine.part").mkdir()
+    (tmp_path / ".mine.part" / "demo07.dat").write_bytes(b"half")
+    (folder / "demo01.dat").write_bytes(b"other")
+    with (folder / "demo01.dat").open("rb") as reading:
+        provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+        assert reading.read() == b"other"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "mine"]
+
+
+def test_no_room_for_made_up_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if target.parent.name == "mine":
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        return replace(path, target)
+
+    made_up = section(made_up={"samples": 1, "seed": 3})
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(InputError) as caught:
+        provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+    said = f"{tmp_path / 'mine'}: cannot be written (Disk quota exceeded); make room or choose another folder"
+    assert str(caught.value).startswith(said)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

@@ -356,3 +356,24 @@ def test_a_file_in_the_folders_place_is_an_input_error(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_ecg_records(tmp_path / "taken", 1, SEED)
+
+
+def test_no_room_while_wfdb_writes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_half(name: str, *, write_dir: str, **rest: object) -> None:
+        (Path(write_dir) / f"{name}.dat").write_bytes(b"half")
+        # numpy's words, without a number of the system's.
+        raise OSError("202176 requested and 126976 written")
+
+    monkeypatch.setattr(wfdb, "wrsamp", write_half)
+    with pytest.raises(InputError) as caught:
+        write_ecg_records(tmp_path / "made", 1, 0)
+    said = "cannot be written (202176 requested and 126976 written); make room or choose another folder"
+    assert str(caught.value).startswith(f"{tmp_path / 'made'}: {said}")
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_records_need_no_room_but_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The system's folder for temporary files is often a small one in memory.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    write_ecg_records(tmp_path / "made", 1, 0)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["demo01.atr", "demo01.dat", "demo01.hea"]

@@ -20,7 +20,7 @@ from numpy.random import Generator
 from scipy.interpolate import CubicSpline
 
 from siwcc.errors import InputError
-from siwcc.files import write_bytes
+from siwcc.files import unwritable, write_bytes
 
 RATE_HZ = 250
 GAIN_PER_MV = 200
@@ -211,15 +211,24 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
         raise InputError(folder, f"{records} made-up records cannot be written", "ask for at least 1")
     if seed < 0:
         raise InputError(folder, f"the seed {seed} is negative", "give 0 or more")
-    with tempfile.TemporaryDirectory() as temporary:
-        for index in range(records):
-            name = f"demo{index + 1:02d}"
-            segments, signal_mv = make_record(index, seed)
-            _write_record(Path(temporary), name, segments, signal_mv)
-            for extension in _EXTENSIONS:
-                made = Path(temporary) / f"{name}.{extension}"
-                write_bytes(folder / made.name, made.read_bytes())
-                made.unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # wfdb writes nothing but files. They stand beside their final place, where there must be room for them.
+        with tempfile.TemporaryDirectory(prefix=".making.", dir=folder) as temporary:
+            for index in range(records):
+                _write_whole(folder, Path(temporary), index, seed)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def _write_whole(folder: Path, temporary: Path, index: int, seed: int) -> None:
+    name = f"demo{index + 1:02d}"
+    segments, signal_mv = make_record(index, seed)
+    _write_record(temporary, name, segments, signal_mv)
+    for extension in _EXTENSIONS:
+        made = temporary / f"{name}.{extension}"
+        write_bytes(folder / made.name, made.read_bytes())
+        made.unlink()
 
 
 def make_record(index: int, seed: int) -> tuple[list[Segment], np.ndarray]:
