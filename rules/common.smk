@@ -111,14 +111,15 @@ def fold_numbers():
 
 
 def data_files():
-    """The raw files' list and the samples of every data set in use, below data/."""
-    kinds = [
-        "raw/{}.manifest.csv",
-        "samples/{}.h5",
-        "samples/{}.excluded.csv",
-        "samples/{}.protocol.json",
-    ]
-    return [kind.format(name) for name in datasets_in_use(config) for kind in kinds]
+    """The files of every data set in use, below data/."""
+    return [file for name in datasets_in_use(config) for file in files_of_data(name)]
+
+
+def files_of_data(name):
+    """The raw files' list and the samples of a data set, below data/."""
+    kinds = ["raw/{}.manifest.csv", "samples/{}.h5"]
+    kinds += ["samples/{}.excluded.csv", "samples/{}.protocol.json"]
+    return [kind.format(name) for kind in kinds]
 
 
 def fold_files():
@@ -149,56 +150,71 @@ def study_baselines():
 
 
 def hold_data():
-    """Claim data/ before anything is planned; wait while another study makes its files.
+    """Claim the data sets before anything is planned; wait while another study makes them.
 
     Several working directories may share one data/, which Snakemake's own lock does not cover: a
     second study would plan to make what the first is making, and delete it under the first.
     """
     if not workflow.is_main_process or not DATA.is_dir() or NO_RUN & set(sys.argv):
         return
+    for name in datasets_in_use(config):
+        wait_for_data(name)
+
+
+def wait_for_data(name):
+    """Claim a data set, alone if it must be made; unless Snakemake is going to refuse anyway."""
     told = False
-    while not claim_to(DATA).try_to_hold(alone=data_is_missing()):
+    while not claim_data(name, alone=data_is_missing(name)):
         if any(Path(".snakemake/locks").glob("*")):
-            # Another study in this very folder: Snakemake refuses by itself.
+            # Another study in this very folder.
             return
         if not told:
             logger.warning(
-                f"{DATA.resolve()}: another study is making or using files there, waiting for it"
+                f"{DATA.resolve()}: another study is making or using {name}, waiting for it"
             )
             told = True
         time.sleep(LOOK_EVERY_S)
 
 
-def data_is_missing():
-    """Whether a file of a data set in use is not there yet."""
-    return not all((DATA / file).is_file() for file in data_files())
+def claim_data(name, alone):
+    """Whether this process may read a data set, or change it alone."""
+    try:
+        return claim_to(DATA / ".claims" / name).try_to_hold(alone)
+    except InputError:
+        # A read-only data/: nobody changes it.
+        return True
+
+
+def data_is_missing(name):
+    """Whether a file of a data set is not there yet."""
+    return not all((DATA / file).is_file() for file in files_of_data(name))
 
 
 def start_study():
-    """Before the first job: every folder can be written to, and data/ is ours while it changes."""
+    """Before the first job: every folder can be written to, and no data change under their readers."""
     planned = list(workflow.dag.needrun_jobs())
     check_writable(planned)
-    makers = [job for job in planned if any(Path(file).is_relative_to(DATA) for file in job.output)]
-    if not makers and not DATA.is_dir():
-        return
-    if not claim_to(DATA).try_to_hold(alone=bool(makers)):
-        doing = (
-            "is reading files there that this one would make anew"
-            if makers
-            else "is changing files there"
-        )
-        raise WorkflowError(
-            f"{DATA.resolve()}: another study {doing}; give the same command again when that one has ended"
-        )
-    if makers:
-        threading.Thread(target=share_data_after, args=(makers,), daemon=True).start()
+    makers = {}
+    for job in planned:
+        if any(Path(file).is_relative_to(DATA) for file in job.output):
+            makers.setdefault(job.wildcards.dataset, []).append(job)
+    read = datasets_in_use(config) if DATA.is_dir() else []
+    for name in sorted({*read, *makers}):
+        if not claim_data(name, alone=name in makers):
+            doing = "using" if name in makers else "making"
+            raise WorkflowError(
+                f"{DATA.resolve()}: another study is {doing} {name}; "
+                "give the same command again when that one has ended"
+            )
+    for name, jobs in makers.items():
+        threading.Thread(target=share_data_after, args=(name, jobs), daemon=True).start()
 
 
-def share_data_after(makers):
-    """Let other studies read data/ as soon as these jobs are done."""
-    while not all(workflow.dag.finished(job) for job in makers):
+def share_data_after(name, jobs):
+    """Let other studies read a data set as soon as these jobs are done."""
+    while not all(workflow.dag.finished(job) for job in jobs):
         time.sleep(LOOK_EVERY_S)
-    claim_to(DATA).try_to_hold(alone=False)
+    claim_data(name, alone=False)
 
 
 def check_writable(jobs):

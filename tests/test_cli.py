@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import siwcc
-from siwcc import files
+from siwcc import files, jobs
 from siwcc.cli import main
 
 COMMANDS = ("demo-data", "compare", "plan", "controls", "report", "show")

@@ -90,8 +90,10 @@ def folds_of(place: Place, study: str) -> dict[str, str]:
 
 
 @contextmanager
-def held(folder: Path, how: int) -> Iterator[int]:
-    """A folder that another study has claimed."""
+def held(data: Path, name: str, how: int) -> Iterator[int]:
+    """A data set that another study has claimed."""
+    folder = data / ".claims" / name
+    folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, how)
@@ -121,10 +123,10 @@ def test_a_study_waits_for_data_that_another_one_makes_and_takes_them_as_they_ar
     data = empty.folder / "shared"
     data.mkdir()
     place = sharing(empty, data, "waiting")
-    with held(data, fcntl.LOCK_EX) as handle:
+    with held(data, "demo_ecg", fcntl.LOCK_EX) as handle:
         process = place.start(target("tiny"))
         assert process.stdout is not None
-        said = f"{data}: another study is making or using files there, waiting for it\n"
+        said = f"{data}: another study is making or using demo_ecg, waiting for it\n"
         assert said in iter(process.stdout.readline, "")
         assert not (place.folder / "results").exists()
         for part in ("raw", "samples"):
@@ -139,9 +141,10 @@ def test_a_study_waits_for_data_that_another_one_makes_and_takes_them_as_they_ar
 
 def test_data_that_another_study_uses_are_not_made_anew_under_it(copied: Place, finished: Place) -> None:
     data = copied.folder / "data"
-    with held(data, fcntl.LOCK_SH):
+    # What is done with another data set is of no concern.
+    with held(data, "demo_ecg", fcntl.LOCK_SH), held(data, "demo_nuclei", fcntl.LOCK_EX):
         output = copied.run("data/samples/demo_ecg.h5", "--forcerun", "extract_samples", ok=False)
-        said = f"{data}: another study is reading files there that this one would make anew; give the same command"
+        said = f"{data}: another study is using demo_ecg; give the same command again when that one has ended"
         assert len([line for line in output.splitlines() if line.startswith(said)]) == 1, output
         assert "Traceback" not in output
         # Who only reads them is let in.
