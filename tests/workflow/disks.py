@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ def may_mount() -> bool:
     """Whether this machine lets a process have disks of its own."""
     if not (shutil.which("unshare") and shutil.which("nsenter")):
         return False
-    command = [*NAMESPACE, "sh", "-c", "mount -t tmpfs none . && mount -o remount,size=64k none ."]
-    return subprocess.run(command, cwd="/mnt", capture_output=True, check=False).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        script = 'mount -t tmpfs none "$0" && mount -o remount,size=64k "$0"'
+        done = subprocess.run([*NAMESPACE, "sh", "-c", script, folder], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 @dataclass(frozen=True)
