@@ -89,7 +89,8 @@ lock: setup
 	@$(BIN)/pip-compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras --no-header \
 	    --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    --unsafe-package torch --output-file $(VENV)/all.lock pyproject.toml
-	@awk '/^[a-z]/ {skip = /^(torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip' $(VENV)/all.lock > requirements.lock
+	@awk 'NR == 1 {print "# Every package but torch, with hashes; made by `make lock`. torch comes first, see the Makefile."} \
+	    /^[a-z]/ {skip = /^(torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip && NF' $(VENV)/all.lock > requirements.lock
 
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:

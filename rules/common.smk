@@ -289,6 +289,11 @@ def uses_gpu():
     return int(resolve_device(config["train"]["device"]) == "cuda")
 
 
+def growing(amount):
+    """A resource of a job: `amount` at first, twice as much when it is tried again, and so on."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def code_of(script, *modules):
     """A rule's script and every module of the package that it runs, for the rule's inputs.
 

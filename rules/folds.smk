@@ -47,7 +47,7 @@ rule augment_fold:
         "../envs/siwcc.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         task=lookup(dpath="tasks/{task}", within=config),
         seed=config["seed"],

@@ -50,9 +50,9 @@ rule plot_learning_curves:
         "<logs>/figures/learning_curves_{task}_{variant}.log",
     benchmark:
         "<results>/benchmarks/figures/learning_curves_{task}_{variant}.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     script:
         "../workflow/scripts/plot_learning_curves.py"
 
@@ -75,9 +75,9 @@ rule plot_forest:
         "<logs>/figures/forest_{metric}.log",
     benchmark:
         "<results>/benchmarks/figures/forest_{metric}.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     script:
         "../workflow/scripts/plot_forest.py"
 
@@ -159,9 +159,9 @@ rule plot_gaps:
         "<logs>/figures/gaps_{task}.log",
     benchmark:
         "<results>/benchmarks/figures/gaps_{task}.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         isolated_s=lambda w: limits_of_tasks()[w.task]["isolated_s"],
     script:
@@ -186,9 +186,9 @@ rule plot_targets:
         "<logs>/figures/targets_{task}.log",
     benchmark:
         "<results>/benchmarks/figures/targets_{task}.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     script:
         "../workflow/scripts/plot_targets.py"
 
@@ -218,9 +218,9 @@ rule plot_records:
         "<results>/benchmarks/figures/records_{task}_{variant}_{encoding}_vs_{control}.tsv"
     wildcard_constraints:
         control="[a-z_]+",
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     script:
         "../workflow/scripts/plot_records.py"
 
@@ -263,9 +263,9 @@ rule write_report:
         "<logs>/report.log",
     benchmark:
         "<results>/benchmarks/figures/report.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         config=checked_config(config),
     script:

@@ -25,7 +25,8 @@ rule extract_samples:
         "../envs/siwcc.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         protocol=dataset_protocol,
     script:

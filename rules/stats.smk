@@ -36,9 +36,9 @@ rule compare_encodings:
         "<logs>/stats/comparisons.log",
     benchmark:
         "<results>/benchmarks/stats/comparisons.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         comparisons=config["comparisons"],
         other_data=tasks_of_other_data(),
@@ -71,9 +71,9 @@ rule measure_errors:
         "<logs>/stats/errors.log",
     benchmark:
         "<results>/benchmarks/stats/errors.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         limits=limits_of_tasks(),
     script:
@@ -104,9 +104,9 @@ rule compare_records:
         "<logs>/stats/records.log",
     benchmark:
         "<results>/benchmarks/stats/records.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         comparisons=config["comparisons"],
         limits=limits_of_tasks(),
@@ -130,9 +130,9 @@ rule split_variance:
         "<logs>/stats/variance.log",
     benchmark:
         "<results>/benchmarks/stats/variance.tsv"
-    localrule: True
     conda:
         "../envs/siwcc.yaml"
+    threads: 1
     params:
         comparisons=config["comparisons"],
     script:

@@ -42,7 +42,8 @@ rule train_network:
     threads: config["train"]["threads"]
     resources:
         gpu=uses_gpu(),
-        mem_mb=4000,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     params:
         train=lambda w: recipe_of(w.variant),
     script:
