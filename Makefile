@@ -1,10 +1,12 @@
-# make demo | test | lint | soak | bench | study | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-cluster | lint | soak | bench | study | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUDY ?= demo
 CORES ?= all
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+PROFILE ?= default
+# On a cluster the cores are those of each job.
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) $(if $(filter slurm,$(PROFILE)),,--cores $(CORES))
 OVERLAY = resources/studies/$(STUDY).yaml
 # What else Snakemake is to be told: ARGS="--config 'datasets={vfdb: {path: /where/it/is/vfdb}}'"
 ARGS ?=
@@ -12,11 +14,12 @@ ARGS ?=
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study shortcuts resume test lint fuzz soak audit bench lock clean
+.PHONY: help setup demo study shortcuts resume test test-cluster lint fuzz soak audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
 	@echo "make test            the tests"
+	@echo "make test-cluster    the study through a real SLURM on this machine: root and Debian only"
 	@echo "make lint            formatters and checkers"
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
 	@echo "make soak            kill a study again and again; KILLS=50, SEED=1, STUDY=tiny, CORES=2, TWIN=, OUT=, ARGS="
@@ -25,6 +28,7 @@ help:
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
+	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation"
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
 # torch first and without a hash: its file differs by platform. The rest is locked with hashes.
@@ -54,6 +58,9 @@ resume: setup
 
 test: setup
 	@$(BIN)/python -m pytest
+
+test-cluster: setup
+	@$(BIN)/python -m pytest -m cluster tests/cluster
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -23,6 +23,8 @@ rule predict_baseline:
         "<results>/benchmarks/{task}/baselines/{baseline}.tsv"
     wildcard_constraints:
         baseline="|".join(BASELINES),
+    group:
+        "baselines"
     conda:
         "../envs/siwcc.yaml"
     threads: 1

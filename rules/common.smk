@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import socket
 import sys
 import threading
 import time
@@ -192,6 +193,8 @@ def data_is_missing(name):
 
 def start_study():
     """Before the first job: every folder can be written to, and no data change under their readers."""
+    # On a shared file system another machine cannot see whether this process lives: workflow/unlock.py.
+    Path(".snakemake/owner_host").write_text(socket.gethostname())
     planned = list(workflow.dag.needrun_jobs())
     check_writable(planned)
     makers = {}

@@ -19,6 +19,8 @@ rule assign_folds:
         "<logs>/{task}/folds.log",
     benchmark:
         "<results>/benchmarks/{task}/folds.tsv"
+    group:
+        "folds"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -43,6 +45,8 @@ rule augment_fold:
         "<logs>/{task}/fold{fold}.log",
     benchmark:
         "<results>/benchmarks/{task}/fold{fold}.tsv"
+    group:
+        "folds"
     conda:
         "../envs/siwcc.yaml"
     threads: 1

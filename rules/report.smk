@@ -50,6 +50,8 @@ rule plot_learning_curves:
         "<logs>/figures/learning_curves_{task}_{variant}.log",
     benchmark:
         "<results>/benchmarks/figures/learning_curves_{task}_{variant}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -75,6 +77,8 @@ rule plot_forest:
         "<logs>/figures/forest_{metric}.log",
     benchmark:
         "<results>/benchmarks/figures/forest_{metric}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -101,6 +105,8 @@ rule plot_encodings:
         "<logs>/figures/encodings_{task}.log",
     benchmark:
         "<results>/benchmarks/figures/encodings_{task}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -134,6 +140,8 @@ rule plot_predictions:
         "<logs>/figures/predictions_{task}_{encoding}_{variant}.log",
     benchmark:
         "<results>/benchmarks/figures/predictions_{task}_{encoding}_{variant}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -159,6 +167,8 @@ rule plot_gaps:
         "<logs>/figures/gaps_{task}.log",
     benchmark:
         "<results>/benchmarks/figures/gaps_{task}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -186,6 +196,8 @@ rule plot_targets:
         "<logs>/figures/targets_{task}.log",
     benchmark:
         "<results>/benchmarks/figures/targets_{task}.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -218,6 +230,8 @@ rule plot_records:
         "<results>/benchmarks/figures/records_{task}_{variant}_{encoding}_vs_{control}.tsv"
     wildcard_constraints:
         control="[a-z_]+",
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -263,6 +277,8 @@ rule write_report:
         "<logs>/report.log",
     benchmark:
         "<results>/benchmarks/figures/report.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1

@@ -36,6 +36,8 @@ rule compare_encodings:
         "<logs>/stats/comparisons.log",
     benchmark:
         "<results>/benchmarks/stats/comparisons.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -71,6 +73,8 @@ rule measure_errors:
         "<logs>/stats/errors.log",
     benchmark:
         "<results>/benchmarks/stats/errors.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -104,6 +108,8 @@ rule compare_records:
         "<logs>/stats/records.log",
     benchmark:
         "<results>/benchmarks/stats/records.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1
@@ -130,6 +136,8 @@ rule split_variance:
         "<logs>/stats/variance.log",
     benchmark:
         "<results>/benchmarks/stats/variance.tsv"
+    group:
+        "summary"
     conda:
         "../envs/siwcc.yaml"
     threads: 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import reprlib
 import shutil
 from collections.abc import Mapping
@@ -300,10 +301,17 @@ def check_cores(settings: Train, cores: int) -> None:
         )
 
 
+# The variable by which the user or a scheduler says which GPUs a process may use, and its values for none of them.
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+HIDES_EVERY_GPU = ("", "-1", "NoDevFiles")
+
+
 def resolve_device(device: str) -> str:
-    """`auto` is cuda where an NVIDIA device exists, else cpu; decided without importing torch."""
+    """`auto` is cuda where an NVIDIA device exists and may be used, else cpu; decided without importing torch."""
     if device != "auto":
         return device
+    if os.environ.get(VISIBLE_GPUS) in HIDES_EVERY_GPU:
+        return "cpu"
     return "cuda" if Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") else "cpu"
 
 

@@ -155,7 +155,7 @@ def shard_writer(
     Raises:
         InputError: the disk is full or the folder cannot be written to.
     """
-    layout: dict[str, Any] = {"userblock_size": _SEAL_BYTES, "rdcc_nbytes": _CHUNK_CACHE_BYTES}
+    layout: dict[str, Any] = {"userblock_size": _SEAL_BYTES, "rdcc_nbytes": _CHUNK_CACHE_BYTES, "locking": False}
     with atomic_path(path) as temporary:
         with _disk(temporary) as disk, h5py.File(disk, "w", **layout) as handle:
             handle.attrs["schema_version"] = SCHEMA_VERSION

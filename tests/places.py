@@ -94,7 +94,8 @@ class Place:
 
 def planned_jobs(output: str) -> Counter[str]:
     found: Counter[str] = Counter()
-    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
+    # A dry run shows the jobs of a group indented.
+    for rule, body in re.findall(r"^ *(?:local)?rule (\w+):\n((?: .*\n)*)", output, re.MULTILINE):
         wildcards = re.search(r"wildcards: (.*)", body)
         values = dict(re.findall(r"(\w+)=([^,\s]+)", wildcards[1])) if wildcards else {}
         found[" ".join([rule, *(values[name] for name in sorted(values))])] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import signal
@@ -203,6 +204,20 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.M
             pass
     with locked_folder(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_on_nfs_a_file_beside_the_folder_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux gives EBADF there for an exclusive lock of a handle that is not open for writing."""
+    locked = fcntl.flock
+
+    def flock_of_nfs(handle: int, operation: int) -> None:
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        locked(handle, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", flock_of_nfs)
+    test_a_folder_is_held_by_one_at_a_time(tmp_path, monkeypatch)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "other", ".run.lock", ".other.lock"}
 
 
 def test_a_dying_holder_is_waited_for(tmp_path: Path) -> None:

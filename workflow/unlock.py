@@ -7,29 +7,101 @@ and that of another study may not agree with the samples that are there.
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
+# Where Snakemake keeps the names of files that a running study owns, and the host it was started on (rules/common.smk).
+LOCKS = Path(".snakemake/locks")
+OWNER_HOST = Path(".snakemake/owner_host")
+_CANCEL_WAIT_S = 120.0
+
 
 def owners(folder: Path) -> list[int]:
-    """Process numbers of the Snakemake runs that work in a folder now."""
+    """Process numbers of the Snakemake runs that work in a folder now, on this machine.
+
+    The ones inside SLURM jobs are none: they end with their job, see `slurm_jobs`.
+    """
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         command = process.info["cmdline"] or []
         named = any(Path(word).name == "snakemake" for word in command[:4])
-        if named and process.info["cwd"] and Path(process.info["cwd"]) == folder:
+        inside_job = "remote" in command and command[command.index("remote") - 1] == "--mode"
+        if named and not inside_job and process.info["cwd"] and Path(process.info["cwd"]) == folder:
             found.append(process.info["pid"])
     return found
 
 
+def slurm_jobs(folder: Path) -> list[str]:
+    """Numbers of the SLURM jobs that Snakemake has put into the queue from a folder and that have not ended.
+
+    Raises:
+        RuntimeError: SLURM was used here and does not answer.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--me", "--noheader", "--format=%A|%Z|%k"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        if not (folder / "logs" / "slurm").is_dir():
+            return []
+        raise RuntimeError(f"squeue does not say whether jobs of the study are running ({done.stderr.strip()})")
+    found = []
+    for line in done.stdout.splitlines():
+        number, rest = line.split("|", 1)
+        place, _, comment = rest.rpartition("|")
+        if Path(place) == folder and comment.startswith(("rule_", "group_")):
+            found.append(number)
+    return found
+
+
+def cancel(jobs: list[str], folder: Path) -> None:
+    """End the jobs that a dead study has left, and wait until none of their processes writes any more.
+
+    Raises:
+        RuntimeError: they are still there two minutes later.
+    """
+    print(f"{folder}: cancelling {len(jobs)} SLURM job(s) that the dead study has left", file=sys.stderr)
+    subprocess.run(["scancel", *jobs], check=False)
+    give_up_at = time.monotonic() + _CANCEL_WAIT_S
+    while left := slurm_jobs(folder):
+        if time.monotonic() > give_up_at:
+            raise RuntimeError(f"SLURM job(s) {', '.join(left)} do not end; give the command again when they have")
+        time.sleep(1.0)
+
+
+def check_alone(folder: Path) -> None:
+    """Make sure that nothing of the study runs any more.
+
+    Raises:
+        RuntimeError: the study is running, or may be running where it cannot be seen.
+    """
+    alive = owners(folder)
+    if alive:
+        raise RuntimeError(f"a study is running here (process {alive[0]}); wait for it, or end it")
+    host = OWNER_HOST.read_text() if OWNER_HOST.is_file() and any(LOCKS.glob("*")) else socket.gethostname()
+    if host != socket.gethostname():
+        raise RuntimeError(
+            f"a study was started on {host} and has not ended; give the command there, or, if {host} is gone, "
+            f"delete {OWNER_HOST}"
+        )
+    jobs = slurm_jobs(folder)
+    if jobs:
+        cancel(jobs, folder)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Unlock the current folder; exit with 1 and one line when its study is still running."""
-    alive = owners(Path.cwd())
-    if alive:
-        sys.exit(f"{Path.cwd()}: a study is running here (process {alive[0]}); wait for it, or end it")
+    try:
+        check_alone(Path.cwd())
+    except RuntimeError as error:
+        sys.exit(f"{Path.cwd()}: {error}")
     snakefile = str(Path(__file__).resolve().parent.parent / "Snakefile")
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *arguments]
     # In this process's place: a child would outlive a kill, and be taken for a study that is running.

@@ -201,7 +201,9 @@ def _check_loopback() -> None:
     try:
         address = socket.gethostbyname(_host())
     except OSError as error:
-        raise UnavailableError(f"the host name {_host()} has no address; put it into /etc/hosts as 127.0.0.1") from error
+        raise UnavailableError(
+            f"the host name {_host()} has no address; put it into /etc/hosts as 127.0.0.1"
+        ) from error
     if not address.startswith("127."):
         raise UnavailableError(f"the host name {_host()} is {address}: SLURM would listen to the network")
 
@@ -212,9 +214,10 @@ def _answer(*command: str) -> str:
 
 def _munge_works() -> bool:
     sealed = subprocess.run(["munge", "-n"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return sealed.returncode == 0 and b"Success" in subprocess.run(
-        ["unmunge"], input=sealed.stdout, capture_output=True, check=False
-    ).stdout
+    return (
+        sealed.returncode == 0
+        and b"Success" in subprocess.run(["unmunge"], input=sealed.stdout, capture_output=True, check=False).stdout
+    )
 
 
 def _own_by_munge(folder: Path, mode: int) -> None:

@@ -11,17 +11,19 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import Train, check_cores
+        from siwcc.devices import one_gpu
         from siwcc.runs import run_key_of
         from siwcc.training import RunFiles, train_run
 
         settings = Train.model_validate(snakemake.params.train)
         check_cores(settings, snakemake.threads)
-        train_run(
-            key=run_key_of(Path(snakemake.output.log)),
-            fold_paths=[Path(path) for path in snakemake.input.folds],
-            samples_path=Path(snakemake.input.samples),
-            settings=settings,
-            files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
-            # Until Snakemake has recorded that the job is done, it may delete its files and run it again.
-            keep_state=True,
-        )
+        with one_gpu(settings.device, asked=snakemake.resources.gpu):
+            train_run(
+                key=run_key_of(Path(snakemake.output.log)),
+                fold_paths=[Path(path) for path in snakemake.input.folds],
+                samples_path=Path(snakemake.input.samples),
+                settings=settings,
+                files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+                # Until Snakemake has recorded that the job is done, it may delete its files and run it again.
+                keep_state=True,
+            )

@@ -1,0 +1,110 @@
+"""When a study's folder may be released: nobody of it runs, here, on another machine, or in a queue."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+UNLOCK = Path(__file__).resolve().parents[2] / "workflow" / "unlock.py"
+# Answers with the lines of `queue`; scancel takes the jobs out of it, unless they are stubborn.
+SQUEUE = """#!/bin/sh
+test -e {root}/down && {{ echo 'slurm_load_jobs error' >&2; exit 1; }}
+test "$*" = '--me --noheader --format=%A|%Z|%k' && cat {root}/queue
+"""
+SCANCEL = """#!/bin/sh
+echo "$@" > {root}/cancelled
+test -e {root}/stubborn || : > {root}/queue
+"""
+
+
+@pytest.fixture
+def unlock() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("unlock", UNLOCK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study's folder and a pretended SLURM, whose queue holds jobs of it and others."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("squeue", SQUEUE), ("scancel", SCANCEL)):
+        (programs / name).write_text(text.format(root=tmp_path))
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    folder = tmp_path / "a | folder"
+    (folder / ".snakemake" / "locks").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    lines = [
+        f"11|{folder}|rule_train_network_wildcards_ecg_coord_full_1_42",
+        f"12|{folder}|group_folds_assign_folds_augment_fold",
+        f"13|{folder}|(null)",
+        f"14|{tmp_path}|rule_train_network_wildcards_ecg_coord_full_1_42",
+    ]
+    (tmp_path / "queue").write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def test_jobs_that_a_dead_study_left_are_cancelled_and_no_others(
+    unlock: ModuleType, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlock.check_alone(place)
+    assert (place.parent / "cancelled").read_text() == "11 12\n"
+    assert capsys.readouterr().err == f"{place}: cancelling 2 SLURM job(s) that the dead study has left\n"
+
+
+def test_jobs_that_do_not_end_keep_the_folder(unlock: ModuleType, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.parent / "stubborn").touch()
+    monkeypatch.setattr(unlock, "_CANCEL_WAIT_S", 0.0)
+    with pytest.raises(RuntimeError, match="11, 12 do not end; give the command again when they have"):
+        unlock.check_alone(place)
+
+
+def test_a_silent_slurm_keeps_the_folder_only_of_a_study_that_used_it(unlock: ModuleType, place: Path) -> None:
+    (place.parent / "down").touch()
+    unlock.check_alone(place)
+    (place / "logs" / "slurm").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=re.escape("are running (slurm_load_jobs error)")):
+        unlock.check_alone(place)
+    assert not (place.parent / "cancelled").exists()
+
+
+def test_a_study_of_another_machine_keeps_the_folder(unlock: ModuleType, place: Path) -> None:
+    owner, lock = place / ".snakemake" / "owner_host", place / ".snakemake" / "locks" / "0.output.lock"
+    owner.write_text("login7")
+    unlock.check_alone(place)
+    lock.touch()
+    with pytest.raises(RuntimeError, match=r"a study was started on login7 and has not ended; give the command there"):
+        unlock.check_alone(place)
+    owner.write_text(socket.gethostname())
+    unlock.check_alone(place)
+
+
+def test_the_snakemake_inside_a_slurm_job_is_no_owner(unlock: ModuleType, place: Path) -> None:
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        program = "import sys, time; print(flush=True); time.sleep(60)"
+        command = [sys.executable, "-c", program, "snakemake", *arguments]
+        process = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    inside, main = start("--mode", "remote"), start("--cores", "1")
+    try:
+        assert unlock.owners(place) == [main.pid]
+    finally:
+        for process in (inside, main):
+            process.kill()
+            process.communicate()
