@@ -8,10 +8,11 @@ import statistics
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
+import yte
 
 from siwcc import comparisons, config
 from siwcc.encodings import ENCODINGS
@@ -198,3 +199,76 @@ def test_the_rules_know_every_metric() -> None:
     line = re.search(r"^METRICS = (.*)$", (REPOSITORY / "rules" / "common.smk").read_text(), re.MULTILINE)
     assert line is not None
     assert ast.literal_eval(line[1]) == list(comparisons.METRICS)
+
+
+def test_the_image_is_made_from_the_lock_and_from_files_that_exist() -> None:
+    """It cannot be built where the tests run."""
+    text = (REPOSITORY / "Dockerfile").read_text()
+    lines = text.replace("\\\n", " ").splitlines()
+    copied = [Path(name) for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert [path for path in copied if not (REPOSITORY / path).exists()] == []
+    # What the Snakefile reads beside itself, and what the package needs to be installed.
+    needed = {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", "Snakefile", "config.yaml"}
+    assert {path.name for path in copied} == needed | {"siwcc", "rules", "workflow", "profiles", "envs", "resources"}
+    torch = re.search(r'pip install [^"]*("torch==[^"]+")', text)
+    assert torch is not None
+    assert torch[1] in (REPOSITORY / "Makefile").read_text()
+    assert re.search(r"pip install \S+ --no-deps --require-hashes -r requirements\.lock", text)
+    assert text.index('"torch==') < text.index("--require-hashes") < text.index("--no-build-isolation")
+    # Without network access to packages: the build backend is that of the lock.
+    assert "setuptools" in locked()
+    assert "From: siwcc:latest" in (REPOSITORY / "apptainer.def").read_text()
+    assert "--tag siwcc ." in text
+
+
+def test_the_lock_has_the_plugin_of_the_profile_for_clusters() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extra = [re.match(r"[A-Za-z0-9._-]+", item)[0] for item in project["optional-dependencies"]["slurm"]]  # type: ignore[index]
+    assert extra == ["snakemake-executor-plugin-slurm"]
+    assert set(extra) <= set(locked())
+
+
+def profile(name: str) -> dict[str, Any]:
+    with (REPOSITORY / "profiles" / name / "config.yaml").open() as stream:
+        return yte.process_yaml(stream, require_use_yte=True)
+
+
+def test_every_profile_holds_what_the_default_one_says_of_every_machine() -> None:
+    default = profile("default")
+    caps = default.pop("resources")
+    assert caps == {"gpu": 1}
+    for name in ("slurm", "workstation"):
+        values = profile(name)
+        assert {key: values[key] for key in default} == default
+    # A cap on GPUs would be one on the whole cluster.
+    assert "gpu" not in profile("slurm")["resources"]
+    assert profile("workstation")["resources"]["gpu"] > 1
+
+
+def test_every_entry_of_a_profile_has_its_reason() -> None:
+    for path in (REPOSITORY / "profiles").glob("*/config.yaml"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if re.match(r"[a-z]", line):
+                before = lines[number - 1]
+                follows = re.match(r"[a-z ]", before) is not None
+                assert follows or before.startswith("# "), f"{path}:{number + 1}: {line}"
+
+
+def test_what_a_user_edits_for_a_cluster_reaches_the_jobs_that_it_is_for() -> None:
+    text = (REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text()
+    edits = {"cpu_partition": "small", "gpu_partition": "gpu", "account": "p1234", "gpu_model": "a100"}
+    for name, value in edits.items():
+        text, count = re.subn(rf"(?m)^  {name}: null", f"  {name}: {value}", text)
+        assert count == 1
+    values = yte.process_yaml(text, require_use_yte=True)
+    # Quoted, so that Snakemake does not take a name for an expression.
+    assert values["default-resources"]["slurm_partition"] == "'small'"
+    assert values["default-resources"]["slurm_account"] == "'p1234'"
+    training = values["set-resources"]["train_network"]
+    assert training == {"gpu": 1, "gpu_model": "'a100'", "slurm_partition": "'gpu'"}
+    asked = yte.process_yaml(text.replace("gpus_per_training: 1", "gpus_per_training: 0"), require_use_yte=True)
+    assert asked["set-resources"]["train_network"] == {"gpu": 0, "slurm_partition": "'gpu'"}
+    plain = profile("slurm")
+    assert not {"slurm_partition", "slurm_account"} & set(plain["default-resources"])
+    assert plain["set-resources"]["train_network"] == {"gpu": 1}
