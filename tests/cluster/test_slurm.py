@@ -179,6 +179,8 @@ def with_folds(local: Place, name: str) -> ClusterPlace:
     for arm in ARMS:
         for task in ("ecg", "nuclei"):
             shutil.rmtree(folder / "results" / "tiny" / task / arm)
+    # What Snakemake noted of the trainings that are taken away would be true of no others.
+    shutil.rmtree(folder / ".snakemake" / "metadata")
     return ClusterPlace(local.repository, folder)
 
 
