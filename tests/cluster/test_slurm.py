@@ -19,18 +19,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from places import PARTS, REPOSITORY, Place, unlock, wait_until_nobody_works_in
 
 from tests.cluster.local_slurm import LocalSlurm, UnavailableError
-from tests.workflow.test_workflow import (
-    ARMS,
-    PARTS,
-    REPOSITORY,
-    Place,
-    epochs_logged,
-    error_lines,
-    unlock,
-    wait_until_nobody_works_in,
-)
+from tests.workflow.test_workflow import ARMS, epochs_logged, error_lines
 
 pytestmark = pytest.mark.cluster
 
