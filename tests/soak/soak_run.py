@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
@@ -131,10 +133,17 @@ def deal(kills: int) -> Counter[str]:
     return Counter(STAGES[number % len(STAGES)] for number in range(kills))
 
 
-def seconds_of_stages(folder: Path) -> dict[str, list[float]]:
+def name_of_results(study: Study, repository: Path) -> str:
+    """The folder below `results/` of a study: its overlay's, else the config's own `study`."""
+    overlay = yaml.safe_load((repository / f"resources/studies/{study.name}.yaml").read_text())
+    config = yaml.safe_load((repository / "config.yaml").read_text())
+    return str((config | overlay)["study"])
+
+
+def seconds_of_stages(folder: Path, results: str) -> dict[str, list[float]]:
     """How long each job of a finished study took, by stage, from its benchmark files."""
     found: dict[str, list[float]] = defaultdict(list)
-    for path in folder.rglob("benchmarks/**/*.tsv"):
+    for path in [*folder.glob("data/benchmarks/*.tsv"), *folder.glob(f"results/{results}/benchmarks/**/*.tsv")]:
         name = path.relative_to(folder).as_posix()
         for pattern, stage in BENCHMARKS.items():
             if re.search(pattern, name):
@@ -247,6 +256,8 @@ class Round:
         else:
             process.kill()
         self._tally.kills.append(Kill(stage, victim, at_ns, tuple(alive) if victim != "job" else ()))
+        rule = running.rule if running else "no job"
+        print(f"kill {len(self._tally.kills)}: {victim} during {rule}", file=sys.stderr, flush=True)
 
     def _judge(self, status: int, struck: bool, log: Path) -> bool:
         text = log.read_text()
@@ -318,7 +329,7 @@ def soak(study: Study, left: Counter[str], seed: int, repository: Path, folder: 
     """Kill studies in `folder` until every stage has had as many kills as `left` says; compare each with the twin."""
     chance = random.Random(seed)
     left = Counter(left)
-    seconds = seconds_of_stages(twin.folder)
+    seconds = seconds_of_stages(twin.folder, name_of_results(study, repository))
     tally = Tally()
     while sum(left.values()) > 0 and not tally.findings:
         tally.rounds += 1
@@ -385,7 +396,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--study", default="tiny", help="resources/studies/<study>.yaml")
     parser.add_argument("--cores", type=int, default=2, help="of the study that is killed")
     parser.add_argument("--twin-cores", type=int, default=1, help="of the undisturbed one, if it is made here")
-    parser.add_argument("--twin", type=Path, help="a folder in which the same study is finished")
+    parser.add_argument("--twin", type=Path, help="a folder in which the same study is finished, all of it and no more")
     parser.add_argument("--folder", type=Path, help="work in this new folder and leave it there")
     parser.add_argument("--out", type=Path, help="write the figures to <out>.csv and <out>.md")
     parser.add_argument("arguments", nargs="*", help="for Snakemake")

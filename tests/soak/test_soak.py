@@ -21,6 +21,7 @@ from soak_run import (
     deal,
     figures,
     leftovers,
+    name_of_results,
     seconds_of_stages,
     soak,
     stages_of_scripts,
@@ -42,7 +43,7 @@ def test_a_study_killed_six_times_ends_in_the_bytes_of_an_undisturbed_one(finish
     assert tally.files == files * tally.rounds
     assert tally.spans > tally.files
     assert tally.epochs_begun - tally.epochs_repeated == 4 * 5 * tally.rounds
-    shares = seconds_of_stages(finished.folder)
+    shares = seconds_of_stages(finished.folder, "tiny")
     assert {stage: len(seconds) for stage, seconds in shares.items()}["train"] == 4
     assert set(shares) == set(STAGES) - {"start"}
 
@@ -138,6 +139,7 @@ def test_files_are_compared_with_those_of_the_same_study(tmp_path: Path) -> None
 def test_kills_are_dealt_out_over_all_stages(repository: Path) -> None:
     assert deal(50) == Counter(dict.fromkeys(STAGES, 6)) + Counter(train=1, samples=1)
     assert set(deal(6)) == set(STAGES[:6])
+    assert name_of_results(Study("paper-ecg", (), 1), repository) == "paper"
     scripts = stages_of_scripts(repository)
     assert set(scripts) == {path.stem for path in (repository / "workflow/scripts").glob("*.py")}
     assert set(scripts.values()) - {"protocols"} == set(STAGES) - {"start"}
