@@ -1,6 +1,7 @@
 """Helpers of the rules: the checked config, file lists, the code that a rule depends on, and the start."""
 
 import os
+import re
 import shlex
 import socket
 import sys
@@ -26,7 +27,9 @@ METRICS = ["instability", "test_r2", "train_r2"]
 RUN_FILES = ["log.csv", "model.pt", "predictions.csv", "manifest.json"]
 DATA = Path("data")
 # What only looks at the study need not wait for another one.
-NO_RUN = {"-n", "--dry-run", "--dryrun", "--lint", "--unlock"}
+NO_RUN = re.compile(
+    r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|lint|unlock|summary|detailed-summary|report|dag|rulegraph|filegraph|list.*)"
+)
 LOOK_EVERY_S = 0.5
 
 # A job that starts after this process was killed finds out from it that it is an orphan.
@@ -156,7 +159,7 @@ def hold_data():
     Several working directories may share one data/, which Snakemake's own lock does not cover: a
     second study would plan to make what the first is making, and delete it under the first.
     """
-    if not workflow.is_main_process or not DATA.is_dir() or NO_RUN & set(sys.argv):
+    if not workflow.is_main_process or not DATA.is_dir() or any(map(NO_RUN.fullmatch, sys.argv)):
         return
     for name in datasets_in_use(config):
         wait_for_data(name)

@@ -251,7 +251,7 @@ class RecipeChanges(Section):
 def _recipe_of_maps() -> dict[VariantName, RecipeChanges]:
     """How networks that score every place are trained: found by inner validation, docs/localiser.md."""
     recipe = RecipeChanges(
-        epochs=5,
+        epochs=2,
         batch_size=64,
         learning_rate=2e-3,
         schedule="one_cycle",
