@@ -98,16 +98,23 @@ class LocalSlurm:
         _install()
         _check_loopback()
         self._configure()
-        self._start_munged()
-        self._start_daemon("slurmctld", "-i")
-        self._wait_for("slurmctld", lambda: "is UP" in _answer("scontrol", "ping"))
-        self._start_daemon("slurmd")
-        self._wait_for("the node", self._node_is_idle)
+        try:
+            self._start_munged()
+            self._start_daemon("slurmctld", "-i")
+            self._wait_for("slurmctld", lambda: "is UP" in _answer("scontrol", "ping"))
+            self._start_daemon("slurmd")
+            self._wait_for("the node", self._node_is_idle)
+        except UnavailableError:
+            self._remove()
+            raise
 
     def stop(self) -> None:
         """Cancel the jobs, end what was started here and take its configuration away."""
         subprocess.run(["scancel", "--user=root"], check=False, capture_output=True)
         self._wait_for("the end of all jobs", lambda: not _answer("squeue", "--noheader"))
+        self._remove()
+
+    def _remove(self) -> None:
         for name in ("slurmd", "slurmctld", "munged"):
             process = self._running(name)
             if process is not None:
