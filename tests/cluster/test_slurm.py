@@ -31,7 +31,7 @@ GPUS = 2
 # Nothing else differs from what a user gives. The cluster of the tests has no accounting database.
 FOR_TESTS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "4")
 BOTH_TASKS = ("--config", "run=[ecg, nuclei]")
-# Most pictures, and the page with them, are the same program again; without them the tests take two thirds of the time.
+# Most pictures, and the page with them, are the same program again.
 FEWER = ("--omit-from", "plot_encodings", "plot_predictions", "plot_records", "plot_targets")
 ECG = "results/tiny/ecg"
 # Fails in coord, fold 1, once, and in weighted, fold 1, always; leaves `attempts-<encoding>-<fold>`.
