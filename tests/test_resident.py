@@ -401,9 +401,11 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     assert logs[0].shape == (3, 7)
     # Rounding moves the convolutions' biases by up to the rate a step (Adam), which tells in eval mode only.
     train, test, error_px = slice(1, 3), slice(3, 5), slice(5, 7)
-    for columns, tolerance in ((train, 2e-5), (test, 1e-2), (error_px, 3e-2)):
+    # It grows from epoch to epoch, and with AVX2 faster than with AVX-512: 1e-6, 5e-5 and 1.4e-4 in R2.
+    cases = ((slice(1), train, 2e-5), (slice(1, 3), train, 1e-3), (slice(3), test, 1e-2), (slice(3), error_px, 3e-2))
+    for epochs, columns, tolerance in cases:
         tolerance = 0.1 if FIXED_POINT else tolerance
-        np.testing.assert_allclose(logs[1][:, columns], logs[0][:, columns], rtol=0, atol=tolerance)
+        np.testing.assert_allclose(logs[1][epochs, columns], logs[0][epochs, columns], rtol=0, atol=tolerance)
     np.testing.assert_allclose(answers[1], answers[0], rtol=0, atol=0.5 if FIXED_POINT else 0.05)
     assert np.ptp(answers[0], axis=0).min() > 3
 

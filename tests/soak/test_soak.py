@@ -95,16 +95,17 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "absent")
     journal.jobs = [
         job("train", 2_000_000_000, (1, "epoch", "run 1"), (2, "epoch", "run 2")),
-        job("train", 40_000_000_000, (3, "epoch", "run 1"), (4, "epoch", "run 2")),
+        job("train", 40_000_000_000, (3, "epoch", "run 1"), (4, "epoch", "run 2"), (7_500_000_000, "write", "x")),
+        job("starting", 50_000_000_000),
     ]
     tally = Tally(kills=[Kill("train", "snakemake", 1_000_000_000, tuple(journal.jobs))])
     account(tally, journal, tally.kills)
     assert tally.findings == [
         "run: two writers, train (1) and train (1)",
         "run: one job repeated 2 epochs",
-        "train (1) outlived its owner by 39.0 s",
+        "train (1) lived 39.0 s after its owner, and wrote 6.5 s after it",
     ]
-    assert (tally.epochs_begun, tally.epochs_repeated, tally.worst_repeated, tally.outlived_s) == (4, 2, 2, 39.0)
+    assert (tally.epochs_begun, tally.epochs_repeated, tally.worst_repeated, tally.outlived_s) == (4, 2, 2, 49.0)
     rows = figures(tally)
     assert ["train", "1", "0", "0", "1"] in rows
     assert ["findings", "", "", "", "3"] in rows
