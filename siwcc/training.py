@@ -301,8 +301,10 @@ def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: 
     """
     network.eval()
     parts = [network.answer_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
-    answer, confidence = (torch.cat(kind).cpu().numpy() for kind in zip(*parts, strict=True))
-    return answer, confidence
+    answer, confidence = (torch.cat(kind) for kind in zip(*parts, strict=True))
+    # Nothing is fetched from the device where there is nothing to fetch.
+    sure = confidence.cpu().numpy() if confidence.shape[1] else np.empty(tuple(confidence.shape), dtype=np.float32)
+    return answer.cpu().numpy(), sure
 
 
 def _log_row(
