@@ -38,9 +38,7 @@ def train_without(
     left_out = inner.index(paths[validation_of(fold, len(paths)) - 1]) + 1
     encoding, variant = names
     key = RunKey(paths[0].parent.name, encoding, variant, left_out, 42)
-    at = out / f"outer{fold}" / run_place(key)
-    kinds = {"log": "log.csv", "model": "model.pt", "predictions": "predictions.csv", "manifest": "manifest.json"}
-    files = RunFiles(**{kind: at / name for kind, name in kinds.items()})
+    files = RunFiles.in_folder(out / f"outer{fold}" / run_place(key))
     if not files.manifest.exists():
         train_run(key, inner, samples, settings, files)
     answers = read_predictions(files.predictions)

@@ -25,7 +25,6 @@ from siwcc.runs import RunKey
 from siwcc.training import RunFiles, train_run
 
 _EPOCH_LINE = re.compile(r"epoch \d+/\d+")
-_RUN_FILES = {"log": "log.csv", "model": "model.pt", "predictions": "predictions.csv", "manifest": "manifest.json"}
 _ENDLESS = 10_000
 
 
@@ -110,7 +109,7 @@ def train_ours(channel: Channel, arguments: Message) -> None:
     try:
         gate.wait()
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            files = RunFiles(**{name: Path(out) / file for name, file in _RUN_FILES.items()})
+            files = RunFiles.in_folder(Path(out))
             key = RunKey(arguments["task"], "coord", "full", 1, SEED)
             train_run(key, fold_paths(folder), Path(arguments["samples"]), settings, files)
     except _StopRunError:

@@ -25,9 +25,30 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Block"]
+__all__ = ["Block", "check_signal", "mean_and_maximum", "to_channels_last"]
 
 Window = tuple[int, int]
+
+
+def check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
+    """Refuse an encoded signal of another shape than (batch, *expected).
+
+    Raises:
+        ValueError: both shapes.
+    """
+    if tuple(signal.shape[1:]) != expected:
+        axes = ", ".join(str(size) for size in expected)
+        raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
+
+
+def to_channels_last(network: nn.Module) -> None:
+    """Keep the weights of a network as a CPU computes with them fastest."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+
+
+def mean_and_maximum(features: Tensor) -> Tensor:
+    """Of every channel over all positions, (B, C, H, W) -> (B, 2 C), means before maxima."""
+    return torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
 
 
 class Block(nn.Module):

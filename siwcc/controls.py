@@ -336,9 +336,7 @@ def _train(fold_paths: Sequence[Path], folder: Path, seed: int, size: Size, vari
     for encoding in size.encodings:
         for fold in range(1, FOLDS + 1):
             key = RunKey(TASK, encoding, variant, fold, seed)
-            at = folder / run_place(key)
-            names = {"log": "log.csv", "model": "model.pt", "predictions": "predictions.csv"}
-            files = RunFiles(**{name: at / file for name, file in names.items()}, manifest=at / "manifest.json")
+            files = RunFiles.in_folder(folder / run_place(key))
             train_run(key, fold_paths, fold_paths[0], size.settings(), files)
             logs[key] = files.log
     return logs

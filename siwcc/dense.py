@@ -42,6 +42,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from siwcc.blocks import check_signal, mean_and_maximum, to_channels_last
+
 __all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise"]
 
 Readout = Literal["soft_argmax", "arg_max"]
@@ -131,9 +133,7 @@ class _Body(nn.Module):
 
     def features(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, WIDTH, H, W)."""
-        if tuple(signal.shape[1:]) != self.input_shape:
-            axes = ", ".join(str(size) for size in self.input_shape)
-            raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
+        check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2) if signal.dim() == 3 else signal
         return cast(Tensor, self.backbone(image.contiguous(memory_format=torch.channels_last)))
 
@@ -157,12 +157,11 @@ class ResidualNet(_Body):
         super().__init__(in_channels, shape)
         self.output_scale = output_scale
         self.head = nn.Linear(2 * WIDTH, len(shape))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+        to_channels_last(self)
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
-        features = self.features(signal)
-        pooled = torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
+        pooled = mean_and_maximum(self.features(signal))
         return torch.sigmoid(self.head(pooled)) * self.output_scale
 
 
@@ -204,7 +203,7 @@ class DenseNet(_Body):
             self.register_buffer(
                 f"number_{name}", torch.arange(-(-size // STRIDE), dtype=torch.float32), persistent=False
             )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+        to_channels_last(self)
 
     @property
     def _axes(self) -> list[Tensor]:

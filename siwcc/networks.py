@@ -26,7 +26,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from siwcc.blocks import Block
+from siwcc.blocks import Block, check_signal, mean_and_maximum, to_channels_last
 from siwcc.config import PAPERS_VARIANTS
 from siwcc.dense import DenseNet, Readout, ResidualNet, Standardise
 from siwcc.encodings import CoordinateChannels, find_encoding
@@ -51,16 +51,6 @@ _FULL_HALVINGS = 3
 def _check_variant(variant: str) -> None:
     if variant not in PAPERS_VARIANTS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(PAPERS_VARIANTS)}")
-
-
-def _check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
-    if tuple(signal.shape[1:]) != expected:
-        axes = ", ".join(str(size) for size in expected)
-        raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
-
-
-def _to_channels_last(network: nn.Module) -> None:
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
 
 
 def _time_blocks(in_channels: int) -> nn.Sequential:
@@ -151,7 +141,7 @@ class NimeshaNet(nn.Module):
         self.extra_pool = nn.AvgPool2d((1, 2)) if variant == "reduced" else nn.Identity()
         self.pool = LearnablePool(torch.randn(FEATURES, 1, length // 2**halvings))
         self.head = nn.Linear(FEATURES, 1)
-        _to_channels_last(self)
+        to_channels_last(self)
 
     @classmethod
     def for_signal(cls, signal: Encoded, variant: str) -> NimeshaNet:
@@ -162,7 +152,7 @@ class NimeshaNet(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, length) -> (B, 1), in the unit of `output_scale`."""
-        _check_signal(signal, self.input_shape)
+        check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         features = self.pool(self.extra_pool(self.blocks(image)))
         return torch.sigmoid(self.head(features)) * self.output_scale
@@ -201,7 +191,7 @@ class LakshyaNet(nn.Module):
         depthwise = nn.Conv2d(FEATURES, FEATURES, image_size // 2**halvings, groups=FEATURES)
         self.pool = LearnablePool(depthwise.weight.detach().squeeze(1), cast(Tensor, depthwise.bias).detach())
         self.head = nn.Linear(FEATURES, 2)
-        _to_channels_last(self)
+        to_channels_last(self)
 
     @classmethod
     def for_signal(cls, signal: Encoded, variant: str) -> LakshyaNet:
@@ -213,7 +203,7 @@ class LakshyaNet(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, image_size, image_size) -> (B, 2), x before y, in the unit of `output_scale`."""
-        _check_signal(signal, self.input_shape)
+        check_signal(signal, self.input_shape)
         image = signal.contiguous(memory_format=torch.channels_last)
         features = self.pool(self.blocks(image))
         return torch.sigmoid(self.head(features)) * self.output_scale
@@ -257,15 +247,14 @@ class PooledNet(nn.Module):
         self.output_scale = output_scale
         self.blocks = _time_blocks(in_channels) if len(shape) == 1 else _image_blocks(in_channels, halvings)
         self.head = nn.Linear(2 * FEATURES, len(shape))
-        _to_channels_last(self)
+        to_channels_last(self)
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
-        _check_signal(signal, self.input_shape)
+        check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2) if signal.dim() == 3 else signal
         features = self.blocks(image.contiguous(memory_format=torch.channels_last))
-        pooled = torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
-        return torch.sigmoid(self.head(pooled)) * self.output_scale
+        return torch.sigmoid(self.head(mean_and_maximum(features))) * self.output_scale
 
 
 def _pooled(signal: Encoded) -> PooledNet:

@@ -60,6 +60,12 @@ class RunFiles:
     predictions: Path
     manifest: Path
 
+    @classmethod
+    def in_folder(cls, folder: Path) -> RunFiles:
+        """The files under the names that the workflow gives them."""
+        names = ("log.csv", "model.pt", "predictions.csv", "manifest.json")
+        return cls(*(folder / name for name in names))
+
     @property
     def state(self) -> Path:
         """The state after the last finished epoch, there while the run may have to be gone on with."""

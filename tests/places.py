@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 import psutil
 
@@ -125,6 +126,34 @@ def unlock(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def when_runs_open(body: str) -> str:
+    """A `sitecustomize.py` that puts a function in the place of `siwcc.training._open_run`.
+
+    Args:
+        body: Of the function, for a run's `key` and the `rest` of its arguments; `opened` is the one that stood there,
+            `module` is `siwcc.training`.
+    """
+    return f"""
+import importlib.util, pathlib, sys
+class Change:
+    def find_spec(self, name, path=None, target=None):
+        if name != "siwcc.training":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        def load_and_change(module):
+            load(module)
+            opened = module._open_run
+            def changed(key, *rest):
+{indent(body.strip(), " " * 16)}
+            module._open_run = changed
+        spec.loader.exec_module = load_and_change
+        return spec
+sys.meta_path.insert(0, Change())
+"""
 
 
 def copy_repository(target: Path) -> None:

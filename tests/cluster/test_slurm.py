@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from places import PARTS, REPOSITORY, Place, unlock, wait_until_nobody_works_in
+from places import PARTS, REPOSITORY, Place, unlock, wait_until_nobody_works_in, when_runs_open
 
 from tests.cluster.local_slurm import LocalSlurm, UnavailableError
 from tests.workflow.test_workflow import ARMS, epochs_logged, error_lines
@@ -35,31 +35,15 @@ BOTH_TASKS = ("--config", "run=[ecg, nuclei]")
 FEWER = ("--omit-from", "plot_encodings", "plot_predictions", "plot_records", "plot_targets")
 ECG = "results/tiny/ecg"
 # Fails in coord, fold 1, once, and in weighted, fold 1, always; leaves `attempts-<encoding>-<fold>`.
-FAILURES = """
-import importlib.util, pathlib, sys
-class Fail:
-    def find_spec(self, name, path=None, target=None):
-        if name != "siwcc.training":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        load = spec.loader.exec_module
-        def load_and_fail(module):
-            load(module)
-            opened = module._open_run
-            def failing(key, *rest):
-                attempts = pathlib.Path(f"attempts-{key.encoding}-{key.fold}")
-                with attempts.open("a") as handle:
-                    handle.write("x")
-                allowed = {("coord", 1): 1, ("weighted", 1): 99}.get((key.encoding, key.fold), 0)
-                if len(attempts.read_text()) <= allowed:
-                    raise module.InputError("pretended", f"failure of {key.encoding}, fold {key.fold}")
-                return opened(key, *rest)
-            module._open_run = failing
-        spec.loader.exec_module = load_and_fail
-        return spec
-sys.meta_path.insert(0, Fail())
-"""
+FAILURES = when_runs_open("""
+attempts = pathlib.Path(f"attempts-{key.encoding}-{key.fold}")
+with attempts.open("a") as handle:
+    handle.write("x")
+allowed = {("coord", 1): 1, ("weighted", 1): 99}.get((key.encoding, key.fold), 0)
+if len(attempts.read_text()) <= allowed:
+    raise module.InputError("pretended", f"failure of {key.encoding}, fold {key.fold}")
+return opened(key, *rest)
+""")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def open_part(root: Path, task: str) -> Study:
 
 def run_files(root: Path, key: RunKey) -> RunFiles:
     folder = root / "runs" / run_place(key)
-    return RunFiles(folder / "log.csv", folder / "model.pt", folder / "predictions.csv", folder / "manifest.json")
+    return RunFiles.in_folder(folder)
 
 
 def build(root: Path) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in
+from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in, when_runs_open
 
 from siwcc.baselines import baselines_of
 from siwcc.report import describe_missing
@@ -553,28 +553,12 @@ def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
 # -------------------------------------------------------------------- distrust
 
 # Puts a NaN into one signal of one run, after all that reads and checks files.
-SPOIL = """
-import importlib.util, sys
-class Spoil:
-    def find_spec(self, name, path=None, target=None):
-        if name != "siwcc.training":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        load = spec.loader.exec_module
-        def load_and_spoil(module):
-            load(module)
-            opened = module._open_run
-            def spoiled(key, *rest):
-                run = opened(key, *rest)
-                if (key.encoding, key.fold) == ("weighted", 1):
-                    run.train.signal[5, 0, 7] = float("nan")
-                return run
-            module._open_run = spoiled
-        spec.loader.exec_module = load_and_spoil
-        return spec
-sys.meta_path.insert(0, Spoil())
-"""
+SPOIL = when_runs_open("""
+run = opened(key, *rest)
+if (key.encoding, key.fold) == ("weighted", 1):
+    run.train.signal[5, 0, 7] = float("nan")
+return run
+""")
 
 
 class SpoiltPlace(Place):
