@@ -48,7 +48,9 @@ class Place:
         ]
 
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+        # A make that started the tests would have the one in a place name its folder on stdout.
+        outer = ("SNAKEMAKE", "MAKE", "MFLAGS")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(outer)}
         closed = "http://127.0.0.1:9"
         return kept | {
             "PYTHONPATH": os.pathsep.join([str(self.repository), str(self.folder.parent / "spy")]),
