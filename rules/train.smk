@@ -3,6 +3,8 @@
 REQUIRED INPUTS: results/{study}/{task}/fold{fold}.h5, all of them, and the samples file
 OUTPUTS:         results/{study}/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/
                  log.csv, model.pt, predictions.csv, manifest.json
+                 results/{study}/{task}/{encoding}/{variant}/all/seed{seed}/, only where asked for by name:
+                 log.csv, model.pt, manifest.json
 
 One job per (encoding, variant, fold, seed). A run that was killed goes on after its last finished
 epoch: its state lies in the same folder and is not an output.
@@ -48,3 +50,15 @@ rule train_network:
         train=lambda w: recipe_of(w.variant),
     script:
         "../workflow/scripts/train_network.py"
+
+
+use rule train_network as train_on_all with:
+    # Train one network on every fold, for use on data that are in none; no number of it is a result.
+    output:
+        log="<results>/{task}/{encoding}/{variant}/all/seed{seed}/log.csv",
+        model="<results>/{task}/{encoding}/{variant}/all/seed{seed}/model.pt",
+        manifest="<results>/{task}/{encoding}/{variant}/all/seed{seed}/manifest.json",
+    log:
+        "<logs>/{task}/{encoding}/{variant}/all/seed{seed}.log",
+    benchmark:
+        "<results>/benchmarks/{task}/{encoding}/{variant}/all/seed{seed}.tsv"

@@ -16,6 +16,7 @@ from siwcc.errors import InputError
 _EXAMPLES = """examples:
   siwcc demo-data --task ecg --folder demo-records --samples 12
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc inspect data/samples/vfdb.h5 results/paper/ecg/coord/full/fold1/seed42/*
   siwcc plan resources/studies/herlev-small.yaml
   siwcc controls --out controls
   siwcc show results/paper
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
+    _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -101,6 +103,31 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
     configure_parser(parser)
     parser.set_defaults(run=run)
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    kinds = "samples or fold (.h5), model (.pt), log, predictions or another table (.csv), manifest or config (.json)"
+    parser.description = "Read files of a study with all their checks, and say what is in them."
+    parser.epilog = "example: siwcc inspect data/samples/demo_ecg.h5 --plot samples.svg"
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the one file given: .svg, .png or .pdf")
+    shown = "table for the eye, json for programs (default: table)"
+    parser.add_argument("--format", choices=("table", "json"), default="table", help=shown)
+    parser.set_defaults(run=_run_inspect)
+
+
+def _run_inspect(options: argparse.Namespace) -> int:
+    from siwcc.inspecting import contents_json, format_contents, inspect_file
+
+    if options.plot and len(options.files) > 1:
+        raise InputError("--plot", "draws one file", "give one file, or leave --plot away")
+    contents = [inspect_file(path) for path in options.files]
+    if options.plot:
+        from siwcc.figures.inspection import plot_content
+
+        plot_content(contents[0].path, contents[0].kind, options.plot)
+    sys.stdout.write(format_contents(contents) if options.format == "table" else contents_json(contents))
+    return 0
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

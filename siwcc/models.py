@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 from torch import Tensor
 
 from siwcc.errors import InputError
@@ -47,7 +47,7 @@ class _Run(_Checked):
     task: str
     encoding: str
     variant: str
-    fold: PositiveInt
+    fold: NonNegativeInt
     seed: int
 
 

@@ -10,11 +10,13 @@ from typing import NamedTuple
 from siwcc.errors import InputError
 
 STATE_NAME = ".state.pt"
-_RUN_PATH = re.compile(r"(?:^|/)([^/]+)/([^/]+)/([^/]+)/fold(\d+)/seed(\d+)/[^/]+$")
+# In place of the test fold: the run trains on all of them, and is tested on none.
+NO_FOLD = 0
+_RUN_PATH = re.compile(r"(?:^|/)([^/]+)/([^/]+)/([^/]+)/(?:fold([1-9]\d*)|all)/seed(\d+)/[^/]+$")
 
 
 class RunKey(NamedTuple):
-    """What names a run; folds count from 1."""
+    """What names a run; test folds count from 1, and `NO_FOLD` is none: trained on all of them."""
 
     task: str
     encoding: str
@@ -24,21 +26,22 @@ class RunKey(NamedTuple):
 
 
 def run_key_of(path: Path) -> RunKey:
-    """The run that a file belongs to: .../<task>/<encoding>/<variant>/fold<k>/seed<s>/<file>.
+    """The run that a file belongs to: .../<task>/<encoding>/<variant>/fold<k>/seed<s>/<file>, or all/ for fold<k>/.
 
     Raises:
         InputError: the path is not of this form.
     """
     match = _RUN_PATH.search(path.as_posix())
     if match is None:
-        raise InputError(path, "does not lie in <task>/<encoding>/<variant>/fold<k>/seed<s>/")
+        raise InputError(path, "does not lie in <task>/<encoding>/<variant>/fold<k>/seed<s>/ or .../all/seed<s>/")
     task, encoding, variant, fold, seed = match.groups()
-    return RunKey(task, encoding, variant, int(fold), int(seed))
+    return RunKey(task, encoding, variant, NO_FOLD if fold is None else int(fold), int(seed))
 
 
 def run_place(key: RunKey) -> str:
     """The end of the path of a run's folder, the inverse of `run_key_of`."""
-    return f"{key.task}/{key.encoding}/{key.variant}/fold{key.fold}/seed{key.seed}"
+    fold = "all" if key.fold == NO_FOLD else f"fold{key.fold}"
+    return f"{key.task}/{key.encoding}/{key.variant}/{fold}/seed{key.seed}"
 
 
 def remove_states(folders: Iterable[Path]) -> None:

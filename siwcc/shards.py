@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 SCHEMA_VERSION = 2
+_KINDS = ("samples", "fold")
 _SEAL_BYTES = 512
 _SEAL = re.compile(rb"siwcc shard (\d+)\nsha256 ([0-9a-f]{64})\n\0*")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -198,6 +199,20 @@ def read_shard(path: Path, kind: str, names: tuple[str, ...] | None = None) -> S
         stored = _stored_arrays(path, handle, wanted)
         arrays = {name: _read_rows(stored[name], None) for name in wanted}
     return Shard(path, attributes, arrays, attributes["digest"])
+
+
+def shard_kind(path: Path) -> str:
+    """What a shard holds: `samples` or `fold`.
+
+    Raises:
+        InputError: missing, truncated, damaged, foreign, of another version.
+    """
+    _check_seal(path)
+    with _opened(path) as handle:
+        kind = _plain(handle.attrs.get("kind"))
+    if kind not in _KINDS:
+        raise InputError(path, f"is no {' or '.join(_KINDS)} file", _REMAKE)
+    return str(kind)
 
 
 def read_attributes(path: Path, kind: str) -> dict[str, Any]:

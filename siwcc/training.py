@@ -1,4 +1,4 @@
-"""One run: train a network on all folds but one, evaluate it on that one (paper, section 2.4)."""
+"""One run: train a network on all folds but one, evaluate it on that one (paper, section 2.4); or on all of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.recipes import draw_order, jitter, step_size
 from siwcc.resident import Batches, open_batches
-from siwcc.runs import STATE_NAME, RunKey, remove_states, run_place
+from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.scores import r2_scores
 from siwcc.shards import read_attributes
 
@@ -53,17 +53,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The final files of a run, all in one folder."""
+    """The final files of a run, all in one folder; no predictions where there is no test fold."""
 
     log: Path
     model: Path
-    predictions: Path
     manifest: Path
+    predictions: Path | None = None
 
     @classmethod
     def in_folder(cls, folder: Path) -> RunFiles:
-        """The files under the names that the workflow gives them."""
-        names = ("log.csv", "model.pt", "predictions.csv", "manifest.json")
+        """The files of a run with a test fold, under the names that the workflow gives them."""
+        names = ("log.csv", "model.pt", "manifest.json", "predictions.csv")
         return cls(*(folder / name for name in names))
 
     @property
@@ -72,15 +72,21 @@ class RunFiles:
         return self.log.parent / STATE_NAME
 
 
+@dataclass(frozen=True)
+class _Part:
+    """The rows that a run trains on or is tested on."""
+
+    inputs: Inputs
+    batches: Batches
+
+
 @dataclass
 class _Run:
     key: RunKey
     settings: Train
     device: torch.device
-    train: Inputs
-    test: Inputs
-    train_batches: Batches
-    test_batches: Batches
+    train: _Part
+    test: _Part | None
     network: Localiser
     forward: _Forward
     compiles: bool
@@ -101,7 +107,7 @@ def train_run(
     """Train, evaluate and write the run's final files; go on from its state if there is one.
 
     Args:
-        key: The run; `key.fold` is the test fold.
+        key: The run; `key.fold` is the test fold, or `siwcc.runs.NO_FOLD` to train on every fold and test on none.
         fold_paths: `fold1.h5` ... in order.
         samples_path: The samples file that the folds were made from.
         settings: The config's `train`, that of the run's variant (`Train.of`).
@@ -145,24 +151,24 @@ def _open_run(
     augment = augment_module(key.task)
     training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]
     train = augment.open_inputs(training_folds, samples_path, augmented_only=True)
-    test = augment.open_inputs([fold_paths[key.fold - 1]], samples_path, augmented_only=False)
-    shared = set(train.sample_id) & set(test.sample_id)
-    if shared:
-        raise InputError(fold_paths[key.fold - 1], f"sample {min(shared)} is in training folds too")
+    inputs = [train]
+    if key.fold != NO_FOLD:
+        inputs.append(augment.open_inputs([fold_paths[key.fold - 1]], samples_path, augmented_only=False))
+        shared = set(train.sample_id) & set(inputs[1].sample_id)
+        if shared:
+            raise InputError(fold_paths[key.fold - 1], f"sample {min(shared)} is in training folds too")
     device = torch.device(resolve_device(settings.device))
     torch.manual_seed(key.seed)
     network = _build(key, train).to(device)
     compiles = _uses_compiler(settings, device, train, network)
     _, channels = train.layer_encoding(key.encoding)
-    train_batches, test_batches = open_batches([train, test], key.encoding, device, resident)
+    parts = [_Part(*part) for part in zip(inputs, open_batches(inputs, key.encoding, device, resident), strict=True)]
     return _Run(
         key=key,
         settings=settings,
         device=device,
-        train=train,
-        test=test,
-        train_batches=train_batches,
-        test_batches=test_batches,
+        train=parts[0],
+        test=parts[1] if len(parts) > 1 else None,
         network=network,
         forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
         compiles=compiles,
@@ -225,22 +231,20 @@ def _set_loops(network: Localiser, batch_size: int | None) -> None:
 # ------------------------------------------------------------------- epochs
 
 
-def log_columns(outputs: Sequence[str]) -> list[str]:
-    """Columns of `log.csv` for these output suffixes: epoch, train R2, test R2, test error."""
-    return ["epoch", *(f"{name}{suffix}" for name in ("train_r2", "test_r2", "test_mae") for suffix in outputs)]
+def log_columns(outputs: Sequence[str], tested: bool = True) -> list[str]:
+    """Columns of `log.csv` for these output suffixes: epoch, train R2, and for a test fold its R2 and error."""
+    names = ("train_r2", "test_r2", "test_mae") if tested else ("train_r2",)
+    return ["epoch", *(f"{name}{suffix}" for name in names for suffix in outputs)]
 
 
 def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
-    mean, deviation = standardisation(run.train.target)
-    scored = np.flatnonzero(run.test.variant > 0)
+    mean, deviation = standardisation(run.train.inputs.target)
     shown_at = time.monotonic()
     for epoch in range(len(run.log) + 1, run.settings.epochs + 1):
         started_at = time.monotonic()
         order, train_prediction = _train_one_epoch(run, mean, deviation)
-        _check_answers(run, epoch, run.train, order, train_prediction)
-        test_prediction, _ = predict(run.network, run.test_batches, scored, run.settings.batch_size)
-        _check_answers(run, epoch, run.test, scored, test_prediction)
-        row = _log_row(epoch, train_prediction, run.train.target[order], test_prediction, run.test.target[scored])
+        _check_answers(run, epoch, run.train.inputs, order, train_prediction)
+        row = [epoch, *r2_scores(run.train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
         _check_finite(run.key, epoch, row)
         run.log.append(row)
         _save_state(run, state_path, identity)
@@ -261,12 +265,12 @@ def standardisation(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     run.network.train()
     settings = run.settings
-    order = draw_order(run.train.group, settings, run.order)
+    order = draw_order(run.train.inputs.group, settings, run.order)
     centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
     scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
     steps = -(-len(order) // settings.batch_size)
     predictions = []
-    for number, (signal, target) in enumerate(run.train_batches.over(order, settings.batch_size)):
+    for number, (signal, target) in enumerate(run.train.batches.over(order, settings.batch_size)):
         for group in run.optimiser.param_groups:
             group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
@@ -313,20 +317,16 @@ def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: 
     return answer.cpu().numpy(), sure
 
 
-def _log_row(
-    epoch: int,
-    train_prediction: np.ndarray,
-    train_target: np.ndarray,
-    test_prediction: np.ndarray,
-    test_target: np.ndarray,
-) -> list[float]:
-    error = np.abs(test_prediction.astype(np.float64) - test_target).mean(axis=0)
-    return [
-        epoch,
-        *r2_scores(train_target, train_prediction),
-        *r2_scores(test_target, test_prediction),
-        *error.tolist(),
-    ]
+def _test_scores(run: _Run, epoch: int) -> list[float]:
+    """R2 and mean absolute error of every output on the augmented test rows; nothing without a test fold."""
+    if run.test is None:
+        return []
+    inputs = run.test.inputs
+    scored = np.flatnonzero(inputs.variant > 0)
+    prediction, _ = predict(run.network, run.test.batches, scored, run.settings.batch_size)
+    _check_answers(run, epoch, inputs, scored, prediction)
+    error = np.abs(prediction.astype(np.float64) - inputs.target[scored]).mean(axis=0)
+    return [*r2_scores(inputs.target[scored], prediction), *error.tolist()]
 
 
 def _check_finite(key: RunKey, epoch: int, row: Sequence[float]) -> None:
@@ -358,7 +358,7 @@ def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, pred
         problem = (
             f"the answer to {answers} is not finite, although what it answers is: the weights have left all bounds"
         )
-    part = "training" if inputs is run.train else "test"
+    part = "training" if inputs is run.train.inputs else "test"
     remedy = "mend or take out these samples, or lower train.learning_rate; the state of the epoch before is kept"
     raise InputError(_name(run.key), f"epoch {epoch}, {part} set: {problem}", remedy)
 
@@ -374,16 +374,17 @@ def _named(inputs: Inputs, rows: np.ndarray) -> str:
 
 
 def _name(key: RunKey) -> str:
-    return f"{key.task} {key.encoding} {key.variant} fold {key.fold} seed {key.seed}"
+    fold = "every fold" if key.fold == NO_FOLD else f"fold {key.fold}"
+    return f"{key.task} {key.encoding} {key.variant} {fold} seed {key.seed}"
 
 
 def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
-    outputs = len(run.train.spec.outputs)
-    train_r2, test_r2 = np.mean(row[1 : 1 + outputs]), np.mean(row[1 + outputs : 1 + 2 * outputs])
+    outputs = len(run.train.inputs.spec.outputs)
+    test = f" test {np.mean(row[1 + outputs : 1 + 2 * outputs]):.3f}" if run.test else ""
     left_s = seconds * (run.settings.epochs - row[0])
     return (
-        f"{_name(run.key)}: epoch {row[0]:.0f}/{run.settings.epochs}, R2 train {train_r2:.3f} test {test_r2:.3f}, "
-        f"{seconds:.1f} s, {left_s:.0f} s left"
+        f"{_name(run.key)}: epoch {row[0]:.0f}/{run.settings.epochs}, "
+        f"R2 train {np.mean(row[1 : 1 + outputs]):.3f}{test}, {seconds:.1f} s, {left_s:.0f} s left"
     )
 
 
@@ -405,7 +406,7 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     ]
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
     parts["compiles"] = str(run.compiles)
-    parts["batches"] = type(run.train_batches).__name__
+    parts["batches"] = type(run.train.batches).__name__
     parts |= {f"code {path.name}": sha256_of(path) for path in code}
     # Their content was checked when they were opened.
     parts |= {f"fold {number}": read_attributes(path, "fold")["digest"] for number, path in enumerate(fold_paths, 1)}
@@ -463,7 +464,7 @@ def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[floa
         log = [[float(value) for value in row] for row in json.loads(state["log"])]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(path, f"was not written by siwcc ({type(error).__name__})") from error
-    columns = len(log_columns(run.train.spec.outputs))
+    columns = len(log_columns(run.train.inputs.spec.outputs, tested=run.test is not None))
     whole = all(len(row) == columns and row[0] == epoch for epoch, row in enumerate(log, start=1))
     if problem or not whole or not 0 < len(log) <= run.settings.epochs:
         raise InputError(path, f"does not fit the run ({problem or 'its log'})")
@@ -488,28 +489,35 @@ def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
 
 
 def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> None:
-    every_row = np.arange(len(run.test.target))
-    prediction, confidence = predict(run.network, run.test_batches, every_row, run.settings.batch_size)
-    _check_answers(run, run.settings.epochs, run.test, every_row, prediction)
+    answers = None if run.test is None else _answers(run, run.test)
+    written = [files.log, files.model]
     write_csv(
         files.log,
-        log_columns(run.train.spec.outputs),
+        log_columns(run.train.inputs.spec.outputs, tested=run.test is not None),
         [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
     )
-    write_csv(
-        files.predictions,
-        prediction_columns(run.test.spec.outputs, confidence.shape[1]),
-        prediction_rows(run.test, prediction, confidence),
-    )
+    if answers is not None:
+        assert files.predictions is not None, "a run with a test fold writes its predictions"
+        write_csv(files.predictions, *answers)
+        written.append(files.predictions)
     write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))
     write_manifest(
         files.manifest,
         run_place(run.key),
-        (files.log, files.model, files.predictions),
+        written,
         run=run.key._asdict(),
         train=run.settings.model_dump(mode="json"),
         inputs={path.name: sha256_of(path) for path in fold_paths},
     )
+
+
+def _answers(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of `predictions.csv`."""
+    every_row = np.arange(len(test.inputs.target))
+    prediction, confidence = predict(run.network, test.batches, every_row, run.settings.batch_size)
+    _check_answers(run, run.settings.epochs, test.inputs, every_row, prediction)
+    columns = prediction_columns(test.inputs.spec.outputs, confidence.shape[1])
+    return columns, prediction_rows(test.inputs, prediction, confidence)
 
 
 def _weights(network: Localiser) -> dict[str, torch.Tensor]:
@@ -517,17 +525,17 @@ def _weights(network: Localiser) -> dict[str, torch.Tensor]:
 
 
 def _metadata(run: _Run, fold_paths: Sequence[Path]) -> dict[str, Any]:
-    encoding, channels = run.train.layer_encoding(run.key.encoding)
+    encoding, channels = run.train.inputs.layer_encoding(run.key.encoding)
     attributes = read_attributes(fold_paths[0], "fold")
     return {
         "run": run.key._asdict(),
-        "spec": json.loads(run.train.spec.to_json()),
+        "spec": json.loads(run.train.inputs.spec.to_json()),
         "layer_encoding": encoding,
         "signal_channels": channels,
         "dataset": attributes["dataset"],
         "dataset_protocol": json.loads(attributes["dataset_protocol"]),
         "task_protocol": json.loads(attributes["protocol"]),
         "train": run.settings.model_dump(mode="json"),
-        "training_groups": sorted(set(run.train.group)),
+        "training_groups": sorted(set(run.train.inputs.group)),
         "versions": {"siwcc": siwcc.__version__, "torch": torch.__version__},
     }

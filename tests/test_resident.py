@@ -394,7 +394,7 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     logs, answers = [], []
     for name, kept in (("host", False), ("device", True)):
         folder = tmp_path / name / "nuclei" / "weighted" / "full" / "fold1" / "seed42"
-        files = RunFiles(*(folder / file for file in ("log.csv", "model.pt", "predictions.csv", "manifest.json")))
+        files = RunFiles.in_folder(folder)
         train_run(RunKey("nuclei", "weighted", "full", 1, 42), paths, samples_path, settings, files, resident=kept)
         logs.append(pd.read_csv(files.log).to_numpy())
         answers.append(pd.read_csv(files.predictions)[["prediction_x", "prediction_y"]].to_numpy())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siwcc.errors import InputError
-from siwcc.runs import RunKey, run_key_of
+from siwcc.runs import NO_FOLD, RunKey, run_key_of, run_place
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,13 @@ from siwcc.runs import RunKey, run_key_of
         ("results/paper/ecg/coord/full/fold1/seed42/log.csv", RunKey("ecg", "coord", "full", 1, 42)),
         ("/far/away/nuclei/weighted/reduced/fold10/seed0/model.pt", RunKey("nuclei", "weighted", "reduced", 10, 0)),
         ("ecg/none/full/fold2/seed3/predictions.csv", RunKey("ecg", "none", "full", 2, 3)),
+        ("results/paper/ecg/none/heatmap/all/seed42/model.pt", RunKey("ecg", "none", "heatmap", NO_FOLD, 42)),
         ("fold1/seed1/ecg/none/full/fold2/seed3/log.csv", RunKey("ecg", "none", "full", 2, 3)),
     ],
 )
 def test_a_run_is_named_by_its_folders(path: str, key: RunKey) -> None:
     assert run_key_of(Path(path)) == key
+    assert f"/{path}".endswith(f"/{run_place(key)}/{Path(path).name}")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_a_run_is_named_by_its_folders(path: str, key: RunKey) -> None:
         "ecg/coord/full/foldx/seed42/log.csv",
         "ecg/coord/full/fold1/seed42/more/log.csv",
         "ecg/coord/full/fold-1/seed42/log.csv",
+        "ecg/coord/full/fold0/seed42/log.csv",
     ],
 )
 def test_other_paths_are_refused(path: str) -> None:

@@ -32,7 +32,7 @@ from siwcc.files import sha256_of, write_csv
 from siwcc.folds import make_fold
 from siwcc.models import read_model
 from siwcc.networks import build_localiser
-from siwcc.runs import STATE_NAME, RunKey, remove_states, run_key_of
+from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_key_of
 from siwcc.samples import write_samples
 from siwcc.tasks import TaskSpec
 from siwcc.training import RunFiles, log_columns, standardisation, train_run
@@ -324,6 +324,22 @@ def test_the_manifest_holds_the_sums_of_inputs_and_outputs(folds: list[Path], fi
     assert manifest["outputs"] == {path.name: sha256_of(path) for path in outputs}
 
 
+def test_a_run_on_every_fold_trains_as_one_with_a_further_test_fold(folds: list[Path], tmp_path: Path) -> None:
+    tested = run(folds, tmp_path / "tested", KEY._replace(fold=3))
+    folder = tmp_path / "ecg/weighted/full/all/seed42"
+    files = RunFiles(folder / "log.csv", folder / "model.pt", folder / "manifest.json")
+    train_run(KEY._replace(fold=NO_FOLD), folds[:2], folds[0].parent / "samples.h5", SETTINGS, files)
+    assert set(contents(files)) == {"log.csv", "model.pt", "manifest.json"}
+    with_test = [{name: row[name] for name in ("epoch", "train_r2")} for row in rows_of(tested.log)]
+    assert rows_of(files.log) == with_test
+    of_all, of_two = read_model(files.model), read_model(tested.model)
+    assert of_all.metadata.weights_sha256 == of_two.metadata.weights_sha256
+    assert (of_all.key.fold, of_all.metadata.training_groups) == (0, of_two.metadata.training_groups)
+    manifest = json.loads(files.manifest.read_text())
+    assert manifest["place"] == "ecg/weighted/full/all/seed42"
+    assert set(manifest["outputs"]) == {"log.csv", "model.pt"}
+
+
 # ------------------------------------------------------------ the same bytes
 
 
@@ -567,7 +583,7 @@ def test_a_value_that_is_not_finite_stops_the_run_with_sample_and_epoch(
     row = 5
 
     def change(run: Any) -> None:
-        getattr(getattr(run, part), place)[row, ...] = value
+        getattr(getattr(run, part).inputs, place)[row, ...] = value
 
     inputs = augment_module("ecg").open_inputs(folds[1:] if part == "train" else folds[:1], folds[0], part == "train")
     name = f"{inputs.sample_id[row]} (variant {inputs.variant[row]})"
@@ -611,7 +627,7 @@ def test_answers_to_the_sample_itself_are_looked_at_too(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def change(run: Any) -> None:
-        run.test.signal[4, 1, 7] = np.nan
+        run.test.inputs.signal[4, 1, 7] = np.nan
 
     # Row 4 is variant 0 of the second sample: no epoch is scored by it.
     spoil(monkeypatch, change)

@@ -17,6 +17,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siwcc.errors import InputError
 from siwcc.files import write_bytes
 
 # Okabe and Ito's palette: told apart with every common colour vision deficiency.
@@ -29,6 +30,8 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#56B4E9",
     "#000000",
 )
+# Each format of a picture, and where it would say when or by what it was made.
+_DATED_BY = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
 
@@ -129,8 +132,20 @@ def style_axis(axis: Axes, grid: Literal["both", "x", "y", "none"] = "both") -> 
 
 def save_figure(figure: Figure, files: FigureFiles) -> None:
     """Write a figure as SVG and PNG, the same bytes for the same picture."""
+    save_picture(figure, files.svg)
+    save_picture(figure, files.png)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the file's name ends in, the same bytes for the same picture.
+
+    Raises:
+        InputError: the name ends in none of the formats, or the file cannot be written.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in _DATED_BY:
+        raise InputError(path, "is no name of a picture", f"end it in {', '.join(f'.{name}' for name in _DATED_BY)}")
     with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}):
-        for path, kind, metadata in ((files.svg, "svg", {"Date": None}), (files.png, "png", {"Software": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-            write_bytes(path, buffer.getvalue())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=160, metadata={_DATED_BY[kind]: None})
+    write_bytes(path, buffer.getvalue())

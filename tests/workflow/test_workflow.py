@@ -28,6 +28,7 @@ import yaml
 from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in, when_runs_open
 
 from siwcc.baselines import baselines_of
+from siwcc.models import read_model
 from siwcc.report import describe_missing
 from siwcc.report.study import open_study
 from siwcc.runs import STATE_NAME
@@ -197,6 +198,17 @@ def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
 def plotting_module(repository: Path) -> Path:
     curves = repository / "siwcc" / "figures" / "curves.py"
     return curves if curves.is_file() else repository / "siwcc" / "figures.py"
+
+
+def test_a_network_of_every_fold_is_made_where_it_is_asked_for(copied: Place) -> None:
+    folder = "results/tiny/ecg/coord/reduced/all/seed42"
+    assert rules_in(copied.planned(f"{folder}/model.pt")) == Counter(train_on_all=1)
+    copied.run(f"{folder}/model.pt")
+    assert {path.name for path in (copied.folder / folder).iterdir()} == RUN_FILES - {"predictions.csv"}
+    folds = (copied.folder / "results/tiny/ecg/folds.csv").read_text().splitlines()[1:]
+    seen = read_model(copied.folder / folder / "model.pt").metadata.training_groups
+    assert seen == tuple(sorted({line.split(",")[1] for line in folds}))
+    assert "Nothing to be done" in copied.run("--dry-run")
 
 
 def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:

@@ -1,4 +1,4 @@
-"""Train one network and evaluate it on its test fold."""
+"""Train one network, and evaluate it on its test fold if it has one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +12,19 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import Train, check_cores
         from siwcc.devices import one_gpu
-        from siwcc.runs import run_key_of
+        from siwcc.runs import NO_FOLD, run_key_of
         from siwcc.training import RunFiles, train_run
 
+        key = run_key_of(Path(snakemake.output.log))
         settings = Train.model_validate(snakemake.params.train)
         check_cores(settings, snakemake.threads)
         with one_gpu(settings.device, asked=snakemake.resources.gpu):
             train_run(
-                key=run_key_of(Path(snakemake.output.log)),
+                key=key,
                 fold_paths=[Path(path) for path in snakemake.input.folds],
                 samples_path=Path(snakemake.input.samples),
                 settings=settings,
                 files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
-                # Until Snakemake has recorded that the job is done, it may delete its files and run it again.
-                keep_state=True,
+                # Until Snakemake has recorded the job it may delete its files; the report's job removes the states.
+                keep_state=key.fold != NO_FOLD,
             )
