@@ -1,4 +1,4 @@
-# make demo | test | test-cluster | lint | soak | bench | study | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-cluster | lint | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ ARGS ?=
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study shortcuts resume test test-cluster lint fuzz soak audit bench lock clean
+.PHONY: help setup demo study models shortcuts resume test test-cluster lint fuzz soak audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
@@ -26,6 +26,7 @@ help:
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
 	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
+	@echo "make models STUDY=x  train and measure the networks in models/ anew: STUDY=localiser or localiser-herlev"
 	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
 	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation"
@@ -48,6 +49,16 @@ demo: setup
 
 study: setup
 	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
+
+# The networks in models/: each of every fold, and one of all of them.
+MODELS_localiser = ecg/none/heatmap
+MODELS_localiser-herlev = nuclei/none/heatmap
+MODEL_FOLDERS = $(patsubst %,results/$(STUDY)/$(MODELS_$(STUDY))/%/seed42,fold1 fold2 fold3 fold4 fold5 all)
+
+models: setup
+	@test -n "$(MODELS_$(STUDY))" || { echo "make models: give STUDY=localiser or STUDY=localiser-herlev"; exit 2; }
+	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(addsuffix /model.pt,$(MODEL_FOLDERS))
+	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) models/$(firstword $(subst /, ,$(MODELS_$(STUDY))))
 
 shortcuts:
 	@$(MAKE) study STUDY=shortcuts
