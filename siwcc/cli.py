@@ -6,12 +6,13 @@ import argparse
 import os
 import shutil
 import sys
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import siwcc
 from siwcc.errors import InputError
+from siwcc.terminal import note, talking
 
 _EXAMPLES = """examples:
   siwcc demo-data --task ecg --folder demo-records --samples 12
@@ -21,19 +22,36 @@ _EXAMPLES = """examples:
   siwcc controls --out controls
   siwcc show results/paper
   siwcc report results/paper
+
+Data go to standard output, messages to standard error. Exit codes:
+    0  done
+    1  bad input: one line says where, what is wrong and the way out; or a wrong verdict of `siwcc controls`
+    2  wrong command line
+  130  interrupted
 """
+
+
+class _Help(argparse.HelpFormatter):
+    """Fills paragraphs as usual and leaves lines as they are that follow one ending in a colon."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            block if ":\n" in block else super(_Help, self)._fill_text(block, width, indent) for block in blocks
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Returns:
-        0 on success, 1 on bad input (one line on stderr), 2 on a wrong command line.
+        0 on success, 1 on bad input (one line on stderr), 2 on a wrong command line, 130 when interrupted.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
-        code = int(options.run(options))
+        options = _parser().parse_args(arguments)
+        # Within it: a bar is gone before an error is told.
+        with talking(options.talk):
+            code = int(options.run(options))
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -63,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="siwcc",
         description="Signal intensity-weighted coordinate channels: tools around the study.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
+    parser.set_defaults(talk="normal")
     parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
@@ -74,10 +93,33 @@ def _parser() -> argparse.ArgumentParser:
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
     _add_show(commands.add_parser("show", help="print a study's table and open its report"))
+    _add_completion(commands.add_parser("completion", help="print what makes a shell complete this command"))
+    for each in (parser, *commands.choices.values()):
+        _add_manners(each)
     return parser
 
 
+def _add_manners(parser: argparse.ArgumentParser) -> None:
+    """What every command understands, before its name and after it."""
+    parser.formatter_class = _Help
+    talk = parser.add_mutually_exclusive_group()
+    # Without a default of its own: a subcommand's would replace what stood before its name.
+    common: dict[str, Any] = {"action": "store_const", "dest": "talk", "default": argparse.SUPPRESS}
+    talk.add_argument(
+        "-q", "--quiet", const="quiet", help="no notes and no progress, only warnings and errors", **common
+    )
+    talk.add_argument("-v", "--verbose", const="verbose", help="log lines, too", **common)
+
+
 def _add_demo_data(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write made-up raw files in the layout of the real sets: records as in VFDB, three to six minutes each, or "
+        "cell images with contours as in SIPaKMeD. Prints the folder."
+    )
+    parser.epilog = """examples:
+  siwcc demo-data --folder demo-records
+  siwcc demo-data --task nuclei --folder demo-cells --samples 40 --seed 7
+"""
     parser.add_argument("--task", choices=("ecg", "nuclei"), default="ecg", help="what to make (default: ecg)")
     parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
     parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
@@ -99,10 +141,36 @@ def _run_demo_data(options: argparse.Namespace) -> int:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    from siwcc.comparisons import configure_parser, run
+    parser.description = "Compare two arms of any training by their per-epoch logs, as in the paper's Table 3."
+    parser.epilog = """A log is a CSV with the columns epoch, train_r2* and test_r2*; several outputs are averaged.
 
-    configure_parser(parser)
-    parser.set_defaults(run=run)
+examples:
+  siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc compare --control a.csv b.csv --study c.csv d.csv --format json --out rows.csv
+"""
+    for arm, what in (("control", "one a fold"), ("study", "paired with the control logs in the order given")):
+        shown = f"logs of the {arm} arm, {what}"
+        parser.add_argument(f"--{arm}", nargs="+", type=Path, required=True, metavar="LOG", help=shown)
+    fraction = "share of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
+    parser.add_argument("--test-fraction", type=float, metavar="F", help=fraction)
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the rows there as CSV, too")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
+    parser.set_defaults(run=_run_compare)
+
+
+def _run_compare(options: argparse.Namespace) -> int:
+    from siwcc.comparisons import compare_logs, format_rows
+    from siwcc.files import write_text
+
+    rows = compare_logs(options.control, options.study, options.test_fraction)
+    for number, (control, study) in enumerate(zip(options.control, options.study, strict=True), start=1):
+        note(f"pair {number}: control {control}, study {study}")
+    if options.out is not None:
+        if options.out.resolve() in {path.resolve() for path in (*options.control, *options.study)}:
+            raise InputError("--out", f"{options.out} is one of the logs", "choose another file")
+        write_text(options.out, format_rows(rows, "csv"))
+    sys.stdout.write(format_rows(rows, options.format))
+    return 0
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +199,14 @@ def _run_inspect(options: argparse.Namespace) -> int:
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Estimate what a study will take: a few training steps of each network are timed here and extrapolated. "
+        "Samples that are made already, in data/, are counted; the whole set is assumed otherwise."
+    )
+    parser.epilog = """examples:
+  siwcc plan
+  siwcc plan resources/studies/herlev-small.yaml --cores 4
+"""
     parser.add_argument(
         "overlays", nargs="*", type=Path, help="studies laid over config.yaml, as --configfile takes them"
     )
@@ -143,14 +219,19 @@ def _run_plan(options: argparse.Namespace) -> int:
     from siwcc.planning import format_plan, load_study, plan_study
 
     config = load_study(options.config, options.overlays)
-    print("measuring a few training steps ...", file=sys.stderr)
+    note("measuring a few training steps ...")
     sys.stdout.write(format_plan(plan_study(config, Path("data")), config, options.cores))
     return 0
 
 
 def _add_controls(parser: argparse.ArgumentParser) -> None:
     parser.description = "Two made tasks, one where coordinates must help and one where they cannot (docs/controls.md)."
-    parser.epilog = "Exit code 0 if the verdicts are right, 1 if one is wrong."
+    parser.epilog = """Exit code 0 if the verdicts are right, 1 if one is wrong.
+
+examples:
+  siwcc controls
+  siwcc controls --out controls --repeats 30
+"""
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep data, runs and tables there")
     parser.add_argument("--seed", type=int, default=42, help="of data and trainings (default: 42)")
     shown = "run so many seeds from --seed on, and count how often each test finds a gain (default: 1)"
@@ -171,6 +252,14 @@ def _run_controls(options: argparse.Namespace) -> int:
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Test, draw and report what a study has so far, complete or not. Prints the page's path; what is missing is "
+        "told on standard error and on the page."
+    )
+    parser.epilog = """examples:
+  siwcc report results/paper
+  siwcc report results/paper --out so-far.html
+"""
     parser.add_argument("folder", type=Path, help="results/<study>")
     beside = Path(siwcc.__file__).resolve().parent.parent / "resources"
     shown = "folder with table3.csv and deviations.yaml (default: the project's)"
@@ -184,12 +273,16 @@ def _run_report(options: argparse.Namespace) -> int:
 
     path = options.out or options.folder / "report.html"
     for line in report_study(options.folder, options.resources, path):
-        print(f"missing: {line}", file=sys.stderr)
+        note(f"missing: {line}")
     print(path)
     return 0
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print a study's table and where its files are, and open its report where there is a display."
+    parser.epilog = """example:
+  siwcc show results/paper
+"""
     parser.add_argument("folder", type=Path, help="results/<study>")
     parser.set_defaults(run=_run_show)
 
@@ -204,6 +297,8 @@ def _run_show(options: argparse.Namespace) -> int:
         if path.is_file():
             print(path)
     if report.is_file() and _has_display():
+        import webbrowser
+
         webbrowser.open(report.resolve().as_uri())
     return 0
 
@@ -214,6 +309,37 @@ def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or bool(
         (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("xdg-open")
     )
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print a script that makes a shell complete commands, options, choices and paths of siwcc."
+    parser.epilog = """examples, once each:
+  siwcc completion bash > ~/.local/share/bash-completion/completions/siwcc
+  siwcc completion zsh > ~/.zsh/completions/_siwcc      # a folder that is in $fpath
+  siwcc completion tcsh > ~/.siwcc.completion.csh       # to be sourced in ~/.tcshrc
+"""
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+    parser.set_defaults(run=_run_completion)
+
+
+def _run_completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    parser = _parser()
+    _complete_paths(parser)
+    print(shtab.complete(parser, options.shell))
+    return 0
+
+
+def _complete_paths(parser: argparse.ArgumentParser) -> None:
+    from shtab import FILE
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                _complete_paths(each)
+        elif action.type is Path:
+            action.complete = FILE  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ arithmetic stands in `siwcc.statistics`. To add a metric, add its entry to `METR
 
 from __future__ import annotations
 
-import argparse
 import csv
 import functools
 import io
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -616,33 +614,3 @@ def _interval(low: float, high: float) -> str:
 
 def _yes_no(mark: bool | None) -> str:
     return "" if mark is None else "yes" if mark else "no"
-
-
-def configure_parser(parser: argparse.ArgumentParser) -> None:
-    """Give `siwcc compare` its arguments."""
-    parser.description = "Compare two arms of any training by their per-epoch logs, as in the paper's Table 3."
-    parser.epilog = "A log is a CSV with the columns epoch, train_r2* and test_r2*; several outputs are averaged."
-    for arm, what in (("control", "one a fold"), ("study", "paired with the control logs in the order given")):
-        shown = f"logs of the {arm} arm, {what}"
-        parser.add_argument(f"--{arm}", nargs="+", type=Path, required=True, metavar="LOG", help=shown)
-    fraction = "share of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
-    parser.add_argument("--test-fraction", type=float, metavar="F", help=fraction)
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the rows there as CSV, too")
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run `siwcc compare`: rows on standard output, the pairs on standard error.
-
-    Raises:
-        InputError: as `compare_logs`, or `--out` names one of the logs.
-    """
-    rows = compare_logs(args.control, args.study, args.test_fraction)
-    for number, (control, study) in enumerate(zip(args.control, args.study, strict=True), start=1):
-        print(f"pair {number}: control {control}, study {study}", file=sys.stderr)
-    if args.out is not None:
-        if args.out.resolve() in {path.resolve() for path in (*args.control, *args.study)}:
-            raise InputError("--out", f"{args.out} is one of the logs", "choose another file")
-        write_text(args.out, format_rows(rows, "csv"))
-    sys.stdout.write(format_rows(rows, args.format))
-    return 0

@@ -16,10 +16,10 @@ Only the signals are made here. Fold files go through the study's own training, 
 
 from __future__ import annotations
 
-import sys
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,7 @@ from siwcc.runs import RunKey, run_place
 from siwcc.shards import shard_writer
 from siwcc.tasks import TaskSpec
 from siwcc.tasks.ecg import LEADS, error_limits
+from siwcc.terminal import note, tracked
 
 TASK, VARIANT, SEED = "ecg", "pooled", 42
 FOLDS = 5
@@ -333,12 +334,14 @@ def _train(fold_paths: Sequence[Path], folder: Path, seed: int, size: Size, vari
     from siwcc.training import RunFiles, train_run
 
     logs = {}
-    for encoding in size.encodings:
-        for fold in range(1, FOLDS + 1):
-            key = RunKey(TASK, encoding, variant, fold, seed)
-            files = RunFiles.in_folder(folder / run_place(key))
+    runs = [(encoding, fold) for encoding in size.encodings for fold in range(1, FOLDS + 1)]
+    for encoding, fold in tracked(runs, f"{folder.name}, trainings"):
+        key = RunKey(TASK, encoding, variant, fold, seed)
+        files = RunFiles.in_folder(folder / run_place(key))
+        # A run of the study prints its last epoch: thirty lines here that say nothing of the controls. They are logged.
+        with redirect_stderr(io.StringIO()):
             train_run(key, fold_paths, fold_paths[0], size.settings(), files)
-            logs[key] = files.log
+        logs[key] = files.log
     return logs
 
 
@@ -367,7 +370,7 @@ def run_controls(folder: Path | None, seeds: Sequence[int], size: Size | None = 
     with tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder)) as root:
         for seed in seeds:
             for name, control in CONTROLS.items():
-                print(f"control {name}, seed {seed}: {(size or Size()).trainings} trainings", file=sys.stderr)
+                note(f"control {name}, seed {seed}: {(size or Size()).trainings} trainings")
                 outcomes.append(run_control(control, Path(root) / f"seed{seed}" / name, seed, size))
     return outcomes
 

@@ -19,6 +19,7 @@ from siwcc.models import network_for
 from siwcc.optimiser import Adam
 from siwcc.shards import read_shard
 from siwcc.tasks import TaskSpec, task_module
+from siwcc.terminal import tracked
 
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
@@ -102,7 +103,8 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     samples, source = _count_samples(settings.dataset, dataset, data_root)
     rows = samples * settings.variants_per_sample
     runs_a_variant = len(config.encodings) * config.folds * len(config.seeds)
-    measured = {variant: _measure_variant(config, spec, variant) for variant in config.variants}
+    variants = tracked(config.variants, f"training steps, {task}")
+    measured = {variant: _measure_variant(config, spec, variant) for variant in variants}
     run_s = [_run_s(config.train.of(variant), rows, config.folds, *times) for variant, times in measured.items()]
     augment_s = rows * _SECONDS_AN_ECG_VARIANT if task == "ecg" else 0.0
     return TaskPlan(

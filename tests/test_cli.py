@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import logging
 import os
+import re
+import resource
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import siwcc
-from siwcc import files, jobs
+from siwcc import cli, files, jobs
 from siwcc.cli import main
 
-COMMANDS = ("demo-data", "compare", "plan", "controls", "report", "show")
+PARSERS = next(iter(cli._parser()._subparsers._group_actions)).choices  # type: ignore[union-attr]
+COMMANDS = tuple(PARSERS)
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -30,14 +39,56 @@ def test_help_names_every_command_with_examples() -> None:
     for command in COMMANDS:
         assert f"\n    {command}" in done.stdout
     assert "examples:" in done.stdout
+    assert "Data go to standard output, messages to standard error. Exit codes:\n" in done.stdout
+    codes = re.findall(r"^ +(\d+)  (\w+ ?\w*)", done.stdout, re.MULTILINE)
+    assert codes == [("0", "done"), ("1", "bad input"), ("2", "wrong command"), ("130", "interrupted")]
+    assert done.stderr == ""
+
+
+def examples(help_text: str) -> list[list[str]]:
+    """Arguments of the lines below `example:`, without what the shell does with their output."""
+    shown = re.split(r"^example.*:\n", help_text, maxsplit=1, flags=re.MULTILINE)[1]
+    lines = re.findall(r"^  siwcc (.*)", shown, re.MULTILINE)
+    return [shlex.split(re.split(r" [>|] ", line)[0], comments=True) for line in lines]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_explains_itself_by_examples_that_it_takes(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert f"usage: siwcc {command}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"usage: siwcc {command}" in text
+    assert PARSERS[command].description.split()[:3] == text.split("\n\n")[1].split()[:3]
+    shown = examples(text)
+    assert shown
+    for arguments in shown:
+        assert arguments[0] == command
+        assert callable(cli._parser().parse_args(arguments).run)
+
+
+def test_the_examples_of_the_whole_are_taken() -> None:
+    shown = examples(cli._parser().format_help())
+    assert len(shown) >= 6
+    for arguments in shown:
+        assert callable(cli._parser().parse_args(arguments).run)
+
+
+def test_help_is_quick() -> None:
+    """The parser imports nothing of the study: torch and scipy take seconds."""
+    heavy = {"torch", "numpy", "scipy", "pandas", "rich", "pydantic", "h5py", "shtab"}
+    program = f"import sys, siwcc.cli; siwcc.cli._parser(); print(*sorted({heavy!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"
+    cpu_s = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(cpu_s) < 0.3
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +105,15 @@ def test_the_console_script_is_installed() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["demo-data"], ["demo-data", "--folder", "x", "--task", "eeg"]]
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["demo-data"],
+        ["demo-data", "--folder", "x", "--task", "eeg"],
+        ["show", "x", "--quiet", "--verbose"],
+        ["completion", "fish"],
+    ],
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -217,3 +276,150 @@ def test_made_up_files_of_two_seeds_are_not_mixed(
     said = "another process is writing made-up files there; wait for it, or end it"
     assert capsys.readouterr().err == f"siwcc: {tmp_path / 'made'}: {said}\n"
     assert list((tmp_path / "made").iterdir()) == []
+
+
+# ------------------------------------------------------- quiet, verbose, bars
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_quiet_leaves_the_data_and_drops_the_notes(
+    where: str, arms: dict[str, list[Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = ["--control", *map(str, arms["control"]), "--study", *map(str, arms["study"])]
+    assert main(["compare", *logs]) == 0
+    talking = capsys.readouterr()
+    assert main(["--quiet", "compare", *logs] if where == "before" else ["compare", *logs, "-q"]) == 0
+    quiet = capsys.readouterr()
+    assert quiet.out == talking.out
+    assert len(talking.err.splitlines()) == 3
+    assert quiet.err == ""
+
+
+def test_quiet_does_not_hide_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--quiet", "show", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["-v"], ["once", "careful"]), ([], ["careful"]), (["-q"], ["careful"])]
+)
+def test_verbose_shows_the_log(
+    arguments: list[str],
+    said: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def show(options: object) -> int:
+        logging.getLogger("siwcc.files").info("once")
+        logging.getLogger("siwcc.files").warning("careful")
+        return 0
+
+    monkeypatch.setattr(cli, "_run_show", show)
+    before = logging.getLogger("siwcc").handlers[:]
+    assert main([*arguments, "show", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.splitlines()) == ("", said)
+    # A handler that stays would write to a stream that is closed by then.
+    assert logging.getLogger("siwcc").handlers == before
+
+
+def on_a_terminal(*arguments: object, term: str = "xterm") -> tuple[str, str]:
+    """Standard output of a command, and what it writes to the terminal that its standard error is."""
+    reader, writer = os.openpty()
+    command = [sys.executable, "-m", "siwcc.cli", *map(str, arguments)]
+    environment = os.environ | {"TERM": term, "COLUMNS": "100"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, text=True, env=environment)
+    os.close(writer)
+    shown = b""
+    while True:
+        try:
+            part = os.read(reader, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(reader)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return out, shown.decode()
+
+
+ERASED_LINE = "\x1b[2K"
+
+
+def test_a_terminal_shows_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
+    out, shown = on_a_terminal("demo-data", "--task", "nuclei", "--samples", 3, "--folder", tmp_path / "x")
+    assert out == f"{tmp_path / 'x'}\n"
+    assert "cells" in shown
+    assert "3/3" in shown
+    # The last thing done to the bar's line is to erase it.
+    assert shown.rindex(ERASED_LINE) > shown.rindex("3/3")
+
+
+@pytest.mark.parametrize(("arguments", "term"), [(["--quiet"], "xterm"), (["--verbose"], "xterm"), ([], "dumb")])
+def test_a_terminal_shows_no_bar_where_it_is_not_wanted(tmp_path: Path, arguments: list[str], term: str) -> None:
+    made = ["demo-data", "--task", "nuclei", "--samples", 1, "--folder", tmp_path / "x"]
+    assert on_a_terminal(*arguments, *made, term=term) == (f"{tmp_path / 'x'}\n", "")
+
+
+def test_no_bar_where_there_is_no_terminal(tmp_path: Path) -> None:
+    done = run("demo-data", "--task", "nuclei", "--samples", 1, "--folder", tmp_path / "x")
+    assert (done.stdout, done.stderr) == (f"{tmp_path / 'x'}\n", "")
+
+
+def test_an_interrupted_command_says_so_and_leaves_whole_files(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    command = [sys.executable, "-m", "siwcc.cli", "demo-data", "--task", "nuclei", "--samples", "100000", "--folder"]
+    process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    give_up_at = time.monotonic() + 60
+    while not list(folder.glob("*/*/*.dat")):
+        assert process.poll() is None
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (130, "", "siwcc: interrupted\n")
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".bmp", ".dat"}
+
+
+# ---------------------------------------------------------------- completion
+
+
+@functools.cache
+def bash_completion() -> str:
+    return run("completion", "bash").stdout
+
+
+def completed(words: list[str], folder: Path) -> set[str]:
+    """What bash offers for the last word."""
+    script = rf"""{bash_completion()}
+COMP_WORDS=({shlex.join(words)})
+COMP_CWORD={len(words) - 1}
+$(complete -p siwcc | sed 's/.*-F \([^ ]*\).*/\1/')
+printf '%s\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="this machine has no bash")
+def test_bash_completes_commands_options_choices_and_paths(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    assert completed(["siwcc", ""], tmp_path) >= set(COMMANDS)
+    assert completed(["siwcc", "re"], tmp_path) == {name for name in COMMANDS if name.startswith("re")}
+    assert completed(["siwcc", "demo-data", "--s"], tmp_path) == {"--samples", "--seed"}
+    assert completed(["siwcc", "demo-data", "--task", ""], tmp_path) == {"ecg", "nuclei"}
+    assert completed(["siwcc", "report", "res"], tmp_path) == {"results"}
+
+
+@pytest.mark.parametrize(("shell", "first"), [("zsh", "#compdef siwcc"), ("tcsh", "# AUTOMATICALLY GENERATED")])
+def test_completion_of_other_shells_names_every_command(
+    shell: str, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith(first)
+    assert all(command in captured.out for command in COMMANDS)
+    assert captured.err == ""

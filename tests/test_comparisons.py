@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -13,6 +12,7 @@ from scipy import stats
 from scipy.interpolate import UnivariateSpline
 
 from siwcc import comparisons
+from siwcc.cli import main
 from siwcc.comparisons import RunKey
 from siwcc.errors import InputError
 
@@ -503,9 +503,7 @@ class TestFormats:
 
 class TestCommand:
     def run(self, *arguments):
-        parser = argparse.ArgumentParser()
-        comparisons.configure_parser(parser)
-        return comparisons.run(parser.parse_args(list(map(str, arguments))))
+        return main(["compare", *map(str, arguments)])
 
     def test_data_on_stdout_messages_on_stderr_and_csv_in_the_file(self, arms, tmp_path, capsys):
         control, study = arms
@@ -521,9 +519,9 @@ class TestCommand:
         self.run("--control", *control, "--study", *study)
         assert capsys.readouterr().out == comparisons.format_rows(comparisons.compare_logs(control, study), "table")
 
-    def test_a_log_is_never_overwritten(self, arms):
+    def test_a_log_is_never_overwritten(self, arms, capsys):
         control, study = arms
         before = study[0].read_bytes()
-        with pytest.raises(InputError, match="is one of the logs"):
-            self.run("--control", *control, "--study", *study, "--out", study[0])
+        assert self.run("--control", *control, "--study", *study, "--out", study[0]) == 1
+        assert f"siwcc: --out: {study[0]} is one of the logs" in capsys.readouterr().err
         assert study[0].read_bytes() == before

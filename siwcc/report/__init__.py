@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from siwcc.report.study import (
 )
 from siwcc.report.verdict import hoped_word, judge
 from siwcc.runs import run_key_of
+from siwcc.terminal import tracked
 from siwcc.variance import write_variance
 
 _SHOWN_IDS = 40
@@ -282,13 +284,18 @@ def write_tables(study: Study, measured: Measured) -> None:
 
 def draw_figures(study: Study, measured: Measured) -> None:
     """Draw every picture for which there are files, as the workflow does."""
+    for draw in tracked(list(_drawings(study, measured)), "pictures"):
+        draw()
+
+
+def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
     folder = study.folder / "figures"
     for metric in METRICS:
-        plot_forest(measured.rows, metric, FigureFiles.named(folder, f"forest_{metric}"))
+        yield partial(plot_forest, measured.rows, metric, FigureFiles.named(folder, f"forest_{metric}"))
     for task in study.started_tasks():
-        _draw_samples(study, task, folder)
-        _draw_arms(study, task, folder)
-        _draw_records(study, task, measured.records.points, folder)
+        yield partial(_draw_samples, study, task, folder)
+        yield from _arm_drawings(study, task, folder)
+        yield partial(_draw_records, study, task, measured.records.points, folder)
 
 
 def _draw_samples(study: Study, task: str, folder: Path) -> None:
@@ -303,10 +310,12 @@ def _draw_samples(study: Study, task: str, folder: Path) -> None:
         plot_encodings(folds[0], study.samples_path(task), study.config.encodings, files)
 
 
-def _draw_arms(study: Study, task: str, folder: Path) -> None:
+def _arm_drawings(study: Study, task: str, folder: Path) -> Iterator[Callable[[], None]]:
     logs = study.existing(task, "log.csv")
     for variant in sorted({run_key_of(path).variant for path in logs}):
-        plot_learning_curves(logs, variant, FigureFiles.named(folder, f"learning_curves_{task}_{variant}"))
+        yield partial(
+            plot_learning_curves, logs, variant, FigureFiles.named(folder, f"learning_curves_{task}_{variant}")
+        )
     arms: dict[tuple[str, str], list[Path]] = {}
     for path in study.existing(task, "predictions.csv"):
         key = run_key_of(path)
@@ -314,7 +323,7 @@ def _draw_arms(study: Study, task: str, folder: Path) -> None:
             arms.setdefault((key.encoding, key.variant), []).append(path)
     for (encoding, variant), paths in arms.items():
         files = FigureFiles.named(folder, f"predictions_{task}_{encoding}_{variant}")
-        plot_predictions(paths, study.fold_paths(task), study.samples_path(task), files)
+        yield partial(plot_predictions, paths, study.fold_paths(task), study.samples_path(task), files)
 
 
 def _draw_records(study: Study, task: str, points: Sequence[RecordPoint], folder: Path) -> None:

@@ -21,6 +21,7 @@ from scipy.interpolate import CubicSpline
 
 from siwcc.errors import InputError
 from siwcc.files import unwritable, write_bytes
+from siwcc.terminal import tracked
 
 RATE_HZ = 250
 GAIN_PER_MV = 200
@@ -215,7 +216,7 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # wfdb writes nothing but files. They stand beside their final place, where there must be room for them.
         with tempfile.TemporaryDirectory(prefix=".making.", dir=folder) as temporary:
-            for index in range(records):
+            for index in tracked(range(records), "records"):
                 _write_whole(folder, Path(temporary), index, seed)
     except OSError as error:
         raise unwritable(folder, error) from error

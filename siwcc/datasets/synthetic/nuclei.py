@@ -17,6 +17,7 @@ import numpy as np
 
 from siwcc.errors import InputError
 from siwcc.files import write_bytes, write_text
+from siwcc.terminal import tracked
 
 # Width and height in pixels: medians and limits of the real set.
 _SMALLEST_PX = (62, 48)
@@ -212,7 +213,7 @@ def write_cells(folder: Path, cells: int, seed: int) -> None:
         raise InputError(folder, f"{cells} made-up cells cannot be written", "ask for at least 1")
     places = list(_places(cells, seed))
     _check_folder(folder, places)
-    for index, place in enumerate(places):
+    for index, place in enumerate(tracked(places, "cells")):
         cell = draw_cell(seed, place.class_name, place.slide, place.number)
         nucleus_px = cell.nucleus_px
         if index == _FIRST_DEFECT or index % _DEFECT_EVERY == _DEFECT_EVERY - 1:

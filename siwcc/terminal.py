@@ -1,0 +1,105 @@
+"""What a command says beside its data, all of it on standard error: notes, log lines, bars for long work."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Talk = Literal["quiet", "normal", "verbose"]
+Item = TypeVar("Item")
+
+
+@dataclass
+class _State:
+    """Of this process.
+
+    Attributes:
+        talk: None outside of a command: who calls from Python gets notes and no bars.
+        bar: The one that is shown.
+    """
+
+    talk: Talk | None = None
+    bar: Progress | None = None
+
+
+_state = _State()
+
+
+@contextmanager
+def talking(talk: Talk) -> Iterator[None]:
+    """Set how much a command says; at the end, however it comes, a bar that is still shown is removed.
+
+    Args:
+        talk: `quiet`: warnings and errors; `normal`: notes and bars, too; `verbose`: log lines in place of bars.
+    """
+    root = logging.getLogger("siwcc")
+    handler, level = logging.StreamHandler(sys.stderr), root.level
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if talk == "verbose" else logging.WARNING)
+    _state.talk = talk
+    try:
+        yield
+    finally:
+        _remove_bar()
+        _state.talk = None
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+def note(line: str) -> None:
+    """Say what may be good to know, unless the command is to be quiet."""
+    if _state.talk != "quiet":
+        print(line, file=sys.stderr)
+
+
+def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """The items, one after the other, with a bar that counts them where `shows_bars`.
+
+    Args:
+        items: What is worked on.
+        what: Stands before the bar.
+    """
+    bar = None if _state.bar is not None or not shows_bars() else _new_bar()
+    if bar is None:
+        yield from items
+        return
+    task = bar.add_task(what, total=len(items))
+    try:
+        for item in items:
+            yield item
+            bar.advance(task)
+    finally:
+        _remove_bar()
+
+
+def shows_bars() -> bool:
+    """Whether a command is running that is neither quiet nor verbose, and a terminal shows its standard error."""
+    return _state.talk == "normal" and sys.stderr.isatty()
+
+
+def _new_bar() -> Progress | None:
+    # Only here: it takes a tenth of a second to import.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        return None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    _state.bar = Progress(*columns, console=console, transient=True)
+    _state.bar.start()
+    return _state.bar
+
+
+def _remove_bar() -> None:
+    bar, _state.bar = _state.bar, None
+    if bar is not None:
+        bar.stop()
