@@ -1,4 +1,4 @@
-# make demo | test | test-cluster | lint | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-cluster | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,13 +14,14 @@ ARGS ?=
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models shortcuts resume test test-cluster lint fuzz soak audit bench lock clean
+.PHONY: help setup demo study models shortcuts resume test test-cluster lint docs docs-serve fuzz soak audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
 	@echo "make test            the tests"
 	@echo "make test-cluster    the study through a real SLURM on this machine: root and Debian only"
 	@echo "make lint            formatters and checkers"
+	@echo "make docs            the site of docs/, to site/; make docs-serve shows it while it is written"
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
 	@echo "make soak            kill a study again and again; KILLS=50, SEED=1, STUDY=tiny, CORES=2, TWIN=, OUT=, ARGS="
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
@@ -82,6 +83,14 @@ lint: setup
 	@$(BIN)/snakemake --lint
 	@$(BIN)/snakemake --snakefile workflow/shortcuts.smk --lint
 
+# The theme's note about its successor is no finding.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 fuzz: setup
 	@$(BIN)/python tests/fuzz/fuzz_run.py --cases $(or $(CASES),2000) --seed $(or $(SEED),1) --workers $(or $(WORKERS),1)
 
@@ -113,4 +122,4 @@ lock: setup
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:
 	rm -rf $(VENV) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
-	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site .pytest_cache .mypy_cache .ruff_cache
