@@ -176,7 +176,10 @@ def _run_compare(options: argparse.Namespace) -> int:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     kinds = "samples or fold (.h5), model (.pt), log, predictions or another table (.csv), manifest or config (.json)"
     parser.description = "Read files of a study with all their checks, and say what is in them."
-    parser.epilog = "example: siwcc inspect data/samples/demo_ecg.h5 --plot samples.svg"
+    parser.epilog = """examples:
+  siwcc inspect data/samples/demo_ecg.h5 --plot samples.svg
+  siwcc inspect models/ecg/all.pt --format json
+"""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the one file given: .svg, .png or .pdf")
     shown = "table for the eye, json for programs (default: table)"
