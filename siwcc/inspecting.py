@@ -75,7 +75,7 @@ def _samples_facts(shard: Shard) -> dict[str, Any]:
     attributes, arrays = shard.attributes, shard.arrays
     protocol = json.loads(attributes["protocol"])
     units = json.loads(attributes["units"])
-    sampling = {name: attributes[name] for name in ("rate_hz", "image_size") if name in attributes}
+    sampling: dict[str, Any] = {name: attributes[name] for name in ("rate_hz", "image_size") if name in attributes}
     return {
         "dataset": attributes["dataset"],
         "format": attributes["format"],

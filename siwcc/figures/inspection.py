@@ -152,7 +152,7 @@ def _draw_predictions(path: Path) -> Figure:
     augmented = predictions.variant > 0
     outputs = predictions.target.shape[1]
     figure = new_figure(4.2 * outputs, 4.2)
-    for number, axis in enumerate(np.atleast_1d(figure.subplots(1, outputs))):
+    for number, axis in enumerate(figure.subplots(1, outputs, squeeze=False).ravel()):
         target, answer = predictions.target[:, number], predictions.prediction[:, number]
         ends = [min(target.min(), answer.min()), max(target.max(), answer.max())]
         axis.plot(ends, ends, color=MUTED, linewidth=0.8)
