@@ -14,7 +14,7 @@ import reprlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -100,6 +100,9 @@ class DatasetSection(Section):
 class VfdbSection(DatasetSection):
     """MIT-BIH Malignant Ventricular Ectopy Database, or WFDB records laid out like it."""
 
+    task: ClassVar[Literal["ecg"]] = "ecg"
+    leads: ClassVar[tuple[int, ...]] = (0, 1)
+
     format: Literal["vfdb"]
     url: str | None = "https://physionet.org/files/vfdb/1.0.0/"
     event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
@@ -110,6 +113,8 @@ class VfdbSection(DatasetSection):
 class SipakmedSection(DatasetSection):
     """SIPaKMeD: single cells with a contour of the nucleus."""
 
+    task: ClassVar[Literal["nuclei"]] = "nuclei"
+
     format: Literal["sipakmed"]
     url: str | None = "https://www.cs.uoi.gr/~marina/SIPAKMED/"
     image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
@@ -118,6 +123,8 @@ class SipakmedSection(DatasetSection):
 
 class HerlevSection(DatasetSection):
     """The Herlev Pap-smear set: single cells with a mask. It has no download."""
+
+    task: ClassVar[Literal["nuclei"]] = "nuclei"
 
     format: Literal["herlev"]
     image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
@@ -128,6 +135,8 @@ _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
     "sipakmed": SipakmedSection,
     "herlev": HerlevSection,
 }
+EcgDataset = VfdbSection
+ImageDataset = SipakmedSection | HerlevSection
 AnyDataset = VfdbSection | SipakmedSection | HerlevSection
 Dataset = Annotated[AnyDataset, Field(discriminator="format")]
 
@@ -175,7 +184,7 @@ class EcgAugmentation(Section):
 
 
 class EcgTask(Section):
-    """Time of a rhythm change in a two-lead window."""
+    """Time of a rhythm change in a window of some leads."""
 
     dataset: Name = "vfdb"
     variants_per_sample: Whole = Field(default=100, ge=1, le=10_000)
@@ -379,14 +388,15 @@ class Config(Section):
         name = self.task(task).dataset
         if name not in self.datasets:
             raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}")
-        fitting = {"ecg": (VfdbSection,), "nuclei": (SipakmedSection, HerlevSection)}[task]
-        if not isinstance(self.datasets[name], fitting):
-            raise ValueError(f"tasks.{task}.dataset: {name!r} has format {self.datasets[name].format!r}")
+        section = self.datasets[name]
+        if section.task != task:
+            found = f"{name!r} has format {section.format!r}, for the task {section.task}"
+            raise ValueError(f"tasks.{task}.dataset: {found}")
 
     def _check_ecg(self) -> None:
         task = self.tasks.ecg
         data = self.datasets[task.dataset]
-        assert isinstance(data, VfdbSection)
+        assert isinstance(data, EcgDataset)
         nyquist_hz = data.rate_hz / 2
         for name in ("lowpass_hz", "highpass_hz", "wander_hz"):
             edge_hz = max(getattr(task.augmentation, name))

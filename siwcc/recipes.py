@@ -62,7 +62,8 @@ def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tens
     factor = torch.ones(batch, channels)
     if settings.sign:
         factor = torch.where(chance(settings.sign, batch, channels), -1.0, factor)
-    if settings.silence:
+    # One of several: the only lead of a recording is what there is to see.
+    if settings.silence and channels > 1:
         one = torch.randint(channels, (batch, 1), generator=generator) == torch.arange(channels)
         factor = torch.where(chance(settings.silence, batch, 1) & one, 0.0, factor)
     if not settings.sign and not settings.silence:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from siwcc.config import AnyDataset, VfdbSection
-from siwcc.datasets import Excluded, Sample, reader_for
+from siwcc.config import AnyDataset
+from siwcc.datasets import UNITS, Excluded, Sample, reader_for
 from siwcc.datasets.manifest import check_manifest, raw_folder
 from siwcc.errors import InputError
 from siwcc.files import csv_text, read_csv, write_text
@@ -47,13 +47,13 @@ def extract_samples(
         InputError: damaged raw files, no sample at all, or too many exclusions.
     """
     folder = raw_folder(name, section, raw_root)
-    check_manifest(name, section.format, folder, manifest_path)
+    check_manifest(name, section, folder, manifest_path)
     reader = reader_for(section.format)
     attributes = {
         "dataset": name,
         "format": section.format,
-        "task": reader.TASK,
-        "units": dict(reader.UNITS),
+        "task": section.task,
+        "units": dict(UNITS[section.task]),
         "protocol": section.protocol(),
         **_sampling(section),
     }
@@ -63,7 +63,7 @@ def extract_samples(
 
 
 def _sampling(section: AnyDataset) -> dict[str, float | int]:
-    if isinstance(section, VfdbSection):
+    if section.task == "ecg":
         return {"rate_hz": section.rate_hz}
     return {"image_size": section.image_size}
 

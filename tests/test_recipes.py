@@ -68,6 +68,9 @@ class TestJitter:
         assert silent.sum(dim=1).max().item() == 1
         assert silent.any(dim=1).float().mean().item() == pytest.approx(0.3, abs=0.06)
 
+    def test_the_only_channel_is_never_silent(self):
+        assert torch.equal(jitter(self.signal[:, :1], Jitter(silence=1.0), generator()), self.signal[:, :1])
+
     def test_the_same_generator_the_same_change(self):
         settings = Jitter(sign=0.5, order=0.5, silence=0.2)
         assert torch.equal(*(jitter(self.signal, settings, generator(3)) for _ in range(2)))

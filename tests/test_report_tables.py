@@ -206,7 +206,7 @@ def test_strata_stand_with_most_samples_first_and_the_training_mean_beside():
     assert by_group.answers == ["coordinates", "training mean (baseline)"]
     found = [(name, samples, [cell and cell.median for cell in cells]) for name, samples, cells in by_group.rows]
     assert found == [("b", 3, [2.0, None]), ("a", 2, [1.0, 4.0])]
-    assert (by_group.title, by_class.title) == ("NimeshaNet: errors by record", "NimeshaNet: errors by rhythm label")
+    assert (by_group.title, by_class.title) == ("NimeshaNet: errors by record", "NimeshaNet: errors by class")
 
 
 def test_hundreds_of_slides_are_summed_up():
@@ -357,7 +357,7 @@ def test_the_strict_page_shows_folds_records_seeds_and_strata(strict):
         f"{len(strata)} events from {len(groups)} records in 2 folds. No record stands in more than one fold." in words
     )
     assert f"{isolated} of the events are isolated: no other counted event in the 20 s before them." in words
-    for heading in ("The primary test, over records", "Folds and seeds", "NimeshaNet: errors by rhythm label"):
+    for heading in ("The primary test, over records", "Folds and seeds", "NimeshaNet: errors by class"):
         assert heading in words
     for label in ("gap oracle", "weighted scaled coordinates (", "learned map", "\N{LESS-THAN OR EQUAL TO} 0.5 s"):
         assert label in words or label.removesuffix(" (") in words

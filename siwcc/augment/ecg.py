@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from siwcc.augment import Stored, gaps_s, read_folds, variant_rng
-from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
+from siwcc.config import EcgAugmentation, EcgDataset, EcgTask
 from siwcc.errors import InputError
 from siwcc.shards import Shard, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
-from siwcc.tasks.ecg import LEADS, make_spec
+from siwcc.tasks.ecg import make_spec
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +118,7 @@ def draw_dropout(
 
 
 def drop_out(signal: np.ndarray, start: int, length: int) -> np.ndarray:
-    """Step 2: zero `length` samples of both leads from `start` on (paper, 2.1.2, step 2).
+    """Step 2: zero `length` samples of all leads from `start` on (paper, 2.1.2, step 2).
 
     Args:
         signal: (leads, samples), mV.
@@ -142,7 +142,7 @@ def add_noise(signal: np.ndarray, std_mv: float, unit_noise: np.ndarray) -> np.n
 
 
 def add_wander(signal: np.ndarray, amplitude_mv: float, frequency_hz: float, rate_hz: float) -> np.ndarray:
-    """Step 4: add one sine to both leads, phase zero at the first sample (paper, 2.1.2, step 4).
+    """Step 4: add one sine to all leads, phase zero at the first sample (paper, 2.1.2, step 4).
 
     Args:
         signal: (leads, samples), mV.
@@ -262,7 +262,7 @@ def filter_both_ways(numerator: np.ndarray, denominator: np.ndarray, signal: np.
 
 
 def scale(signal: np.ndarray, factor: float) -> np.ndarray:
-    """Step 6: multiply both leads by one factor (paper, 2.1.2, step 6).
+    """Step 6: multiply all leads by one factor (paper, 2.1.2, step 6).
 
     Args:
         signal: (leads, samples), mV.
@@ -276,7 +276,7 @@ def distort(
 ) -> np.ndarray:
     """Steps 2 to 6 in the paper's order (2.1.2), with the draws in the order of the module's docstring.
 
-    Noise and wander are fractions of the largest absolute value of both leads after steps 1 and 2.
+    Noise and wander are fractions of the largest absolute value of all leads after steps 1 and 2.
 
     Args:
         signal: float64 (leads, samples), mV; left as it is.
@@ -417,7 +417,7 @@ class EcgSample:
         """Zeros at the end of the samples file's window, where the recording ends or the window is cut short.
 
         A window that would start before its record starts with it, and ends half a window after the
-        event all the same (see `siwcc.datasets.vfdb`).
+        event all the same (see `siwcc.datasets.signals`).
         """
         samples: int = self.signal.shape[-1]
         event, half = round(self.target_s * rate_hz), samples // 2
@@ -512,7 +512,7 @@ class EcgVariants:
 
 
 def make_variants(
-    sample: EcgSample, variants: Sequence[int], settings: EcgTask, dataset: VfdbSection, seed: int
+    sample: EcgSample, variants: Sequence[int], settings: EcgTask, dataset: EcgDataset, seed: int
 ) -> EcgVariants:
     """Variants of one window; each is the same whatever else is made or not made.
 
@@ -561,7 +561,7 @@ def write_fold(
     samples_path: Path,
     sample_ids: Sequence[str],
     settings: EcgTask,
-    dataset: VfdbSection,
+    dataset: EcgDataset,
     seed: int,
     fold: int,
     path: Path,
@@ -606,10 +606,10 @@ def write_fold(
             writer.extend(_fold_rows(shard, row, settings, dataset, seed))
 
 
-def _check_windows(shard: Shard, dataset: VfdbSection) -> None:
+def _check_windows(shard: Shard, dataset: EcgDataset) -> None:
     if shard.attributes.get("task") != "ecg":
         raise InputError(shard.path, f"holds samples for the task {shard.attributes.get('task')!r}, not 'ecg'")
-    expected = (LEADS, round(dataset.window_s * dataset.rate_hz))
+    expected = (len(dataset.leads), round(dataset.window_s * dataset.rate_hz))
     found = shard.arrays["signal"].shape[1:]
     rate_hz = shard.attributes.get("rate_hz")
     if found != expected or rate_hz != dataset.rate_hz:
@@ -635,7 +635,7 @@ def _rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
     return [row_of[sample_id] for sample_id in sorted(sample_ids)]
 
 
-def _fold_rows(shard: Shard, row: int, settings: EcgTask, dataset: VfdbSection, seed: int) -> dict[str, np.ndarray]:
+def _fold_rows(shard: Shard, row: int, settings: EcgTask, dataset: EcgDataset, seed: int) -> dict[str, np.ndarray]:
     sample = _sample_of(shard, row)
     numbers = range(settings.variants_per_sample + 1)
     made = make_variants(sample, numbers, settings, dataset, seed)

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from siwcc.augment import Warped, read_folds, variant_rng
-from siwcc.config import HerlevSection, NucleiTask, SipakmedSection
+from siwcc.config import ImageDataset, NucleiTask
 from siwcc.errors import InputError
 from siwcc.shards import Shard, read_rows, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
@@ -147,7 +147,7 @@ def write_fold(
     samples_path: Path,
     sample_ids: Sequence[str],
     settings: NucleiTask,
-    dataset: SipakmedSection | HerlevSection,
+    dataset: ImageDataset,
     seed: int,
     fold: int,
     path: Path,

@@ -14,6 +14,12 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+UNITS: Mapping[str, Mapping[str, str]] = {
+    "ecg": {"signal": "mV", "target": "s"},
+    "nuclei": {"signal": "uint8 RGB", "target": "px"},
+}
+"""Units of `signal` and of `target` in the samples of each task."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -21,9 +27,9 @@ class Sample:
 
     Attributes:
         sample_id: Unique; samples files are sorted by it as a string.
-        group: What must not be split over folds in a leak-free study (record, slide image).
+        group: What must not be split over folds in a leak-free study (record, patient, slide image).
         label: The class: rhythm label or cell type.
-        signal: ECG float32 (2, samples) in mV; images uint8 (size, size, 3), RGB, padded with 0.
+        signal: ECG float32 (leads, samples) in mV; images uint8 (size, size, 3), RGB, padded with 0.
         target: float64 (outputs,), seconds or pixels.
         extras: Further columns of the samples file, the same names for every sample.
     """
@@ -47,12 +53,7 @@ class Excluded:
 class Reader(Protocol):
     """What the module of a format offers."""
 
-    TASK: str
-    """The task that the samples belong to."""
-    UNITS: Mapping[str, str]
-    """Unit of `signal` and of `target`."""
-
-    def raw_files(self, folder: Path) -> list[Path]:
+    def raw_files(self, section: Any, folder: Path) -> list[Path]:
         """Files of the set below `folder`, sorted; InputError when it is no such set."""
         ...
 

@@ -6,7 +6,7 @@ A folder a class, in it `NAME.BMP` and its mask `NAME-d.bmp`. Colours of a mask 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,6 @@ from siwcc.config import HerlevSection
 from siwcc.datasets import Excluded, Sample
 from siwcc.datasets.images import SampleDefectError, files_of, folders_below, place_image, read_bmp, unique_ids
 from siwcc.errors import InputError
-
-TASK = "nuclei"
-UNITS: Mapping[str, str] = {"signal": "uint8 RGB", "target": "px"}
 
 NUCLEUS_RGB = (0, 0, 255)
 _MASK_SUFFIX = "-d"
@@ -34,7 +31,7 @@ class _Cell:
     masks: list[Path]
 
 
-def raw_files(folder: Path) -> list[Path]:
+def raw_files(section: HerlevSection, folder: Path) -> list[Path]:
     """Images and masks below `folder`, sorted.
 
     Raises:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from siwcc.config import AnyDataset, DatasetSection
+from siwcc.config import AnyDataset
 from siwcc.datasets import reader_for
 from siwcc.errors import InputError
 from siwcc.files import read_csv, sha256_of, unwritable, write_csv
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("file", "bytes", "sha256")
 
 
-def raw_folder(name: str, section: DatasetSection, raw_root: Path) -> Path:
+def raw_folder(name: str, section: AnyDataset, raw_root: Path) -> Path:
     """Where the raw files of a data set lie: the user's folder, or `raw_root/<name>`."""
     return section.path.expanduser() if section.path is not None else raw_root / name
 
@@ -48,10 +48,10 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
         # Two studies may share the folder; what is there once the other one is through is kept.
         with locked_folder(folder, "another process is making or fetching its files", wait_s=math.inf):
             if section.made_up is not None:
-                _make_up(reader.TASK, section, folder)
+                _make_up(section, folder)
             else:
                 reader.download(section, folder)
-    files = reader.raw_files(folder)
+    files = reader.raw_files(section, folder)
     rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
     write_csv(manifest_path, COLUMNS, rows)
     _warn_of_differences(name, {file: sha256 for file, _, sha256 in rows}, reader.published_sums())
@@ -67,7 +67,7 @@ def _warn_of_differences(name: str, found: Mapping[str, str], published: Mapping
         logger.warning("%s: %d file(s) of the published set are missing, %s first", name, len(missing), missing[0])
 
 
-def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
+def _make_up(section: AnyDataset, folder: Path) -> None:
     from siwcc.datasets.synthetic import write_made_up
 
     assert section.made_up is not None
@@ -75,7 +75,7 @@ def _make_up(task: str, section: DatasetSection, folder: Path) -> None:
     # The folder is held: what lies there was left by a process that was killed.
     shutil.rmtree(made, ignore_errors=True)
     try:
-        write_made_up(task, made, section.made_up.samples, section.made_up.seed)
+        write_made_up(section.task, made, section.made_up.samples, section.made_up.seed)
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
             # A set of fewer samples would take them in, and a download must not be deleted unasked.
@@ -103,12 +103,12 @@ def _files_below(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def check_manifest(name: str, format_name: str, folder: Path, manifest_path: Path) -> None:
+def check_manifest(name: str, section: AnyDataset, folder: Path, manifest_path: Path) -> None:
     """Compare the raw files with their manifest before they are read.
 
     Args:
         name: The data set's name in the config.
-        format_name: Its format.
+        section: Its entry there.
         folder: Where the raw files lie.
         manifest_path: What `provide_raw` wrote.
 
@@ -125,7 +125,8 @@ def check_manifest(name: str, format_name: str, folder: Path, manifest_path: Pat
             raise InputError(path, f"has {path.stat().st_size} bytes, its manifest says {row['bytes']}", remedy)
         if sha256_of(path) != row["sha256"]:
             raise InputError(path, "changed since its manifest was written", remedy)
-    found = {path.relative_to(folder).as_posix() for path in reader_for(format_name).raw_files(folder)}
+    raw_files = reader_for(section.format).raw_files(section, folder)
+    found = {path.relative_to(folder).as_posix() for path in raw_files}
     added = found - {row["file"] for row in rows}
     if added:
         raise InputError(folder / min(added), "came in since the manifest was written", f"delete {manifest_path}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -30,9 +30,6 @@ from siwcc.datasets.images import (
 )
 from siwcc.errors import InputError
 from siwcc.files import read_csv
-
-TASK = "nuclei"
-UNITS: Mapping[str, str] = {"signal": "uint8 RGB", "target": "px"}
 
 CLASSES = ("Dyskeratotic", "Koilocytotic", "Metaplastic", "Parabasal", "Superficial-Intermediate")
 FULL_SET_CROPS = 4049
@@ -75,7 +72,7 @@ class _Cell:
         return self.sample_id != f"{self.class_number}_{self.stem}"
 
 
-def raw_files(folder: Path) -> list[Path]:
+def raw_files(section: SipakmedSection, folder: Path) -> list[Path]:
     """Crops and contours of nuclei below `folder`, sorted; other files of the set are not read.
 
     Raises:

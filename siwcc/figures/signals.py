@@ -37,7 +37,7 @@ from siwcc.runs import run_key_of
 from siwcc.shards import read_shard
 from siwcc.tasks import TaskSpec
 
-CHANNEL_NAMES = {"ecg": ("lead 1", "lead 2"), "nuclei": ("red", "green", "blue")}
+CHANNEL_NAMES = {"ecg": tuple(f"lead {number}" for number in range(1, 17)), "nuclei": ("red", "green", "blue")}
 AXIS_NAMES = ("x", "y", "z")
 CASE_COLUMNS = ("case", "sample_id", "variant", "fold", "event_visible")
 
@@ -335,7 +335,9 @@ def _draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
     span = float(np.percentile(np.abs(signal - np.median(signal, axis=1, keepdims=True)), 99)) or 1.0
     names = channel_names(spec)
     for place, lead in enumerate(signal):
-        axis.plot(positions(spec), lead - np.median(lead) - 2 * span * place, color=_LEADS[place], linewidth=0.8)
+        axis.plot(
+            positions(spec), lead - np.median(lead) - 2 * span * place, color=_LEADS[place % len(_LEADS)], linewidth=0.8
+        )
     axis.set_yticks([-2 * span * place for place in range(len(signal))], names)
     axis.tick_params(axis="y", length=0)
 

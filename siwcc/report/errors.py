@@ -149,7 +149,7 @@ class StratumTable:
     @property
     def title(self) -> str:
         """What it shows."""
-        named = GROUPS[self.task][0] if self.by == "group" else {"ecg": "rhythm label"}.get(self.task, "cell type")
+        named = GROUPS[self.task][0] if self.by == "group" else "class"
         return f"{model_name(self.task, self.variant)}: errors by {named}"
 
 

@@ -1,15 +1,14 @@
-"""ECG changepoints: two leads, one time in seconds from the window's start."""
+"""ECG changepoints: some leads, two in the paper, and one time in seconds from the window's start."""
 
 from __future__ import annotations
 
-from siwcc.config import EcgTask, VfdbSection
+from siwcc.config import EcgDataset, EcgTask
 from siwcc.tasks import ErrorLimits, TaskSpec
 
-LEADS = 2
 FINE_S, COARSE_S = 0.5, 1.0
 
 
-def make_spec(settings: EcgTask, dataset: VfdbSection) -> TaskSpec:
+def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
     """Shape and coordinates after decimation.
 
     The coordinate is `linspace(0, window_s, n)` over the n samples of the source; the model sees
@@ -23,7 +22,7 @@ def make_spec(settings: EcgTask, dataset: VfdbSection) -> TaskSpec:
         network="nimesha",
         outputs=("",),
         unit="s",
-        channels=LEADS,
+        channels=len(dataset.leads),
         shape=(length,),
         extent=(last_source_sample * dataset.window_s / (source_samples - 1),),
         output_scale=dataset.window_s,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from siwcc.config import HerlevSection, NucleiTask, SipakmedSection
+from siwcc.config import ImageDataset, NucleiTask
 from siwcc.tasks import ErrorLimits, TaskSpec
 
 COLOURS = 3
 FINE_SHARE, COARSE_SHARE = 0.05, 0.10
 
 
-def make_spec(settings: NucleiTask, dataset: SipakmedSection | HerlevSection) -> TaskSpec:
+def make_spec(settings: NucleiTask, dataset: ImageDataset) -> TaskSpec:
     """Shape and coordinates: integer pixel indices, x the column and y the row (paper, 2.2.1)."""
     size = dataset.image_size
     return TaskSpec(

@@ -503,7 +503,7 @@ def test_the_real_set_by_way_of_a_server(server: Server, tmp_path: Path, shared_
     server.answers = [lambda handler: handler.reply(200, (source / Path(handler.path).name).read_bytes())]
     vfdb.download(VfdbSection(format="vfdb", url=server.url), tmp_path / "vfdb")
     assert len(server.requests) == 66
-    files = vfdb.raw_files(tmp_path / "vfdb")
+    files = vfdb.raw_files(VfdbSection(format="vfdb"), tmp_path / "vfdb")
     assert len(files) == 66
     assert all(path.read_bytes() == (source / path.name).read_bytes() for path in files)
 

@@ -77,8 +77,8 @@ def test_a_cell_is_read_with_its_centre_in_the_square(tmp_path):
     assert sample.target.dtype == np.float64
     assert np.array_equal(sample.signal[16:48], cv2.resize(pixels, (64, 32), interpolation=cv2.INTER_AREA))
     assert sample.extras["content_box"].tolist() == [0, 16, 64, 32]
-    assert reader_for("herlev").TASK == "nuclei"
-    assert herlev.UNITS["signal"] == "uint8 RGB"
+    assert reader_for("herlev") is herlev
+    assert section().task == "nuclei"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_capitals_do_not_matter(tmp_path, image, mask_name):
     (tmp_path / "class" / "Thumbs.db").touch()
     (sample,) = read(tmp_path)
     assert (sample.sample_id, sample.group) == ("Name-A-1", "Name-A")
-    assert len(herlev.raw_files(tmp_path)) == 2
+    assert len(herlev.raw_files(section(), tmp_path)) == 2
 
 
 def test_the_class_folders_may_stand_deeper(tmp_path):
@@ -138,7 +138,7 @@ def test_a_stem_in_two_classes_is_used_once(tmp_path):
 def test_a_folder_without_pairs_is_no_such_set(tmp_path):
     write_bmp(tmp_path / "class" / "holiday.bmp", mask_of(40, 80))
     with pytest.raises(InputError, match=r"holds no image .* with a mask"):
-        herlev.raw_files(tmp_path)
+        herlev.raw_files(section(), tmp_path)
 
 
 def test_the_set_has_no_download(tmp_path):
@@ -170,7 +170,7 @@ def test_all_917_real_cells_load_with_the_centres_of_scipy(shared_data):
     assert len(frames) == 538
     assert sum(count for count in frames.values() if count > 1) == 597
     assert len({sample.label for sample in samples}) == 7
-    assert len(herlev.raw_files(shared_data / "herlev")) == 2 * 917
+    assert len(herlev.raw_files(section(), shared_data / "herlev")) == 2 * 917
 
     components = Counter()
     for sample in samples:

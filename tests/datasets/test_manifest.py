@@ -58,7 +58,7 @@ def test_a_folder_given_by_the_user_is_only_read(records: Path, tmp_path: Path) 
     try:
         for _ in range(2):
             provide_raw("mine", section(path=records), out, out / "mine.manifest.csv")
-        check_manifest("mine", "vfdb", records, out / "mine.manifest.csv")
+        check_manifest("mine", section(), records, out / "mine.manifest.csv")
         assert state_of(records) == before
     finally:
         records.chmod(0o750)
@@ -140,7 +140,7 @@ def test_a_file_that_is_not_as_listed(records: Path, tmp_path: Path, damage, sai
     damage(victim)
     said = said.replace("202175", str(size - 1)).replace("202176", str(size))
     with pytest.raises(InputError) as caught:
-        check_manifest("mine", "vfdb", records, manifest)
+        check_manifest("mine", section(), records, manifest)
     remedy = f"restore it, or delete {manifest} to take the files as they are now"
     assert str(caught.value) == f"{victim}: {said}; {remedy}"
 
@@ -149,10 +149,10 @@ def test_a_record_that_came_in_later(records: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "m.csv"
     provide_raw("mine", section(path=records), tmp_path, manifest)
     (records / "notes.txt").write_text("of no concern")
-    check_manifest("mine", "vfdb", records, manifest)
+    check_manifest("mine", section(), records, manifest)
     write_made_up("ecg", records, 3, 3)
     with pytest.raises(InputError, match=r"/demo03\.atr: came in since the manifest was written; delete "):
-        check_manifest("mine", "vfdb", records, manifest)
+        check_manifest("mine", section(), records, manifest)
 
 
 def test_a_copy_that_is_not_the_published_set_is_said_so(
@@ -191,7 +191,7 @@ def test_what_a_kill_left_of_making_up_a_set_is_cleared_away(tmp_path: Path) -> 
         assert list((tmp_path / "set").iterdir()) == []
     provide_raw("set", made_up, tmp_path, tmp_path / "m.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "set"]
-    check_manifest("set", "vfdb", tmp_path / "set", tmp_path / "m.csv")
+    check_manifest("set", section(), tmp_path / "set", tmp_path / "m.csv")
 
 
 def test_two_at_one_folder_take_turns(
@@ -222,7 +222,7 @@ def test_two_at_one_folder_take_turns(
         for each in both:
             each.result()
     assert happened == ["begins", "ends"] * 2
-    check_manifest("mine", "vfdb", folder, tmp_path / "mine.csv")
+    check_manifest("mine", section(), folder, tmp_path / "mine.csv")
 
 
 def test_made_up_files_replace_others_of_their_names_in_one_step(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def test_a_cell_is_read_with_its_centre_in_the_square(tmp_path):
     assert not sample.signal[:8].any()
     assert not sample.signal[56:].any()
     assert sample.extras["mean"] == pytest.approx(resized.mean(dtype=np.float64))
-    assert reader_for("sipakmed").TASK == "nuclei"
-    assert sipakmed.UNITS["target"] == "px"
+    assert reader_for("sipakmed") is sipakmed
+    assert section().task == "nuclei"
 
 
 def test_the_centre_of_the_vertices_is_a_config_value(tmp_path):
@@ -93,7 +93,7 @@ def test_layouts_in_circulation(tmp_path, folder, image, contour):
     write_image(crops.parent / "271.bmp")
     (sample,) = read(tmp_path)
     assert (sample.sample_id, sample.group, sample.label) == ("3_271_02", "3_271", "Metaplastic")
-    names = [path.relative_to(tmp_path).as_posix() for path in sipakmed.raw_files(tmp_path)]
+    names = [path.relative_to(tmp_path).as_posix() for path in sipakmed.raw_files(section(), tmp_path)]
     assert sorted(names) == sorted(f"{folder}/{name.format('271_02')}" for name in (image, contour))
 
 
@@ -272,14 +272,14 @@ def test_a_contour_left_alone_does_not_take_the_id_of_an_image(tmp_path):
 def test_a_folder_without_crops_is_no_such_set(tmp_path):
     write_image(tmp_path / "im_Parabasal" / "001.bmp")
     with pytest.raises(InputError, match=r"holds no im_<Class>/CROPPED.*must be the folder"):
-        sipakmed.raw_files(tmp_path)
+        sipakmed.raw_files(section(), tmp_path)
 
 
 def test_crops_of_an_unknown_class_are_not_dropped_silently(tmp_path):
     write_cell(tmp_path / "im_Parabasal" / "CROPPED")
     write_cell(tmp_path / "im_Other" / "CROPPED")
     with pytest.raises(InputError, match="im_Other/CROPPED: holds crops of no known class"):
-        sipakmed.raw_files(tmp_path)
+        sipakmed.raw_files(section(), tmp_path)
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_download_unpacks_the_crops_of_five_archives(tmp_path, site, caplog):
     names = ("001_01.bmp", "001_01_cyt.dat", "001_01_nuc.dat")
     assert unpacked == sorted(f"im_{name}/CROPPED/{file}" for name in sipakmed.CLASSES for file in names)
     assert [sample.extras["original_width"] for sample in read(raw)] == [70, 71, 72, 73, 74]
-    assert len(sipakmed.raw_files(raw)) == 10
+    assert len(sipakmed.raw_files(section(), raw)) == 10
     # Sums of third parties: these archives have others, which asks for a report and does not stop.
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 5

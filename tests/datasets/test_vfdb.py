@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -359,12 +360,12 @@ def test_raw_files_are_what_is_read_and_nothing_else(folder: Path) -> None:
     for extra in ("RECORDS", "SHA256SUMS.txt", "a3.dat", "._a1.hea"):
         (folder / extra).write_bytes(b"x")
     names = ["a1.atr", "a1.dat", "a1.hea", "a2.atr", "a2.dat", "a2.hea"]
-    assert vfdb.raw_files(folder) == [folder / name for name in names]
+    assert vfdb.raw_files(SECTION, folder) == [folder / name for name in names]
     assert len(read(folder)) == 2
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    for call in (vfdb.raw_files, read):
+    for call in (partial(vfdb.raw_files, SECTION), read):
         with pytest.raises(InputError, match="holds no WFDB record"):
             call(tmp_path)
 
@@ -374,7 +375,7 @@ def test_a_missing_file(folder: Path, suffix: str) -> None:
     (folder / f"a2.{suffix}").unlink()
     assert_refused(folder, f"a2.{suffix}", "does not exist, but a2.hea needs it")
     with pytest.raises(InputError, match=rf"a2\.{suffix}: does not exist"):
-        vfdb.raw_files(folder)
+        vfdb.raw_files(SECTION, folder)
 
 
 def test_a_truncated_signal_file(folder: Path) -> None:
@@ -594,4 +595,4 @@ def test_real_windows_equal_a_plain_decoding(real: list[Sample], shared_data: Pa
 def test_the_real_files_have_the_kept_checksums(shared_data: Path) -> None:
     kept = vfdb.read_checksums(vfdb.CHECKSUMS)
     assert kept == vfdb.read_checksums(shared_data / "vfdb" / "SHA256SUMS.txt")
-    assert sorted(kept) == [path.name for path in vfdb.raw_files(shared_data / "vfdb")]
+    assert sorted(kept) == [path.name for path in vfdb.raw_files(SECTION, shared_data / "vfdb")]

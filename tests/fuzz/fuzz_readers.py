@@ -160,7 +160,7 @@ def _table(*columns: str) -> Callable[[Path, Path], Any]:
 def _raw_set(format_name: str, folder: str, **section: Any) -> Callable[[Path, Path], Any]:
     def read(root: Path, path: Path) -> Any:
         reader, checked = reader_for(format_name), parse_dataset({"format": format_name, **section})
-        reader.raw_files(root / folder)
+        reader.raw_files(checked, root / folder)
         samples = list(reader.iter_samples(checked, root / folder))
         ids = [item.sample_id for item in samples]
         assert ids == sorted(ids)
