@@ -15,6 +15,7 @@ from siwcc.baselines import BASELINES, baselines_of
 from siwcc.closure import import_closure
 from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, resolve_device
 from siwcc.errors import InputError
+from siwcc.files import sha256_of
 from siwcc.jobs import OWNER, claim_to
 from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
@@ -102,6 +103,15 @@ def dataset_protocol(wildcards):
     """What changes the samples of a data set; a moved local copy does not."""
     name = wildcards.get("dataset") or config["tasks"][wildcards.task]["dataset"]
     return parse_dataset(config["datasets"][name]).protocol()
+
+
+def table_digest(wildcards):
+    """SHA-256 of the table of a folder of the user's own, who edits it; None for other data."""
+    section = parse_dataset(config["datasets"][wildcards.dataset])
+    if section.format != "folder" or section.path is None:
+        return None
+    table = section.path.expanduser() / section.table
+    return sha256_of(table) if table.is_file() else None
 
 
 def samples_of(wildcards):

@@ -4,7 +4,8 @@ REQUIRED INPUTS: none (a local folder, the network, or made-up data; see `datase
 OUTPUTS:         data/raw/{dataset}.manifest.csv = file, bytes, sha256
 
 A local copy (`datasets.<name>.path`) is read in place: no file in or below it is an input or an
-output of any rule. Downloads go to data/raw/{dataset}/, and what is there already is kept.
+output of any rule. Downloads go to data/raw/{dataset}/, and what is there already is kept. An edited
+table of a `format: folder` set is a changed parameter.
 """
 
 hold_data()
@@ -29,5 +30,6 @@ rule provide_raw:
         "../envs/siwcc.yaml"
     params:
         made_up=lookup(dpath="datasets/{dataset}/made_up", within=config),
+        table=table_digest,
     script:
         "../workflow/scripts/provide_raw.py"

@@ -124,6 +124,8 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
     parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
     parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same bytes (default: 42)")
+    shown = "as the published sets, or a folder with a table as one's own data (default: published)"
+    parser.add_argument("--layout", choices=("published", "folder"), default="published", help=shown)
     parser.set_defaults(run=_run_demo_data)
 
 
@@ -135,7 +137,7 @@ def _run_demo_data(options: argparse.Namespace) -> int:
         raise InputError("--samples, --seed", "must be at least 1 and 0")
     # Two seeds at once would leave a mixture of both.
     with locked_folder(options.folder, "another process is writing made-up files there"):
-        write_made_up(options.task, options.folder, options.samples, options.seed)
+        write_made_up(options.task, options.folder, options.samples, options.seed, options.layout)
     print(options.folder)
     return 0
 

@@ -130,14 +130,50 @@ class HerlevSection(DatasetSection):
     image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
 
 
+class FolderSection(DatasetSection):
+    """A folder of recordings or images of one's own, with a table of where in each something is (docs/own-data.md)."""
+
+    format: Literal["folder"]
+    task: TaskName = Field(description="ecg: a time in a recording; nuclei: a point in an image")
+    table: str = Field(
+        default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
+    )
+    leads: tuple[Annotated[Whole, Field(ge=0, lt=64)], ...] = Field(
+        default=(0, 1), min_length=1, max_length=16, description="ecg: leads that are used, by number, from 0"
+    )
+    window_s: float = Field(default=20.0, gt=0, le=600, description="ecg: seconds")
+    rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="ecg: Hz; other rates are resampled")
+    csv_rate_hz: float | None = Field(default=None, gt=0, le=100_000, description="ecg: Hz of recordings that are CSVs")
+    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="nuclei: pixels")
+
+    @model_validator(mode="after")
+    def _complete(self) -> FolderSection:
+        if self.path is None and self.made_up is None:
+            raise ValueError("path: is missing: it names the folder that holds the table and what it lists")
+        if len(set(self.leads)) != len(self.leads):
+            raise ValueError(f"leads: a lead stands there twice in {list(self.leads)}")
+        for name in self._of_other_task():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: has no meaning for a data set of the task {self.task}")
+        return self
+
+    def _of_other_task(self) -> tuple[str, ...]:
+        return ("image_size",) if self.task == "ecg" else ("leads", "window_s", "rate_hz", "csv_rate_hz")
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that change the samples; of those for one task only, that task's."""
+        return {name: value for name, value in super().protocol().items() if name not in self._of_other_task()}
+
+
 _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
     "vfdb": VfdbSection,
     "sipakmed": SipakmedSection,
     "herlev": HerlevSection,
+    "folder": FolderSection,
 }
-EcgDataset = VfdbSection
-ImageDataset = SipakmedSection | HerlevSection
-AnyDataset = VfdbSection | SipakmedSection | HerlevSection
+EcgDataset = VfdbSection | FolderSection
+ImageDataset = SipakmedSection | HerlevSection | FolderSection
+AnyDataset = VfdbSection | SipakmedSection | HerlevSection | FolderSection
 Dataset = Annotated[AnyDataset, Field(discriminator="format")]
 
 

@@ -198,7 +198,20 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         InputError: the file is missing, not text, not what its manifest lists, lacks a column, has one
             twice, or has a row of another length.
     """
-    text = checked_text(path)
+    return parse_csv(path, checked_text(path), columns)
+
+
+def parse_csv(path: Path, text: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV that must have at least `columns`.
+
+    Args:
+        path: For messages.
+        text: Its content.
+        columns: Names that the header must hold.
+
+    Raises:
+        InputError: a column is missing or stands there twice, or a row has another length.
+    """
     try:
         reader = csv.DictReader(io.StringIO(text), restkey="\0", restval=None)
         header = list(reader.fieldnames or [])

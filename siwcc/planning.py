@@ -13,6 +13,8 @@ import torch
 
 from siwcc.allocator import keep_large_buffers
 from siwcc.config import AnyDataset, Config, Train, parse_config, resolve_device
+from siwcc.datasets.folder_table import Table
+from siwcc.datasets.manifest import raw_folder
 from siwcc.errors import InputError
 from siwcc.files import read_yaml
 from siwcc.models import network_for
@@ -24,7 +26,7 @@ from siwcc.terminal import tracked
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
 # Of the made-up sets: usable events of a record, usable share of the cells.
-_MADE_UP_SHARE = {"vfdb": 4.7, "sipakmed": 0.96, "herlev": 1.0}
+_MADE_UP_SHARE = {"ecg": 4.7, "nuclei": 0.96}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
 _SECONDS_A_JOB = 2.0
@@ -124,7 +126,10 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     if path.is_file():
         return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
     if dataset.made_up is not None:
-        return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.format]), "estimate for made-up data"
+        return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.task]), "estimate for made-up data"
+    if dataset.format == "folder":
+        table = Table(dataset, raw_folder(name, dataset, data_root / "raw"))
+        return len(table.rows), f"rows of {table.path}"
     return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
 
 
@@ -179,7 +184,7 @@ def _positions(spec: TaskSpec) -> int:
 
 
 def _disk_bytes(spec: TaskSpec, dataset: AnyDataset, samples: int, rows: int) -> int:
-    if dataset.format == "vfdb":
+    if dataset.task == "ecg":
         source = round(dataset.window_s * dataset.rate_hz)
         floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)
         return round(4 * floats * _COMPRESSED_SHARE)

@@ -10,6 +10,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from siwcc.config import AnyDataset
 from siwcc.datasets import reader_for
@@ -75,7 +76,7 @@ def _make_up(section: AnyDataset, folder: Path) -> None:
     # The folder is held: what lies there was left by a process that was killed.
     shutil.rmtree(made, ignore_errors=True)
     try:
-        write_made_up(section.task, made, section.made_up.samples, section.made_up.seed)
+        write_made_up(section.task, made, section.made_up.samples, section.made_up.seed, _layout_of(section))
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
             # A set of fewer samples would take them in, and a download must not be deleted unasked.
@@ -87,6 +88,10 @@ def _make_up(section: AnyDataset, folder: Path) -> None:
         _move_files(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _layout_of(section: AnyDataset) -> Literal["published", "folder"]:
+    return "folder" if section.format == "folder" else "published"
 
 
 def _move_files(source: Path, target: Path) -> None:

@@ -55,6 +55,7 @@ def build(root: Path) -> None:
     write_made_up("ecg", root / "wfdb", 2, 3)
     write_made_up("nuclei", root / "sipakmed", 6, 3)
     _write_herlev(root)
+    _write_own(root)
     _write_archive(root)
     (root / "foreign").mkdir()
     shutil.copy2(run_files(root, TRAINED).log, root / "foreign" / "log.csv")
@@ -104,6 +105,20 @@ def _write_herlev(root: Path) -> None:
         mask[10:20, 12:30] = (255, 0, 0)
         cv2.imwrite(str(folder / f"{name}.BMP"), draw.integers(0, 255, (40, 50, 3), dtype=np.uint8))
         cv2.imwrite(str(folder / f"{name}-d.bmp"), mask)
+
+
+def _write_own(root: Path) -> None:
+    import cv2
+
+    write_made_up("nuclei", root / "own_images", 3, 3, "folder")
+    table = root / "own_images" / "samples.csv"
+    for path, extension in zip(sorted((root / "own_images" / "images").iterdir())[:2], (".tif", ".jpg"), strict=True):
+        cv2.imwrite(str(path.with_suffix(extension)), cv2.imread(str(path)))
+        table.write_text(table.read_text().replace(path.name, path.with_suffix(extension).name))
+        path.unlink()
+    write_made_up("ecg", root / "own_signals", 1, 3, "folder")
+    signal = root / "own_signals" / "records" / "demo01.csv"
+    signal.write_text("".join(signal.read_text().splitlines(keepends=True)[:12_000]))
 
 
 def _write_archive(root: Path) -> None:

@@ -175,6 +175,13 @@ def _raw_set(format_name: str, folder: str, **section: Any) -> Callable[[Path, P
     return read
 
 
+def _own_set(root: Path, path: Path) -> Any:
+    own = "own_signals" if (root / "own_signals") in path.parents else "own_images"
+    given = {"csv_rate_hz": 250} if own == "own_signals" else {"image_size": 64}
+    task = "ecg" if own == "own_signals" else "nuclei"
+    return _raw_set("folder", own, task=task, path=own, **given)(root, path)
+
+
 def _archive(root: Path, path: Path) -> Any:
     target = root / "unpacked" / "im_Parabasal"
     target.parent.mkdir(exist_ok=True)
@@ -246,6 +253,9 @@ READERS: dict[str, Reader] = {
         "sipakmed/*/*/*_nuc.dat", _raw_set("sipakmed", "sipakmed"), "sipakmed/*/*/*", foreign=True
     ),
     "mask (BMP)": Reader("herlev/*/*-d.bmp", _raw_set("herlev", "herlev"), "herlev/*/*", foreign=True),
+    "table of a folder": Reader("own_*/samples.csv", _own_set, "own_*/samples.csv", foreign=True),
+    "recording (CSV)": Reader("own_signals/records/*.csv", _own_set, "own_*/samples.csv", foreign=True),
+    "image (PNG, TIFF, JPEG)": Reader("own_images/images/*", _own_set, "own_images/images/*", foreign=True),
     "archive (7z)": Reader("archive/*.7z", _archive, foreign=True),
     "foreign log.csv": Reader("foreign/log.csv", _foreign_logs, "*/results/**/*.csv", foreign=True),
     "study.yaml": Reader("texts/overlay.yaml", _overlay, "texts/*", foreign=True),

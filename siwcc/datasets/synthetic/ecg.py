@@ -19,8 +19,9 @@ import wfdb
 from numpy.random import Generator
 from scipy.interpolate import CubicSpline
 
+from siwcc.config import VfdbSection
 from siwcc.errors import InputError
-from siwcc.files import unwritable, write_bytes
+from siwcc.files import unwritable, write_bytes, write_csv, write_text
 from siwcc.terminal import tracked
 
 RATE_HZ = 250
@@ -208,10 +209,7 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
     Raises:
         InputError: a number out of range, or the folder cannot be written to.
     """
-    if records < 1:
-        raise InputError(folder, f"{records} made-up records cannot be written", "ask for at least 1")
-    if seed < 0:
-        raise InputError(folder, f"the seed {seed} is negative", "give 0 or more")
+    _check_numbers(folder, records, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # wfdb writes nothing but files. They stand beside their final place, where there must be room for them.
@@ -220,6 +218,40 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
                 _write_whole(folder, Path(temporary), index, seed)
     except OSError as error:
         raise unwritable(folder, error) from error
+
+
+def write_ecg_folder(folder: Path, records: int, seed: int) -> None:
+    """Write the recordings of `write_ecg_records` as CSVs, with the table that a `format: folder` set has.
+
+    `records/demo01.csv`, ... hold a column a lead in mV, 250 lines a second; `samples.csv` has a line an event:
+    file, time_s, the patient as group, and the rhythm as class. The table comes last.
+
+    Args:
+        folder: Made if absent; files of the same names are replaced, others stay.
+        records: At least 1.
+        seed: Not negative. The same seed gives the same bytes.
+
+    Raises:
+        InputError: a number out of range, or the folder cannot be written to.
+    """
+    _check_numbers(folder, records, seed)
+    labels = VfdbSection(format="vfdb").event_labels
+    rows: list[tuple[str, float, str, str]] = []
+    for index in range(records):
+        file = f"records/demo{index + 1:02d}.csv"
+        segments, signal_mv = make_record(index, seed)
+        lines = [f"{first:.3f},{second:.3f}\n" for first, second in signal_mv.tolist()]
+        write_text(folder / file, "".join(["lead_1,lead_2\n", *lines]))
+        patient = f"patient{index + 1:02d}"
+        rows += [(file, each.start / RATE_HZ, patient, each.label) for each in segments if each.label in labels]
+    write_csv(folder / "samples.csv", ("file", "time_s", "group", "class"), rows)
+
+
+def _check_numbers(folder: Path, records: int, seed: int) -> None:
+    if records < 1:
+        raise InputError(folder, f"{records} made-up records cannot be written", "ask for at least 1")
+    if seed < 0:
+        raise InputError(folder, f"the seed {seed} is negative", "give 0 or more")
 
 
 def _write_whole(folder: Path, temporary: Path, index: int, seed: int) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from siwcc.datasets.images import polygon_centroid
 from siwcc.errors import InputError
-from siwcc.files import write_bytes, write_text
+from siwcc.files import write_bytes, write_csv, write_text
 from siwcc.terminal import tracked
 
 # Width and height in pixels: medians and limits of the real set.
@@ -209,9 +210,7 @@ def write_cells(folder: Path, cells: int, seed: int) -> None:
     Raises:
         InputError: no cells asked for, or the folder holds other cells or cannot be written to.
     """
-    if cells < 1:
-        raise InputError(folder, f"{cells} made-up cells cannot be written", "ask for at least 1")
-    places = list(_places(cells, seed))
+    places = _wanted_places(folder, cells, seed)
     _check_folder(folder, places)
     for index, place in enumerate(tracked(places, "cells")):
         cell = draw_cell(seed, place.class_name, place.slide, place.number)
@@ -219,10 +218,44 @@ def write_cells(folder: Path, cells: int, seed: int) -> None:
         if index == _FIRST_DEFECT or index % _DEFECT_EVERY == _DEFECT_EVERY - 1:
             nucleus_px = _moved_out(_rng(seed, "defect", *_key(place)), nucleus_px, cell.image.shape[1])
         stem = _stem_path(folder, place)
-        encoded = cv2.imencode(".bmp", cell.image[..., ::-1])[1]
-        write_bytes(stem.with_name(f"{stem.name}.bmp"), encoded.tobytes())
+        write_bytes(stem.with_name(f"{stem.name}.bmp"), _encoded(cell.image, ".bmp"))
         write_text(stem.with_name(f"{stem.name}_nuc.dat"), _contour_text(nucleus_px))
         write_text(stem.with_name(f"{stem.name}_cyt.dat"), _contour_text(cell.cytoplasm_px))
+
+
+def write_cells_folder(folder: Path, cells: int, seed: int) -> None:
+    """Write the cells of `write_cells` as PNGs, with the table that a `format: folder` set has.
+
+    `images/<class>_NNN_MM.png`, and `samples.csv` with a line an image: file, x and y of the nucleus' centre, the
+    slide image as group, and the class. The table comes last. No cell has a defect.
+
+    Args:
+        folder: Made if absent; files of the same names are replaced, others stay.
+        cells: How many images to make.
+        seed: The same seed gives the same bytes.
+
+    Raises:
+        InputError: no cells asked for, or the folder cannot be written to.
+    """
+    rows = []
+    for place in _wanted_places(folder, cells, seed):
+        cell = draw_cell(seed, place.class_name, place.slide, place.number)
+        slide = f"{place.class_name.lower()}_{place.slide:03d}"
+        file = f"images/{slide}_{place.number:02d}.png"
+        write_bytes(folder / file, _encoded(cell.image, ".png"))
+        x_px, y_px = polygon_centroid(cell.nucleus_px)
+        rows.append((file, f"{x_px:.2f}", f"{y_px:.2f}", slide, place.class_name))
+    write_csv(folder / "samples.csv", ("file", "x", "y", "group", "class"), rows)
+
+
+def _wanted_places(folder: Path, cells: int, seed: int) -> list[_Place]:
+    if cells < 1:
+        raise InputError(folder, f"{cells} made-up cells cannot be written", "ask for at least 1")
+    return list(_places(cells, seed))
+
+
+def _encoded(image: np.ndarray, extension: str) -> bytes:
+    return cv2.imencode(extension, image[..., ::-1])[1].tobytes()
 
 
 def _stem_path(folder: Path, place: _Place) -> Path:
