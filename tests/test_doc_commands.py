@@ -40,6 +40,7 @@ ELSEWHERE = {
     "siwcc show": ("Makefile", "siwcc show results/demo"),
     "siwcc report": ("tests/test_report.py", 'cli.main(["report"'),
     "siwcc controls": ("tests/test_controls.py", 'cli.main(["controls"'),
+    "siwcc inspect": ("tests/test_inspecting.py", 'main(["inspect"'),
     "siwcc plan": ("tests/test_planning.py", "plan_study("),
     # There is no docker and no apptainer where the tests run: the recipes are held against lock and files.
     "docker build": ("tests/test_house.py", "def test_the_image_is_made_from_the_lock"),
