@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -277,12 +277,22 @@ def _cells_of(crops: Path, folder: Path) -> list[_Cell]:
     return cells
 
 
-def _class_number(crops: Path, folder: Path) -> int:
+def group_of(path: Path) -> str:
+    """The slide image `C_NNN` of a crop, by its name and its class folder; empty where these do not tell."""
+    name, class_number = _CELL_NAME.fullmatch(path.stem), _class_of(path.absolute().parts[:-1])
+    return f"{class_number}_{name[1]}" if name and class_number else ""
+
+
+def _class_of(folders: Sequence[str]) -> int:
+    """The class that the innermost of some folders is named after, 0 if none is."""
     numbers = {name.lower(): number for number, name in enumerate(CLASSES, start=1)}
-    above = [folder.absolute().name, *crops.relative_to(folder).parts[:-1]]
-    for part in reversed(above):
-        name = part.lower().removeprefix("im_").replace("_", "-")
-        if name in numbers:
-            return numbers[name]
+    plain = [folder.lower().removeprefix("im_").replace("_", "-") for folder in folders]
+    return next((numbers[name] for name in reversed(plain) if name in numbers), 0)
+
+
+def _class_number(crops: Path, folder: Path) -> int:
+    number = _class_of([folder.absolute().name, *crops.relative_to(folder).parts[:-1]])
+    if number:
+        return number
     remedy = f"name the folder above im_<Class>, with <Class> one of {', '.join(CLASSES)}"
     raise InputError(crops, "holds crops of no known class", remedy)

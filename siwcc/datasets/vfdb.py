@@ -6,33 +6,21 @@ A window of 20 s around each onset of a ventricular rhythm; the target is the on
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-
-import numpy as np
-import wfdb
 
 from siwcc.config import VfdbSection
 from siwcc.datasets import Excluded, Sample
 from siwcc.datasets.download import fetch_files, read_checksums
 from siwcc.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
-from siwcc.datasets.wfdb_files import Needs, WfdbRecord, first_line, read_header
+from siwcc.datasets.wfdb_annotations import rhythm_changes
+from siwcc.datasets.wfdb_files import Needs, WfdbRecord, read_header
 from siwcc.errors import InputError
 
 CHECKSUMS = Path(__file__).resolve().parents[2] / "resources" / "checksums" / "vfdb.sha256"
 
 _MAX_FILE_BYTES = 16 << 20
-# Code of `+`, a change of rhythm. By code, as wfdb fails on the symbols of codes that it has no name for.
-_RHYTHM_CODE = 28
-# The notes that may start with `## `, and their orders; on others wfdb's reader never returns.
-_DEFINITIONS = {
-    "T": re.compile(rb"## time resolution: \d.*", re.DOTALL),
-    "D": re.compile(rb"## annotation type definitions"),
-    "E": re.compile(rb"## end of definitions"),
-}
-_DEFINITION_ORDERS = ("", "T", "DE", "TDE", "DET")
 _REPAIR = "fetch the file again, or take its three files (.hea, .dat, .atr) out of the folder"
 
 
@@ -129,44 +117,15 @@ def _record_names(folder: Path) -> list[str]:
 
 def _events(record: WfdbRecord, recording: Recording, section: VfdbSection) -> list[Event]:
     """The rhythm changes that count, in the order of time."""
-    path = Path(f"{record.stem}.atr")
-    _check_annotation_bytes(path)
-    try:
-        annotation = wfdb.rdann(record.stem, "atr", return_label_elements=["label_store"])
-        rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
-        labels = [annotation.aux_note[index].strip("( \t\r\n\0") for index in rhythm]
-    except Exception as error:
-        raise InputError(path, f"is no readable WFDB annotation file ({first_line(error)})", _REPAIR) from error
-    if np.any(np.diff(annotation.sample, prepend=0) < 0):
-        raise InputError(path, "is damaged: its annotations are not in the order of time", _REPAIR)
-    if not annotation.fs:
-        raise InputError(path, "is damaged: its time resolution is 0", _REPAIR)
-    # An annotation file may count in another unit than the signal's samples.
-    scale = recording.ratio * Fraction(record.header.fs) / Fraction(annotation.fs)
-    samples = [nearest_sample(int(annotation.sample[index]) * scale, recording.length) for index in rhythm]
+    changes = [(time_s, label) for time_s, label in rhythm_changes(record) if label in section.event_labels]
+    scale = recording.ratio * Fraction(record.header.fs)
+    samples = [nearest_sample(time_s * scale, recording.length) for time_s, _ in changes]
     return [
         Event(sample, label, record.name, defect=_past_the_end(sample, recording.length))
-        for sample, label in zip(samples, labels, strict=True)
-        if label in section.event_labels
+        for sample, (_, label) in zip(samples, changes, strict=True)
     ]
 
 
 def _past_the_end(sample: int, length: int) -> str:
     past = f"the annotation at sample {sample} lies past the record's end ({length} samples)"
     return past if sample >= length else ""
-
-
-def _check_annotation_bytes(path: Path) -> None:
-    """Refuse what wfdb would read without complaint (a cut file) or never finish."""
-    content = path.read_bytes()
-    if len(content) % 2 or not content.endswith(b"\0\0"):
-        raise InputError(path, "is cut off: its end mark is missing", _REPAIR)
-    found = "".join(_definition_at(content, match.start()) for match in re.finditer(b"## ", content))
-    if found not in _DEFINITION_ORDERS:
-        raise InputError(path, "is damaged: it has a definition that WFDB does not know", _REPAIR)
-
-
-def _definition_at(content: bytes, start: int) -> str:
-    """Kind of the note that starts here; the byte pair before it holds its length."""
-    note = content[start : start + content[start - 2]] if start >= 2 else b""
-    return next((kind for kind, pattern in _DEFINITIONS.items() if pattern.fullmatch(note)), "?")
