@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["CoordinateChannels", "InputError", "__version__"]
+__all__ = ["CoordinateChannels", "InputError", "__version__", "load_model", "load_models"]
 
-_LAZY = {"CoordinateChannels": "siwcc.encodings", "InputError": "siwcc.errors"}
+_LAZY = {
+    "CoordinateChannels": "siwcc.encodings",
+    "InputError": "siwcc.errors",
+    "load_model": "siwcc.predicting",
+    "load_models": "siwcc.predicting",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,108 @@
+"""Small untrained networks as `model.pt`, and records to show them: for tests of what uses a trained one."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import wfdb
+
+from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
+from siwcc.dense import DenseNet
+from siwcc.models import model_bytes, network_for
+from siwcc.tasks import task_module
+
+# 4 s at 50 Hz: 200 samples, 40 of the model's.
+ECG_SECTION = VfdbSection(format="vfdb", window_s=4.0, rate_hz=50.0)
+ECG_TASK = EcgTask(
+    decimate_by=5,
+    median_samples=3,
+    augmentation={"shift_s": 1.0, "dropout_s": [0.5, 1.0], "lowpass_hz": [10.0, 20.0], "highpass_hz": [0.5, 2.0]},
+)
+IMAGE_SECTION = HerlevSection(format="herlev", image_size=32)
+IMAGE_TASK = NucleiTask(dataset="herlev")
+
+
+def write_model(
+    path: Path,
+    variant="heatmap",
+    task="ecg",
+    settings=None,
+    section=None,
+    encoding="none",
+    layer=None,
+    groups=(),
+    seed=0,
+    silence=0.2,
+    answer=None,
+) -> Path:
+    """A network with drawn weights; `answer` makes one of the paper's say that, whatever it is shown.
+
+    `layer` is (encoding, channels) of the first layer where they are not those of the encoding.
+    """
+    settings = settings or {"ecg": ECG_TASK, "nuclei": IMAGE_TASK}[task]
+    section = section or {"ecg": ECG_SECTION, "nuclei": IMAGE_SECTION}[task]
+    spec = task_module(task).make_spec(settings, section)
+    layer_encoding, channels = layer or (encoding, spec.channels)
+    torch.manual_seed(seed)
+    network = network_for(spec, variant, layer_encoding, channels)
+    if isinstance(network.body, DenseNet):
+        # A drawn map is flat, and where a flat map is highest is decided by rounding.
+        network.body.head.weight.data *= 30
+    if answer is not None:
+        share = answer / spec.output_scale
+        torch.nn.init.zeros_(network.body.head.weight)
+        torch.nn.init.constant_(network.body.head.bias, math.log(share / (1 - share)))
+    metadata = {
+        "run": {"task": task, "encoding": encoding, "variant": variant, "fold": 1, "seed": seed},
+        "spec": json.loads(spec.to_json()),
+        "layer_encoding": layer_encoding,
+        "signal_channels": channels,
+        "dataset": settings.dataset,
+        "dataset_protocol": section.protocol(),
+        "task_protocol": settings.model_dump(mode="json"),
+        "train": {"jitter": {"order": 0.0, "sign": 0.0, "silence": silence}},
+        "training_groups": sorted(groups),
+        "versions": {"siwcc": "0", "torch": "2"},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model_bytes(metadata, network.state_dict()))
+    return path
+
+
+def write_record(folder: Path, name: str, signal_mv: np.ndarray, rate_hz=50, changes=()) -> Path:
+    """A WFDB record, format 16 with a thousand steps a millivolt; NaN is invalid. `changes` are (sample, label)."""
+    digital = np.where(np.isnan(signal_mv), -32768, np.rint(signal_mv * 1000)).astype(np.int64).T
+    leads = digital.shape[1]
+    wfdb.Record(
+        record_name=name,
+        n_sig=leads,
+        fs=rate_hz,
+        sig_len=len(digital),
+        d_signal=digital,
+        fmt=["16"] * leads,
+        adc_gain=[1000.0] * leads,
+        baseline=[0] * leads,
+        units=["mV"] * leads,
+        adc_res=[16] * leads,
+        adc_zero=[0] * leads,
+        init_value=[int(value) for value in digital[0]],
+        checksum=[int(value) for value in digital.sum(axis=0) % 65536],
+        block_size=[0] * leads,
+        sig_name=[f"lead{number}" for number in range(leads)],
+        file_name=[f"{name}.dat"] * leads,
+    ).wrsamp(write_dir=str(folder))
+    if changes:
+        samples, labels = np.array([sample for sample, _ in changes]), [f"({label}" for _, label in changes]
+        wfdb.wrann(name, "atr", samples, symbol=["+"] * len(labels), aux_note=labels, write_dir=str(folder))
+    return folder / name
+
+
+def waves(samples: int, leads=2, seed=0) -> np.ndarray:
+    """Smooth noise, float64 (leads, samples), mV in whole thousandths."""
+    steps = np.random.default_rng(seed).normal(0, 0.05, (leads, samples))
+    drift = np.cumsum(steps, axis=1)
+    return np.round(drift - drift.mean(axis=1, keepdims=True), 3)

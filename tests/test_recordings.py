@@ -1,0 +1,111 @@
+"""Files of any origin: what kind they are, what is read of them, and what is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_models import waves, write_record
+
+from siwcc import recordings
+from siwcc.errors import InputError
+from siwcc.recordings import group_of, kind_of, name_of, read_picture, read_signal_file, rhythm_changes_of
+
+
+def line_of(call, *arguments) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_a_name_says_what_a_file_is() -> None:
+    kinds = {"418": "wfdb", "a/418.hea": "wfdb", "a.b": "wfdb", "x.CSV": "csv", "cell.BMP": "image", "c.jpeg": "image"}
+    assert {name: kind_of(Path(name)) for name in kinds} == kinds
+    names = ["418", "418.hea", "418.dat", "a.b", "x.CSV", "a.b.png"]
+    assert [name_of(Path(name)) for name in names] == ["418", "418", "418", "a.b", "x", "a.b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "format_name", "group"),
+    [
+        ("vfdb/418", "vfdb", "418"),
+        ("vfdb/418.hea", "vfdb", "418"),
+        ("own/holter.csv", "folder", "holter"),
+        ("severe/149143370-149143378-001.BMP", "herlev", "149143370-149143378"),
+        ("im_Superficial-Intermediate/CROPPED/012_03.bmp", "sipakmed", "5_012"),
+        ("im_Dyskeratotic/im_Dyskeratotic/CROPPED/012_03.bmp", "sipakmed", "1_012"),
+        ("elsewhere/012_03.bmp", "sipakmed", ""),
+    ],
+)
+def test_the_group_is_what_a_study_would_call_it(path: str, format_name: str, group: str) -> None:
+    assert group_of(Path(path), format_name) == group
+
+
+def test_a_record_is_read_with_leads_by_number(tmp_path: Path) -> None:
+    signal_mv = waves(500, leads=3)
+    signal_mv[1, 40] = np.nan
+    record = write_record(tmp_path, "r1", signal_mv, 128, [(64, "N"), (200, "VT")])
+    for path in (record, tmp_path / "r1.hea", tmp_path / "r1.dat"):
+        read = read_signal_file(path, (0, 1), None, None)
+        np.testing.assert_allclose(read.signal_mv, signal_mv[:2], atol=1e-9)
+        assert (read.rate_hz, read.leads, read.available, read.lead_names) == (128.0, (0, 1), 3, ("lead0", "lead1"))
+    turned = read_signal_file(record, (0, 1), [2, 0], None)
+    np.testing.assert_allclose(turned.signal_mv, signal_mv[[2, 0]], atol=1e-9)
+    assert rhythm_changes_of(record) == [(0.5, "N"), (1.5625, "VT")]
+    missing = line_of(read_signal_file, record, (0, 1), [0, 3], None)
+    assert missing == f"{record}.hea: has 3 lead(s), and 4 are needed; choose leads with --leads, from 0"
+
+
+def test_a_record_of_one_lead_and_without_annotations_is_read(tmp_path: Path) -> None:
+    record = write_record(tmp_path, "r1", waves(500, leads=1))
+    read = read_signal_file(record, (0, 1), None, None)
+    assert (read.signal_mv.shape, read.leads) == ((1, 500), (0,))
+    assert rhythm_changes_of(record) == []
+
+
+def test_a_csv_is_read_with_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time_s,II,V1\n0,0.5,1\n0.01,nan,3\n0.02,-0.5,2\n")
+    read = read_signal_file(path, (0, 1), None, 100.0)
+    np.testing.assert_array_equal(read.signal_mv, [[0.5, np.nan, -0.5], [1, 3, 2]])
+    assert (read.rate_hz, read.lead_names, read.available) == (100.0, ("II", "V1"), 2)
+    path.write_text("1e-1\n2\n-1\n")
+    plain = read_signal_file(path, (0, 1), None, 100.0)
+    assert (plain.signal_mv.tolist(), plain.leads, plain.lead_names) == ([[0.1, 2, -1]], (0,), ("",))
+    said = line_of(read_signal_file, path, (0, 1), None, None)
+    assert said == f"{path}: does not say at which rate it was recorded; give the samples a second as --rate"
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = tmp_path / "absent"
+    assert line_of(read_signal_file, absent, (0, 1), None, None).startswith(
+        f"{absent}: is no WFDB record: there is no absent.hea; give a record's path without extension, or a file that"
+    )
+    assert line_of(read_signal_file, tmp_path / "a.csv", (0,), None, 1.0) == f"{tmp_path / 'a.csv'}: does not exist"
+    record = write_record(tmp_path, "r1", waves(500))
+    monkeypatch.setattr(recordings, "MAX_VALUES", 999)
+    said = f"{record}: has 500 samples of 2 leads; 999 values can be read; cut a part out of it"
+    assert line_of(read_signal_file, record, (0, 1), None, None) == said
+    content = bytearray((tmp_path / "r1.dat").read_bytes())
+    content[100] ^= 1
+    (tmp_path / "r1.dat").write_bytes(content)
+    monkeypatch.undo()
+    said = f"{tmp_path / 'r1.dat'}: lead 0 does not match its checksum in r1.hea; fetch the record again, or give its"
+    assert line_of(read_signal_file, record, (0, 1), None, None).startswith(said)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png", "tiff"])
+def test_an_image_comes_back_as_it_was_written(tmp_path: Path, suffix: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), image[:, :, ::-1])
+    np.testing.assert_array_equal(read_picture(path), image)
+
+
+def test_an_image_that_cannot_be_read_is_refused_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"text")
+    assert line_of(read_picture, path) == f"{path}: is no image that can be read (BMP, PNG, TIFF or JPEG)"
+    assert line_of(read_picture, tmp_path / "b.png").startswith(f"{tmp_path / 'b.png'}: cannot be read (No such file")
