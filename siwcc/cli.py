@@ -19,6 +19,7 @@ _EXAMPLES = """examples:
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
   siwcc inspect data/samples/vfdb.h5 results/paper/ecg/coord/full/fold1/seed42/*
   siwcc plan resources/studies/herlev-small.yaml
+  siwcc predict models/ecg vfdb/418 --at 1000 --plot 418.png
   siwcc controls --out controls
   siwcc show results/paper
   siwcc report results/paper
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
+    _add_predict(commands.add_parser("predict", help="say where it is in a recording or an image of your own"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -201,6 +203,49 @@ def _run_inspect(options: argparse.Namespace) -> int:
         plot_content(contents[0].path, contents[0].kind, options.plot)
     sys.stdout.write(format_contents(contents) if options.format == "table" else contents_json(contents))
     return 0
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
+        "A localiser assumes that there is one in every window or image: it answers in any case (docs/predict.md)."
+    )
+    parser.epilog = """examples:
+  siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
+  siwcc predict models/ecg vfdb/418 --every 10 --format csv  # a window each 10 s
+  siwcc predict models/ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
+  siwcc predict models/nuclei cells/*.png --format json
+"""
+    shown = "a model.pt, or a folder of them: its fold*.pt, else its *.pt, else its fold*/seed*/model.pt"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
+    shown = "WFDB records (with or without extension), CSVs (a line a sample, a column a lead, mV), or images: "
+    shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=shown)
+    shown = "one more model or folder of models; all of them answer together. May be repeated"
+    parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)
+    windows = parser.add_mutually_exclusive_group()
+    shown = "middle of the window, or of several, in seconds of the recording"
+    windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
+    shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
+    windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
+    parser.add_argument("--rate", type=float, metavar="HZ", help="samples a second of CSVs; records say their own")
+    shown = "leads by number, from 0 (default: those that the model was trained on)"
+    parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
+    shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
+    parser.add_argument("--unseen-only", action="store_true", help=shown)
+    shown = "say `no event found` below this confidence, 0 ... 1 (default: 0)"
+    parser.add_argument("--min-confidence", type=float, default=0.0, metavar="C", help=shown)
+    shown = "draw the answers: .png, .svg or .pdf; of several inputs FILE-<name> each"
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=shown)
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(options: argparse.Namespace) -> int:
+    from siwcc.predict_command import run
+
+    return run(options)
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

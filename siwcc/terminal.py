@@ -60,6 +60,11 @@ def note(line: str) -> None:
         print(line, file=sys.stderr)
 
 
+def warn(line: str) -> None:
+    """Say what must be known, however quiet the command is to be."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
 def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
     """The items, one after the other, with a bar that counts them where `shows_bars`.
 

@@ -1,0 +1,413 @@
+"""`siwcc predict`: trained networks on recordings and images of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from siwcc.errors import InputError
+from siwcc.recordings import (
+    SignalFile,
+    group_of,
+    kind_of,
+    name_of,
+    read_picture,
+    read_signal_file,
+    rhythm_changes_of,
+)
+from siwcc.terminal import note, shows_bars, warn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from siwcc.predicting import Prediction, Predictor, Progress
+
+NOT_FOUND = {"ecg": "no event found", "nuclei": "no point found"}
+PLOT_KINDS = (".png", ".svg", ".pdf")
+
+_MODEL_SUFFIX = ".pt"
+# Of a predictor's own messages about what it was given: the line names the file instead.
+_OF_ARRAY = ("array", "rate_hz")
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An input with its answers.
+
+    Attributes:
+        path: As it was given.
+        predictions: One an image, one a window of a recording.
+        seen: Those of the networks in use that were trained on it, by its name.
+        signal: None for an image.
+    """
+
+    path: Path
+    predictions: list[Prediction]
+    seen: tuple[Path, ...]
+    signal: SignalFile | None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run `siwcc predict`: answers on standard output, everything else on standard error.
+
+    Raises:
+        InputError: no model, an input that cannot be read, or one that the models are not made for.
+    """
+    inputs = [path for path in options.inputs if path.suffix != _MODEL_SUFFIX]
+    sources = [options.model, *(path for path in options.inputs if path.suffix == _MODEL_SUFFIX), *options.more]
+    _check_options(options, inputs)
+    plots = plot_paths(options.plot, inputs) if options.plot is not None else {}
+
+    from siwcc.predicting import load_models
+
+    predictor = load_models(list(dict.fromkeys(path for source in sources for path in find_models(source))))
+    _check_kinds(predictor, inputs, options)
+    from_folder = any(source.is_dir() for source in sources)
+    chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
+    _explain(predictor, inputs, chosen)
+    answered = []
+    with _progress(inputs) as progress:
+        for path, (used, seen) in zip(inputs, chosen, strict=True):
+            answered.append(_answer(path, used, seen, options, progress))
+    _explain_leads(predictor, answered)
+    for item in answered:
+        if item.path in plots:
+            _draw(item, plots[item.path], options.min_confidence)
+    rows = [row for item in answered for row in _rows_of(item, predictor.task, options.min_confidence)]
+    _write(rows, predictor.task, options.format)
+    return 0
+
+
+# ------------------------------------------------------------------- choices
+
+
+def find_models(source: Path) -> list[Path]:
+    """The models that a path stands for.
+
+    Args:
+        source: A file; or a folder: of what is there the first of its `fold*.pt`, its `*.pt`, and the
+            `fold*/seed*/model.pt` of a study's encoding and variant.
+
+    Returns:
+        Sorted paths. `all.pt`, trained on every fold, is left out beside models of single folds.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    if not source.is_dir():
+        return [source]
+    for pattern in ("fold*.pt", "*.pt", "fold*/seed*/model.pt"):
+        found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
+        if found:
+            return found
+    remedy = "name a model.pt, or a folder such as results/<study>/ecg/none/heatmap"
+    raise InputError(source, "holds no model (fold*.pt, *.pt, fold*/seed*/model.pt)", remedy)
+
+
+def plot_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
+    """Where the picture of each input goes: `wanted` for a single one, else its stem, a hyphen and the input's name.
+
+    Raises:
+        InputError: another extension than .png, .svg and .pdf, a picture in the place of an input, or two inputs of
+            one name.
+    """
+    if wanted.suffix.lower() not in PLOT_KINDS:
+        raise InputError("--plot", f"{wanted} does not end in {', '.join(PLOT_KINDS)}")
+    several = len(inputs) > 1
+    names = [f"{wanted.stem}-{name_of(path)}{wanted.suffix}" if several else wanted.name for path in inputs]
+    paths = dict(zip(inputs, (wanted.with_name(name) for name in names), strict=True))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError("--plot", f"two inputs would be drawn to {twice[0]}", "give one of them in another command")
+    originals = {path.resolve() for path in inputs}
+    for path in paths.values():
+        if path.resolve() in originals:
+            raise InputError("--plot", f"{path} is one of the inputs", "choose another file")
+    return paths
+
+
+def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
+    if not inputs:
+        raise InputError("siwcc predict", "is given models alone", "name records or images behind them")
+    if len(set(inputs)) < len(inputs):
+        raise InputError("siwcc predict", "is given an input twice")
+    if not 0 <= options.min_confidence <= 1:
+        raise InputError("--min-confidence", f"is {options.min_confidence:g}", "give a share, 0 ... 1")
+    if options.every is not None and not (math.isfinite(options.every) and options.every > 0):
+        raise InputError("--every", f"is {options.every:g} s", "give seconds above 0")
+    if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
+        raise InputError("--rate", f"is {options.rate:g} Hz", "give samples a second, above 0")
+    if options.leads is not None and (min(options.leads) < 0 or len(set(options.leads)) < len(options.leads)):
+        raise InputError("--leads", f"is {' '.join(map(str, options.leads))}", "give different numbers, from 0")
+
+
+def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse.Namespace) -> None:
+    for path in inputs:
+        is_image = kind_of(path) == "image"
+        if is_image != (predictor.task == "nuclei"):
+            kinds = ("an image", "recordings") if is_image else ("no image", "images")
+            raise InputError(path, f"is {kinds[0]}, and {predictor.paths[0]} is made for {kinds[1]}")
+        for name in ("at", "every", "rate", "leads"):
+            if is_image and getattr(options, name) is not None:
+                raise InputError(f"--{name}", "has no meaning for images", "leave it out")
+
+
+def _choose_models(
+    predictor: Predictor, path: Path, unseen_only: bool, from_folder: bool
+) -> tuple[Predictor, tuple[Path, ...]]:
+    """The networks that answer for an input, and those of them that were trained on it.
+
+    Of a folder the unseen ones are taken where there are some: there its five networks stand for one.
+    """
+    seen = [
+        model.path
+        for model in predictor.models
+        if group_of(path, str(model.metadata.dataset_protocol.get("format"))) in model.metadata.training_groups
+    ]
+    others = predictor.without(seen) if seen and (unseen_only or from_folder) else None
+    if others is not None:
+        return others, ()
+    if seen and unseen_only:
+        problem = "every model was trained on a record or slide image of this name"
+        raise InputError(path, problem, "leave --unseen-only out, and do not take the answer for a test")
+    return predictor, tuple(seen)
+
+
+def _answer(
+    path: Path, used: Predictor, seen: tuple[Path, ...], options: argparse.Namespace, progress: Progress | None
+) -> Answered:
+    try:
+        if used.task == "nuclei":
+            found = [used.predict(read_picture(path))]
+            if progress is not None:
+                progress(1, 1)
+            return Answered(path, found, seen, None)
+        signal = read_signal_file(path, used.leads, options.leads, options.rate)
+        found = used.predict_windows(signal.signal_mv, signal.rate_hz, options.at, options.every, progress)
+        return Answered(path, found, seen, signal)
+    except InputError as error:
+        if error.where in _OF_ARRAY:
+            raise InputError(path, error.problem, error.remedy) from error
+        raise
+
+
+# ------------------------------------------------------------ standard error
+
+
+def _explain(
+    predictor: Predictor, inputs: Sequence[Path], chosen: Sequence[tuple[Predictor, tuple[Path, ...]]]
+) -> None:
+    """What is assumed, and which networks answer where not all do or some should not be trusted; a line each."""
+    thing = "an event in each window" if predictor.task == "ecg" else "a point in each image"
+    note(f"a localiser assumes {thing} and answers in any case; for research, not for clinical decisions")
+    alone: dict[tuple[Path, ...], list[Path]] = {}
+    seen_by: dict[tuple[Path, ...], list[Path]] = {}
+    for path, (used, seen) in zip(inputs, chosen, strict=True):
+        if used is not predictor:
+            alone.setdefault(used.paths, []).append(path)
+        if seen:
+            seen_by.setdefault(seen, []).append(path)
+    for models, paths in alone.items():
+        note(f"{_listed(paths)}: answered by {_listed(models)} alone, as the others were trained on that name")
+    for models, paths in seen_by.items():
+        warn(f"{_listed(paths)}: {_listed(models)} trained on that name; this is no test of them")
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    named = ", ".join(map(str, paths[:_MOST_NAMED]))
+    return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
+
+
+def _explain_leads(predictor: Predictor, answered: Sequence[Answered]) -> None:
+    """Which leads were taken where there was a choice, or too few."""
+    wanted = predictor.spec.channels
+    for item in answered:
+        signal = item.signal
+        if signal is None:
+            continue
+        named = ", ".join(
+            f"{lead} ({name})" if name else str(lead)
+            for lead, name in zip(signal.leads, signal.lead_names, strict=True)
+        )
+        if len(signal.leads) < wanted:
+            how = "silent, as in training" if predictor.silences_leads else "a copy of it"
+            note(f"{item.path}: lead {named} alone; the model takes {wanted}, the other is {how}")
+        elif signal.available > wanted:
+            note(f"{item.path}: leads {named} of {signal.available}")
+
+
+@contextmanager
+def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
+    """Bars on standard error, gone at the end; none where nobody watches."""
+    if not shows_bars():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        files = bars.add_task("files", total=len(inputs))
+        windows = bars.add_task("windows", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(windows, completed=done, total=total)
+            if done == total:
+                bars.advance(files)
+
+        yield show
+
+
+# ----------------------------------------------------------- standard output
+
+
+def _rows_of(item: Answered, task: str, least: float) -> Iterator[dict[str, Any]]:
+    """A row an answer; numbers have six decimals, what is not known is None."""
+    for prediction in item.predictions:
+        found = is_found(prediction, least)
+        row: dict[str, Any] = {"input": str(item.path)}
+        if prediction.window_s is not None:
+            row |= {"window_start_s": _six(prediction.window_s[0]), "window_end_s": _six(prediction.window_s[1])}
+        row["result"] = "found" if found else NOT_FOUND[task]
+        axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
+        for number, axis in enumerate(axes):
+            row |= _numbers_of(prediction, number, "answer_" if axis == "" else axis, found)
+        row |= {"confidence": _six(prediction.confidence), "models": len(prediction.models)}
+        row["models_that_saw_it"] = len(item.seen)
+        if prediction.window_s is not None:
+            row["no_signal_s"] = _six(prediction.no_signal_s)
+        yield row | {"of_each": _of_each(prediction, axes)}
+
+
+def is_found(prediction: Prediction, least: float) -> bool:
+    """Whether an answer is shown: there was a signal, and its confidence is at least this, or it has none."""
+    start_s, end_s = prediction.window_s or (0.0, math.inf)
+    if prediction.no_signal_s >= end_s - start_s - 1e-6:
+        return False
+    return prediction.confidence is None or prediction.confidence >= least
+
+
+def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:
+    spread, unit = prediction.spread, prediction.unit
+    stem = "" if name == "answer_" else name
+    return {
+        f"{name}{unit}": _six(prediction.position[axis]) if found else None,
+        f"{stem}lowest_{unit}": _six(spread.lowest[axis]) if spread and found else None,
+        f"{stem}highest_{unit}": _six(spread.highest[axis]) if spread and found else None,
+        f"{stem}sd_{unit}": _six(spread.sd[axis]) if spread and found else None,
+    }
+
+
+def _of_each(prediction: Prediction, axes: Sequence[str]) -> list[dict[str, Any]]:
+    names = [f"{axis or 'answer_'}{prediction.unit}" for axis in axes]
+    return [
+        {"model": str(path), **dict(zip(names, map(_six, answer.tolist()), strict=True)), "confidence": _six(sure)}
+        for path, answer, sure in zip(
+            prediction.models, prediction.answers, prediction.confidences.tolist(), strict=True
+        )
+    ]
+
+
+def _six(value: float | None) -> float | None:
+    # + 0.0 turns -0.0 into 0.0.
+    return None if value is None or not math.isfinite(value) else round(value, 6) + 0.0
+
+
+def _write(rows: Sequence[dict[str, Any]], task: str, kind: str) -> None:
+    if kind == "json":
+        sys.stdout.write(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        return
+    if kind == "csv":
+        sys.stdout.write(_as_csv(rows))
+        return
+    head = _HEADS[task]
+    lines = [_cells(row, task) for row in rows]
+    if not sys.stdout.isatty():
+        sys.stdout.write(_as_text([head, *lines]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head)
+    for line in lines:
+        # Not as markup: a file's name may have brackets.
+        table.add_row(*map(Text, line))
+    Console().print(table)
+
+
+def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    buffer = io.StringIO()
+    columns = [name for name in rows[0] if name != "of_each"]
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
+    )
+    return buffer.getvalue()
+
+
+_HEADS = {
+    "ecg": ["recording", "window (s)", "answer (s)", "lowest .. highest", "SD", "confidence", "models"],
+    "nuclei": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence", "models"],
+}
+
+
+def _cells(row: dict[str, Any], task: str) -> list[str]:
+    found = row["result"] == "found"
+    sure, models = _fixed(row["confidence"], 2), str(row["models"])
+    if task == "ecg":
+        window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
+        answer = _fixed(row["answer_s"], 2) if found else row["result"]
+        spread = _between(row["lowest_s"], row["highest_s"], 2)
+        return [row["input"], window, answer, spread, _fixed(row["sd_s"], 2), sure, models]
+    x = _fixed(row["x_px"], 1) if found else row["result"]
+    spreads = [_between(row[f"{axis}_lowest_px"], row[f"{axis}_highest_px"], 1) for axis in "xy"]
+    return [row["input"], x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure, models]
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _between(low: float | None, high: float | None, digits: int) -> str:
+    return "" if low is None else f"{_fixed(low, digits)} .. {_fixed(high, digits)}"
+
+
+def _as_text(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
+
+
+# --------------------------------------------------------------------- plots
+
+
+def _draw(item: Answered, path: Path, least: float) -> None:
+    from siwcc.figures import save_picture
+
+    save_picture(_figure_of(item, least), path)
+    note(f"drew {path}")
+
+
+def _figure_of(item: Answered, least: float) -> Figure:
+    from siwcc.figures.predictions import plot_image, plot_recording
+
+    found = [is_found(prediction, least) for prediction in item.predictions]
+    if item.signal is None:
+        return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(item.path))
+    try:
+        changes = rhythm_changes_of(item.path)
+    except InputError as error:
+        # A picture without marks is better than none.
+        warn(f"{error}; drawn without its annotations")
+        changes = []
+    return plot_recording(item.signal, item.predictions, found, changes)
