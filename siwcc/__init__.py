@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from siwcc.encodings import CoordinateChannels
+    from siwcc.errors import InputError
 
 __version__ = "0.1.0"
 __all__ = ["CoordinateChannels", "InputError", "__version__", "load_model", "load_models"]

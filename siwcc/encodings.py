@@ -29,7 +29,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -360,33 +361,43 @@ def encode(
     """The signal with its coordinate channels after its own.
 
     Args:
-        signal: (B, C, *shape) with one to three spatial axes, any floating-point dtype, any device.
+        signal: (B, C, *shape) with one to three spatial axes, any real dtype, any device.
         name: A key of `ENCODINGS`.
         extent: Coordinate of the last sample along each axis, x first; default: its index.
         learned_map: (channels, *shape), for an encoding with a learned map; `CoordinateChannels` keeps one.
 
     Returns:
-        (B, C + added, *shape) of the signal's dtype and device; channels_last stays channels_last. When nothing
-        is added, the signal itself.
+        (B, C + added, *shape) of the signal's dtype and device, whole numbers in torch's default dtype; channels_last
+        stays channels_last. When nothing is added, the signal itself.
 
     Raises:
         ValueError: unknown name, wrong number of axes, an extent that does not fit them, or a learned map that is
             missing, of another shape or not asked for.
-        TypeError: the signal is not floating-point.
+        TypeError: the signal is complex.
     """
     encoding = find_encoding(name)
+    signal = _as_floating(signal)
     grid = _grid_of(signal, extent)
     if (learned_map is None) != (encoding.learned_map is None):
         raise ValueError(f"the encoding {name!r} {'needs' if learned_map is None else 'takes no'} learned_map")
     return _appended(signal, encoding, encoding.maps(grid), learned_map)
 
 
+def _as_floating(signal: Tensor) -> Tensor:
+    """Whole numbers, an image as it is read say, become torch's default type: weights are not whole."""
+    if signal.is_floating_point():
+        return signal
+    if signal.is_complex():
+        raise TypeError(f"the signal must be real, not {signal.dtype}: give real and imaginary part as two channels")
+    return signal.to(torch.get_default_dtype())
+
+
 def _grid_of(signal: Tensor, extent: Sequence[float] | None) -> Grid:
-    if not signal.is_floating_point():
-        raise TypeError(f"the signal must be floating-point, not {signal.dtype}: convert it first")
     shape = tuple(signal.shape[2:])
     if not 1 <= len(shape) <= MAX_SPATIAL_DIMS:
-        raise ValueError(f"the signal must be (batch, channels, [z, [y,]] x), not of shape {tuple(signal.shape)}")
+        remedy = "; without a batch axis, give the layer spatial_dims" if 1 < signal.dim() < 3 else ""
+        expected = "the signal must be (batch, channels, [z, [y,]] x)"
+        raise ValueError(f"{expected}, not of shape {tuple(signal.shape)}{remedy}")
     _check_extent_fits(extent, len(shape))
     return Grid(shape, None if extent is None else tuple(extent), signal.dtype, signal.device)
 
@@ -421,10 +432,10 @@ class CoordinateChannels(nn.Module):
         coord:     x_i(p)
         weighted:  x_i(p) * mean_c s_c(p)
 
-    and so on: `ENCODINGS` has the formula of every encoding. Works on any floating-point dtype and device, follows
-    those of its input and passes gradients through the weighting. Has no parameters, except with `learned`. What
-    depends on the input's shape only is made once and kept until the shape, dtype or device changes; it is part
-    of neither `state_dict` nor a pickle.
+    and so on: `ENCODINGS` has the formula of every encoding. Works on any real dtype and device, follows those of
+    its input (whole numbers become torch's default dtype) and passes gradients through the weighting. Has no
+    parameters, except with `learned`. What depends on the input's shape only is made once and kept until the shape,
+    dtype or device changes; it is part of neither `state_dict` nor a pickle.
 
     Args:
         encoding: A key of `ENCODINGS`.
@@ -441,7 +452,7 @@ class CoordinateChannels(nn.Module):
     Raises:
         ValueError: unknown encoding, impossible `spatial_dims` or `shape`, `learned` without `shape`, an extent that
             is not finite or does not fit; in the forward pass, a signal with the wrong number of axes or another shape.
-        TypeError: in the forward pass, a signal that is not floating-point.
+        TypeError: in the forward pass, a complex signal.
 
     Example:
         >>> layer = CoordinateChannels("weighted", spatial_dims=2)
@@ -477,10 +488,14 @@ class CoordinateChannels(nn.Module):
                 an extent.
 
         Raises:
-            ValueError: the number depends on the axes and nothing says how many there are.
+            ValueError: the number depends on the axes and nothing says how many there are, or `spatial_dims` is
+                impossible or another than the layer's.
         """
         known = self.spatial_dims or (len(self.extent) if self.extent else None)
-        dims = known if spatial_dims is None else spatial_dims
+        asked = _checked_dims(spatial_dims, None)
+        if known is not None and asked not in (None, known):
+            raise ValueError(f"the layer is for {known} spatial axes, not {asked}")
+        dims = known or asked
         if dims is None:
             raise ValueError("the number of added channels depends on the signal's axes: give spatial_dims")
         return find_encoding(self.encoding).added(dims)
@@ -497,6 +512,7 @@ class CoordinateChannels(nn.Module):
         )
 
     def _encode(self, signal: Tensor) -> Tensor:
+        signal = _as_floating(signal)
         grid = _grid_of(signal, self.extent)
         if self.shape is not None and grid.shape != self.shape:
             raise ValueError(f"the layer is for signals of shape {self.shape}, got one of shape {grid.shape}")
@@ -532,7 +548,7 @@ def _is_being_recorded(signal: Tensor) -> bool:
 def _checked_shape(shape: int | Sequence[int] | None) -> tuple[int, ...] | None:
     if shape is None:
         return None
-    sizes = (shape,) if isinstance(shape, int) else tuple(int(size) for size in shape)
+    sizes = (int(shape),) if isinstance(shape, Integral) else tuple(int(size) for size in cast(Sequence[int], shape))
     if not 1 <= len(sizes) <= MAX_SPATIAL_DIMS or min(sizes) < 1:
         raise ValueError(f"shape must be one to three positive sizes, (x,), (y, x) or (z, y, x), not {sizes}")
     return sizes
@@ -551,7 +567,8 @@ def _checked_dims(spatial_dims: int | None, shape: tuple[int, ...] | None) -> in
 def _checked_extent(extent: float | Sequence[float] | None, spatial_dims: int | None) -> tuple[float, ...] | None:
     if extent is None:
         return None
-    values = (float(extent),) if isinstance(extent, int | float) else tuple(float(value) for value in extent)
+    # Real takes numpy's numbers, too.
+    values = (float(extent),) if isinstance(extent, Real) else tuple(map(float, cast(Sequence[float], extent)))
     if not all(math.isfinite(value) for value in values):
         raise ValueError(f"extent must be finite, not {values}")
     allowed = (spatial_dims,) if spatial_dims is not None else range(1, MAX_SPATIAL_DIMS + 1)

@@ -441,15 +441,35 @@ class TestEncode:
         with pytest.raises(ValueError, match="unknown encoding 'polar': choose one of none, coord, weighted"):
             encode(LINE, "polar")
 
-    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.complex64])
-    def test_integers_are_refused(self, dtype):
-        with pytest.raises(TypeError, match="must be floating-point, not torch"):
-            encode(LINE.to(dtype), "coord")
+    @EVERY_ENCODING
+    @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int16, torch.int64])
+    def test_whole_numbers_become_the_default_dtype(self, name, dtype):
+        whole = torch.tensor([[[0, 1, 1], [1, 1, 0]]], dtype=dtype)
+        learned = map_for(name, (3,))
+        encoded = encode(whole, name, learned_map=learned)
+        assert encoded.dtype == torch.float32
+        assert torch.equal(encoded, encode(whole.float(), name, learned_map=learned))
+        assert torch.equal(layer_for(name, (3,))(whole), encoded)
+
+    def test_whole_numbers_by_hand(self):
+        # In uint8 the sum of the channels, 300, would be 44, and the product with 2 no longer fit.
+        image = torch.tensor([[[[200, 200, 200]], [[100, 100, 100]]]], dtype=torch.uint8)
+        assert encode(image, "weighted")[0, 2].tolist() == [[0.0, 150.0, 300.0]]
+
+    def test_complex_signals_are_refused(self):
+        with pytest.raises(TypeError, match=r"must be real, not torch.complex64: give real and imaginary part as two"):
+            encode(LINE.to(torch.complex64), "coord")
 
     @pytest.mark.parametrize("shape", [(3,), (2, 3), (1, 1, 2, 2, 2, 2)])
     def test_wrong_rank(self, shape):
         with pytest.raises(ValueError, match=r"must be \(batch, channels, \[z, \[y,\]\] x\), not of shape"):
             encode(torch.zeros(shape), "none")
+
+    def test_a_missing_batch_axis_is_guessed(self):
+        with pytest.raises(
+            ValueError, match=r"not of shape \(2, 500\); without a batch axis, give the layer spatial_dims"
+        ):
+            CoordinateChannels("weighted", 20.0)(torch.zeros(2, 500))
 
 
 class TestCoordinateChannels:
@@ -470,6 +490,17 @@ class TestCoordinateChannels:
         assert CoordinateChannels("learned", shape=500).added_channels() == 1
         with pytest.raises(ValueError, match="give spatial_dims"):
             CoordinateChannels("coord").added_channels()
+        with pytest.raises(ValueError, match="spatial_dims must be 1, 2 or 3, not 4"):
+            CoordinateChannels("coord").added_channels(4)
+        with pytest.raises(ValueError, match="the layer is for 2 spatial axes, not 3"):
+            CoordinateChannels("coord", spatial_dims=2).added_channels(3)
+
+    @pytest.mark.parametrize("number", [20, np.float32(20.0), np.float64(20.0), np.int64(20)])
+    def test_takes_any_number_as_extent_and_shape(self, number):
+        layer = CoordinateChannels("coord", extent=number, shape=np.int64(3))
+        assert (layer.extent, layer.shape, layer.spatial_dims) == ((20.0,), (3,), 1)
+        assert layer(LINE)[0, 2].tolist() == [0.0, 10.0, 20.0]
+        assert CoordinateChannels("coord", extent=np.array([4.0, 5.0])).extent == (4.0, 5.0)
 
     def test_is_weighted_by_default_and_takes_a_plain_number(self):
         encoded = CoordinateChannels(extent=20.0)(LINE)
@@ -682,8 +713,16 @@ class TestKeptMaps:
         assert torch.equal(layer(LINE), expected)
 
 
-def test_the_layer_needs_no_part_of_the_study():
-    heavy = ("h5py", "matplotlib", "pandas", "pydantic", "scipy", "snakemake", "wfdb", "cv2", "sklearn")
-    code = f"import sys; from siwcc import CoordinateChannels; print([m for m in {heavy} if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
+def test_the_layer_imports_torch_and_numpy_alone_and_takes_no_time_beside_them():
+    program = """
+import sys, time
+import numpy, torch
+before, start_s = set(sys.modules), time.process_time()
+import siwcc
+layer = siwcc.CoordinateChannels
+taken_s = time.process_time() - start_s
+others = {name for name in set(sys.modules) - before if name.partition(".")[0] not in sys.stdlib_module_names}
+print(sorted(others), taken_s < 0.3)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout == "['siwcc', 'siwcc.encodings'] True\n"
