@@ -1,4 +1,4 @@
-# make demo | test | test-cluster | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-cluster | test-oldest | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,12 +14,13 @@ ARGS ?=
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models shortcuts resume test test-cluster lint docs docs-serve fuzz soak audit bench lock clean
+.PHONY: help setup demo study models shortcuts resume test test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
 	@echo "make test            the tests"
 	@echo "make test-cluster    the study through a real SLURM on this machine: root and Debian only"
+	@echo "make test-oldest     the layer and the networks with the oldest torch and numpy that are supported"
 	@echo "make lint            formatters and checkers"
 	@echo "make docs            the site of docs/, to site/; make docs-serve shows it while it is written"
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
@@ -74,6 +75,20 @@ test: setup
 test-cluster: setup
 	@$(BIN)/python -m pytest -m cluster tests/cluster
 
+# An environment of its own with the lower bound of everything that the package itself needs. Nothing locks it.
+OLDEST := .venv-oldest
+LOWER_BOUNDS = import tomllib; \
+    print(*[item.replace(">=", "==") + ".*" for item in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]])
+$(OLDEST)/.ready: pyproject.toml Makefile
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@echo "setting up $(OLDEST) (once, a few minutes)"
+	@set -f; bounds=$$($(OLDEST)/bin/python -c '$(LOWER_BOUNDS)') && \
+	    $(OLDEST)/bin/python -m pip install -qq --disable-pip-version-check $$bounds psutil pytest setuptools
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready
+	@$(OLDEST)/bin/python -m pytest tests/test_encodings.py tests/test_networks.py tests/test_dense.py tests/test_models.py
+
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -110,16 +125,17 @@ audit: setup
 bench: setup
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-# From pyproject.toml. Torch's own packages for one platform (CUDA) come with torch, not from here.
+# From pyproject.toml, which names itself among its extras. Torch's own packages for one platform (CUDA) come with
+# torch, not from here.
 lock: setup
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras --no-header \
 	    --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    --unsafe-package torch --output-file $(VENV)/all.lock pyproject.toml
 	@awk 'NR == 1 {print "# Every package but torch, with hashes; made by `make lock`. torch comes first, see the Makefile."} \
-	    /^[a-z]/ {skip = /^(torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip && NF' $(VENV)/all.lock > requirements.lock
+	    /^[a-z]/ {skip = /^(siwcc|torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip && NF && !/^#/' $(VENV)/all.lock > requirements.lock
 
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:
-	rm -rf $(VENV) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
+	rm -rf $(VENV) $(OLDEST) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
 	rm -rf site .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ from typing import Any
 
 import siwcc
 from siwcc.errors import InputError
+from siwcc.extras import absent_extra
 from siwcc.terminal import note, talking
 
 _EXAMPLES = """examples:
@@ -23,6 +24,7 @@ _EXAMPLES = """examples:
   siwcc controls --out controls
   siwcc show results/paper
   siwcc report results/paper
+  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
 
 Data go to standard output, messages to standard error. Exit codes:
     0  done
@@ -58,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"siwcc: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        line = absent_extra(f"siwcc {options.command}", error)
+        if line is None:
+            raise
+        print(line, file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted.
         _drop_output()
@@ -86,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(talk="normal")
     parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
@@ -95,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
     _add_show(commands.add_parser("show", help="print a study's table and open its report"))
+    _add_export(
+        commands.add_parser("export", help="write a trained model for other programs: ONNX or exported program")
+    )
     _add_completion(commands.add_parser("completion", help="print what makes a shell complete this command"))
     for each in (parser, *commands.choices.values()):
         _add_manners(each)
@@ -350,6 +361,28 @@ def _run_show(options: argparse.Namespace) -> int:
         import webbrowser
 
         webbrowser.open(report.resolve().as_uri())
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write a trained network, its encoding included, for programs that know nothing of siwcc."
+    parser.epilog = """The file is compared with the model before it gets its name; what it takes and gives is written in it.
+
+examples:
+  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
+  siwcc export models/nuclei/all.pt --to exported-program --out nuclei.pt2
+"""
+    parser.add_argument("model", type=Path, metavar="MODEL.pt", help="a model that siwcc wrote")
+    parser.add_argument("--to", choices=("onnx", "exported-program"), default="onnx", help="default: onnx")
+    shown = "default: the model's name with .onnx or .pt2, beside it"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=shown)
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from siwcc.export import export_model
+
+    print(export_model(options.model, options.to, options.out))
     return 0
 
 

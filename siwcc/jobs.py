@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from siwcc.errors import InputError
 from siwcc.files import try_lock, unwritable, wait_until
+
+# It comes with the study; a lock on a folder does without.
+if TYPE_CHECKING:
+    import psutil
 
 OWNER = "SIWCC_OWNER"
 """Environment variable with the number of the process that started a job, set by rules/common.smk."""
@@ -98,6 +101,8 @@ def end_with_parents(named: str) -> None:
     It also ends now if it has been an orphan from the start: its owner, whose number the environment may give,
     was killed while Python was starting.
     """
+    import psutil
+
     ancestors = psutil.Process().parents()
     owner = os.environ.get(OWNER)
     if owner and int(owner) not in [ancestor.pid for ancestor in ancestors]:
@@ -109,6 +114,8 @@ def end_with_parents(named: str) -> None:
 
 
 def _has_name(process: psutil.Process, named: str) -> bool:
+    import psutil
+
     try:
         # As in `snakemake ...`, `python bin/snakemake ...` and `python -m snakemake ...`. A shell that
         # only started it, or whose command line mentions it, may end without meaning the job.
@@ -124,6 +131,8 @@ def _watch(watched: list[psutil.Process]) -> None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
+    import psutil
+
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -92,9 +92,15 @@ def test_every_module_with_rules_says_what_goes_in_and_out() -> None:
 # -------------------------------------------------------------- environments
 
 
-def requirement_names() -> dict[str, str]:
+def names_of(requirements: list[str]) -> set[str]:
+    return {re.match(r"[A-Za-z0-9._-]+", item)[0] for item in requirements}  # type: ignore[index]
+
+
+def requirement_names(*extras: str) -> set[str]:
+    """What the package itself needs, and what some of its extras need."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    return {re.match(r"[A-Za-z0-9._-]+", item)[0]: item for item in project["dependencies"]}  # type: ignore[index]
+    listed = project["optional-dependencies"]
+    return names_of(project["dependencies"]).union(*(names_of(listed[extra]) for extra in extras)) - {"siwcc"}
 
 
 def locked() -> dict[str, str]:
@@ -107,7 +113,8 @@ def locked() -> dict[str, str]:
 def test_the_lock_covers_every_requirement_with_hashes_but_torch() -> None:
     entries = locked()
     assert "torch" not in entries
-    assert set(requirement_names()) - {"torch"} <= set(entries)
+    assert requirement_names("study", "export", "docs", "dev", "slurm") - {"torch"} <= set(entries)
+    assert "siwcc" not in entries
     assert [name for name, text in entries.items() if "--hash=sha256:" not in text] == []
     assert not [name for name in entries if name.startswith(("nvidia", "triton", "cuda"))]
 
@@ -118,7 +125,7 @@ def test_the_conda_environment_is_that_of_the_lock() -> None:
     python = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
     assert f"python {python}" in listed
     pip = dict(item.split("==") for item in next(item for item in listed if isinstance(item, dict))["pip"])
-    assert set(pip) == set(requirement_names())
+    assert set(pip) == requirement_names("study")
     entries = locked()
     assert {name: version for name, version in pip.items() if name != "torch"} == {
         name: entries[name].split()[0] for name in pip if name != "torch"
@@ -223,9 +230,9 @@ def test_the_image_is_made_from_the_lock_and_from_files_that_exist() -> None:
 
 def test_the_lock_has_the_plugin_of_the_profile_for_clusters() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extra = [re.match(r"[A-Za-z0-9._-]+", item)[0] for item in project["optional-dependencies"]["slurm"]]  # type: ignore[index]
-    assert extra == ["snakemake-executor-plugin-slurm"]
-    assert set(extra) <= set(locked())
+    extra = names_of(project["optional-dependencies"]["slurm"])
+    assert extra == {"snakemake-executor-plugin-slurm"}
+    assert extra <= set(locked())
 
 
 def profile(name: str) -> dict[str, Any]:

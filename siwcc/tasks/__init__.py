@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,20 @@ class ErrorLimits:
     isolated_s: float | None = None
 
 
+class SignalNote(NamedTuple):
+    """What a network is given and answers, in words, for somebody who has the network alone.
+
+    Attributes:
+        channels: A name with unit for each that is given.
+        preparation: What is done to a recording or an image before.
+        answer: What the answer means.
+    """
+
+    channels: tuple[str, ...]
+    preparation: str
+    answer: str
+
+
 class TaskModule(Protocol):
     """What the module of a task offers."""
 
@@ -71,6 +86,19 @@ class TaskModule(Protocol):
 
     def error_limits(self, spec: TaskSpec) -> ErrorLimits:
         """The limits that errors are held against."""
+        ...
+
+    def signal_note(
+        self, spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]
+    ) -> SignalNote:
+        """What a network of the task is given and answers.
+
+        Args:
+            spec: Of the network.
+            given_channels: Those of the spec, and a channel of an encoding where it is made before the network.
+            dataset: The data set's protocol, and `task` the task's, as a model's metadata hold them.
+            task: See `dataset`.
+        """
         ...
 
 

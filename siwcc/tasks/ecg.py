@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from siwcc.config import EcgDataset, EcgTask
-from siwcc.tasks import ErrorLimits, TaskSpec
+from siwcc.tasks import ErrorLimits, SignalNote, TaskSpec
 
 FINE_S, COARSE_S = 0.5, 1.0
 
@@ -32,3 +35,20 @@ def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
 def error_limits(spec: TaskSpec) -> ErrorLimits:
     """Half a second and a second; isolated is an event with no other in the window's length before it."""
     return ErrorLimits(spec.unit, FINE_S, COARSE_S, isolated_s=spec.output_scale)
+
+
+def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]) -> SignalNote:
+    """Leads in mV; the window, the running median and the thinning out of `siwcc.augment.ecg.decimate`."""
+    channels = [f"lead {i + 1}, mV" for i in range(spec.channels)]
+    preparation = (
+        f"A window of {dataset.get('window_s')} s at {dataset.get('rate_hz')} samples a second, with an event in it. "
+        f"Of each channel the running median over {task.get('median_samples')} samples, zeros beyond either end, then "
+        f"every {task.get('decimate_by')}th sample from the first on: {spec.shape[0]} samples. No filter, no scaling."
+    )
+    if given_channels > spec.channels:
+        channels.append("time times the mean of the leads, mV s")
+        preparation += (
+            " The last channel is made first, of all samples of the window: time in seconds, from 0 at the first "
+            f"sample to {dataset.get('window_s')} at the last, times the mean of the leads."
+        )
+    return SignalNote(tuple(channels), preparation, "Time of the event from the window's first sample, in seconds.")

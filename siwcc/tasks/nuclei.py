@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from siwcc.config import ImageDataset, NucleiTask
-from siwcc.tasks import ErrorLimits, TaskSpec
+from siwcc.tasks import ErrorLimits, SignalNote, TaskSpec
 
 COLOURS = 3
 FINE_SHARE, COARSE_SHARE = 0.05, 0.10
@@ -28,3 +31,15 @@ def error_limits(spec: TaskSpec) -> ErrorLimits:
     """5 % and 10 % of the image's side, in pixels."""
     size_px = spec.shape[-1]
     return ErrorLimits(spec.unit, FINE_SHARE * size_px, COARSE_SHARE * size_px)
+
+
+def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]) -> SignalNote:
+    """Colours; the square and the normalisation of `siwcc.datasets.images.place_image` and `siwcc.augment.nuclei`."""
+    beside = "the image mirrored at its outermost pixels" if task.get("border") == "reflect" else "zeros"
+    preparation = (
+        f"An image of one cell, values 0 ... 255, resized by area so that its longer side is {spec.shape[-1]} pixels; "
+        "minus the mean over all its pixels and colours, over their standard deviation; then centred in a square, "
+        f"with {beside} beside it."
+    )
+    answer = "Centre of the nucleus in pixels of the square, x to the right, y down; pixel centres are whole numbers."
+    return SignalNote(("red", "green", "blue"), preparation, answer)
