@@ -366,7 +366,7 @@ def _run_show(options: argparse.Namespace) -> int:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write a trained network, its encoding included, for programs that know nothing of siwcc."
-    parser.epilog = """The file is compared with the model before it gets its name; what it takes and gives is written in it.
+    parser.epilog = """The file is compared with the model before it gets its name, and says what it takes and gives.
 
 examples:
   siwcc export models/ecg/all.pt --to onnx --out ecg.onnx

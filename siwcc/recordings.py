@@ -67,10 +67,9 @@ def group_of(path: Path, format_name: str) -> str:
         format_name: Of the data set, `format` in the config.
     """
     if format_name in ("herlev", "sipakmed") and kind_of(path) == "image":
-        # Not by name: the import contracts would not see it.
-        from siwcc.datasets import herlev, sipakmed
+        from siwcc.datasets.groups import herlev_group, sipakmed_group
 
-        return herlev.group_of(path) if format_name == "herlev" else sipakmed.group_of(path)
+        return herlev_group(path) if format_name == "herlev" else sipakmed_group(path)
     return name_of(path)
 
 

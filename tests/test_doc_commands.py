@@ -25,7 +25,7 @@ PAGES = pages()
 
 # Pages whose commands and Python a test of their own runs, where the page is there.
 OWN_TESTS = {
-    "docs/layer.md": "tests/test_layer_docs.py",
+    "docs/layer.md": "tests/test_layer_page.py",
     "docs/own-data.md": "tests/workflow/test_own_data.py",
     "docs/predict.md": "tests/test_predict_docs.py",
 }

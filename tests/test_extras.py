@@ -31,6 +31,9 @@ BASE = (
     "augment.nuclei",
     "datasets.images",
     "shards",
+    "predicting",
+    "predict_command",
+    "figures.predictions",
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from siwcc.config import HerlevSection
 from siwcc.datasets import Excluded, Sample
+from siwcc.datasets.groups import herlev_group
 from siwcc.datasets.images import SampleDefectError, files_of, folders_below, place_image, read_bmp, unique_ids
 from siwcc.errors import InputError
 
@@ -80,11 +81,6 @@ def iter_samples(section: HerlevSection, folder: Path) -> Iterator[Sample | Excl
             yield Excluded(cell.sample_id, str(defect))
 
 
-def group_of(path: Path) -> str:
-    """The frame that an image was cut from: the first two fields of its name."""
-    return "-".join(path.stem.split("-")[:2])
-
-
 def nucleus_centre(mask: np.ndarray) -> np.ndarray:
     """Centroid of the nucleus: of its largest 8-connected component.
 
@@ -140,7 +136,7 @@ def _read_cell(cell: _Cell, section: HerlevSection) -> Sample:
         sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (image, mask)]
         raise SampleDefectError(f"image of {sizes[0]} px, mask of {sizes[1]} px")
     placed = place_image(image, nucleus_centre(mask), section.image_size)
-    return Sample(cell.stem, group_of(image_path), cell.label, placed.image, placed.points, placed.extras())
+    return Sample(cell.stem, herlev_group(image_path), cell.label, placed.image, placed.points, placed.extras())
 
 
 def _checked_files(cell: _Cell) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from siwcc.config import SipakmedSection
 from siwcc.datasets import Excluded, Sample
+from siwcc.datasets.groups import SIPAKMED_CELL, SIPAKMED_CLASSES, sipakmed_class
 from siwcc.datasets.images import (
     SampleDefectError,
     files_of,
@@ -31,7 +32,6 @@ from siwcc.datasets.images import (
 from siwcc.errors import InputError
 from siwcc.files import read_csv
 
-CLASSES = ("Dyskeratotic", "Koilocytotic", "Metaplastic", "Parabasal", "Superficial-Intermediate")
 FULL_SET_CROPS = 4049
 
 CHECKSUMS = Path(__file__).resolve().parents[2] / "resources" / "checksums" / "sipakmed.sha256"
@@ -39,7 +39,7 @@ CHECKSUMS = Path(__file__).resolve().parents[2] / "resources" / "checksums" / "s
 
 So an archive of another sum is kept with a warning and never counts as verified; its content is checked like that
 of any other copy. Reported, too: 1182980549, 1290478065, 1396480123, 548667699 and 762939737 bytes in the order of
-`CLASSES`, 966 slide images, contours that need not repeat their first point, 26 of nuclei that leave their crop.
+`SIPAKMED_CLASSES`, 966 slide images, contours that need not repeat their first point, 26 of nuclei outside their crop.
 """
 
 # The largest archive has 1.4 GB; with its slide images, which are not kept, a class unpacks to some 3 GB.
@@ -50,7 +50,6 @@ MAX_CONTOUR_BYTES = 1 << 20
 _NO_DOWNLOAD = "set datasets.sipakmed.path to a copy of the set, linked from www.cs.uoi.gr/~marina/sipakmed.html"
 
 _logger = logging.getLogger(__name__)
-_CELL_NAME = re.compile(r"([0-9]+)_[0-9]+")
 _NUMBER = r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 _POINT = re.compile(rf"\s*{_NUMBER}(?:\s*,\s*|\s+){_NUMBER}\s*", re.ASCII)
 _CONTOUR_SUFFIX = "_nuc.dat"
@@ -108,7 +107,7 @@ def download(section: SipakmedSection, folder: Path) -> None:
     if section.url is None:
         raise InputError("datasets: url", "is empty", "give the address of the archives, or a local copy as path")
     published = read_checksums(CHECKSUMS)
-    for name in CLASSES:
+    for name in SIPAKMED_CLASSES:
         class_folder = folder / f"im_{name}"
         if class_folder.is_dir():
             continue
@@ -163,12 +162,12 @@ def _read_cell(cell: _Cell, section: SipakmedSection) -> Sample:
     centre = (polygon_centroid if section.centroid == "polygon" else vertices_centroid)(contour)
     placed = place_image(image, centre, section.image_size)
     group = f"{cell.class_number}_{slide}"
-    label = CLASSES[cell.class_number - 1]
+    label = SIPAKMED_CLASSES[cell.class_number - 1]
     return Sample(cell.sample_id, group, label, placed.image, placed.points, placed.extras())
 
 
 def _checked_files(cell: _Cell) -> tuple[Path, Path, str]:
-    name = _CELL_NAME.fullmatch(cell.stem)
+    name = SIPAKMED_CELL.fullmatch(cell.stem)
     if name is None:
         raise SampleDefectError(f"{cell.place}: the file's name is not NNN_MM")
     if cell.is_second:
@@ -277,22 +276,9 @@ def _cells_of(crops: Path, folder: Path) -> list[_Cell]:
     return cells
 
 
-def group_of(path: Path) -> str:
-    """The slide image `C_NNN` of a crop, by its name and its class folder; empty where these do not tell."""
-    name, class_number = _CELL_NAME.fullmatch(path.stem), _class_of(path.absolute().parts[:-1])
-    return f"{class_number}_{name[1]}" if name and class_number else ""
-
-
-def _class_of(folders: Sequence[str]) -> int:
-    """The class that the innermost of some folders is named after, 0 if none is."""
-    numbers = {name.lower(): number for number, name in enumerate(CLASSES, start=1)}
-    plain = [folder.lower().removeprefix("im_").replace("_", "-") for folder in folders]
-    return next((numbers[name] for name in reversed(plain) if name in numbers), 0)
-
-
 def _class_number(crops: Path, folder: Path) -> int:
-    number = _class_of([folder.absolute().name, *crops.relative_to(folder).parts[:-1]])
+    number = sipakmed_class([folder.absolute().name, *crops.relative_to(folder).parts[:-1]])
     if number:
         return number
-    remedy = f"name the folder above im_<Class>, with <Class> one of {', '.join(CLASSES)}"
+    remedy = f"name the folder above im_<Class>, with <Class> one of {', '.join(SIPAKMED_CLASSES)}"
     raise InputError(crops, "holds crops of no known class", remedy)

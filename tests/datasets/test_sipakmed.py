@@ -15,6 +15,7 @@ import pytest
 from siwcc.config import parse_dataset
 from siwcc.datasets import Excluded, Sample, reader_for, sipakmed
 from siwcc.datasets.download import read_checksums
+from siwcc.datasets.groups import SIPAKMED_CLASSES
 from siwcc.datasets.images import SampleDefectError
 from siwcc.datasets.sipakmed import parse_contour
 from siwcc.errors import InputError
@@ -110,7 +111,7 @@ def test_class_folders_may_be_links(tmp_path):
 
 
 def test_classes_are_numbered_and_samples_sorted_by_id(tmp_path):
-    for name in reversed(sipakmed.CLASSES):
+    for name in reversed(SIPAKMED_CLASSES):
         for cell in ("002_10", "002_02", "001_01"):
             write_cell(tmp_path / f"im_{name}" / "CROPPED", cell)
     samples = read(tmp_path)
@@ -157,7 +158,7 @@ def test_a_contour_need_not_repeat_its_first_point(tmp_path, centroid, x):
 
 
 def test_there_is_a_reported_sum_for_every_archive():
-    assert list(read_checksums(sipakmed.CHECKSUMS)) == [f"im_{name}.7z" for name in sipakmed.CLASSES]
+    assert list(read_checksums(sipakmed.CHECKSUMS)) == [f"im_{name}.7z" for name in SIPAKMED_CLASSES]
 
 
 def test_a_closed_contour_keeps_its_last_point():
@@ -303,7 +304,7 @@ def test_the_full_set_is_compared_with_the_published_names(tmp_path, monkeypatch
     if change == "one less":
         outside.remove("3_271_01")
     for name in sorted({*published, "1_001_01", "4_001_01"}):
-        crops = tmp_path / f"im_{sipakmed.CLASSES[int(name[0]) - 1]}" / "CROPPED"
+        crops = tmp_path / f"im_{SIPAKMED_CLASSES[int(name[0]) - 1]}" / "CROPPED"
         write_cell(crops, name[2:], points=[*SQUARE, (99, 0)] if name in outside else SQUARE)
     assert len(read(tmp_path)) == 28
     assert not caplog.records  # 28 crops are not the full set
@@ -328,7 +329,7 @@ def test_made_up_cells_are_not_compared_with_the_published_names(tmp_path, monke
 
 
 def test_the_set_unpacked_twice_is_still_the_full_set(tmp_path, monkeypatch, caplog):
-    for name in sipakmed.CLASSES:
+    for name in SIPAKMED_CLASSES:
         write_cell(tmp_path / f"im_{name}" / "CROPPED")
         write_cell(tmp_path / f"im_{name}" / f"im_{name}" / "CROPPED")
     monkeypatch.setattr(sipakmed, "FULL_SET_CROPS", 5)
@@ -363,7 +364,7 @@ def site(tmp_path):
     """A web site on this machine with five small archives: (address, its folder, paths asked for)."""
     folder = tmp_path / "site"
     folder.mkdir()
-    for number, name in enumerate(sipakmed.CLASSES):
+    for number, name in enumerate(SIPAKMED_CLASSES):
         write_class_archive(folder, tmp_path, number, name)
     handler = type("Asked", (Handler,), {"asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
@@ -378,10 +379,10 @@ def test_download_unpacks_the_crops_of_five_archives(tmp_path, site, caplog):
     url, _, asked = site
     raw = tmp_path / "raw"
     sipakmed.download(section(url=url), raw)
-    assert asked == [f"/im_{name}.7z" for name in sipakmed.CLASSES]
+    assert asked == [f"/im_{name}.7z" for name in SIPAKMED_CLASSES]
     unpacked = sorted(path.relative_to(raw).as_posix() for path in raw.rglob("CROPPED/*"))
     names = ("001_01.bmp", "001_01_cyt.dat", "001_01_nuc.dat")
-    assert unpacked == sorted(f"im_{name}/CROPPED/{file}" for name in sipakmed.CLASSES for file in names)
+    assert unpacked == sorted(f"im_{name}/CROPPED/{file}" for name in SIPAKMED_CLASSES for file in names)
     assert [sample.extras["original_width"] for sample in read(raw)] == [70, 71, 72, 73, 74]
     assert len(sipakmed.raw_files(section(), raw)) == 10
     # Sums of third parties: these archives have others, which asks for a report and does not stop.
@@ -410,7 +411,7 @@ def test_download_goes_on_where_it_stopped(tmp_path, site):
     (folder / "later.7z").rename(folder / "im_Metaplastic.7z")
     asked.clear()
     sipakmed.download(section(url=url), raw)
-    assert asked == [f"/im_{name}.7z" for name in sipakmed.CLASSES[2:]]
+    assert asked == [f"/im_{name}.7z" for name in SIPAKMED_CLASSES[2:]]
     assert len(read(raw)) == 5
 
 
