@@ -208,7 +208,7 @@ def _explain(
     predictor: Predictor, inputs: Sequence[Path], chosen: Sequence[tuple[Predictor, tuple[Path, ...]]]
 ) -> None:
     """What is assumed, and which networks answer where not all do or some should not be trusted; a line each."""
-    thing = "an event in each window" if predictor.task == "ecg" else "a point in each image"
+    thing = "an event in each window, the first of several," if predictor.task == "ecg" else "a point in each image"
     note(f"a localiser assumes {thing} and answers in any case; for research, not for clinical decisions")
     alone: dict[tuple[Path, ...], list[Path]] = {}
     seen_by: dict[tuple[Path, ...], list[Path]] = {}

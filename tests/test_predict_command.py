@@ -20,7 +20,7 @@ from siwcc.errors import InputError
 from siwcc.predict_command import find_models, plot_paths
 
 ASSUMES = (
-    "a localiser assumes an event in each window and answers in any case; for research, not for clinical decisions"
+    "a localiser assumes an event in each window, the first of several, and answers in any case; for research, not for clinical decisions"
 )
 
 
@@ -177,7 +177,7 @@ def test_images_are_answered_in_their_own_pixels(place: Path, capsys) -> None:
         *("y_sd_px", "confidence", "models", "models_that_saw_it", "of_each"),
     }
     assert said == [
-        ASSUMES.replace("an event in each window", "a point in each image"),
+        ASSUMES.replace("an event in each window, the first of several,", "a point in each image"),
         f"warning: {place / '11-22-01.bmp'}: {place / 'image.pt'} trained on that name; this is no test of them",
     ]
     assert main(["predict", str(place / "image.pt"), str(place / "other.png")]) == 0
