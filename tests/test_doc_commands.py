@@ -28,6 +28,7 @@ OWN_TESTS = {
     "docs/layer.md": "tests/test_layer_page.py",
     "docs/own-data.md": "tests/workflow/test_own_data.py",
     "docs/predict.md": "tests/test_predict_docs.py",
+    "docs/tour.md": "tests/test_tour.py",
 }
 
 # The first words of a command, where it is run, and what there starts it.
@@ -41,6 +42,9 @@ ELSEWHERE = {
     "siwcc report": ("tests/test_report.py", 'cli.main(["report"'),
     "siwcc controls": ("tests/test_controls.py", 'cli.main(["controls"'),
     "siwcc inspect": ("tests/test_inspecting.py", 'main(["inspect"'),
+    "siwcc predict": ("tests/test_predict_docs.py", "page_commands()"),
+    "siwcc export": ("tests/test_layer_page.py", "layer.md"),
+    "python examples/bright_pixel.py": ("tests/test_layer_page.py", "bright_pixel"),
     "siwcc plan": ("tests/test_planning.py", "plan_study("),
     # There is no docker and no apptainer where the tests run: the recipes are held against lock and files.
     "docker build": ("tests/test_house.py", "def test_the_image_is_made_from_the_lock"),

@@ -20,9 +20,9 @@ from siwcc.errors import InputError
 from siwcc.predict_command import find_models, plot_paths
 
 ASSUMES = (
-    "a localiser assumes an event in each window, the first of several, and answers in any case; for research, not for clinical decisions"
+    "a localiser assumes an event in each window, the first of several, and answers in any case; "
+    "for research, not for clinical decisions"
 )
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
