@@ -24,6 +24,7 @@ ASSUMES = (
     "for research, not for clinical decisions"
 )
 
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Networks that answer 1, 3 and 1.5 s, two with maps, two records of 10 s, one lead as CSV, two images."""
