@@ -373,13 +373,17 @@ def test_an_interrupted_command_says_so_and_leaves_whole_files(tmp_path: Path) -
     folder = tmp_path / "x"
     command = [sys.executable, "-m", "siwcc.cli", "demo-data", "--task", "nuclei", "--samples", "100000", "--folder"]
     process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    give_up_at = time.monotonic() + 60
-    while not list(folder.glob("*/*/*.dat")):
-        assert process.poll() is None
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    try:
+        give_up_at = time.monotonic() + 60
+        while not list(folder.glob("*/*/*.dat")):
+            assert process.poll() is None
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+    finally:
+        # It would write 100,000 cells.
+        process.kill()
     assert (process.returncode, out, error) == (130, "", "siwcc: interrupted\n")
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".bmp", ".dat"}
 
