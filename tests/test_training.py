@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -674,6 +676,29 @@ def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
     copies[2].write_bytes(copies[2].read_bytes()[:5000])
     with pytest.raises(InputError, match=rf"^{copies[2]}: is damaged: its content does not match"):
         run(copies, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_what_torch_compiles_goes_to_the_scratch_folder(folds: list[Path], tmp_path: Path) -> None:
+    scratch, home = tmp_path / "scratch", tmp_path / "home"
+    for folder in (scratch, home):
+        folder.mkdir()
+    program = f"""
+from pathlib import Path
+from siwcc.config import Train
+from siwcc.runs import run_key_of
+from siwcc.training import RunFiles, train_run
+files = RunFiles.in_folder(Path({str(tmp_path)!r}) / "ecg/coord/full/fold1/seed1")
+folds = [Path(name) for name in {[str(path) for path in folds]!r}]
+settings = Train(epochs=1, device="cpu", compile=True)
+train_run(run_key_of(files.log), folds, folds[0].parent / "samples.h5", settings, files)
+"""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCHINDUCTOR", "XDG"))}
+    environment = kept | {"TMPDIR": str(scratch), "HOME": str(home)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=home)
+    assert list(scratch.rglob("*.so"))
+    assert list(home.rglob("*")) == []
 
 
 def test_a_run_that_compiles_nothing_does_not_import_the_compiler(folds: list[Path], tmp_path: Path) -> None:
