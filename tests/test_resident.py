@@ -266,11 +266,12 @@ class MetaDevice:
         run = training._open_run(self.key, paths, Path(), settings, resident)
         assert {parameter.device for parameter in run.network.parameters()} == {META}
         with CopyCounter() as trained:
-            order, answers = training._train_one_epoch(run, *standardisation(run.train.target))
-        assert sorted(order) == list(range(len(run.train.target)))
-        assert answers.shape == run.train.target.shape
+            order, answers = training._train_one_epoch(run, *standardisation(run.train.inputs.target))
+        assert sorted(order) == list(range(len(run.train.inputs.target)))
+        assert answers.shape == run.train.inputs.target.shape
+        assert run.test is not None
         with CopyCounter() as evaluated:
-            training.predict(run.network, run.test_batches, np.arange(len(run.test.target)), batch_size)
+            training.predict(run.network, run.test.batches, np.arange(len(run.test.inputs.target)), batch_size)
         return trained.to_device, trained.to_host, evaluated.to_device, evaluated.to_host
 
 
