@@ -366,8 +366,10 @@ def test_what_releases_the_folder_can_be_killed_itself(copied: Place) -> None:
     while process.poll() is None:
         with suppress(psutil.NoSuchProcess):
             whole = psutil.Process(process.pid)
+            below = [child for child in whole.children() if "snakemake" in child.cmdline()[:4]]
             seen.add("snakemake" in whole.cmdline()[:4])
-            assert not [child for child in whole.children() if "snakemake" in child.cmdline()[:4]]
+            # Snakemake itself has children that are copies of it for a moment.
+            assert not below or "snakemake" in whole.cmdline()[:4]
         time.sleep(0.02)
     assert process.returncode == 0
     assert seen == {False, True}
@@ -568,7 +570,7 @@ def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
 SPOIL = when_runs_open("""
 run = opened(key, *rest)
 if (key.encoding, key.fold) == ("weighted", 1):
-    run.train.signal[5, 0, 7] = float("nan")
+    run.train.inputs.signal[5, 0, 7] = float("nan")
 return run
 """)
 
