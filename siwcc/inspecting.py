@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from siwcc import statistics
-from siwcc.answers import read_predictions
+from siwcc.answers import Predictions, read_predictions
 from siwcc.comparisons import read_log
 from siwcc.errors import InputError
 from siwcc.files import read_csv, sha256_of
@@ -24,6 +23,7 @@ from siwcc.networks import count_parameters
 from siwcc.runs import NO_FOLD
 from siwcc.scores import r2_scores
 from siwcc.shards import Shard, read_shard, shard_kind
+from siwcc.tables import six_decimals
 from siwcc.tasks import TaskSpec
 
 _MOST_LISTED = 8
@@ -119,14 +119,9 @@ def _target_facts(target: np.ndarray, unit: str) -> dict[str, Any]:
     suffixes = ("",) if target.shape[1] == 1 else ("_x", "_y")
     summary = np.stack([target.min(axis=0), np.median(target, axis=0), target.max(axis=0)], axis=1)
     return {
-        f"target{suffix}_{unit}": dict(zip(("lowest", "median", "highest"), map(_rounded, row), strict=True))
+        f"target{suffix}_{unit}": dict(zip(("lowest", "median", "highest"), map(six_decimals, row), strict=True))
         for suffix, row in zip(suffixes, summary.tolist(), strict=True)
     }
-
-
-def _rounded(value: float) -> float | None:
-    """To six decimals, as the tables have; None where there is no number, which JSON cannot hold."""
-    return round(value, 6) if math.isfinite(value) else None
 
 
 # ------------------------------------------------------------------- models
@@ -181,17 +176,17 @@ def _inspect_csv(path: Path) -> tuple[str, dict[str, Any]]:
 def _log_facts(path: Path, tested: bool) -> dict[str, Any]:
     if not tested:
         rows = read_csv(path, ("epoch",))
-        last = {name: _rounded(float(value)) for name, value in rows[-1].items() if name != "epoch"} if rows else {}
+        last = {name: six_decimals(float(value)) for name, value in rows[-1].items() if name != "epoch"} if rows else {}
         return {"epochs": len(rows), "test_fold": "none, trained on every fold", "at_the_end": last}
     log = read_log(path, foreign=True)
     best = int(np.argmax(log.test_r2))
     return {
         "epochs": len(log.epochs),
         "outputs": log.outputs,
-        "train_r2_at_the_end": _rounded(float(log.train_r2[-1])),
-        "test_r2_at_the_end": _rounded(float(log.test_r2[-1])),
-        "test_r2_highest": {"epoch": int(log.epochs[best]), "test_r2": _rounded(float(log.test_r2[best]))},
-        "instability": _rounded(statistics.instability(log.epochs, log.test_r2).value),
+        "train_r2_at_the_end": six_decimals(float(log.train_r2[-1])),
+        "test_r2_at_the_end": six_decimals(float(log.test_r2[-1])),
+        "test_r2_highest": {"epoch": int(log.epochs[best]), "test_r2": six_decimals(float(log.test_r2[best]))},
+        "instability": six_decimals(statistics.instability(log.epochs, log.test_r2).value),
         "sha256": sha256_of(path),
     }
 
@@ -209,14 +204,14 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
     }
 
 
-def _error_facts(predictions: Any) -> dict[str, Any]:
+def _error_facts(predictions: Predictions) -> dict[str, Any]:
     """In the target's unit, which the file does not say."""
     error = predictions.error()
     return {
         "rows": len(error),
-        "r2": [_rounded(score) for score in r2_scores(predictions.target, predictions.prediction)],
-        "median_error": _rounded(float(np.median(error))),
-        "error_of_90_percent": _rounded(float(np.quantile(error, 0.9))),
+        "r2": [six_decimals(score) for score in r2_scores(predictions.target, predictions.prediction)],
+        "median_error": six_decimals(float(np.median(error))),
+        "error_of_90_percent": six_decimals(float(np.quantile(error, 0.9))),
     }
 
 

@@ -24,6 +24,7 @@ from siwcc.recordings import (
     read_signal_file,
     rhythm_changes_of,
 )
+from siwcc.tables import six_decimals
 from siwcc.terminal import note, shows_bars, warn
 
 if TYPE_CHECKING:
@@ -276,15 +277,18 @@ def _rows_of(item: Answered, task: str, least: float) -> Iterator[dict[str, Any]
         found = is_found(prediction, least)
         row: dict[str, Any] = {"input": str(item.path)}
         if prediction.window_s is not None:
-            row |= {"window_start_s": _six(prediction.window_s[0]), "window_end_s": _six(prediction.window_s[1])}
+            row |= {
+                "window_start_s": six_decimals(prediction.window_s[0]),
+                "window_end_s": six_decimals(prediction.window_s[1]),
+            }
         row["result"] = "found" if found else NOT_FOUND[task]
         axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
         for number, axis in enumerate(axes):
             row |= _numbers_of(prediction, number, "answer_" if axis == "" else axis, found)
-        row |= {"confidence": _six(prediction.confidence), "models": len(prediction.models)}
+        row |= {"confidence": six_decimals(prediction.confidence), "models": len(prediction.models)}
         row["models_that_saw_it"] = len(item.seen)
         if prediction.window_s is not None:
-            row["no_signal_s"] = _six(prediction.no_signal_s)
+            row["no_signal_s"] = six_decimals(prediction.no_signal_s)
         yield row | {"of_each": _of_each(prediction, axes)}
 
 
@@ -300,26 +304,25 @@ def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> di
     spread, unit = prediction.spread, prediction.unit
     stem = "" if name == "answer_" else name
     return {
-        f"{name}{unit}": _six(prediction.position[axis]) if found else None,
-        f"{stem}lowest_{unit}": _six(spread.lowest[axis]) if spread and found else None,
-        f"{stem}highest_{unit}": _six(spread.highest[axis]) if spread and found else None,
-        f"{stem}sd_{unit}": _six(spread.sd[axis]) if spread and found else None,
+        f"{name}{unit}": six_decimals(prediction.position[axis]) if found else None,
+        f"{stem}lowest_{unit}": six_decimals(spread.lowest[axis]) if spread and found else None,
+        f"{stem}highest_{unit}": six_decimals(spread.highest[axis]) if spread and found else None,
+        f"{stem}sd_{unit}": six_decimals(spread.sd[axis]) if spread and found else None,
     }
 
 
 def _of_each(prediction: Prediction, axes: Sequence[str]) -> list[dict[str, Any]]:
     names = [f"{axis or 'answer_'}{prediction.unit}" for axis in axes]
     return [
-        {"model": str(path), **dict(zip(names, map(_six, answer.tolist()), strict=True)), "confidence": _six(sure)}
+        {
+            "model": str(path),
+            **dict(zip(names, map(six_decimals, answer.tolist()), strict=True)),
+            "confidence": six_decimals(sure),
+        }
         for path, answer, sure in zip(
             prediction.models, prediction.answers, prediction.confidences.tolist(), strict=True
         )
     ]
-
-
-def _six(value: float | None) -> float | None:
-    # + 0.0 turns -0.0 into 0.0.
-    return None if value is None or not math.isfinite(value) else round(value, 6) + 0.0
 
 
 def _write(rows: Sequence[dict[str, Any]], task: str, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,12 @@ from siwcc.files import csv_text, write_table
 def columns_of(kind: type[Any]) -> tuple[str, ...]:
     """The attributes of a dataclass, in their order."""
     return tuple(field.name for field in fields(kind))
+
+
+def six_decimals(value: float | None) -> float | None:
+    """A number rounded as the tables of answers have it; None where there is none, which JSON cannot hold."""
+    # + 0.0 turns -0.0 into 0.0.
+    return None if value is None or not math.isfinite(value) else round(value, 6) + 0.0
 
 
 def write_lines(path: Path, columns: Sequence[str], lines: Sequence[Any]) -> None:

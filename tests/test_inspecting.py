@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from made_study import EPOCHS, copied_study, shared_study
-from test_models import METADATA, network
+from test_models import METADATA, network, written
 
 from siwcc.cli import main
 from siwcc.errors import InputError
@@ -32,9 +32,7 @@ def nuclei(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.pt"
-    path.write_bytes(model_bytes(METADATA, network().state_dict()))
-    return path
+    return written(tmp_path)
 
 
 def run_of(study: Study) -> Path:

@@ -45,7 +45,12 @@ def network() -> Localiser:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "model.pt"
+    return written(tmp_path)
+
+
+def written(folder: Path) -> Path:
+    """A model.pt of `network` in a folder."""
+    path = folder / "model.pt"
     path.write_bytes(model_bytes(METADATA, network().state_dict()))
     return path
 
