@@ -274,8 +274,8 @@ def test_what_a_user_edits_for_a_cluster_reaches_the_jobs_that_it_is_for() -> No
     # Quoted, so that Snakemake does not take a name for an expression.
     assert values["default-resources"]["slurm_partition"] == "'small'"
     assert values["default-resources"]["slurm_account"] == "'p1234'"
-    training = values["set-resources"]["train_network"]
-    assert training == {"gpu": 1, "gpu_model": "'a100'", "slurm_partition": "'gpu'"}
+    trainings = [values["set-resources"][name] for name in ("train_network", "train_on_all")]
+    assert trainings == [{"gpu": 1, "gpu_model": "'a100'", "slurm_partition": "'gpu'"}] * 2
     asked = yte.process_yaml(text.replace("gpus_per_training: 1", "gpus_per_training: 0"), require_use_yte=True)
     assert asked["set-resources"]["train_network"] == {"gpu": 0, "slurm_partition": "'gpu'"}
     plain = profile("slurm")

@@ -60,6 +60,22 @@ class ClusterPlace(Place):
         values = super().environment()
         return values | {"PYTHONPATH": os.pathsep.join([str(self.folder / "spy"), values["PYTHONPATH"]])}
 
+    def run_late(self, library: Path, seconds: float, *arguments: str, ok: bool = True) -> str:
+        """Run with files of other processes seen that much later; see late_files.c."""
+        variables = f"export LD_PRELOAD={library} SIWCC_TESTS_LATE_S={seconds} SIWCC_TESTS_LATE_FOR=$$"
+        done = subprocess.run(
+            ["sh", "-c", f'{variables}; exec "$@"', "sh", *self.command(*arguments)],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
+
 
 @dataclass(frozen=True)
 class Record:
@@ -151,6 +167,13 @@ def folder_beside(local: Place, name: str) -> ClusterPlace:
     return place
 
 
+def late_files(folder: Path) -> Path:
+    library = folder / "late_files.so"
+    source = Path(__file__).with_name("late_files.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
 def with_folds(local: Place, name: str) -> ClusterPlace:
     """A place where all before the trainings is done."""
     folder = local.folder.parent / name
@@ -191,6 +214,21 @@ def test_the_study_is_the_local_one_to_the_byte_and_gpus_are_never_shared(local:
     assert max(at_once) == GPUS
     assert any(job.overlaps(other) for job in others for other in training)
     assert not list((place.folder / "logs" / "slurm").rglob("*.log"))
+
+
+def test_files_that_are_seen_late_are_waited_for(local: Place, tmp_path: Path) -> None:
+    # Three jobs, each of which reads what the one before it wrote.
+    run = f"{ECG}/weighted/reduced/fold1/seed42"
+    library = late_files(tmp_path)
+    patient = folder_beside(local, "late")
+    patient.run_late(library, 4, f"{run}/model.pt")
+    assert patient.digests(run) == local.digests(run)
+    assert len(records(patient)) == 3
+
+    # What is waited for is late indeed.
+    hasty = folder_beside(local, "hasty")
+    output = hasty.run_late(library, 30, f"{run}/model.pt", "--latency-wait", "1", "--retries", "0", ok=False)
+    assert "missing after 1 seconds" in output
 
 
 # ------------------------------------------------------------------- failures

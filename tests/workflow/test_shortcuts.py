@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,12 @@ def test_the_whole_square_is_sixty_networks(place: Place) -> None:
     assert {name: count for name, count in jobs.items() if name.endswith("train_network")} == {
         f"{by}_{shift}_train_network": 15 for by, shift in CELLS
     }
+
+
+def test_on_a_cluster_every_training_of_the_square_asks_for_a_gpu(place: Place) -> None:
+    output = run(place, "--dry-run", "--workflow-profile", str(REPOSITORY / "profiles" / "slurm"))
+    asked = re.findall(r"rule (\w+_train_network):\n(?: .*\n)*?    resources: .*\bgpu=(\d)", output)
+    assert Counter(asked) == {(f"{by}_{shift}_train_network", "1"): 4 for by, shift in CELLS}
 
 
 def test_overlays_reach_all_four_and_leave_what_a_cell_stands_for(place: Place) -> None:
