@@ -54,5 +54,6 @@ rule all:
         study_baselines(),
         "<results>/config.json",
         study_statistics(),
+        study_calibrations(),
         study_figures(),
         "<results>/report.html",

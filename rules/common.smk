@@ -17,6 +17,7 @@ from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, reso
 from siwcc.errors import InputError
 from siwcc.files import sha256_of
 from siwcc.jobs import OWNER, claim_to
+from siwcc.map_variants import MAP_VARIANTS, shown_arm
 from siwcc.manifests import parse_json, read_text
 from siwcc.tasks import task_module
 from snakemake.exceptions import WorkflowError
@@ -283,8 +284,31 @@ def study_figures():
         for variant in config["variants"]
         for control, study in config["comparisons"]
     ]
+    stems += collect(
+        "reliability_{task}_{encoding}_{variant}",
+        task=config["run"],
+        encoding=config["encodings"],
+        variant=mapped_variants(),
+    )
+    shown = shown_arm(config["encodings"], config["variants"])
+    stems += [f"worst_{task}_{'_'.join(shown)}" for task in config["run"] if shown]
     return collect(
         "<results>/figures/{stem}.{kind}", stem=sorted(set(stems)), kind=["svg", "png", "csv"]
+    )
+
+
+def mapped_variants():
+    """The study's variants whose networks say how sure they are."""
+    return [variant for variant in config["variants"] if variant in MAP_VARIANTS]
+
+
+def study_calibrations():
+    """What turns confidence into a probability, beside the networks of every arm that has one."""
+    return collect(
+        "<results>/{task}/{encoding}/{variant}/calibration.json",
+        task=config["run"],
+        encoding=config["encodings"],
+        variant=mapped_variants(),
     )
 
 
@@ -303,6 +327,8 @@ def study_statistics():
     """Every table of the study."""
     names = ["comparisons.csv", "table3.txt", "errors.csv", "errors_by_stratum.csv"]
     names += ["records.csv", "records_points.csv", "variance.csv"]
+    if mapped_variants():
+        names += ["calibration.csv", "calibration_scores.csv"]
     return collect("<results>/stats/{name}", name=names)
 
 

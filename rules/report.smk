@@ -239,6 +239,72 @@ rule plot_records:
         "../workflow/scripts/plot_records.py"
 
 
+rule plot_reliability:
+    """Share within the limit, and error, against the confidence of one arm."""
+    input:
+        bins="<results>/stats/calibration.csv",
+        code=code_of("plot_reliability.py", "figures.reliability"),
+    output:
+        svg=report(
+            "<results>/figures/reliability_{task}_{encoding}_{variant}.svg",
+            caption="../resources/captions/reliability.rst",
+            category="Confidence",
+            labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
+        ),
+        png="<results>/figures/reliability_{task}_{encoding}_{variant}.png",
+        data="<results>/figures/reliability_{task}_{encoding}_{variant}.csv",
+    log:
+        "<logs>/figures/reliability_{task}_{encoding}_{variant}.log",
+    benchmark:
+        "<results>/benchmarks/figures/reliability_{task}_{encoding}_{variant}.tsv"
+    group:
+        "summary"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    script:
+        "../workflow/scripts/plot_reliability.py"
+
+
+rule plot_worst:
+    """The ten samples whose answers are furthest off, with the maps of scores, first seed."""
+    input:
+        predictions=collect(
+            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/predictions.csv",
+            fold=fold_numbers(),
+            seed=config["seeds"][0],
+        ),
+        models=collect(
+            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/model.pt",
+            fold=fold_numbers(),
+            seed=config["seeds"][0],
+        ),
+        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        samples=samples_of,
+        strata="<results>/{task}/strata.csv",
+        code=lambda w: code_of("plot_worst.py", "figures.worst", f"augment.{w.task}"),
+    output:
+        svg=report(
+            "<results>/figures/worst_{task}_{encoding}_{variant}.svg",
+            caption="../resources/captions/worst.rst",
+            category="Answers",
+            labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}, worst"},
+        ),
+        png="<results>/figures/worst_{task}_{encoding}_{variant}.png",
+        data="<results>/figures/worst_{task}_{encoding}_{variant}.csv",
+    log:
+        "<logs>/figures/worst_{task}_{encoding}_{variant}.log",
+    benchmark:
+        "<results>/benchmarks/figures/worst_{task}_{encoding}_{variant}.tsv"
+    group:
+        "summary"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    script:
+        "../workflow/scripts/plot_worst.py"
+
+
 rule write_report:
     """The study on one page that needs nothing else."""
     input:
@@ -261,6 +327,7 @@ rule write_report:
                 "records.html.j2",
                 "variance.html.j2",
                 "errors.html.j2",
+                "confidence.html.j2",
                 "macros.html.j2",
                 "report.css",
             ]

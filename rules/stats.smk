@@ -9,6 +9,10 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/records.csv           = two answers compared record by record
                  results/{study}/stats/records_points.csv    = both errors of each record
                  results/{study}/stats/variance.csv          = variance between folds and between seeds
+                 and where networks make a map of scores:
+                 results/{study}/stats/calibration.csv       = how often they are right, by confidence
+                 results/{study}/stats/calibration_scores.csv = how well confidence and probability fit
+                 results/{study}/{task}/{encoding}/{variant}/calibration.json = probability for confidence
 """
 
 
@@ -145,3 +149,68 @@ rule split_variance:
         comparisons=config["comparisons"],
     script:
         "../workflow/scripts/split_variance.py"
+
+
+rule calibrate_confidence:
+    """Hold the confidence of every arm against how often it is right."""
+    input:
+        predictions=[
+            path
+            for path in study_runs(config | {"variants": mapped_variants()})
+            if path.endswith("predictions.csv")
+        ],
+        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        code=code_of("calibrate_confidence.py", "reliability"),
+    output:
+        bins=report(
+            "<results>/stats/calibration.csv",
+            caption="../resources/captions/calibration.rst",
+            category="Confidence",
+            labels={"table": "by confidence"},
+        ),
+        scores=report(
+            "<results>/stats/calibration_scores.csv",
+            caption="../resources/captions/calibration_scores.rst",
+            category="Confidence",
+            labels={"table": "scores"},
+        ),
+    log:
+        "<logs>/stats/calibration.log",
+    benchmark:
+        "<results>/benchmarks/stats/calibration.tsv"
+    group:
+        "summary"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    params:
+        limits=limits_of_tasks(),
+    script:
+        "../workflow/scripts/calibrate_confidence.py"
+
+
+rule fit_calibration:
+    """Fit what turns the confidence of one arm's networks into a probability."""
+    input:
+        predictions=collect(
+            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/predictions.csv",
+            fold=fold_numbers(),
+            seed=config["seeds"],
+        ),
+        strata="<results>/{task}/strata.csv",
+        code=code_of("fit_calibration.py", "reliability"),
+    output:
+        calibration="<results>/{task}/{encoding}/{variant}/calibration.json",
+    log:
+        "<logs>/{task}/{encoding}/{variant}/calibration.log",
+    benchmark:
+        "<results>/benchmarks/{task}/{encoding}/{variant}/calibration.tsv"
+    group:
+        "summary"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    params:
+        limits=lambda w: limits_of_tasks()[w.task],
+    script:
+        "../workflow/scripts/fit_calibration.py"

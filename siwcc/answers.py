@@ -28,12 +28,14 @@ class Predictions:
         sample_id: (rows,) strings.
         variant: (rows,) int; 0 is the sample itself.
         target, prediction: float64 (rows, outputs), seconds or pixels.
+        confidence: float64 (rows,), 0 ... 1; None where the answers have none, or one for each of several points.
     """
 
     sample_id: np.ndarray
     variant: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
+    confidence: np.ndarray | None = None
 
     def error(self) -> np.ndarray:
         """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image."""
@@ -41,13 +43,16 @@ class Predictions:
 
     def select(self, rows: np.ndarray) -> Predictions:
         """Some rows, by number or by mask."""
-        return Predictions(self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
+        sure = None if self.confidence is None else self.confidence[rows]
+        return Predictions(self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows], sure)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
-    """The rows of all parts, in their order."""
+    """The rows of all parts, in their order; without confidence unless each has it."""
     names = ("sample_id", "variant", "target", "prediction")
-    return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    sure = [part.confidence for part in parts if part.confidence is not None]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Predictions(**arrays, confidence=np.concatenate(sure) if len(sure) == len(parts) else None)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -55,7 +60,7 @@ def read_predictions(path: Path) -> Predictions:
 
     Raises:
         InputError: unreadable, not what its manifest lists, no row, targets without predictions, something
-            that is no number, or a row that stands there twice.
+            that is no number, a confidence outside 0 ... 1, or a row that stands there twice.
     """
     rows = read_csv(path, ("sample_id", "variant"))
     if not rows:
@@ -70,11 +75,16 @@ def read_predictions(path: Path) -> Predictions:
             for name in ("target", "prediction")
         }
         variant = np.array([int(row["variant"]) for row in rows], dtype=np.int64)
+        confidence = np.array([float(row["confidence"]) for row in rows]) if "confidence" in rows[0] else None
     except (ValueError, OverflowError) as error:
         raise InputError(path, f"holds something that is no number ({error})", _REMEDY) from error
     if len({(row["sample_id"], row["variant"]) for row in rows}) < len(rows):
         raise InputError(path, "answers twice for one variant of a sample", _REMEDY)
-    return Predictions(np.array([row["sample_id"] for row in rows], dtype=object), variant, **values)
+    if confidence is not None and not ((confidence >= 0) & (confidence <= 1)).all():
+        raise InputError(path, "holds a confidence that is not between 0 and 1", _REMEDY)
+    return Predictions(
+        np.array([row["sample_id"] for row in rows], dtype=object), variant, **values, confidence=confidence
+    )
 
 
 class Answerer(NamedTuple):

@@ -247,6 +247,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unseen-only", action="store_true", help=shown)
     shown = "say `no event found` below this confidence, 0 ... 1 (default: 0)"
     parser.add_argument("--min-confidence", type=float, default=0.0, metavar="C", help=shown)
+    shown = "say so below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
+    parser.add_argument("--at-least", type=float, default=0.0, metavar="P", help=shown)
+    shown = "what turns confidence into that probability (default: the calibration.json beside the models)"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=shown)
     shown = "draw the answers: .png, .svg or .pdf; of several inputs FILE-<name> each"
     parser.add_argument("--plot", type=Path, metavar="FILE", help=shown)
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")

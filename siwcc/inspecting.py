@@ -14,6 +14,7 @@ import numpy as np
 
 from siwcc import statistics
 from siwcc.answers import Predictions, read_predictions
+from siwcc.calibration_file import load_calibration
 from siwcc.comparisons import read_log
 from siwcc.errors import InputError
 from siwcc.files import read_csv, sha256_of
@@ -36,7 +37,7 @@ class Content:
 
     Attributes:
         path: The file.
-        kind: `samples`, `fold`, `model`, `log`, `predictions`, `table`, `manifest` or `config`.
+        kind: `samples`, `fold`, `model`, `log`, `predictions`, `table`, `manifest`, `calibration` or `config`.
         facts: Name to a number, a text, or a list or dictionary of such, in the order to be shown; names carry
             units.
     """
@@ -217,6 +218,8 @@ def _error_facts(predictions: Predictions) -> dict[str, Any]:
 
 def _inspect_json(path: Path) -> tuple[str, dict[str, Any]]:
     content = unsealed_json(path, read_text(path))
+    if "probability" in content:
+        return "calibration", load_calibration(path).model_dump(mode="json")
     if "outputs" not in content:
         return "config", content
     manifest = read_manifest(path)

@@ -30,6 +30,7 @@ from siwcc.terminal import note, shows_bars, warn
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from siwcc.acceptance import Acceptance
     from siwcc.predicting import Prediction, Predictor, Progress
 
 NOT_FOUND = {"ecg": "no event found", "nuclei": "no point found"}
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     _check_options(options, inputs)
     plots = plot_paths(options.plot, inputs) if options.plot is not None else {}
 
+    from siwcc.acceptance import accept
     from siwcc.predicting import load_models
 
     predictor = load_models(list(dict.fromkeys(path for source in sources for path in find_models(source))))
@@ -76,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from_folder = any(source.is_dir() for source in sources)
     chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
     _explain(predictor, inputs, chosen)
+    accepted = accept(predictor, sources, options.calibration, options.min_confidence, options.at_least)
     answered = []
     with _progress(inputs) as progress:
         for path, (used, seen) in zip(inputs, chosen, strict=True):
@@ -83,9 +86,9 @@ def run(options: argparse.Namespace) -> int:
     _explain_leads(predictor, answered)
     for item in answered:
         if item.path in plots:
-            _draw(item, plots[item.path], options.min_confidence)
-    rows = [row for item in answered for row in _rows_of(item, predictor.task, options.min_confidence)]
-    _write(rows, predictor.task, options.format)
+            _draw(item, plots[item.path], accepted)
+    rows = [row for item in answered for row in _rows_of(item, predictor.task, accepted)]
+    _write(rows, predictor.task, accepted.column, options.format)
     return 0
 
 
@@ -142,8 +145,9 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
         raise InputError("siwcc predict", "is given models alone", "name records or images behind them")
     if len(set(inputs)) < len(inputs):
         raise InputError("siwcc predict", "is given an input twice")
-    if not 0 <= options.min_confidence <= 1:
-        raise InputError("--min-confidence", f"is {options.min_confidence:g}", "give a share, 0 ... 1")
+    for name in ("min_confidence", "at_least"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise InputError(f"--{name.replace('_', '-')}", f"is {getattr(options, name):g}", "give a share, 0 ... 1")
     if options.every is not None and not (math.isfinite(options.every) and options.every > 0):
         raise InputError("--every", f"is {options.every:g} s", "give seconds above 0")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
@@ -271,10 +275,10 @@ def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
 # ----------------------------------------------------------- standard output
 
 
-def _rows_of(item: Answered, task: str, least: float) -> Iterator[dict[str, Any]]:
+def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
     """A row an answer; numbers have six decimals, what is not known is None."""
     for prediction in item.predictions:
-        found = is_found(prediction, least)
+        found = accepted.is_found(prediction)
         row: dict[str, Any] = {"input": str(item.path)}
         if prediction.window_s is not None:
             row |= {
@@ -285,19 +289,14 @@ def _rows_of(item: Answered, task: str, least: float) -> Iterator[dict[str, Any]
         axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
         for number, axis in enumerate(axes):
             row |= _numbers_of(prediction, number, "answer_" if axis == "" else axis, found)
-        row |= {"confidence": six_decimals(prediction.confidence), "models": len(prediction.models)}
+        row["confidence"] = six_decimals(prediction.confidence)
+        if accepted.column:
+            row[accepted.column] = six_decimals(accepted.probability(prediction))
+        row["models"] = len(prediction.models)
         row["models_that_saw_it"] = len(item.seen)
         if prediction.window_s is not None:
             row["no_signal_s"] = six_decimals(prediction.no_signal_s)
         yield row | {"of_each": _of_each(prediction, axes)}
-
-
-def is_found(prediction: Prediction, least: float) -> bool:
-    """Whether an answer is shown: there was a signal, and its confidence is at least this, or it has none."""
-    start_s, end_s = prediction.window_s or (0.0, math.inf)
-    if prediction.no_signal_s >= end_s - start_s - 1e-6:
-        return False
-    return prediction.confidence is None or prediction.confidence >= least
 
 
 def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:
@@ -325,15 +324,15 @@ def _of_each(prediction: Prediction, axes: Sequence[str]) -> list[dict[str, Any]
     ]
 
 
-def _write(rows: Sequence[dict[str, Any]], task: str, kind: str) -> None:
+def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) -> None:
     if kind == "json":
         sys.stdout.write(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         return
     if kind == "csv":
         sys.stdout.write(_as_csv(rows))
         return
-    head = _HEADS[task]
-    lines = [_cells(row, task) for row in rows]
+    head = [*_HEADS[task], *([_headed(column)] if column else []), "models"]
+    lines = [[*_cells(row, task), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.write(_as_text([head, *lines]))
         return
@@ -360,22 +359,27 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 _HEADS = {
-    "ecg": ["recording", "window (s)", "answer (s)", "lowest .. highest", "SD", "confidence", "models"],
-    "nuclei": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence", "models"],
+    "ecg": ["recording", "window (s)", "answer (s)", "lowest .. highest", "SD", "confidence"],
+    "nuclei": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence"],
 }
+
+
+def _headed(column: str) -> str:
+    """`within 10 %` for `within_10_percent`."""
+    return column.replace("_percent", " %").replace("_", " ")
 
 
 def _cells(row: dict[str, Any], task: str) -> list[str]:
     found = row["result"] == "found"
-    sure, models = _fixed(row["confidence"], 2), str(row["models"])
+    sure = _fixed(row["confidence"], 2)
     if task == "ecg":
         window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
         answer = _fixed(row["answer_s"], 2) if found else row["result"]
         spread = _between(row["lowest_s"], row["highest_s"], 2)
-        return [row["input"], window, answer, spread, _fixed(row["sd_s"], 2), sure, models]
+        return [row["input"], window, answer, spread, _fixed(row["sd_s"], 2), sure]
     x = _fixed(row["x_px"], 1) if found else row["result"]
     spreads = [_between(row[f"{axis}_lowest_px"], row[f"{axis}_highest_px"], 1) for axis in "xy"]
-    return [row["input"], x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure, models]
+    return [row["input"], x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure]
 
 
 def _fixed(value: float | None, digits: int) -> str:
@@ -394,17 +398,17 @@ def _as_text(lines: Sequence[Sequence[str]]) -> str:
 # --------------------------------------------------------------------- plots
 
 
-def _draw(item: Answered, path: Path, least: float) -> None:
+def _draw(item: Answered, path: Path, accepted: Acceptance) -> None:
     from siwcc.figures import save_picture
 
-    save_picture(_figure_of(item, least), path)
+    save_picture(_figure_of(item, accepted), path)
     note(f"drew {path}")
 
 
-def _figure_of(item: Answered, least: float) -> Figure:
+def _figure_of(item: Answered, accepted: Acceptance) -> Figure:
     from siwcc.figures.predictions import plot_image, plot_recording
 
-    found = [is_found(prediction, least) for prediction in item.predictions]
+    found = [accepted.is_found(prediction) for prediction in item.predictions]
     if item.signal is None:
         return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(item.path))
     try:

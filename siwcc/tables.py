@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from siwcc.files import csv_text, write_table
+from siwcc.errors import InputError
+from siwcc.files import csv_text, read_csv, write_table
+
+Kind = TypeVar("Kind")
 
 
 def columns_of(kind: type[Any]) -> tuple[str, ...]:
@@ -33,7 +36,26 @@ def write_lines(path: Path, columns: Sequence[str], lines: Sequence[Any]) -> Non
         columns: Attributes to write, see `columns_of`; they head an empty table, too.
         lines: Objects that have these attributes.
     """
-    write_table(path, csv_text(columns, ([_cell(getattr(line, name)) for name in columns] for line in lines)))
+    write_table(path, csv_text(columns, (cells_of(line, columns) for line in lines)))
+
+
+def cells_of(line: Any, columns: Sequence[str]) -> list[object]:
+    """What `write_lines` writes of one object."""
+    return [_cell(getattr(line, name)) for name in columns]
+
+
+def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Read what `write_lines` wrote, all columns of a dataclass of texts, whole numbers and numbers.
+
+    Raises:
+        InputError: a column is missing, or a cell is no number where one must be.
+    """
+    parse = {"int": int, "float": float, "str": str}
+    kinds = {name: parse[str(kind.__annotations__[name])] for name in columns_of(kind)}
+    try:
+        return [kind(**{name: kinds[name](row[name]) for name in kinds}) for row in read_csv(path, list(kinds))]
+    except ValueError as error:
+        raise InputError(path, f"holds something that is no number ({error})", "delete it and run again") from error
 
 
 def _cell(value: object) -> object:

@@ -13,6 +13,7 @@ from siwcc.files import write_csv
 from siwcc.folds import STRATA_COLUMNS
 from siwcc.records import RecordPoint, write_record_points
 from siwcc.shards import read_shard
+from siwcc.tables import read_lines
 
 
 def read(path):
@@ -103,14 +104,14 @@ POINTS = [
 
 def test_points_come_back_as_they_were_written(tmp_path):
     write_record_points(tmp_path / "points.csv", POINTS)
-    assert records.read_points(tmp_path / "points.csv") == POINTS
+    assert read_lines(tmp_path / "points.csv", RecordPoint) == POINTS
 
 
 def test_damaged_points_are_refused(tmp_path):
     names = [*RecordPoint.__dataclass_fields__]
     write_csv(tmp_path / "points.csv", names, [["x"] * len(names)])
     with pytest.raises(InputError, match="no number"):
-        records.read_points(tmp_path / "points.csv")
+        read_lines(tmp_path / "points.csv", RecordPoint)
 
 
 def test_points_of_one_comparison_stand_with_the_largest_gain_first():

@@ -3,7 +3,8 @@
     python workflow/ship_models.py results/localiser/ecg/none/heatmap models/ecg
 
 fold<k>.pt has not seen test fold k, all.pt has seen every fold; errors.csv and errors_by_stratum.csv are over the
-answers of each fold's network to its own test fold.
+answers of each fold's network to its own test fold, and so is calibration.json, where the networks say how sure they
+are: it turns that into a probability.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siwcc.accuracy import measure_study, write_errors, write_errors_by_stratum
+from siwcc.calibration_file import NAME, write_calibration
 from siwcc.errors import InputError
 from siwcc.files import write_bytes
+from siwcc.map_variants import MAP_VARIANTS
 from siwcc.models import TrainedModel, read_model
+from siwcc.reliability import calibrate_arm
 from siwcc.tasks import task_module
 
 
@@ -38,17 +42,21 @@ def ship(arm: Path, out: Path) -> list[Path]:
     models = {name: read_model(path) for name, path in sources.items()}
     for name, model in models.items():
         write_bytes(out / f"{name}.pt", model.path.read_bytes())
-    _measure(arm, models["all"], out)
-    return [*(out / f"{name}.pt" for name in models), out / "errors.csv", out / "errors_by_stratum.csv"]
+    return [*(out / f"{name}.pt" for name in models), *_measure(arm, models["all"], out)]
 
 
-def _measure(arm: Path, model: TrainedModel, out: Path) -> None:
+def _measure(arm: Path, model: TrainedModel, out: Path) -> list[Path]:
     task = model.key.task
-    limits = {task: task_module(task).error_limits(model.spec)}
-    strata = arm.parents[1] / "strata.csv"
-    errors = measure_study(sorted(arm.glob("fold*/seed*/predictions.csv")), [], [strata], limits)
+    limits = task_module(task).error_limits(model.spec)
+    strata, answers = arm.parents[1] / "strata.csv", sorted(arm.glob("fold*/seed*/predictions.csv"))
+    errors = measure_study(answers, [], [strata], {task: limits})
     write_errors(out / "errors.csv", errors.overall)
     write_errors_by_stratum(out / "errors_by_stratum.csv", errors.by_stratum)
+    written = [out / "errors.csv", out / "errors_by_stratum.csv"]
+    if model.key.variant in MAP_VARIANTS:
+        write_calibration(out / NAME, calibrate_arm(answers, strata, limits))
+        written.append(out / NAME)
+    return written
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, fields
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from siwcc.errors import InputError
 from siwcc.figures import (
     BLUE,
     GROUPS,
@@ -27,30 +24,15 @@ from siwcc.figures import (
     save_figure,
     style_axis,
 )
-from siwcc.files import read_csv, write_csv
+from siwcc.files import write_csv
 from siwcc.records import PRIMARY_VIEW, RecordPoint
-from siwcc.tables import columns_of
+from siwcc.tables import cells_of, columns_of
 
 # More records than this cannot be told by name in a picture: a cloud of points instead of a line each.
 _MOST_LINES = 40
 _CONTROL, _STUDY = BLUE, VERMILION
 _CONTROL_MARKER, _STUDY_MARKER = "o", "s"
 _ERRORS = ("control_error", "study_error")
-
-
-def read_points(path: Path) -> list[RecordPoint]:
-    """Read a `records_points.csv`.
-
-    Raises:
-        InputError: a column is missing, or a cell is no number where one must be.
-    """
-    names = columns_of(RecordPoint)
-    parse = {"int": int, "float": float, "str": str}
-    kinds = {field.name: parse[str(field.type)] for field in fields(RecordPoint)}
-    try:
-        return [RecordPoint(**{name: kinds[name](row[name]) for name in names}) for row in read_csv(path, names)]
-    except ValueError as error:
-        raise InputError(path, f"holds something that is no number ({error})", "delete it and run again") from error
 
 
 def select_points(
@@ -78,7 +60,7 @@ def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
     """
     draw = _draw_lines if len(points) <= _MOST_LINES else _draw_cloud
     save_figure(draw(points), files)
-    write_csv(files.data, columns_of(RecordPoint), [_data_row(point) for point in points])
+    write_csv(files.data, columns_of(RecordPoint), [cells_of(point, columns_of(RecordPoint)) for point in points])
 
 
 def _draw_lines(points: Sequence[RecordPoint]) -> Figure:
@@ -153,7 +135,3 @@ def _legend(points: Sequence[RecordPoint]) -> list[Line2D]:
     control.set_markerfacecolor(PAPER)
     study = Line2D([], [], linewidth=0, marker=_STUDY_MARKER, color=_STUDY, label=arm_style(points[0].study).label)
     return [control, study]
-
-
-def _data_row(point: RecordPoint) -> list[object]:
-    return [repr(value) if isinstance(value, float) else value for value in astuple(point)]

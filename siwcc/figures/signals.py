@@ -50,8 +50,8 @@ class Mark(NamedTuple):
     colour: str
 
 
-_TARGET, _PREDICTION = GREEN, VERMILION
-_TARGET_MARK, _PREDICTION_MARK = Mark("o", 12, _TARGET), Mark("x", 6, _PREDICTION)
+TARGET, PREDICTION = GREEN, VERMILION
+TARGET_MARK, PREDICTION_MARK = Mark("o", 12, TARGET), Mark("x", 6, PREDICTION)
 _LEADS = (BLACK, BLUE, PURPLE)
 _RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
 _DIGITS = ".7g"
@@ -97,7 +97,7 @@ def positions(spec: TaskSpec) -> np.ndarray:
     return np.linspace(0.0, spec.extent[0], spec.shape[-1])
 
 
-def _picture(signal: np.ndarray) -> np.ndarray:
+def picture_of(signal: np.ndarray) -> np.ndarray:
     """Three channels (3, height, width) stretched to 0 ... 1 for the eye, channels last."""
     low, high = float(signal.min()), float(signal.max())
     return np.asarray(np.moveaxis((signal - low) / max(high - low, 1e-12), 0, -1))
@@ -175,7 +175,7 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
     for axis, (name, values, colour) in zip(axes, strips, strict=True):
         axis.plot(positions(spec), values, color=colour, linewidth=0.9)
-        axis.axvline(float(target[0]), color=_TARGET, linewidth=1.2, linestyle="--")
+        axis.axvline(float(target[0]), color=TARGET, linewidth=1.2, linestyle="--")
         style_axis(axis, grid="y")
         axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
         axis.locator_params(axis="y", nbins=4)
@@ -195,17 +195,18 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = figure.subplots(1 + rows, dims, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
-    _show_image(axes[0, 0], _picture(signal), "image, with the target")
-    _mark(axes[0, 0], target, _TARGET_MARK)
+    show_image(axes[0, 0], picture_of(signal), "image, with the target")
+    mark_point(axes[0, 0], target, TARGET_MARK)
     for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
-        _show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
+        show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
         bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
         bar.ax.tick_params(labelsize=7, colors=INK)
         bar.outline.set_visible(False)
     return figure
 
 
-def _show_image(axis: Axes, values: np.ndarray, title: str) -> None:
+def show_image(axis: Axes, values: np.ndarray, title: str) -> None:
+    """An image without ticks, its name above."""
     axis.set_axis_on()
     axis.imshow(values, cmap="cividis", interpolation="nearest")
     axis.set_xticks([])
@@ -215,7 +216,7 @@ def _show_image(axis: Axes, values: np.ndarray, title: str) -> None:
         spine.set_color(MUTED)
 
 
-def _mark(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
+def mark_point(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
     """A mark with a white rim, to be seen on any ground."""
     place = ([float(point_px[0])], [float(point_px[1])])
     for colour, edge in ((_RIM, 4.0), (mark.colour, 1.8)):
@@ -315,22 +316,18 @@ def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Fig
     figure = new_figure(4.4, 0.95 + 1.45 * len(cases))
     axes = np.atleast_1d(figure.subplots(len(cases), 1, sharex=True))
     for axis, case in zip(axes, cases, strict=True):
-        _draw_leads(axis, spec, case.signal)
-        axis.axvline(float(case.target[0]), color=_TARGET, linewidth=2)
-        axis.axvline(float(case.prediction[0]), color=_PREDICTION, linewidth=2, linestyle="--")
+        draw_leads(axis, spec, case.signal)
+        axis.axvline(float(case.target[0]), color=TARGET, linewidth=2)
+        axis.axvline(float(case.prediction[0]), color=PREDICTION, linewidth=2, linestyle="--")
         style_axis(axis, grid="none")
         axis.spines["left"].set_visible(False)
         axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
     axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
     axes[-1].locator_params(axis="x", nbins=5)
-    handles = [
-        Line2D([], [], color=_TARGET, linewidth=2, label="target"),
-        Line2D([], [], color=_PREDICTION, linewidth=2, linestyle="--", label="prediction"),
-    ]
-    return _finish(figure, title, handles)
+    return finish_figure(figure, title, line_handles())
 
 
-def _draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
+def draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
     """Every lead on its own level, two spans of the typical amplitude apart."""
     span = float(np.percentile(np.abs(signal - np.median(signal, axis=1, keepdims=True)), 99)) or 1.0
     names = channel_names(spec)
@@ -345,22 +342,36 @@ def _draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
 def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
     figure = new_figure(5.6, 2.9)
     for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
-        _show_image(axis, _picture(case.signal), _case_title(case, spec.unit, lines=True))
-        _mark(axis, case.target, _TARGET_MARK)
-        _mark(axis, case.prediction, _PREDICTION_MARK)
+        show_image(axis, picture_of(case.signal), _case_title(case, spec.unit, lines=True))
+        mark_point(axis, case.target, TARGET_MARK)
+        mark_point(axis, case.prediction, PREDICTION_MARK)
         axis.set_xlim(-0.5, spec.shape[1] - 0.5)
         axis.set_ylim(spec.shape[0] - 0.5, -0.5)
+    return finish_figure(figure, title, mark_handles())
+
+
+def line_handles() -> list[Line2D]:
+    """Target and prediction of a window, for a legend."""
+    return [
+        Line2D([], [], color=TARGET, linewidth=2, label="target"),
+        Line2D([], [], color=PREDICTION, linewidth=2, linestyle="--", label="prediction"),
+    ]
+
+
+def mark_handles() -> list[Line2D]:
+    """Target and prediction of an image, for a legend."""
     handles = [
         Line2D([], [], linewidth=0, marker=mark.marker, markersize=mark.size, label=label, color=mark.colour)
-        for label, mark in (("target", _TARGET_MARK), ("prediction", _PREDICTION_MARK))
+        for label, mark in (("target", TARGET_MARK), ("prediction", PREDICTION_MARK))
     ]
     for handle in handles:
         handle.set_markerfacecolor("none")
         handle.set_markeredgewidth(1.8)
-    return _finish(figure, title, handles)
+    return handles
 
 
-def _finish(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
+def finish_figure(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
+    """Title above, legend below."""
     figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
     figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8.5, labelcolor=INK)
     return figure

@@ -20,9 +20,14 @@ from siwcc.figures import GROUPS, METRICS, SAMPLES, TASKS, FigureFiles, arm_styl
 from siwcc.figures.curves import plot_learning_curves
 from siwcc.figures.forest import plot_forest
 from siwcc.figures.records import plot_records, select_points
+from siwcc.figures.reliability import plot_reliability, select_bins
 from siwcc.figures.samples import plot_gaps, plot_targets
 from siwcc.figures.signals import plot_encodings, plot_predictions
+from siwcc.figures.worst import WorstInputs, plot_worst
+from siwcc.map_variants import MAP_VARIANTS, shown_arm
 from siwcc.records import PRIMARY, RecordPoint, write_record_points, write_records
+from siwcc.reliability import ReliabilityBin, write_reliability, write_scores
+from siwcc.report.confidence import confidence_arms
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations
 from siwcc.report.encodings import describe_encodings
@@ -141,6 +146,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "many": _MANY,
         **_data_content(study, data),
         **_measured_content(study, measured, set(papers_tasks(data, config))),
+        "confidence": confidence_arms(measured.reliability, study.folder / "figures", config),
     }
 
 
@@ -251,6 +257,14 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
                 shown = "Best, median and worst test answer"
                 alternative = f"{shown} of {model} with {arm_style(encoding).label}: target and prediction drawn in."
                 yield f"predictions {task}", f"predictions_{task}_{encoding}_{variant}", alternative
+                yield from _map_pictures(f"{task}_{encoding}_{variant}", f"{model} with {arm_style(encoding).label}")
+
+
+def _map_pictures(arm: str, title: str) -> Iterator[tuple[str, str, str]]:
+    """The pictures of an arm whose networks make a map; others have none of these files."""
+    shares = f"Share of the answers within the limit, and error, against the confidence of {title}."
+    yield f"reliability {arm}", f"reliability_{arm}", shares
+    yield f"worst {arm}", f"worst_{arm}", f"The samples on which {title} is furthest off, with target, answer and map."
 
 
 def _forest_alternative(rows: Sequence[Row], metric: str, name: str) -> str:
@@ -280,6 +294,9 @@ def write_tables(study: Study, measured: Measured) -> None:
     write_records(stats / "records.csv", measured.records.tests)
     write_record_points(stats / "records_points.csv", measured.records.points)
     write_variance(stats / "variance.csv", measured.variance)
+    if set(study.config.variants) & set(MAP_VARIANTS):
+        write_reliability(stats / "calibration.csv", measured.reliability.bins)
+        write_scores(stats / "calibration_scores.csv", measured.reliability.scores)
 
 
 def draw_figures(study: Study, measured: Measured) -> None:
@@ -295,6 +312,7 @@ def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
     for task in study.started_tasks():
         yield partial(_draw_samples, study, task, folder)
         yield from _arm_drawings(study, task, folder)
+        yield from _map_drawings(study, task, measured.reliability.bins, folder)
         yield partial(_draw_records, study, task, measured.records.points, folder)
 
 
@@ -324,6 +342,29 @@ def _arm_drawings(study: Study, task: str, folder: Path) -> Iterator[Callable[[]
     for (encoding, variant), paths in arms.items():
         files = FigureFiles.named(folder, f"predictions_{task}_{encoding}_{variant}")
         yield partial(plot_predictions, paths, study.fold_paths(task), study.samples_path(task), files)
+
+
+def _map_drawings(
+    study: Study, task: str, bins: Sequence[ReliabilityBin], folder: Path
+) -> Iterator[Callable[[], None]]:
+    config = study.config
+    for encoding in config.encodings:
+        for variant in config.variants:
+            chosen = select_bins(bins, task, encoding, variant)
+            if chosen:
+                files = FigureFiles.named(folder, f"reliability_{task}_{encoding}_{variant}")
+                yield partial(plot_reliability, chosen, files)
+    shown = shown_arm(config.encodings, config.variants)
+    paths = [path for path in study.existing(task, "predictions.csv") if _is_shown(path, shown, config.seeds[0])]
+    if shown and paths:
+        strata = study.folder / task / "strata.csv"
+        inputs = WorstInputs(paths, study.fold_paths(task), study.samples_path(task), strata)
+        yield partial(plot_worst, inputs, FigureFiles.named(folder, f"worst_{task}_{'_'.join(shown)}"))
+
+
+def _is_shown(path: Path, shown: tuple[str, str] | None, seed: int) -> bool:
+    key = run_key_of(path)
+    return ((key.encoding, key.variant), key.seed) == (shown, seed) and path.with_name("model.pt").is_file()
 
 
 def _draw_records(study: Study, task: str, points: Sequence[RecordPoint], folder: Path) -> None:

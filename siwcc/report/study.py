@@ -18,8 +18,10 @@ from siwcc.config import PAPERS_FORMAT, AnyDataset, Config, read_config
 from siwcc.errors import InputError
 from siwcc.folds import read_folds_csv
 from siwcc.manifests import read_manifest
+from siwcc.map_variants import MAP_VARIANTS
 from siwcc.records import Records, compare_records
-from siwcc.runs import RunKey
+from siwcc.reliability import Reliability, measure_reliability
+from siwcc.runs import RunKey, run_key_of
 from siwcc.samples import read_excluded
 from siwcc.shards import read_shard
 from siwcc.statistics import fold_ratio
@@ -138,12 +140,14 @@ class Measured:
         errors: Of `errors.csv` and `errors_by_stratum.csv`.
         records: Of `records.csv` and `records_points.csv`.
         variance: Of `variance.csv`.
+        reliability: Of `calibration.csv` and `calibration_scores.csv`.
     """
 
     rows: Sequence[Row]
     errors: Errors
     records: Records
     variance: Sequence[VarianceRow]
+    reliability: Reliability
 
 
 def measure(study: Study, published: Path) -> Measured:
@@ -167,6 +171,9 @@ def measure(study: Study, published: Path) -> Measured:
         errors=measure_study(runs, baselines, strata, limits),
         records=compare_records(runs, baselines, strata, study.config.comparisons, limits),
         variance=split_study(logs, study.config.comparisons),
+        reliability=measure_reliability(
+            [path for path in runs if run_key_of(path).variant in MAP_VARIANTS], strata, limits
+        ),
     )
 
 

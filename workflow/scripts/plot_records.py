@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.figures import FigureFiles
-        from siwcc.figures.records import plot_records, read_points, select_points
+        from siwcc.figures.records import plot_records, select_points
+        from siwcc.records import RecordPoint
+        from siwcc.tables import read_lines
 
         names = snakemake.wildcards
-        points = read_points(Path(snakemake.input.points))
+        points = read_lines(Path(snakemake.input.points), RecordPoint)
         plot_records(
             points=select_points(points, names.task, names.variant, names.control, names.encoding),
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),

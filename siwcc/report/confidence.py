@@ -1,0 +1,79 @@
+"""What the page says of confidence: an arm after the other, its scores, its bins, and its worst answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from siwcc.answers import AUGMENTED
+from siwcc.config import Config
+from siwcc.figures import arm_style, model_name
+from siwcc.files import read_csv
+from siwcc.map_variants import shown_arm
+from siwcc.reliability import CalibrationScore, Reliability, ReliabilityBin
+
+_ROWS = {True: "augmented copies", False: "samples themselves"}
+
+
+@dataclass(frozen=True)
+class ConfidenceArm:
+    """An encoding and variant whose networks say how sure they are.
+
+    Attributes:
+        task, arm, title: The task, the end of the names of its pictures, and what it is called.
+        scores: (which rows, raw or calibrated, the line of `calibration_scores.csv`).
+        bins: (which rows, raw or calibrated, the lines of `calibration.csv`).
+        worst: Lines of the worst answers' CSV; empty where they are not drawn.
+    """
+
+    task: str
+    arm: str
+    title: str
+    scores: Sequence[tuple[str, str, CalibrationScore]]
+    bins: Sequence[tuple[str, str, Sequence[ReliabilityBin]]]
+    worst: Sequence[dict[str, str]]
+
+    @property
+    def first(self) -> CalibrationScore:
+        """A line, for limit and unit."""
+        return self.scores[0][2]
+
+    @property
+    def answer_columns(self) -> list[str]:
+        """Columns of `worst` with target and answer, in the file's order."""
+        return [name for name in (self.worst[0] if self.worst else ()) if name.startswith(("target", "prediction"))]
+
+
+def confidence_arms(found: Reliability, figures: Path, config: Config) -> list[ConfidenceArm]:
+    """Every arm that has a confidence, in the order of the tables.
+
+    Args:
+        found: Both tables.
+        figures: The study's folder of pictures.
+        config: The study's.
+    """
+    shown = shown_arm(config.encodings, config.variants)
+    arms = []
+    for task, encoding, variant in dict.fromkeys((one.task, one.encoding, one.variant) for one in found.scores):
+        name = f"{task}_{encoding}_{variant}"
+        scores = [one for one in found.scores if (one.task, one.encoding, one.variant) == (task, encoding, variant)]
+        worst = figures / f"worst_{name}.csv"
+        arms.append(
+            ConfidenceArm(
+                task=task,
+                arm=name,
+                title=f"{model_name(task, variant)}, {arm_style(encoding).label}",
+                scores=[(_ROWS[one.inputs == AUGMENTED], one.kind, one) for one in scores],
+                bins=[(_ROWS[one.inputs == AUGMENTED], one.kind, _bins_of(found, one)) for one in scores],
+                worst=read_csv(worst, ()) if (encoding, variant) == shown and worst.is_file() else [],
+            )
+        )
+    return arms
+
+
+def _bins_of(found: Reliability, score: CalibrationScore) -> list[ReliabilityBin]:
+    def view(line: CalibrationScore | ReliabilityBin) -> tuple[str, ...]:
+        return (line.task, line.encoding, line.variant, line.inputs, line.kind)
+
+    return [line for line in found.bins if view(line) == view(score)]

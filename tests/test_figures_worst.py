@@ -1,0 +1,98 @@
+"""The worst answers of a made study whose networks make maps: chosen, computed anew and drawn."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from made_models import write_model
+from made_study import made_config, write_study
+
+from siwcc.augment import augment_module
+from siwcc.errors import InputError
+from siwcc.figures import FigureFiles
+from siwcc.figures.worst import WorstInputs, find_worst, plot_worst
+from siwcc.files import write_csv, write_manifest
+from siwcc.models import read_model
+from siwcc.predictions import prediction_columns, prediction_rows
+
+
+def mapped_study(root, task):
+    """Untrained networks and what they really answer."""
+    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[["coord", "coord"]])
+    study = write_study(root, config)
+    for key in study.runs():
+        folder = study.run_folder(key)
+        model = write_model(
+            folder / "model.pt",
+            task=task,
+            settings=config.task(task),
+            section=config.dataset_of(task),
+            encoding="coord",
+            seed=key.fold,
+        )
+        inputs = augment_module(task).open_inputs(
+            [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
+        )
+        batch = inputs.batch(np.arange(len(inputs.target)), "coord")
+        answer, sure = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
+        rows = prediction_rows(inputs, answer, sure)
+        write_csv(folder / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
+        outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]
+        write_manifest(folder / "manifest.json", "/".join(folder.parts[-5:]), outputs, train={})
+    return study
+
+
+@pytest.fixture(scope="module", params=["ecg", "nuclei"])
+def worst(request, tmp_path_factory):
+    study = mapped_study(tmp_path_factory.mktemp(f"worst_{request.param}"), request.param)
+    strata = study.folder / request.param / "strata.csv"
+    paths = study.existing(request.param, "predictions.csv")
+    return WorstInputs(paths, study.fold_paths(request.param), study.samples_path(request.param), strata)
+
+
+def test_the_map_is_that_of_the_answer(worst) -> None:
+    spec, cases = find_worst(worst)
+    errors = [case.error for case in cases]
+    assert errors == sorted(errors, reverse=True)
+    assert 0 < len(cases) <= 10
+    records = [case.record for case in cases]
+    assert max(map(records.count, records)) <= 2
+    for case in cases:
+        assert case.share.sum() == pytest.approx(1, abs=1e-4)
+        # What lies within 5 % of the extent along each axis is the confidence that the file says.
+        mass = case.share.astype(np.float64)
+        for axis, (last, size) in enumerate(zip(spec.extent, spec.shape[::-1], strict=True)):
+            places = mass.shape[mass.ndim - 1 - axis]
+            near = np.abs(np.arange(places) * 4 * last / (size - 1) - case.prediction[axis]) <= 0.05 * last
+            mass = mass * (near if axis == 0 else near[:, None])
+        assert mass.sum() == pytest.approx(case.confidence, abs=1e-4)
+        assert case.error == pytest.approx(np.linalg.norm(case.prediction - case.target))
+
+
+def test_the_picture_repeats_to_the_byte_and_its_numbers_are_the_files(worst, tmp_path) -> None:
+    first, second = (FigureFiles.named(tmp_path / name, "worst") for name in "ab")
+    for files in (first, second):
+        plot_worst(worst, files)
+    for kind in ("svg", "png", "data"):
+        assert getattr(first, kind).read_bytes() == getattr(second, kind).read_bytes()
+    _, cases = find_worst(worst)
+    rows = list(csv.DictReader(first.data.open(newline="")))
+    assert [row["sample_id"] for row in rows] == [case.sample_id for case in cases]
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, len(cases) + 1)]
+    said = {
+        row["sample_id"]: row
+        for row in csv.DictReader(worst.prediction_paths[0].open(newline=""))
+        if row["variant"] == "0"
+    }
+    own = [row for row in rows if row["fold"] == "1"]
+    assert all(row["confidence"] == said[row["sample_id"]]["confidence"] for row in own)
+
+
+def test_a_network_without_a_map_is_one_line(worst, tmp_path) -> None:
+    from siwcc.figures.worst import map_of
+
+    model = write_model(tmp_path / "model.pt", "full")
+    with pytest.raises(InputError, match="makes no map of scores"):
+        map_of(model, np.zeros((1, 2, 40)))  # type: ignore[arg-type]
