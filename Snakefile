@@ -55,5 +55,6 @@ rule all:
         "<results>/config.json",
         study_statistics(),
         study_calibrations(),
+        study_robustness(*config["run"]),
         study_figures(),
         "<results>/report.html",

@@ -155,6 +155,22 @@ def study_runs(values):
     )
 
 
+def disturbances_of(task):
+    """What is done to the test samples of a task."""
+    return list(parse_config(config).disturbances_of(task))
+
+
+def study_robustness(*tasks):
+    """The answers of every arm of these tasks to disturbed samples; nothing where none are disturbed."""
+    return [
+        f"<results>/{task}/{encoding}/{variant}/robustness.csv"
+        for task in tasks
+        for encoding in config["encodings"]
+        for variant in config["variants"]
+        if disturbances_of(task)
+    ]
+
+
 def study_baselines():
     """The answers of every baseline to every task that it applies to."""
     return [
@@ -278,6 +294,7 @@ def study_figures():
     stems += collect("predictions_{task}_{encodings}_{variants}", task=config["run"], **named)
     stems += collect("targets_{task}", task=config["run"])
     stems += [f"gaps_{task}" for task, limits in limits_of_tasks().items() if limits["isolated_s"]]
+    stems += [f"robustness_{task}" for task in config["run"] if disturbances_of(task)]
     stems += [
         f"records_{task}_{variant}_{study}_vs_{control}"
         for task in config["run"]

@@ -305,6 +305,33 @@ rule plot_worst:
         "../workflow/scripts/plot_worst.py"
 
 
+rule plot_robustness:
+    """Answers of every network and encoding against the strength of each disturbance."""
+    input:
+        robustness=lambda w: study_robustness(w.task),
+        code=code_of("plot_robustness.py", "figures.robustness"),
+    output:
+        svg=report(
+            "<results>/figures/robustness_{task}.svg",
+            caption="../resources/captions/plot_robustness.rst",
+            category="Robustness",
+            labels={"figure": "all disturbances", "task": "{task}"},
+        ),
+        png="<results>/figures/robustness_{task}.png",
+        data="<results>/figures/robustness_{task}.csv",
+    log:
+        "<logs>/figures/robustness_{task}.log",
+    benchmark:
+        "<results>/benchmarks/figures/robustness_{task}.tsv"
+    group:
+        "summary"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    script:
+        "../workflow/scripts/plot_robustness.py"
+
+
 rule write_report:
     """The study on one page that needs nothing else."""
     input:
@@ -328,6 +355,7 @@ rule write_report:
                 "variance.html.j2",
                 "errors.html.j2",
                 "confidence.html.j2",
+                "robustness.html.j2",
                 "macros.html.j2",
                 "report.css",
             ]

@@ -13,6 +13,8 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/calibration.csv       = how often they are right, by confidence
                  results/{study}/stats/calibration_scores.csv = how well confidence and probability fit
                  results/{study}/{task}/{encoding}/{variant}/calibration.json = probability for confidence
+                 results/{study}/{task}/{encoding}/{variant}/robustness.csv, where the config's robustness names
+                 something                                   = errors on disturbed test samples
 """
 
 
@@ -214,3 +216,39 @@ rule fit_calibration:
         limits=lambda w: limits_of_tasks()[w.task],
     script:
         "../workflow/scripts/fit_calibration.py"
+
+
+rule measure_robustness:
+    """Answer the test samples of every fold anew, disturbed, with one encoding and variant."""
+    input:
+        models=collect(
+            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/model.pt",
+            fold=fold_numbers(),
+            seed=config["seeds"],
+        ),
+        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        samples=samples_of,
+        code=lambda w: code_of(
+            "measure_robustness.py", "robustness.measuring", f"robustness.{w.task}"
+        ),
+    output:
+        robustness=report(
+            "<results>/{task}/{encoding}/{variant}/robustness.csv",
+            caption="../resources/captions/robustness.rst",
+            category="Robustness",
+            labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
+        ),
+    log:
+        "<logs>/{task}/{encoding}/{variant}/robustness.log",
+    benchmark:
+        "<results>/benchmarks/stats/robustness_{task}_{encoding}_{variant}.tsv"
+    conda:
+        "../envs/siwcc.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(3000),
+    params:
+        disturbances=lambda w: disturbances_of(w.task),
+        limits=lambda w: limits_of_tasks()[w.task],
+    script:
+        "../workflow/scripts/measure_robustness.py"

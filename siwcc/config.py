@@ -39,6 +39,10 @@ EncodingName = Literal[
 VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 TaskName = Literal["ecg", "nuclei"]
+EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
+NucleiDisturbance = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
+DisturbanceName = Literal[EcgDisturbance, NucleiDisturbance]
+DISTURBANCES = {"ecg": get_args(EcgDisturbance), "nuclei": get_args(NucleiDisturbance)}
 # The format of the data set on which the paper reports each task.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -187,6 +191,12 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
         return _DatasetHolder.model_validate({"dataset": dict(values)}).dataset
     except ValidationError as error:
         raise InputError("config: dataset", _first_problem(error)) from error
+
+
+def parse_protocol(values: Mapping[str, Any]) -> AnyDataset:
+    """A data set's section from its `protocol()`, which does not say where the data are."""
+    # A folder of one's own must have a path.
+    return parse_dataset({"path": ".", **values})
 
 
 # -------------------------------------------------------------------- tasks
@@ -374,6 +384,9 @@ class Config(Section):
     folds_by: Literal["sample", "group"] = "sample"
     seed: Whole = Field(default=42, ge=0, lt=2**32)
     comparisons: tuple[tuple[EncodingName, EncodingName], ...] = (("coord", "weighted"),)
+    robustness: tuple[DisturbanceName, ...] = Field(
+        default=(), description="disturbances of the test samples; each task is given those that it has"
+    )
     train: Train = Train()
 
     def task(self, name: str) -> EcgTask | NucleiTask:
@@ -384,6 +397,10 @@ class Config(Section):
         """The section of the data set that a task reads."""
         return self.datasets[self.task(task).dataset]
 
+    def disturbances_of(self, task: str) -> tuple[str, ...]:
+        """Those of `robustness` that a task has, in their order."""
+        return tuple(name for name in self.robustness if name in DISTURBANCES[task])
+
     def papers_protocol(self, task: str) -> bool:
         """Whether a task's folds and augmentation are the paper's: published values are of no other protocol."""
         zeros = self.tasks.ecg.shift == "zero_fill" if task == "ecg" else self.tasks.nuclei.border == "zero"
@@ -391,7 +408,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        for name in ("run", "encodings", "variants", "seeds", "comparisons"):
+        for name in ("run", "encodings", "variants", "seeds", "comparisons", "robustness"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: an entry stands there twice")
@@ -405,7 +422,19 @@ class Config(Section):
             self._check_jitter(variant)
         if "ecg" in self.run:
             self._check_ecg()
+        self._check_robustness()
         return self
+
+    def _check_robustness(self) -> None:
+        for name in self.robustness:
+            if not any(name in DISTURBANCES[task] for task in self.run):
+                known = "; ".join(f"{task}: {', '.join(DISTURBANCES[task])}" for task in self.run)
+                raise ValueError(f"robustness: {name!r} is not done to what is run (known for {known})")
+        if "lead_missing" in self.disturbances_of("ecg") and "ecg" in self.run:
+            data = self.dataset_of("ecg")
+            assert isinstance(data, EcgDataset)
+            if len(data.leads) == 1:
+                raise ValueError("robustness: 'lead_missing' would leave nothing of a recording of one lead")
 
     def _check_jitter(self, variant: str) -> None:
         jitters = any(self.train.of(variant).jitter.model_dump().values())

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from siwcc.augment.ecg import decimate, weighted_channel
-from siwcc.config import EcgTask, NucleiTask, parse_dataset
+from siwcc.config import EcgTask, NucleiTask, parse_protocol
 from siwcc.dense import STRIDE, DenseNet
 from siwcc.errors import InputError
 from siwcc.models import TrainedModel, read_model
@@ -423,8 +423,7 @@ def _input_of(model: TrainedModel) -> _Window | _Frame:
     """What a network is shown, from metadata that may say anything."""
     spec = model.spec
     try:
-        # Where the data were is no part of the protocol, and a folder of one's own must have a path.
-        section = parse_dataset({"path": ".", **model.metadata.dataset_protocol})
+        section = parse_protocol(model.metadata.dataset_protocol)
         if spec.task == "nuclei":
             size, border = getattr(section, "image_size", 0), NucleiTask(**model.metadata.task_protocol).border
             if (size, size) != spec.shape or spec.channels != 3:

@@ -23,7 +23,7 @@ centred as in the samples file all have the event at one time, which the trainin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -586,9 +586,7 @@ def write_fold(
     Raises:
         InputError: the samples file is damaged, of another shape or lacks a window.
     """
-    names = (*_SAMPLE_ARRAYS, "context") if settings.shift == "rewindow" else _SAMPLE_ARRAYS
-    shard = read_shard(samples_path, "samples", names)
-    _check_windows(shard, dataset)
+    shard = read_windows(samples_path, settings, dataset)
     attributes = {
         "task": "ecg",
         "dataset": shard.attributes["dataset"],
@@ -599,11 +597,24 @@ def write_fold(
         "dataset_protocol": dataset.protocol(),
         "protocol": settings.model_dump(mode="json"),
     }
-    rows = _rows_of(shard, sample_ids)
+    rows = rows_of(shard, sample_ids)
     # Noise does not compress: it takes 15 % more room so, and a tenth of the time to write and read.
     with shard_writer(path, "fold", attributes, uncompressed=("signal", "weighted")) as writer:
         for row in rows:
-            writer.extend(_fold_rows(shard, row, settings, dataset, seed))
+            numbers = range(settings.variants_per_sample + 1)
+            writer.extend(variant_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
+
+
+def read_windows(path: Path, settings: EcgTask, dataset: EcgDataset) -> Shard:
+    """A samples file, with what variants are cut out of.
+
+    Raises:
+        InputError: it is damaged, or of another task or shape.
+    """
+    names = (*_SAMPLE_ARRAYS, "context") if settings.shift == "rewindow" else _SAMPLE_ARRAYS
+    shard = read_shard(path, "samples", names)
+    _check_windows(shard, dataset)
+    return shard
 
 
 def _check_windows(shard: Shard, dataset: EcgDataset) -> None:
@@ -625,7 +636,12 @@ def _check_windows(shard: Shard, dataset: EcgDataset) -> None:
         raise InputError(shard.path, f"target of {sample_id} is outside its window", "delete it and run again")
 
 
-def _rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
+def rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
+    """Places of some windows in a samples file, in the order of their ids.
+
+    Raises:
+        InputError: it lacks one.
+    """
     row_of = {str(sample_id): row for row, sample_id in enumerate(shard.arrays["sample_id"])}
     missing = sorted(set(sample_ids) - set(row_of))
     if missing:
@@ -635,9 +651,26 @@ def _rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
     return [row_of[sample_id] for sample_id in sorted(sample_ids)]
 
 
-def _fold_rows(shard: Shard, row: int, settings: EcgTask, dataset: EcgDataset, seed: int) -> dict[str, np.ndarray]:
-    sample = _sample_of(shard, row)
-    numbers = range(settings.variants_per_sample + 1)
+def variant_rows(
+    shard: Shard,
+    row: int,
+    sample: EcgSample,
+    numbers: Sequence[int],
+    settings: EcgTask,
+    dataset: EcgDataset,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Rows of a fold file, see `write_fold`: some variants of one window.
+
+    Args:
+        shard: The samples file.
+        row: The window's place in it.
+        sample: The window itself, `sample_of(shard, row)`, or one that differs from it.
+        numbers: The variants.
+        settings: The task's section of the config.
+        dataset: The data set's section of the config.
+        seed: The study's seed.
+    """
     made = make_variants(sample, numbers, settings, dataset, seed)
     rows = {
         "signal": made.signal,
@@ -652,7 +685,8 @@ def _fold_rows(shard: Shard, row: int, settings: EcgTask, dataset: EcgDataset, s
     return rows if made.weighted is None else rows | {"weighted": made.weighted}
 
 
-def _sample_of(shard: Shard, row: int) -> EcgSample:
+def sample_of(shard: Shard, row: int) -> EcgSample:
+    """A window of a samples file, with its context where that was read."""
     arrays = shard.arrays
     return EcgSample(
         sample_id=str(arrays["sample_id"][row]),
@@ -741,15 +775,26 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     def joined(name: str) -> np.ndarray:
         return np.concatenate([shard.arrays[name][rows] for shard, rows in zip(shards, keep, strict=True)])
 
+    names = (name for name in (*_FOLD_ARRAYS, "weighted") if name in shards[0].arrays)
+    return inputs_of(TaskSpec.from_json(shards[0].attributes["spec"]), {name: joined(name) for name in names})
+
+
+def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:
+    """Rows as they stand in fold files, ready for a network.
+
+    Args:
+        spec: The task's shapes and units.
+        rows: The arrays of fold files, see `write_fold`.
+    """
     return EcgInputs(
-        spec=TaskSpec.from_json(shards[0].attributes["spec"]),
-        sample_id=joined("sample_id"),
-        group=joined("group"),
-        label=joined("class"),
-        variant=joined("variant"),
-        target=joined("target").astype(np.float32),
-        signal=joined("signal"),
-        weighted=joined("weighted") if "weighted" in shards[0].arrays else None,
-        gap_s=joined("gap_s"),
-        edge_s=joined("edge_s"),
+        spec=spec,
+        sample_id=rows["sample_id"],
+        group=rows["group"],
+        label=rows["class"],
+        variant=rows["variant"],
+        target=rows["target"].astype(np.float32),
+        signal=rows["signal"],
+        weighted=rows.get("weighted"),
+        gap_s=rows["gap_s"],
+        edge_s=rows["edge_s"],
     )

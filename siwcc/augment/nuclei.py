@@ -229,6 +229,12 @@ class NucleiInputs:
 
     In memory are the uint8 image of every sample, once, and a few numbers a row, so the number of
     variants does not matter. See `siwcc.augment.Inputs` for the attributes.
+
+    Args:
+        spec: The task's shapes and units.
+        rows: The arrays of fold files, but `event_visible`.
+        samples: Images with their placement, mean and standard deviation, of all samples in `rows`.
+        border: `zero` or `reflect`, of the task's section of the config.
     """
 
     def __init__(self, spec: TaskSpec, rows: dict[str, np.ndarray], samples: Shard, border: str) -> None:
@@ -238,10 +244,12 @@ class NucleiInputs:
         self.label = rows["class"]
         self.variant = rows["variant"]
         self.target = rows["target"].astype(np.float32)
+        self.rows = rows
+        self.samples = samples
+        self.border = border
         self._translation_px = rows["translation"]
         self._rotation_deg = rows["rotation_deg"]
         self._scale = rows["scale"]
-        self._border = border
         self._images = samples.arrays["signal"]
         self._content_box = samples.arrays["content_box"]
         self._mean = samples.arrays["mean"].astype(np.float32)
@@ -257,7 +265,7 @@ class NucleiInputs:
         """
         size = self.spec.shape[0]
         images = np.empty((len(rows), size, size, COLOURS), dtype=np.float32)
-        fill = self._fill_mirrored if self._border == "reflect" else self._fill_zero
+        fill = self._fill_mirrored if self.border == "reflect" else self._fill_zero
         for image, row in zip(images, rows, strict=True):
             fill(row, image)
         return torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -274,7 +282,7 @@ class NucleiInputs:
             std=self._std,
             image_of_row=self._image_of_row,
             to_source=np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2),
-            mirrored=self._border == "reflect",
+            mirrored=self.border == "reflect",
         )
 
     def layer_encoding(self, encoding: str) -> tuple[str, int]:

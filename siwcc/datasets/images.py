@@ -89,7 +89,7 @@ def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Place
     longest = max(height, width)
     new_width, new_height = (max(1, side * image_size // longest) for side in (width, height))
     resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
-    mean, std = _mean_and_std(resized)
+    mean, std = mean_and_std(resized)
     if std == 0:
         raise SampleDefectError("all values of the image are equal: its standard deviation is 0")
     left, top = (image_size - new_width) // 2, (image_size - new_height) // 2
@@ -100,7 +100,8 @@ def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Place
     return Placed(square, moved, box, mean, std, width, height)
 
 
-def _mean_and_std(image: np.ndarray) -> tuple[float, float]:
+def mean_and_std(image: np.ndarray) -> tuple[float, float]:
+    """Of all values of a uint8 image, ddof 0; the same on every machine."""
     # Sums of integers are exact, so the two numbers do not depend on machine or summation order.
     count = image.size
     total = int(image.sum(dtype=np.int64))

@@ -21,6 +21,7 @@ from siwcc.figures.curves import plot_learning_curves
 from siwcc.figures.forest import plot_forest
 from siwcc.figures.records import plot_records, select_points
 from siwcc.figures.reliability import plot_reliability, select_bins
+from siwcc.figures.robustness import plot_robustness
 from siwcc.figures.samples import plot_gaps, plot_targets
 from siwcc.figures.signals import plot_encodings, plot_predictions
 from siwcc.figures.worst import WorstInputs, plot_worst
@@ -37,6 +38,7 @@ from siwcc.report.followed import describe_protocol
 from siwcc.report.inline import inline_svg
 from siwcc.report.page import fixed, interval, open_templates, versions, write_page
 from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
+from siwcc.report.robustness import robustness_tables
 from siwcc.report.study import (
     Measured,
     Study,
@@ -184,6 +186,7 @@ def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dic
         "best": {table.task: list(best_sentences(table)) for table in reversed(tables)},
         "baseline_notes": BASELINE_NOTES,
         "strata": stratum_tables(errors.by_stratum),
+        "robustness": [table for task in study.started_tasks() for table in robustness_tables(study.robustness(task))],
     }
 
 
@@ -206,6 +209,10 @@ def describe_missing(study: Study) -> list[str]:
         names = [arm_style(name).label for name in study.missing_baselines(task)]
         if names:
             lines.append(f"{TASKS.get(task, task)}: the baseline{'s' * (len(names) > 1)} {', '.join(names)}")
+        arms = [path.parent for path in study.robustness_paths(task) if not path.is_file()]
+        if arms:
+            named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
+            lines.append(f"{TASKS.get(task, task)}: answers to disturbed samples of {named}")
     return lines
 
 
@@ -248,6 +255,8 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
     for task in config.run:
         yield f"encodings {task}", f"encodings_{task}", _encodings_alternative(config.encodings)
         yield f"samples {task}", f"gaps_{task}", "Events by the gap to the event before, isolated ones apart."
+        disturbed = f"Answers within the coarse limit by the strength of {', '.join(config.disturbances_of(task))}."
+        yield f"robustness {task}", f"robustness_{task}", disturbed
         yield f"samples {task}", f"targets_{task}", "Targets of the augmented copies, a line for each fold."
         for variant in config.variants:
             model = model_name(task, variant)
@@ -314,6 +323,7 @@ def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
         yield from _arm_drawings(study, task, folder)
         yield from _map_drawings(study, task, measured.reliability.bins, folder)
         yield partial(_draw_records, study, task, measured.records.points, folder)
+        yield partial(_draw_robustness, study, task, folder)
 
 
 def _draw_samples(study: Study, task: str, folder: Path) -> None:
@@ -365,6 +375,12 @@ def _map_drawings(
 def _is_shown(path: Path, shown: tuple[str, str] | None, seed: int) -> bool:
     key = run_key_of(path)
     return ((key.encoding, key.variant), key.seed) == (shown, seed) and path.with_name("model.pt").is_file()
+
+
+def _draw_robustness(study: Study, task: str, folder: Path) -> None:
+    lines = study.robustness(task)
+    if lines:
+        plot_robustness(lines, FigureFiles.named(folder, f"robustness_{task}"))
 
 
 def _draw_records(study: Study, task: str, points: Sequence[RecordPoint], folder: Path) -> None:

@@ -21,6 +21,7 @@ from siwcc.manifests import read_manifest
 from siwcc.map_variants import MAP_VARIANTS
 from siwcc.records import Records, compare_records
 from siwcc.reliability import Reliability, measure_reliability
+from siwcc.robustness.measuring import Robustness, read_robustness
 from siwcc.runs import RunKey, run_key_of
 from siwcc.samples import read_excluded
 from siwcc.shards import read_shard
@@ -110,6 +111,21 @@ class Study:
         """Baselines of a task that have not answered."""
         folder = self.folder / task / "baselines"
         return [name for name in baselines_of(task) if not (folder / name / "predictions.csv").is_file()]
+
+    def robustness_paths(self, task: str) -> list[Path]:
+        """`robustness.csv` of every arm of a task that is to have one, there or not."""
+        config = self.config
+        arms = [(encoding, variant) for encoding in config.encodings for variant in config.variants]
+        asked = arms if config.disturbances_of(task) else []
+        return [self.folder / task / encoding / variant / "robustness.csv" for encoding, variant in asked]
+
+    def robustness(self, task: str) -> list[Robustness]:
+        """The lines of those that are there.
+
+        Raises:
+            InputError: one is damaged.
+        """
+        return read_robustness([path for path in self.robustness_paths(task) if path.is_file()])
 
     def started_tasks(self) -> list[str]:
         """Tasks whose folds have been assigned."""

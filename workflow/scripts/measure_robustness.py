@@ -1,0 +1,23 @@
+"""Answer the test samples anew, disturbed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.robustness.measuring import measure_robustness, write_robustness
+        from siwcc.tasks import ErrorLimits
+
+        lines = measure_robustness(
+            model_paths=[Path(path) for path in snakemake.input.models],
+            fold_paths=[Path(path) for path in snakemake.input.folds],
+            samples_path=Path(snakemake.input.samples),
+            names=snakemake.params.disturbances,
+            limits=ErrorLimits(**snakemake.params.limits),
+        )
+        write_robustness(Path(snakemake.output.robustness), lines)

@@ -1,0 +1,20 @@
+"""Draw the answers of every network and encoding against the strength of each disturbance."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.figures import FigureFiles
+        from siwcc.figures.robustness import plot_robustness
+        from siwcc.robustness.measuring import read_robustness
+
+        plot_robustness(
+            lines=read_robustness([Path(path) for path in snakemake.input.robustness]),
+            files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
+        )
