@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from siwcc.figures import (
+    GRID,
     INK,
-    MUTED,
     PAPER,
     TASKS,
     FigureFiles,
@@ -26,30 +28,28 @@ from siwcc.robustness.measuring import Robustness
 from siwcc.tables import columns_of
 
 TITLES = {
-    ("ecg", "noise"): "White noise",
-    ("ecg", "wander"): "Baseline wander",
+    ("ecg", "noise"): "White noise, standard deviation",
+    ("ecg", "wander"): "Baseline wander, amplitude",
     ("ecg", "lead_missing"): "A lead is missing",
     ("ecg", "rate"): "Recorded at another rate",
     ("ecg", "polarity"): "Polarity inverted",
-    ("nuclei", "noise"): "Noise",
-    ("nuclei", "blur"): "Gaussian blur",
+    ("nuclei", "noise"): "Noise, standard deviation",
+    ("nuclei", "blur"): "Gaussian blur, standard deviation",
     ("nuclei", "contrast"): "Contrast",
     ("nuclei", "brightness"): "Brightness",
     ("nuclei", "stain"): "Stain: red up, blue down",
     ("nuclei", "size"): "Taken with fewer pixels",
 }
-# Cases, in no order: points alone.
-_CASES = ("lead_missing", "polarity")
 _COLUMNS = 2
 _PANEL_IN = (3.5, 2.35)
-_LINES = ("-", "--", ":", "-.")
+_LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     """Draw the share of answers within the coarse limit against the strength of each disturbance.
 
-    Strengths stand at even distances, the undisturbed samples on a vertical line. Bands and bars are the 95 %
-    intervals over records.
+    Strengths stand at even distances, the undisturbed samples on a vertical line where strengths have an order. Bands
+    and bars are the 95 % intervals over records.
 
     Args:
         lines: Of one task, at least one, of all its networks and encodings.
@@ -60,11 +60,14 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     variants = list(dict.fromkeys(variant for variant, _ in arms))
     rows = -(-len(names) // _COLUMNS)
     figure = new_figure(_PANEL_IN[0] * _COLUMNS, 0.75 + _PANEL_IN[1] * rows + 0.2 * -(-len(arms) // _COLUMNS))
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False).flat
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel().tolist()
     for axis, name in zip(axes, names, strict=False):
         _draw_panel(axis, [line for line in lines if line.disturbance == name], arms, variants)
-    for axis in list(axes)[len(names) :]:
+    for axis in axes[len(names) :]:
         axis.set_axis_off()
+    axes[0].set_ylim(*_limits(lines))
+    for axis in axes[: len(names) : _COLUMNS]:
+        axis.set_ylabel("per cent", fontsize=8.5, color=INK)
     first = lines[0]
     title = f"{TASKS.get(first.task, first.task)}: answers within {first.limit_coarse:g} {first.error_unit}"
     figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
@@ -80,21 +83,28 @@ def _draw_panel(
     first = lines[0]
     levels = {line.strength: line for line in lines}
     place = {strength: number for number, strength in enumerate(sorted(levels))}
-    cases = first.disturbance in _CASES
+    # Cases have names and no order: points alone.
+    cases = any(line.level != f"{line.strength:g}" for line in lines)
     for number, (variant, encoding) in enumerate(arms):
         own = [line for line in lines if (line.variant, line.encoding) == (variant, encoding)]
         own.sort(key=lambda line: line.strength)
         offset = 0.5 * ((number + 0.5) / len(arms) - 0.5) if cases else 0.0
         _draw_arm(axis, [place[line.strength] + offset for line in own], own, variants.index(variant), cases)
     style_axis(axis, grid="y")
-    axis.axvline(next(place[line.strength] for line in lines if line.undisturbed), color=MUTED, linewidth=0.8, zorder=0)
-    axis.set_ylim(0, 100)
+    if not cases:
+        neutral = next(place[line.strength] for line in lines if line.undisturbed)
+        axis.axvline(neutral, color=GRID, linewidth=1.2, zorder=0)
     axis.set_xlim(-0.4, len(place) - 0.6)
     axis.set_xticks(list(place.values()), [_label(levels[strength]) for strength in place])
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel("" if cases else first.unit, fontsize=8.5, color=INK)
-    axis.set_ylabel("per cent", fontsize=8.5, color=INK)
     axis.set_title(TITLES.get((first.task, first.disturbance), first.disturbance), fontsize=9, loc="left", color=INK)
+
+
+def _limits(lines: Sequence[Robustness]) -> tuple[float, float]:
+    """Ends of the scale that all panels share, per cent: tens around every band."""
+    ends = [(line.within_coarse, line.within_coarse_low, line.within_coarse_high) for line in lines]
+    return 10 * math.floor(10 * np.nanmin(ends)), 10 * math.ceil(10 * np.nanmax(ends))
 
 
 def _draw_arm(axis: Axes, places: list[float], own: Sequence[Robustness], variant: int, cases: bool) -> None:
@@ -104,7 +114,7 @@ def _draw_arm(axis: Axes, places: list[float], own: Sequence[Robustness], varian
         for name in ("within_coarse", "within_coarse_low", "within_coarse_high")
     )
     face = style.colour if variant == 0 else PAPER
-    marks = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
+    marks: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
     if cases:
         axis.vlines(places, low, high, color=style.colour, linewidth=1.2, alpha=0.5)
         axis.plot(places, share, linestyle="none", **marks)

@@ -29,7 +29,6 @@ class Disturbance:
 
     Attributes:
         name: As in the config's `robustness`.
-        title: In words.
         unit: Of the strength.
         neutral: The strength that leaves everything as it is.
         strengths: Those that are tried, in their order.
@@ -39,7 +38,6 @@ class Disturbance:
     """
 
     name: str
-    title: str
     unit: str
     neutral: float
     strengths: tuple[float, ...]

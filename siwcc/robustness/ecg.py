@@ -121,22 +121,22 @@ def make_disturbances(leads: int, rate_hz: float) -> list[Disturbance]:
     named_every = names | dict.fromkeys(every, "every lead")
     rates = tuple(factor * rate_hz for factor in _RATES)
     return [
-        Disturbance("noise", "White noise, standard deviation", _OF_PEAK, 0.0, _NOISE, add_white_noise),
+        Disturbance("noise", _OF_PEAK, 0.0, _NOISE, add_white_noise),
         Disturbance(
-            *("wander", "Baseline wander, amplitude", _OF_PEAK, 0.0, _WANDER),
+            *("wander", _OF_PEAK, 0.0, _WANDER),
             apply=lambda recording, fraction, rng: add_baseline_wander(recording, fraction, rng, rate_hz),
         ),
         Disturbance(
-            *("lead_missing", "A lead is missing", "lead", 0.0, each),
+            *("lead_missing", "lead", 0.0, each),
             apply=lambda recording, number, rng: silence_lead(recording, number),
             levels=names,
         ),
         Disturbance(
-            *("rate", "Recorded at another rate", "Hz", rate_hz, rates),
+            *("rate", "Hz", rate_hz, rates),
             apply=lambda recording, other_hz, rng: record_at(recording, other_hz, rate_hz),
         ),
         Disturbance(
-            *("polarity", "Polarity inverted", "lead", 0.0, (*each, *every)),
+            *("polarity", "lead", 0.0, (*each, *every)),
             apply=lambda recording, number, rng: turn_round(recording, number),
             levels=named_every,
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -221,7 +221,7 @@ def _lines(key: RunKey, seeds: int, answered: _Answered, limits: ErrorLimits) ->
     return lines
 
 
-def _measures(sums: tuple[Sums, Sums], undisturbed: tuple[Sums, Sums]) -> dict[str, float]:
+def _measures(sums: tuple[Sums, Sums], undisturbed: tuple[Sums, Sums]) -> dict[str, Any]:
     """Every measure with the ends of its interval, from (of all rows, of each draw)."""
     parts = {name: (getattr(sums[0], name), getattr(sums[1], name)) for name in Sums._fields}
     parts["change"] = tuple(now.within_coarse - then.within_coarse for now, then in zip(sums, undisturbed, strict=True))

@@ -64,7 +64,7 @@ def change_brightness(image: np.ndarray, levels: float) -> np.ndarray:
         image: uint8 (height, width, 3).
         levels: Grey levels of 255.
     """
-    return _whole_levels(image + levels)
+    return _whole_levels(image.astype(np.float64) + levels)
 
 
 def change_stain(image: np.ndarray, share: float) -> np.ndarray:
@@ -91,29 +91,29 @@ def change_size(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _whole_levels(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
 DISTURBANCES = (
-    Disturbance("noise", "Noise, standard deviation", _LEVELS, 0.0, (5.0, 10.0, 20.0, 40.0, 80.0), add_noise),
+    Disturbance("noise", _LEVELS, 0.0, (5.0, 10.0, 20.0, 40.0, 80.0), add_noise),
     Disturbance(
-        *("blur", "Gaussian blur, standard deviation", "px", 0.0, (0.5, 1.0, 2.0, 4.0)),
+        *("blur", "px", 0.0, (0.5, 1.0, 2.0, 4.0)),
         apply=lambda image, sigma_px, rng: blur(image, sigma_px),
     ),
     Disturbance(
-        *("contrast", "Contrast", _TIMES, 1.0, (0.125, 0.25, 0.5, 1.5, 2.0, 4.0)),
+        *("contrast", _TIMES, 1.0, (0.125, 0.25, 0.5, 1.5, 2.0, 4.0)),
         apply=lambda image, factor, rng: change_contrast(image, factor),
     ),
     Disturbance(
-        *("brightness", "Brightness", _LEVELS, 0.0, (-80.0, -40.0, 40.0, 80.0)),
+        *("brightness", _LEVELS, 0.0, (-80.0, -40.0, 40.0, 80.0)),
         apply=lambda image, levels, rng: change_brightness(image, levels),
     ),
     Disturbance(
-        *("stain", "Stain: red up, blue down", "share", 0.0, (-0.4, -0.2, 0.2, 0.4)),
+        *("stain", "share", 0.0, (-0.4, -0.2, 0.2, 0.4)),
         apply=lambda image, share, rng: change_stain(image, share),
     ),
     Disturbance(
-        *("size", "Taken with fewer pixels", "of the side", 1.0, (0.75, 0.5, 0.25, 0.125)),
+        *("size", "of the side", 1.0, (0.75, 0.5, 0.25, 0.125)),
         apply=lambda image, factor, rng: change_size(image, factor),
     ),
 )
