@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,39 @@ def test_the_paper_is_what_config_yaml_says() -> None:
     assert isinstance(config.dataset_of("nuclei"), SipakmedSection)
     assert config.task("ecg") is config.tasks.ecg
     assert config.task("nuclei") is config.tasks.nuclei
+
+
+@pytest.mark.parametrize(
+    ("run", "names", "known"),
+    [
+        (["ecg"], ["noise", "blur"], "'blur' is not done to what is run (known for ecg: noise, wander, lead_missing"),
+        (["nuclei"], ["rate"], "'rate' is not done to what is run (known for nuclei: noise, blur, contrast"),
+        (["ecg", "nuclei"], ["tilt"], "'wander', 'lead_missing', 'rate', 'polarity', 'blur', 'contrast'"),
+        (["ecg"], ["noise", "noise"], "an entry stands there twice"),
+    ],
+)
+def test_a_disturbance_that_no_task_has_is_refused_with_those_that_there_are(run, names, known) -> None:
+    values = default_values() | {"run": run, "robustness": names}
+    with pytest.raises(InputError, match=re.escape(known)) as caught:
+        parse_config(values)
+    assert "robustness" in str(caught.value)
+
+
+def test_each_task_is_given_the_disturbances_that_it_has() -> None:
+    config = parse_config(changed("robustness", ["size", "noise", "wander"]))
+    assert config.disturbances_of("ecg") == ("noise", "wander")
+    assert config.disturbances_of("nuclei") == ("size", "noise")
+    assert parse_config(default_values()).disturbances_of("ecg") == ()
+
+
+def test_the_only_lead_cannot_be_missing() -> None:
+    own = {"format": "folder", "task": "ecg", "path": "mine", "leads": [1]}
+    values = default_values() | {"run": ["ecg"], "robustness": ["polarity"]}
+    values["datasets"]["mine"] = own
+    values["tasks"]["ecg"]["dataset"] = "mine"
+    assert parse_config(values).robustness == ("polarity",)
+    with pytest.raises(InputError, match="'lead_missing' would leave nothing of a recording of one lead"):
+        parse_config(values | {"robustness": ["lead_missing"]})
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)

@@ -195,6 +195,26 @@ def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
     assert "Nothing to be done" not in copied.run("--dry-run")
 
 
+def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
+    asked = ("--config", "robustness=[noise, lead_missing]")
+    added = Counter(measure_robustness=2, plot_robustness=1, record_config=1, write_report=1)
+    assert rules_in(copied.planned(*asked)) == added
+    copied.run(*asked)
+    study = copied.folder / "results" / "tiny"
+    before = {name: digest for name, digest in finished.digests().items() if not name.endswith("config.json")}
+    assert before.items() <= copied.digests().items()
+    for encoding in ARMS:
+        with (study / "ecg" / encoding / "reduced" / "robustness.csv").open(newline="") as handle:
+            table = list(csv.DictReader(handle))
+        found = [(row["disturbance"], row["level"]) for row in table if row["disturbance"] == "lead_missing"]
+        assert found == [("lead_missing", level) for level in ("as recorded", "lead 1", "lead 2")]
+        assert len(table) == 6 + 3
+        assert {row["encoding"] for row in table} == {encoding}
+    assert (study / "figures" / "robustness_ecg.svg").is_file()
+    assert '<h2 id="robustness">' in (study / "report.html").read_text()
+    assert "Nothing to be done" in copied.run("--dry-run", *asked)
+
+
 def plotting_module(repository: Path) -> Path:
     curves = repository / "siwcc" / "figures" / "curves.py"
     return curves if curves.is_file() else repository / "siwcc" / "figures.py"
