@@ -45,6 +45,8 @@ DisturbanceName = Literal[EcgDisturbance, NucleiDisturbance]
 DISTURBANCES = {"ecg": get_args(EcgDisturbance), "nuclei": get_args(NucleiDisturbance)}
 # The format of the data set on which the paper reports each task.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
+EcgPoint = Literal["onset", "end"]
+NucleiPoint = Literal["nucleus", "cytoplasm"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Range = tuple[float, float]
 
@@ -78,6 +80,16 @@ def _check_range(name: str, value: Range, low: float, high: float) -> None:
         raise ValueError(f"{name}: must be [from, to] with {low:g} <= from <= to <= {high:g}, not {list(value)}")
 
 
+def _check_points(points: tuple[str, ...], first: str) -> None:
+    if len(set(points)) != len(points) or points[0] != first:
+        raise ValueError(f"points: must begin with {first!r} and name each point once, not {list(points)}")
+
+
+def _without_single_point(values: dict[str, Any]) -> dict[str, Any]:
+    """What was made before there were several points, and what is made with one, is the same."""
+    return {name: value for name, value in values.items() if name != "points" or len(value) > 1}
+
+
 # ---------------------------------------------------------------- data sets
 
 
@@ -98,7 +110,7 @@ class DatasetSection(Section):
 
     def protocol(self) -> dict[str, Any]:
         """The values that change the samples, as plain JSON types."""
-        return self.model_dump(mode="json", exclude={"path", "url", "max_excluded"})
+        return _without_single_point(self.model_dump(mode="json", exclude={"path", "url", "max_excluded"}))
 
 
 class VfdbSection(DatasetSection):
@@ -112,26 +124,40 @@ class VfdbSection(DatasetSection):
     event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
     window_s: float = Field(default=20.0, gt=0, le=600, description="seconds")
     rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="Hz; other rates are resampled")
+    points: tuple[EcgPoint, ...] = Field(default=("onset",), min_length=1, description="what the samples say")
+
+    @model_validator(mode="after")
+    def _points(self) -> VfdbSection:
+        _check_points(self.points, "onset")
+        return self
 
 
-class SipakmedSection(DatasetSection):
-    """SIPaKMeD: single cells with a contour of the nucleus."""
+class _CellSection(DatasetSection):
+    """What the sets of single cells share."""
 
     task: ClassVar[Literal["nuclei"]] = "nuclei"
+
+    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
+    points: tuple[NucleiPoint, ...] = Field(default=("nucleus",), min_length=1, description="what the samples say")
+
+    @model_validator(mode="after")
+    def _points(self) -> _CellSection:
+        _check_points(self.points, "nucleus")
+        return self
+
+
+class SipakmedSection(_CellSection):
+    """SIPaKMeD: single cells with contours of the nucleus and of the cell."""
 
     format: Literal["sipakmed"]
     url: str | None = "https://www.cs.uoi.gr/~marina/SIPAKMED/"
-    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
     centroid: Literal["polygon", "vertices"] = "polygon"
 
 
-class HerlevSection(DatasetSection):
+class HerlevSection(_CellSection):
     """The Herlev Pap-smear set: single cells with a mask. It has no download."""
 
-    task: ClassVar[Literal["nuclei"]] = "nuclei"
-
     format: Literal["herlev"]
-    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
 
 
 class FolderSection(DatasetSection):
@@ -160,6 +186,11 @@ class FolderSection(DatasetSection):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: has no meaning for a data set of the task {self.task}")
         return self
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The one point that a table has."""
+        return ("onset",) if self.task == "ecg" else ("nucleus",)
 
     def _of_other_task(self) -> tuple[str, ...]:
         return ("image_size",) if self.task == "ecg" else ("leads", "window_s", "rate_hz", "csv_rate_hz")
@@ -233,6 +264,9 @@ class EcgTask(Section):
     """Time of a rhythm change in a window of some leads."""
 
     dataset: Name = "vfdb"
+    points: tuple[EcgPoint, ...] = Field(
+        default=("onset",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
+    )
     variants_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill", "rewindow"] = Field(
         default="zero_fill", description="zero_fill: as the paper; rewindow: each variant is cut out of the recording"
@@ -242,8 +276,13 @@ class EcgTask(Section):
     decimate_by: Whole = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
     augmentation: EcgAugmentation = EcgAugmentation()
 
+    def protocol(self) -> dict[str, Any]:
+        """The values that shape the folds, as plain JSON types."""
+        return _without_single_point(self.model_dump(mode="json"))
+
     @model_validator(mode="after")
     def _odd(self) -> EcgTask:
+        _check_points(self.points, "onset")
         if self.median_samples % 2 == 0:
             raise ValueError(f"median_samples: must be odd, not {self.median_samples}")
         return self
@@ -266,11 +305,23 @@ class NucleiTask(Section):
     """Centre of the nucleus in an image of one cell."""
 
     dataset: Name = "sipakmed"
+    points: tuple[NucleiPoint, ...] = Field(
+        default=("nucleus",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
+    )
     variants_per_sample: Whole = Field(default=20, ge=1, le=10_000)
     border: Literal["zero", "reflect"] = Field(
         default="zero", description="zero: as the paper; reflect: mirror the image, no target outside the frame"
     )
     augmentation: NucleiAugmentation = NucleiAugmentation()
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that shape the folds, as plain JSON types."""
+        return _without_single_point(self.model_dump(mode="json"))
+
+    @model_validator(mode="after")
+    def _points(self) -> NucleiTask:
+        _check_points(self.points, "nucleus")
+        return self
 
 
 class Tasks(Section):
@@ -457,6 +508,11 @@ class Config(Section):
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
             raise ValueError(f"tasks.{task}.dataset: {found}")
+        absent = [point for point in self.task(task).points if point not in section.points]
+        if absent:
+            there = ", ".join(section.points)
+            remedy = "give a data set under another name these points"
+            raise ValueError(f"tasks.{task}.points: {name!r} has {there} and not {absent[0]!r}; {remedy}")
 
     def _check_ecg(self) -> None:
         task = self.tasks.ecg
@@ -472,8 +528,10 @@ class Config(Section):
                 )
         if task.shift == "zero_fill" and task.augmentation.shift_s >= data.window_s / 2:
             raise ValueError(f"tasks.ecg.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
-        if task.augmentation.dropout_s[1] >= data.window_s / 2:
-            raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {data.window_s / 2:g} s")
+        # So there is always room for the patch beside the points.
+        longest_s = data.window_s / (1 + len(task.points))
+        if task.augmentation.dropout_s[1] >= longest_s:
+            raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {longest_s:g} s")
         if data.window_s * data.rate_hz / task.decimate_by < 32:
             raise ValueError("tasks.ecg.decimate_by: leaves fewer than 32 samples of a window")
 

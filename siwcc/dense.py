@@ -30,6 +30,13 @@ Both ways to read a map are there, each with the loss that suits it:
                   2018, arXiv:1801.07372, sections 3.2 and 3.4);
     arg_max       the place with the most mass around it, refined by a parabola through its neighbours; the loss is
                   the cross-entropy with that Gaussian. A second candidate elsewhere does not move the answer.
+
+A point may be absent. With `nowhere` the softmax has one more place for each point, whose logit comes from mean and
+maximum of the features over all places; the loss wants all of the mass there when the point is not visible. The map
+then sums to what is left, so the mass around the answer, its confidence, falls by itself:
+
+    features -> 1 x 1 convolution ------> scores  --.
+        '----> mean and maximum -> linear -> nowhere +-> softmax -> map (B, points, H, W), nowhere (B, points)
 """
 
 from __future__ import annotations
@@ -145,22 +152,23 @@ class ResidualNet(_Body):
         in_channels: Channels of the encoded signal.
         shape: (length,) or (height, width), at least 9 along each axis.
         output_scale: The answer's largest value, one for all axes.
+        points: How many points are looked for.
 
     Shape:
-        Input (B, in_channels, *shape); output (B, len(shape)), x before y, between 0 and `output_scale`.
+        Input (B, in_channels, *shape); output (B, points * axes), x before y, between 0 and `output_scale`.
 
     Raises:
         ValueError: a shape of other axes or too small; in the forward pass another input shape.
     """
 
-    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float) -> None:
+    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float, points: int = 1) -> None:
         super().__init__(in_channels, shape)
         self.output_scale = output_scale
-        self.head = nn.Linear(2 * WIDTH, len(shape))
+        self.head = nn.Linear(2 * WIDTH, points * len(shape))
         to_channels_last(self)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
+        """(B, in_channels, *shape) -> (B, points * axes), x before y, in the unit of `output_scale`."""
         pooled = mean_and_maximum(self.features(signal))
         return torch.sigmoid(self.head(pooled)) * self.output_scale
 
@@ -174,6 +182,7 @@ class DenseNet(_Body):
         extent: Coordinate of the last sample, x first, seconds or pixels.
         readout: `soft_argmax` or `arg_max`; see the module.
         points: How many points are looked for, each with a map of its own.
+        nowhere: Whether a point may be absent; see the module.
 
     Shape:
         Input (B, in_channels, *shape); output (B, points * axes): x before y, point by point.
@@ -189,11 +198,13 @@ class DenseNet(_Body):
         extent: Sequence[float],
         readout: Readout,
         points: int = 1,
+        nowhere: bool = False,
     ) -> None:
         super().__init__(in_channels, shape)
         self.readout = readout
         self.points = points
         self.head = nn.Conv2d(WIDTH, points, 1)
+        self.nowhere = nn.Linear(2 * WIDTH, points) if nowhere else None
         # x first, as answers are.
         self.step = tuple(STRIDE * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
         self.spread = SPREAD[len(shape)]
@@ -213,16 +224,34 @@ class DenseNet(_Body):
         ]
 
     def log_map(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of shares that sum to 1 over all places."""
-        scores = self.head(self.features(signal))
-        return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape)
+        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of shares.
+
+        They sum to 1 over all places; with `nowhere` to what is not there.
+        """
+        return self.log_shares(signal)[0]
+
+    def log_shares(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The map, (B, points, H, W), and the share that is nowhere, (B, points), as logarithms."""
+        features = self.features(signal)
+        scores = self.head(features)
+        if self.nowhere is None:
+            return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape), None
+        absent = self.nowhere(mean_and_maximum(features)).unsqueeze(2)
+        shares = functional.log_softmax(torch.cat([scores.flatten(2), absent], dim=2), dim=2)
+        return shares[:, :, :-1].reshape(scores.shape), shares[:, :, -1]
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, points * axes), in the unit of `extent`."""
         return self.read(self.log_map(signal))
 
+    def visible(self, log_map: Tensor) -> Tensor:
+        """The share of each point's map that lies in places, (B, points, H, W) -> (B, points), 0 ... 1."""
+        return log_map.flatten(2).logsumexp(2).exp()
+
     def read(self, log_map: Tensor) -> Tensor:
-        """The answer that a map gives, (B, points, H, W) -> (B, points * axes)."""
+        """The answer that a map gives, (B, points, H, W) -> (B, points * axes); where there is most, if anywhere."""
+        if self.nowhere is not None:
+            log_map = log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
         places = self._mean_place(log_map.exp()) if self.readout == "soft_argmax" else self._peak_place(log_map.exp())
         return places.flatten(1)
 
@@ -243,19 +272,35 @@ class DenseNet(_Body):
             mass = mass * (near[:, :, None, :] if axis == 0 else near[:, :, :, None])
         return mass.sum((2, 3))
 
-    def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
+    def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_nowhere: Tensor | None = None) -> Tensor:
         """What training makes small; see the module.
 
         Args:
             log_map: (B, points, H, W).
-            target: (B, points * axes), in the unit of `extent`.
+            target: (B, points * axes), in the unit of `extent`; with `nowhere` NaN where a point is not visible.
             deviation: (points * axes,), standard deviation of the training targets: the unit of the squared error.
+            log_nowhere: (B, points), with `nowhere`.
         """
+        if log_nowhere is not None:
+            return self._loss_with_nowhere(log_map, log_nowhere, target, deviation)
         wanted = self._gaussian(target)
         if self.readout == "arg_max":
             return -(wanted * log_map).sum((2, 3)).mean()
         error = (self.read(log_map) - target) / deviation
         return error.square().mean() + _divergence(log_map, wanted).mean()
+
+    def _loss_with_nowhere(self, log_map: Tensor, log_nowhere: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
+        known = target.isfinite()
+        target = torch.where(known, target, torch.zeros_like(target))
+        there = known.view(len(target), self.points, -1).all(2).to(log_map.dtype)
+        wanted = self._gaussian(target) * there[:, :, None, None]
+        if self.readout == "arg_max":
+            return -((wanted * log_map).sum((2, 3)) + (1 - there) * log_nowhere).mean()
+        error = torch.where(known, (self.read(log_map) - target) / deviation, torch.zeros_like(target))
+        shares = torch.cat([log_map.flatten(2), log_nowhere.unsqueeze(2)], dim=2).unsqueeze(3)
+        all_wanted = torch.cat([wanted.flatten(2), (1 - there).unsqueeze(2)], dim=2).unsqueeze(3)
+        squared = error.square().sum() / known.sum().clamp_min(1)
+        return squared + _divergence(shares, all_wanted).mean()
 
     def _mean_place(self, share: Tensor) -> Tensor:
         """(B, points, axes), the mean place under a map."""

@@ -31,6 +31,7 @@ MAX_MODEL_BYTES = 256 << 20
 _MAX_ENTRIES = 10_000
 _MAX_PICKLE_BYTES = 4 << 20
 _MAX_CHANNELS = 64
+_MAX_OUTPUTS = 24
 _MAX_POSITIONS = 1 << 22
 _REMEDY = "take a model.pt that siwcc wrote, or train it again"
 
@@ -56,7 +57,7 @@ class _Spec(_Checked):
 
     task: str
     network: str
-    outputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
+    outputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MAX_OUTPUTS)]
     unit: str
     channels: Channels
     shape: Axes
@@ -122,6 +123,7 @@ def network_for(spec: TaskSpec, variant: str, encoding: str, signal_channels: in
         shape=spec.shape,
         extent=spec.extent,
         output_scale=spec.output_scale,
+        points=len(spec.points),
     )
 
 
@@ -210,6 +212,10 @@ def _network(path: Path, metadata: Metadata, device: str) -> Localiser:
     spec = TaskSpec(**metadata.spec.model_dump())
     if math.prod(spec.shape) > _MAX_POSITIONS:
         raise InputError(path, f"its metadata describe signals of shape {spec.shape}", _REMEDY)
+    if {len(outputs) for outputs in spec.points.values()} - {len(spec.shape)}:
+        raise InputError(
+            path, f"its metadata describe outputs {spec.outputs} for signals of shape {spec.shape}", _REMEDY
+        )
     try:
         with torch.device(device):
             return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels)

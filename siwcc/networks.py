@@ -73,12 +73,14 @@ class Encoded(NamedTuple):
         shape: (length,) or (height, width).
         extent: Coordinate of the last sample, x first: seconds or pixels.
         output_scale: The largest answer, in the same unit.
+        points: How many points are looked for; the answers of all stand side by side, x before y.
     """
 
     channels: int
     shape: tuple[int, ...]
     extent: tuple[float, ...]
     output_scale: float
+    points: int = 1
 
 
 class LearnablePool(nn.Module):
@@ -117,16 +119,22 @@ class NimeshaNet(nn.Module):
         length: Samples; at least 16, or 32 when reduced. An odd last sample is dropped by a pooling.
         variant: `full` or `reduced`.
         output_scale: The answer's largest value: the window's length in seconds.
+        points: How many times are looked for.
 
     Shape:
-        Input (B, in_channels, length); output (B, 1), between 0 and `output_scale`.
+        Input (B, in_channels, length); output (B, points), between 0 and `output_scale`.
 
     Raises:
         ValueError: unknown variant, a length that leaves no position; in the forward pass another input shape.
     """
 
     def __init__(
-        self, in_channels: int = 3, length: int = 500, variant: str = "full", output_scale: float = 20.0
+        self,
+        in_channels: int = 3,
+        length: int = 500,
+        variant: str = "full",
+        output_scale: float = 20.0,
+        points: int = 1,
     ) -> None:
         super().__init__()
         _check_variant(variant)
@@ -140,7 +148,7 @@ class NimeshaNet(nn.Module):
         self.blocks = _time_blocks(in_channels)
         self.extra_pool = nn.AvgPool2d((1, 2)) if variant == "reduced" else nn.Identity()
         self.pool = LearnablePool(torch.randn(FEATURES, 1, length // 2**halvings))
-        self.head = nn.Linear(FEATURES, 1)
+        self.head = nn.Linear(FEATURES, points)
         to_channels_last(self)
 
     @classmethod
@@ -148,10 +156,10 @@ class NimeshaNet(nn.Module):
         """The network for signals of one axis, (time,)."""
         if len(signal.shape) != 1:
             raise ValueError(f"NimeshaNet takes signals with one axis, (time,), not {signal.shape}")
-        return cls(signal.channels, signal.shape[0], variant, signal.output_scale)
+        return cls(signal.channels, signal.shape[0], variant, signal.output_scale, signal.points)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, length) -> (B, 1), in the unit of `output_scale`."""
+        """(B, in_channels, length) -> (B, points), in the unit of `output_scale`."""
         check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         features = self.pool(self.extra_pool(self.blocks(image)))
@@ -169,16 +177,22 @@ class LakshyaNet(nn.Module):
         image_size: Pixels along either side, a multiple of 16.
         variant: `full` or `reduced`.
         output_scale: The answer's largest value: the last pixel's coordinate, `image_size - 1` (255 in the paper).
+        points: How many points are looked for.
 
     Shape:
-        Input (B, in_channels, image_size, image_size); output (B, 2), x before y, between 0 and `output_scale`.
+        Input (B, in_channels, image_size, image_size); output (B, 2 * points), x before y, up to `output_scale`.
 
     Raises:
         ValueError: unknown variant, impossible `image_size`; in the forward pass another input shape.
     """
 
     def __init__(
-        self, in_channels: int = 5, image_size: int = 256, variant: str = "full", output_scale: float = 255.0
+        self,
+        in_channels: int = 5,
+        image_size: int = 256,
+        variant: str = "full",
+        output_scale: float = 255.0,
+        points: int = 1,
     ) -> None:
         super().__init__()
         _check_variant(variant)
@@ -190,7 +204,7 @@ class LakshyaNet(nn.Module):
         self.blocks = _image_blocks(in_channels, halvings)
         depthwise = nn.Conv2d(FEATURES, FEATURES, image_size // 2**halvings, groups=FEATURES)
         self.pool = LearnablePool(depthwise.weight.detach().squeeze(1), cast(Tensor, depthwise.bias).detach())
-        self.head = nn.Linear(FEATURES, 2)
+        self.head = nn.Linear(FEATURES, 2 * points)
         to_channels_last(self)
 
     @classmethod
@@ -199,10 +213,10 @@ class LakshyaNet(nn.Module):
         shape = signal.shape
         if len(shape) != 2 or shape[0] != shape[1]:
             raise ValueError(f"LakshyaNet takes square images, (height, width), not {shape}")
-        return cls(signal.channels, shape[0], variant, signal.output_scale)
+        return cls(signal.channels, shape[0], variant, signal.output_scale, signal.points)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, image_size, image_size) -> (B, 2), x before y, in the unit of `output_scale`."""
+        """(B, in_channels, image_size, image_size) -> (B, 2 * points), x before y, in the unit of `output_scale`."""
         check_signal(signal, self.input_shape)
         image = signal.contiguous(memory_format=torch.channels_last)
         features = self.pool(self.blocks(image))
@@ -228,15 +242,16 @@ class PooledNet(nn.Module):
         in_channels: Channels of the encoded signal.
         shape: (length,) of at least 16 samples, or (height, width) of at least 8 pixels each.
         output_scale: The answer's largest value, one for all axes.
+        points: How many points are looked for.
 
     Shape:
-        Input (B, in_channels, *shape); output (B, len(shape)), x before y, between 0 and `output_scale`.
+        Input (B, in_channels, *shape); output (B, points * axes), x before y, between 0 and `output_scale`.
 
     Raises:
         ValueError: a shape of other axes, or one that leaves no position; in the forward pass another input shape.
     """
 
-    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float) -> None:
+    def __init__(self, in_channels: int, shape: tuple[int, ...], output_scale: float, points: int = 1) -> None:
         super().__init__()
         if len(shape) not in (1, 2):
             raise ValueError(f"PooledNet takes signals with one or two axes, not {shape}")
@@ -246,11 +261,11 @@ class PooledNet(nn.Module):
         self.input_shape = (in_channels, *shape)
         self.output_scale = output_scale
         self.blocks = _time_blocks(in_channels) if len(shape) == 1 else _image_blocks(in_channels, halvings)
-        self.head = nn.Linear(2 * FEATURES, len(shape))
+        self.head = nn.Linear(2 * FEATURES, points * len(shape))
         to_channels_last(self)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, axes), x before y, in the unit of `output_scale`."""
+        """(B, in_channels, *shape) -> (B, points * axes), x before y, in the unit of `output_scale`."""
         check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2) if signal.dim() == 3 else signal
         features = self.blocks(image.contiguous(memory_format=torch.channels_last))
@@ -258,15 +273,17 @@ class PooledNet(nn.Module):
 
 
 def _pooled(signal: Encoded) -> PooledNet:
-    return PooledNet(signal.channels, signal.shape, signal.output_scale)
+    return PooledNet(signal.channels, signal.shape, signal.output_scale, signal.points)
 
 
 def _residual(signal: Encoded) -> ResidualNet:
-    return ResidualNet(signal.channels, signal.shape, signal.output_scale)
+    return ResidualNet(signal.channels, signal.shape, signal.output_scale, signal.points)
 
 
 def _dense(signal: Encoded, readout: Readout) -> DenseNet:
-    return DenseNet(signal.channels, signal.shape, signal.extent, readout)
+    # A single point is always there; of several, one may be absent.
+    several = signal.points > 1
+    return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, nowhere=several)
 
 
 _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
@@ -314,17 +331,19 @@ class Localiser(nn.Module):
         """(B, signal channels, *shape) -> (B, outputs)."""
         return cast(Tensor, self.body(self.encoded(signal)))
 
-    def answer_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor]:
-        """The answers, (B, outputs), and how sure each point is, (B, points), 0 ... 1.
+    def answer_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The answers, (B, outputs), how sure each point is, and how much says that it is visible.
 
-        Bodies that make no map are not sure of anything: (B, 0).
+        Both are (B, points), 0 ... 1. Bodies that make no map are not sure of anything, (B, 0); nor do those whose
+        points are always there say whether they are visible.
         """
-        encoded = self.encoded(signal)
+        encoded, nothing = self.encoded(signal), signal.new_empty(len(signal), 0)
         if not isinstance(self.body, DenseNet):
-            return self.body(encoded), signal.new_empty(len(signal), 0)
+            return self.body(encoded), nothing, nothing
         log_map = self.body.log_map(encoded)
         answer = self.body.read(log_map)
-        return answer, self.body.confidence(log_map, answer)
+        visible = nothing if self.body.nowhere is None else self.body.visible(log_map)
+        return answer, self.body.confidence(log_map, answer), visible
 
 
 def build_localiser(
@@ -335,6 +354,7 @@ def build_localiser(
     shape: tuple[int, ...],
     extent: tuple[float, ...],
     output_scale: float,
+    points: int = 1,
 ) -> Localiser:
     """A localiser with new weights, drawn from torch's global random numbers.
 
@@ -346,6 +366,7 @@ def build_localiser(
         shape: The signal's axes after the channels: (time,) or (height, width).
         extent: Coordinate of the last sample, x first: seconds or pixels.
         output_scale: The largest answer, in the same unit.
+        points: How many points are looked for.
 
     Raises:
         ValueError: an unknown name, or a shape that the network cannot take.
@@ -358,7 +379,7 @@ def build_localiser(
     channels = signal_channels + find_encoding(encoding).added(len(shape))
     layer = CoordinateChannels(encoding, extent, shape=shape)
     prepare = Standardise() if variant in _STANDARDISED and len(shape) == 1 else None
-    return Localiser(layer, NETWORKS[network, variant](Encoded(channels, shape, extent, output_scale)), prepare)
+    return Localiser(layer, NETWORKS[network, variant](Encoded(channels, shape, extent, output_scale, points)), prepare)
 
 
 def count_parameters(module: nn.Module) -> int:

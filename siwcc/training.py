@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -32,11 +32,12 @@ from siwcc.manifests import read_bytes
 from siwcc.models import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
 from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
+from siwcc.points import visible_points
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.recipes import draw_order, jitter, step_size
 from siwcc.resident import Batches, open_batches
 from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
-from siwcc.scores import r2_scores
+from siwcc.scores import mean_errors, r2_scores
 from siwcc.shards import read_attributes
 
 _TERMINAL_EVERY_S = 10.0
@@ -157,6 +158,7 @@ def _open_run(
         shared = set(train.sample_id) & set(inputs[1].sample_id)
         if shared:
             raise InputError(fold_paths[key.fold - 1], f"sample {min(shared)} is in training folds too")
+    _check_visible(key, train)
     device = torch.device(resolve_device(settings.device))
     torch.manual_seed(key.seed)
     network = _build(key, train).to(device)
@@ -176,6 +178,15 @@ def _open_run(
         order=torch.Generator().manual_seed(key.seed),
         log=[],
     )
+
+
+def _check_visible(key: RunKey, train: Inputs) -> None:
+    """Refuse a point of several that nothing can be learned of."""
+    counts = visible_points(train.target, len(train.spec.points)).sum(axis=0).tolist()
+    for name, count in zip(train.spec.points, counts, strict=True):
+        if name and count < 2:
+            remedy = f"leave it out of tasks.{key.task}.points, or take data that have it"
+            raise InputError(_name(key), f"the point {name!r} is visible in {count} of the training rows", remedy)
 
 
 def _build(key: RunKey, inputs: Inputs) -> Localiser:
@@ -245,7 +256,7 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
         order, train_prediction = _train_one_epoch(run, mean, deviation)
         _check_answers(run, epoch, run.train.inputs, order, train_prediction)
         row = [epoch, *r2_scores(run.train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
-        _check_finite(run.key, epoch, row)
+        _check_finite(run, epoch, row)
         run.log.append(row)
         _save_state(run, state_path, identity)
         line = _progress_line(run, row, time.monotonic() - started_at)
@@ -256,8 +267,14 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
 
 
 def standardisation(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (ddof 1) of each output, below 1e-6 taken as 1 (protocol, section 4)."""
+    """Mean and standard deviation (ddof 1) of each output, below 1e-6 taken as 1 (protocol, section 4).
+
+    Of several points over the rows that it is visible in, at least two.
+    """
     target = target.astype(np.float64)
+    if np.isnan(target).any():
+        deviation = np.nanstd(target, axis=0, ddof=1)
+        return np.nanmean(target, axis=0), np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
     deviation = target.std(axis=0, ddof=1)
     return target.mean(axis=0), np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
 
@@ -284,37 +301,56 @@ def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tupl
 def _answer_and_loss(
     run: _Run, signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Answers in the target's unit, and what this step makes smaller: the paper's error, or the map's own."""
+    """Answers in the target's unit, and what this step makes smaller: the paper's error, or the map's own.
+
+    Of several points the paper's error is the mean over the outputs that are visible.
+    """
     body = run.network.body
     if isinstance(body, DenseNet):
-        log_map = body.log_map(run.network.encoded(signal))
+        log_map, log_nowhere = body.log_shares(run.network.encoded(signal))
         with torch.no_grad():
             prediction = body.read(log_map)
-        return prediction, body.loss(log_map, target, scale)
+        return prediction, body.loss(log_map, target, scale, log_nowhere)
     prediction = run.forward(signal)
+    if len(run.train.inputs.spec.points) > 1:
+        known = target.isfinite()
+        error = torch.where(known, (prediction - target) / scale, torch.zeros_like(target))
+        return prediction, error.square().sum() / known.sum().clamp_min(1)
     return prediction, torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
 
 
+class Predicted(NamedTuple):
+    """What a network says to some rows, float32.
+
+    Attributes:
+        answer: (rows, outputs), seconds or pixels.
+        confidence: (rows, points), 0 ... 1; no column for a network without a map.
+        visible: (rows, points), 0 ... 1; no column for a network that does not tell.
+    """
+
+    answer: np.ndarray
+    confidence: np.ndarray
+    visible: np.ndarray
+
+
 @torch.inference_mode()
-def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Answers of a network in eval mode, and how sure it is of them.
+def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> Predicted:
+    """Answers of a network in eval mode (`siwcc.networks.Localiser.answer_with_confidence`).
 
     Args:
         network: The trained network.
         batches: The rows on the network's device; `siwcc.resident.HostBatches` for a few of any inputs.
         rows: Row numbers.
         batch_size: Rows at once; it does not change the answers beyond rounding.
-
-    Returns:
-        float32 (rows, outputs), seconds or pixels; float32 (rows, points), 0 ... 1, no column for a network without
-        a map (`siwcc.networks.Localiser.answer_with_confidence`).
     """
     network.eval()
     parts = [network.answer_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
-    answer, confidence = (torch.cat(kind) for kind in zip(*parts, strict=True))
-    # Nothing is fetched from the device where there is nothing to fetch.
-    sure = confidence.cpu().numpy() if confidence.shape[1] else np.empty(tuple(confidence.shape), dtype=np.float32)
-    return answer.cpu().numpy(), sure
+    return Predicted(*(_fetched(torch.cat(kind)) for kind in zip(*parts, strict=True)))
+
+
+def _fetched(values: torch.Tensor) -> np.ndarray:
+    """Nothing is fetched from the device where there is nothing to fetch."""
+    return values.cpu().numpy() if values.shape[1] else np.empty(tuple(values.shape), dtype=np.float32)
 
 
 def _test_scores(run: _Run, epoch: int) -> list[float]:
@@ -323,16 +359,18 @@ def _test_scores(run: _Run, epoch: int) -> list[float]:
         return []
     inputs = run.test.inputs
     scored = np.flatnonzero(inputs.variant > 0)
-    prediction, _ = predict(run.network, run.test.batches, scored, run.settings.batch_size)
+    prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).answer
     _check_answers(run, epoch, inputs, scored, prediction)
-    error = np.abs(prediction.astype(np.float64) - inputs.target[scored]).mean(axis=0)
-    return [*r2_scores(inputs.target[scored], prediction), *error.tolist()]
+    target = inputs.target[scored]
+    return [*r2_scores(target, prediction), *mean_errors(target, prediction)]
 
 
-def _check_finite(key: RunKey, epoch: int, row: Sequence[float]) -> None:
-    if not np.isfinite(row).all():
+def _check_finite(run: _Run, epoch: int, row: Sequence[float]) -> None:
+    # One of several points may be visible in too few test rows for a score.
+    several = len(run.train.inputs.spec.points) > 1
+    if not (np.isfinite(row) | (several & np.isnan(row))).all():
         raise InputError(
-            _name(key),
+            _name(run.key),
             f"epoch {epoch} gave a value that is not finite",
             "look for constant targets or extreme signals in the fold, or lower train.learning_rate",
         )
@@ -365,7 +403,9 @@ def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, pred
 
 def _finite_inputs(run: _Run, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
     signal = inputs.batch(rows, run.key.encoding).flatten(1).isfinite().all(dim=1).cpu().numpy()
-    return np.asarray(signal & np.isfinite(inputs.target[rows]).all(axis=1))
+    several = len(inputs.spec.points) > 1
+    target = np.isfinite(inputs.target[rows]) | (several & np.isnan(inputs.target[rows]))
+    return np.asarray(signal & target.all(axis=1))
 
 
 def _named(inputs: Inputs, rows: np.ndarray) -> str:
@@ -398,8 +438,8 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
         *(
             package / f"{name}.py"
             for name in (
-                *("blocks", "dense", "encodings", "models", "networks", "optimiser"),
-                *("recipes", "resident", "training"),
+                *("blocks", "dense", "encodings", "models", "networks", "optimiser", "points"),
+                *("recipes", "resident", "scores", "training"),
             )
         ),
         *sorted((package / "augment").glob("*.py")),
@@ -514,10 +554,10 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
 def _answers(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of `predictions.csv`."""
     every_row = np.arange(len(test.inputs.target))
-    prediction, confidence = predict(run.network, test.batches, every_row, run.settings.batch_size)
-    _check_answers(run, run.settings.epochs, test.inputs, every_row, prediction)
-    columns = prediction_columns(test.inputs.spec.outputs, confidence.shape[1])
-    return columns, prediction_rows(test.inputs, prediction, confidence)
+    found = predict(run.network, test.batches, every_row, run.settings.batch_size)
+    _check_answers(run, run.settings.epochs, test.inputs, every_row, found.answer)
+    columns = prediction_columns(test.inputs.spec.outputs, found.confidence.shape[1], found.visible.shape[1])
+    return columns, prediction_rows(test.inputs, *found)
 
 
 def _weights(network: Localiser) -> dict[str, torch.Tensor]:

@@ -157,7 +157,7 @@ def test_an_unknown_key_is_named_with_what_was_meant(key: str, value: object, me
 
 def test_allowed_keys_are_those_of_the_section() -> None:
     line = problem_of("datasets.vfdb.event_label", ["VT"])
-    assert "(allowed: event_labels, format, made_up, max_excluded, path, rate_hz, url, window_s)" in line
+    assert "(allowed: event_labels, format, made_up, max_excluded, path, points, rate_hz, url, window_s)" in line
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
     trained = read_model(model)
     with torch.inference_mode():
         signal = inputs.batch(np.arange(len(inputs.target)), trained.key.encoding)
-        answer, confidence = trained.network.answer_with_confidence(signal)
+        answer, confidence, _ = trained.network.answer_with_confidence(signal)
     path = tmp_path / "predictions.csv"
     columns = prediction_columns(inputs.spec.outputs, confidence.shape[1])
     write_csv(path, columns, prediction_rows(inputs, answer.numpy(), confidence.numpy()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from siwcc.errors import InputError
+from siwcc.points import hide, output_suffixes
 from siwcc.shards import Shard, read_shard
 from siwcc.tasks import TaskSpec
 
@@ -79,7 +81,7 @@ class Inputs(Protocol):
         sample_id, group: (rows,) strings.
         label: (rows,) strings: rhythm label or cell type, the samples file's `class`.
         variant: (rows,) int; 0 is the sample itself.
-        target: float32 (rows, outputs).
+        target: float32 (rows, outputs); of several points NaN where one is not visible.
     """
 
     spec: TaskSpec
@@ -129,6 +131,20 @@ class AugmentModule(Protocol):
 def augment_module(task: str) -> AugmentModule:
     """The module of a task, imported when it is needed."""
     return cast(AugmentModule, import_module(f"siwcc.augment.{task}"))
+
+
+def of_point(inputs: Inputs, name: str) -> Inputs:
+    """The same rows with one of several points as the only one.
+
+    Args:
+        inputs: Rows of fold files.
+        name: A key of `inputs.spec.points`.
+    """
+    points = inputs.spec.points
+    one = copy.copy(inputs)
+    one.target = inputs.target[:, points[name]]
+    one.spec = replace(inputs.spec, outputs=output_suffixes([name], len(points[name])))
+    return one
 
 
 def variant_rng(seed: int, sample_id: str, variant: int | str) -> np.random.Generator:
@@ -200,13 +216,25 @@ def _check_fold(fold: Shard, task: str, names: Sequence[str]) -> None:
     _check_finite(fold)
 
 
+def _not_finite(fold: Shard, name: str) -> np.ndarray:
+    """Which values must not be so, bool of the array's shape."""
+    values = fold.arrays[name]
+    if name == "gap_s":
+        # The gap before a record's first event is infinite.
+        return np.asarray(np.isnan(values))
+    if name == "target" and "visible" in fold.arrays:
+        # Of a point that is not visible nothing is known.
+        hidden = np.isnan(hide(np.zeros(values.shape), fold.arrays["visible"] > 0))
+        return np.asarray(np.where(hidden, ~np.isnan(values), ~np.isfinite(values)))
+    return np.asarray(~np.isfinite(values))
+
+
 def _check_finite(fold: Shard) -> None:
     """Refuse what would turn every weight of a network into NaN, and name the rows."""
     for name, values in fold.arrays.items():
         if values.dtype.kind != "f":
             continue
-        # The gap before a record's first event is infinite.
-        bad = np.isnan(values) if name == "gap_s" else ~np.isfinite(values)
+        bad = _not_finite(fold, name)
         rows = np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))
         if len(rows):
             samples = ", ".join(dict.fromkeys(fold.arrays["sample_id"][rows].tolist()))

@@ -8,7 +8,7 @@
            -> running median -> every decimate_by-th sample -> fold<k>.h5
 
 A variant draws from its own generator (`siwcc.augment.variant_rng`) in one fixed order:
-shift or start; dropout length; dropout start, again while it would cover the event; noise fraction;
+shift or start; dropout length; dropout start, again while it would cover a visible point; noise fraction;
 noise; wander fraction; wander frequency; kind of filter; high-pass edge; low-pass edge; scale. Both
 edges are drawn whatever the kind, so that a later draw never depends on an earlier choice but the
 start's.
@@ -96,24 +96,28 @@ def shift_edges(padded_samples: int, shift_samples: int) -> tuple[int, int]:
 
 
 def draw_dropout(
-    rng: np.random.Generator, event_sample: int, samples: int, length_range_s: tuple[float, float], rate_hz: float
+    rng: np.random.Generator,
+    kept: Sequence[int],
+    samples: int,
+    length_range_s: tuple[float, float],
+    rate_hz: float,
 ) -> tuple[int, int]:
-    """Draw step 2's patch: the length once, the start until the patch leaves the event alone.
+    """Draw step 2's patch: the length once, the start until the patch leaves every point alone.
 
     Args:
         rng: The variant's generator.
-        event_sample: Index of the event after the shift.
-        samples: Length of the window; the longest patch must be shorter than half of it.
+        kept: Indices of the event, and of its end where that is looked for and visible, after the shift.
+        samples: Length of the window; the longest patch must be shorter than half of it, a third for two points.
         length_range_s: Shortest and longest patch, seconds.
         rate_hz: Samples a second.
 
     Returns:
-        Start and length in samples; `start <= event_sample < start + length` is false.
+        Start and length in samples; `start <= sample < start + length` is false for all that are kept.
     """
     length = int(rng.uniform(*length_range_s) * rate_hz)
     while True:
         start = int(rng.integers(0, samples - length))
-        if not start <= event_sample < start + length:
+        if not any(start <= sample < start + length for sample in kept):
             return start, length
 
 
@@ -272,7 +276,7 @@ def scale(signal: np.ndarray, factor: float) -> np.ndarray:
 
 
 def distort(
-    signal: np.ndarray, event_sample: int, rng: np.random.Generator, settings: EcgAugmentation, rate_hz: float
+    signal: np.ndarray, kept: Sequence[int], rng: np.random.Generator, settings: EcgAugmentation, rate_hz: float
 ) -> np.ndarray:
     """Steps 2 to 6 in the paper's order (2.1.2), with the draws in the order of the module's docstring.
 
@@ -280,7 +284,7 @@ def distort(
 
     Args:
         signal: float64 (leads, samples), mV; left as it is.
-        event_sample: Index of the event, which no dropout covers.
+        kept: Indices of the points, which no dropout covers.
         rng: The variant's own generator, step 1 drawn.
         settings: Ranges of the draws.
         rate_hz: Samples a second.
@@ -288,7 +292,7 @@ def distort(
     Returns:
         float64 (leads, samples), mV.
     """
-    start, length = draw_dropout(rng, event_sample, signal.shape[-1], settings.dropout_s, rate_hz)
+    start, length = draw_dropout(rng, kept, signal.shape[-1], settings.dropout_s, rate_hz)
     signal = drop_out(signal, start, length)
     peak_mv = max(float(signal.max()), -float(signal.min()))
     noise_mv = peak_mv * rng.uniform(*settings.noise_fraction)
@@ -399,6 +403,7 @@ class EcgSample:
         context: float32 (leads, 2 x samples), mV: the recording from a window before the event on;
             None when no variant is cut out of it.
         context_valid: bool (2 x samples,), False where the recording has no value.
+        end_after: Samples from the event to its end; None where the end is not looked for or never comes.
     """
 
     sample_id: str
@@ -408,6 +413,7 @@ class EcgSample:
     previous_event: int
     context: np.ndarray | None
     context_valid: np.ndarray
+    end_after: int | None = None
 
     def gap_s(self, rate_hz: float) -> float:
         """Seconds since the counted event before this one; infinite if there is none."""
@@ -436,12 +442,19 @@ class PlacedWindow:
         event_sample: Index of the event in it.
         event_visible: False when the shift pushed the event out of the window.
         edge_samples: Samples at its start and at its end that are no recording.
+        end_sample: Index of the event's end; None where it is not visible.
     """
 
     signal: np.ndarray
     event_sample: int
     event_visible: bool
     edge_samples: tuple[int, int]
+    end_sample: int | None = None
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """What no dropout covers."""
+        return (self.event_sample,) if self.end_sample is None else (self.event_sample, self.end_sample)
 
 
 def shift_window(sample: EcgSample, shift_samples: int, rate_hz: float) -> PlacedWindow:
@@ -453,9 +466,18 @@ def shift_window(sample: EcgSample, shift_samples: int, rate_hz: float) -> Place
         rate_hz: Samples a second.
     """
     samples = sample.signal.shape[-1]
-    event_sample, visible = shift_event(round(sample.target_s * rate_hz), shift_samples, samples)
+    own_sample = round(sample.target_s * rate_hz)
+    event_sample, visible = shift_event(own_sample, shift_samples, samples)
     moved = shift(np.asarray(sample.signal, dtype=np.float64), shift_samples)
-    return PlacedWindow(moved, event_sample, visible, shift_edges(sample.padded_samples(rate_hz), shift_samples))
+    before, after = shift_edges(sample.padded_samples(rate_hz), shift_samples)
+    end_sample = _visible_end(sample, own_sample + shift_samples, (before, samples - after))
+    return PlacedWindow(moved, event_sample, visible, (before, after), end_sample)
+
+
+def _visible_end(sample: EcgSample, event_sample: int, recorded: tuple[int, int]) -> int | None:
+    """Index of the event's end, if that stands where the window shows the recording: from, and up to before."""
+    end_sample = None if sample.end_after is None else event_sample + sample.end_after
+    return end_sample if end_sample is not None and recorded[0] <= end_sample < recorded[1] else None
 
 
 def draw_event(rng: np.random.Generator, event_sample: int, previous_event: int, samples: int) -> int:
@@ -489,7 +511,8 @@ def cut_window(sample: EcgSample, event_sample: int) -> PlacedWindow:
     cut = np.asarray(sample.context[:, window], dtype=np.float64)
     valid = sample.context_valid[window]
     before, after = (samples, 0) if not valid.any() else (int(valid.argmax()), int(valid[::-1].argmax()))
-    return PlacedWindow(cut, event_sample, True, (before, after))
+    end_sample = _visible_end(sample, event_sample, (before, samples - after))
+    return PlacedWindow(cut, event_sample, True, (before, after), end_sample)
 
 
 @dataclass(frozen=True)
@@ -502,6 +525,8 @@ class EcgVariants:
         target_s: float64 (variants,), time of the event from the window's start, seconds.
         event_visible: bool (variants,), False where the shift pushed the event out of the window.
         edge_s: float64 (variants, 2), seconds at the window's start and end that are no recording.
+        end_s: float64 (variants,), time of the event's end from the window's start, seconds; NaN where it is not
+            visible.
     """
 
     signal: np.ndarray
@@ -509,6 +534,16 @@ class EcgVariants:
     target_s: np.ndarray
     event_visible: np.ndarray
     edge_s: np.ndarray
+    end_s: np.ndarray
+
+    def target(self, points: Sequence[str]) -> np.ndarray:
+        """float64 (variants, points), seconds; of several points NaN where one is not visible.
+
+        A single one that the shift pushed out has the time of the window's edge, as the authors ran it.
+        """
+        if "end" not in points:
+            return self.target_s[:, np.newaxis]
+        return np.stack([np.where(self.event_visible, self.target_s, np.nan), self.end_s], axis=1)
 
 
 def make_variants(
@@ -533,7 +568,7 @@ def make_variants(
         placed.append(window)
         signal = window.signal
         if variant > 0:
-            signal = distort(signal, window.event_sample, rng, settings.augmentation, rate_hz)
+            signal = distort(signal, window.kept, rng, settings.augmentation, rate_hz)
         made[row] = signal
         if weighs:
             channels[row] = weighted_channel(signal, dataset.window_s)
@@ -543,6 +578,7 @@ def make_variants(
         target_s=np.array([window.event_sample for window in placed]) / rate_hz,
         event_visible=np.array([window.event_visible for window in placed]),
         edge_s=np.array([window.edge_samples for window in placed]) / rate_hz,
+        end_s=np.array([np.nan if window.end_sample is None else window.end_sample for window in placed]) / rate_hz,
     )
 
 
@@ -572,7 +608,8 @@ def write_fold(
     `target` float64 (1,) in seconds, `sample_id`, `group`, `class`, `variant` int32, `event_visible`
     uint8, `gap_s` float64, seconds since the counted event before (infinite if there is none), `edge_s`
     float64 (2,), seconds at the window's start and end that are no recording, and `weighted` float32
-    (model samples,) when `weighted_at` is `source_rate`.
+    (model samples,) when `weighted_at` is `source_rate`. Of several points `target` is (points,), NaN where one is
+    not visible, and `visible` uint8 (points,) says so.
 
     Args:
         samples_path: The samples file.
@@ -595,7 +632,7 @@ def write_fold(
         "spec": make_spec(settings, dataset).to_json(),
         "samples_digest": shard.digest,
         "dataset_protocol": dataset.protocol(),
-        "protocol": settings.model_dump(mode="json"),
+        "protocol": settings.protocol(),
     }
     rows = rows_of(shard, sample_ids)
     # Noise does not compress: it takes 15 % more room so, and a tenth of the time to write and read.
@@ -611,7 +648,11 @@ def read_windows(path: Path, settings: EcgTask, dataset: EcgDataset) -> Shard:
     Raises:
         InputError: it is damaged, or of another task or shape.
     """
-    names = (*_SAMPLE_ARRAYS, "context") if settings.shift == "rewindow" else _SAMPLE_ARRAYS
+    names = (
+        *_SAMPLE_ARRAYS,
+        *(("context",) if settings.shift == "rewindow" else ()),
+        *(("end_sample",) if "end" in settings.points else ()),
+    )
     shard = read_shard(path, "samples", names)
     _check_windows(shard, dataset)
     return shard
@@ -674,12 +715,14 @@ def variant_rows(
     made = make_variants(sample, numbers, settings, dataset, seed)
     rows = {
         "signal": made.signal,
-        "target": made.target_s[:, np.newaxis],
+        "target": made.target(settings.points),
         "variant": np.array(numbers, dtype=np.int32),
         "event_visible": made.event_visible.astype(np.uint8),
         "gap_s": np.full(len(numbers), sample.gap_s(dataset.rate_hz)),
         "edge_s": made.edge_s,
     }
+    if len(settings.points) > 1:
+        rows["visible"] = np.isfinite(rows["target"]).astype(np.uint8)
     for name in ("sample_id", "group", "class"):
         rows[name] = np.full(len(numbers), shard.arrays[name][row], dtype=object)
     return rows if made.weighted is None else rows | {"weighted": made.weighted}
@@ -696,7 +739,13 @@ def sample_of(shard: Shard, row: int) -> EcgSample:
         previous_event=int(arrays["previous_event"][row]),
         context=arrays["context"][row] if "context" in arrays else None,
         context_valid=arrays["context_valid"][row],
+        end_after=_end_after(arrays, row) if "end_sample" in arrays else None,
     )
+
+
+def _end_after(arrays: Mapping[str, np.ndarray], row: int) -> int | None:
+    end_sample = int(arrays["end_sample"][row])
+    return None if end_sample < 0 else end_sample - int(arrays["event_sample"][row])
 
 
 @dataclass
@@ -709,7 +758,7 @@ class EcgInputs:
         group: (rows,) strings.
         label: (rows,) strings, the rhythm label.
         variant: (rows,) int32.
-        target: float32 (rows, 1), seconds.
+        target: float32 (rows, points), seconds; of several points NaN where one is not visible.
         signal: float32 (rows, leads, model samples), mV.
         weighted: float32 (rows, model samples), mV s; None when the encoding layer makes it.
         gap_s: float64 (rows,), seconds since the counted event before; infinite if there is none.

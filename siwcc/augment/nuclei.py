@@ -11,8 +11,8 @@ border after the warp, depends on `border`:
               (BORDER_REFLECT_101: dcb|abcd|cba; no pixel is doubled at the seam)
 
 `reflect` mirrors the content itself, not the padded square, so that there is no zero edge anywhere.
-Variants whose target would lie outside the frame are drawn again; variant 0 is the image itself with
-mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the variants of
+Variants whose target, or any of several, would lie outside the frame are drawn again; variant 0 is the
+image itself with mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the variants of
 Herlev, in 11 % of its images themselves); which one is meant then shows in its place only.
 """
 
@@ -30,6 +30,7 @@ import torch
 from siwcc.augment import Warped, read_folds, variant_rng
 from siwcc.config import ImageDataset, NucleiTask
 from siwcc.errors import InputError
+from siwcc.points import hide
 from siwcc.shards import Shard, read_rows, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
 from siwcc.tasks.nuclei import COLOURS, make_spec
@@ -116,26 +117,27 @@ def in_frame(target_px: np.ndarray, image_size: int) -> np.ndarray:
 def draw_variant(
     rng: np.random.Generator, settings: NucleiTask, image_size: int, source_px: np.ndarray
 ) -> tuple[Affine, np.ndarray]:
-    """Draw one variant and where its target goes; with `border: reflect` again until that is in the frame.
+    """Draw one variant and where its points go; with `border: reflect` again until all of them are in the frame.
 
     Args:
         rng: The variant's own random numbers.
         settings: The task's section of the config.
         image_size: Width and height in pixels.
-        source_px: float64 (2,), the target in the image itself.
+        source_px: float64 (2 * points,), x before y, the targets in the image itself.
 
     Returns:
-        The variant, and its target, float64 (2,).
+        The variant, and its targets, float64 (2 * points,).
 
     Raises:
-        InputError: as `draw_affine`; a hundred draws in a row put the target outside.
+        InputError: as `draw_affine`; a hundred draws in a row put a target outside.
     """
     for _ in range(_MOST_REDRAWS):
         affine = draw_affine(rng, settings, image_size)
-        target_px = transform_point(affine_matrix(affine, image_size), source_px)
-        if settings.border == "zero" or in_frame(target_px, image_size):
+        matrix = affine_matrix(affine, image_size)
+        target_px = np.concatenate([transform_point(matrix, point_px) for point_px in source_px.reshape(-1, 2)])
+        if settings.border == "zero" or in_frame(target_px.reshape(-1, 2), image_size).all():
             return affine, target_px
-    source = f"({source_px[0]:.1f}, {source_px[1]:.1f}) px"
+    source = " and ".join(f"({x:.1f}, {y:.1f})" for x, y in source_px.reshape(-1, 2)) + " px"
     raise InputError(
         "config: tasks.nuclei.augmentation",
         f"{_MOST_REDRAWS} variants in a row put the target at {source} outside the frame",
@@ -154,6 +156,8 @@ def write_fold(
 ) -> None:
     """Write a fold: the affine parameters and the target of variants 0 (the image itself) to V.
 
+    Of several points `target` is (2 * points,), NaN where one is outside the frame, and `visible` uint8 (points,).
+
     Args:
         samples_path: The data set's samples file.
         sample_ids: The samples of this fold; rows are written in the order of their ids as strings.
@@ -166,7 +170,8 @@ def write_fold(
     Raises:
         InputError: a damaged samples file, one of another data set or size, an unknown sample.
     """
-    names = ("sample_id", "group", "class", "target")
+    # The first point is the target, further ones have columns of their own.
+    names = ("sample_id", "group", "class", "target", *settings.points[1:])
     samples = read_shard(samples_path, "samples", names)
     _check_samples(samples, settings.dataset, dataset.image_size)
     attributes = {
@@ -177,7 +182,7 @@ def write_fold(
         "spec": make_spec(settings, dataset).to_json(),
         "samples_digest": samples.digest,
         "dataset_protocol": dataset.protocol(),
-        "protocol": settings.model_dump(mode="json"),
+        "protocol": settings.protocol(),
     }
     with shard_writer(path, "fold", attributes) as writer:
         for row in _rows_of_fold(samples, sample_ids):
@@ -206,21 +211,25 @@ def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
 def _variants_of(
     sample: dict[str, np.ndarray], settings: NucleiTask, image_size: int, seed: int
 ) -> dict[str, np.ndarray]:
-    count, source_px = settings.variants_per_sample + 1, sample["target"]
+    count = settings.variants_per_sample + 1
+    source_px = np.concatenate([sample[name] for name in ("target", *settings.points[1:])])
     drawn = [
         draw_variant(variant_rng(seed, str(sample["sample_id"]), variant), settings, image_size, source_px)
         for variant in range(1, count)
     ]
     affines = [IDENTITY, *(affine for affine, _ in drawn)]
     target_px = np.stack([source_px, *(moved for _, moved in drawn)])
+    inside = in_frame(target_px.reshape(count, -1, 2), image_size)
+    several = len(settings.points) > 1
     return {
         **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
         "variant": np.arange(count, dtype=np.int32),
         "translation": np.array([affine.translation_px for affine in affines]),
         "rotation_deg": np.array([affine.rotation_deg for affine in affines]),
         "scale": np.array([affine.scale for affine in affines]),
-        "target": target_px,
-        "event_visible": in_frame(target_px, image_size).astype(np.uint8),
+        "target": hide(target_px, inside) if several else target_px,
+        "event_visible": inside[:, 0].astype(np.uint8),
+        **({"visible": inside.astype(np.uint8)} if several else {}),
     }
 
 

@@ -2,6 +2,8 @@
 
 A folder a class, in it `NAME.BMP` and its mask `NAME-d.bmp`. Colours of a mask as R, G, B: nucleus
 (0, 0, 255), cytoplasm (0, 0, 128), background (255, 0, 0), other (128, 128, 128).
+
+The point `cytoplasm` is the centre of the whole cell: nucleus and cytoplasm together, as SIPaKMeD outlines it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from siwcc.datasets.images import SampleDefectError, files_of, folders_below, pl
 from siwcc.errors import InputError
 
 NUCLEUS_RGB = (0, 0, 255)
+CYTOPLASM_RGB = (0, 0, 128)
 _MASK_SUFFIX = "-d"
 
 
@@ -96,10 +99,36 @@ def nucleus_centre(mask: np.ndarray) -> np.ndarray:
     Raises:
         SampleDefectError: no pixel has the colour of a nucleus.
     """
-    nucleus = np.all(mask == np.array(NUCLEUS_RGB, dtype=np.uint8), axis=2).astype(np.uint8)
-    count, _, statistics, centroids = cv2.connectedComponentsWithStats(nucleus, connectivity=8)
-    if count < 2:
-        raise SampleDefectError(f"mask has no pixel of the nucleus colour {NUCLEUS_RGB}")
+    return _largest_centroid(_has_colour(mask, NUCLEUS_RGB, "nucleus"))
+
+
+def cell_centre(mask: np.ndarray) -> np.ndarray:
+    """Centroid of the cell, nucleus included: of the largest 8-connected component of both colours.
+
+    Of the set's 917 masks 113 have further components, specks mostly, at most a tenth of the largest.
+
+    Args:
+        mask: uint8 (height, width, 3), RGB.
+
+    Returns:
+        float64 (x, y) in pixels, pixel centres at integers.
+
+    Raises:
+        SampleDefectError: no pixel has the colour of a nucleus, or none that of the cytoplasm.
+    """
+    parts = ((NUCLEUS_RGB, "nucleus"), (CYTOPLASM_RGB, "cytoplasm"))
+    return _largest_centroid(np.any([_has_colour(mask, colour, name) for colour, name in parts], axis=0))
+
+
+def _has_colour(mask: np.ndarray, colour: tuple[int, int, int], name: str) -> np.ndarray:
+    found = np.all(mask == np.array(colour, dtype=np.uint8), axis=2)
+    if not found.any():
+        raise SampleDefectError(f"mask has no pixel of the {name} colour {colour}")
+    return np.asarray(found)
+
+
+def _largest_centroid(region: np.ndarray) -> np.ndarray:
+    _, _, statistics, centroids = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
     largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
     return np.asarray(centroids[largest], dtype=np.float64)
 
@@ -135,8 +164,9 @@ def _read_cell(cell: _Cell, section: HerlevSection) -> Sample:
     if image.shape != mask.shape:
         sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (image, mask)]
         raise SampleDefectError(f"image of {sizes[0]} px, mask of {sizes[1]} px")
-    placed = place_image(image, nucleus_centre(mask), section.image_size)
-    return Sample(cell.stem, herlev_group(image_path), cell.label, placed.image, placed.points, placed.extras())
+    centres = {"nucleus": nucleus_centre, "cytoplasm": cell_centre}
+    placed = place_image(image, np.stack([centres[point](mask) for point in section.points]), section.image_size)
+    return placed.sample(cell.stem, herlev_group(image_path), cell.label, section.points)
 
 
 def _checked_files(cell: _Cell) -> tuple[Path, Path]:

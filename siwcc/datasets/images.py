@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+from siwcc.datasets import Sample
 
 # Crops are below one megapixel; whole slide images have three. Anything far above is not such a set.
 MAX_IMAGE_BYTES = 1 << 28
@@ -49,6 +51,19 @@ class Placed:
     std: float
     original_width: int
     original_height: int
+
+    def sample(self, sample_id: str, group: str, label: str, names: Sequence[str]) -> Sample:
+        """What stands in a samples file: the first point is the target, further ones have columns of their own.
+
+        Args:
+            sample_id: The id.
+            group: What must not be split over folds.
+            label: The class.
+            names: Of the points (n, 2), in their order.
+        """
+        first, *others = np.atleast_2d(self.points)
+        further = dict(zip(names[1:], others, strict=True))
+        return Sample(sample_id, group, label, self.image, first, {**self.extras(), **further})
 
     def extras(self) -> dict[str, Any]:
         """The further columns of a samples file of images."""

@@ -68,6 +68,7 @@ class Event:
         group: What must not be split over folds.
         sample_id: Empty: `<recording>_<sample, seven digits>`, and `_2`, `_3`, ... for further ones there.
         defect: Why it can have no window; it then does not count for the windows of others.
+        end_sample: Where what began with it ends; -1 where the recording does not say.
     """
 
     sample: int
@@ -75,6 +76,7 @@ class Event:
     group: str
     sample_id: str = ""
     defect: str = ""
+    end_sample: int = -1
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def cut_windows(windows: Iterable[Window], section: EcgDataset) -> Iterator[Samp
 
     A sample has, besides signal (leads, window) and target (1,), `record`, `event_sample`, `window_start`
     (samples at `rate_hz`), `previous_event`, `context` (leads, 2 x window; the event +- `window_s`, mV, zero
-    where nothing is known) and `context_valid` (2 x window,; False there).
+    where nothing is known) and `context_valid` (2 x window,; False there); where the section asks for the point
+    `end`, also `end_sample`, -1 where that never comes.
 
     Args:
         windows: Of any recordings.
@@ -201,6 +204,7 @@ def _cut_sample(window: Window, signal_mv: np.ndarray, section: EcgDataset) -> S
         return Excluded(window.sample_id, f"{invalid} of {samples} samples in the window are invalid")
     context, inside = _cut(signal_mv, event.sample - samples, event.sample + samples)
     valid = inside & np.isfinite(context).all(axis=0)
+    further = {"end_sample": np.int64(event.end_sample)} if "end" in section.points else {}
     return Sample(
         sample_id=window.sample_id,
         group=event.group,
@@ -214,6 +218,7 @@ def _cut_sample(window: Window, signal_mv: np.ndarray, section: EcgDataset) -> S
             "previous_event": np.int64(window.previous_event),
             "context": np.where(valid, context, np.float32(0)),
             "context_valid": valid,
+            **further,
         },
     )
 

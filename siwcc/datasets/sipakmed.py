@@ -3,13 +3,16 @@
 `im_<Class>/CROPPED/NNN_MM.bmp` is cell MM of slide image NNN, `NNN_MM_nuc.dat` the contour of its
 nucleus: a point `x,y` a line, in pixels of the crop. Copies in circulation double the class folder,
 leave out `im_`, separate by white space, or write extensions in capitals; all of them are read.
+
+`NNN_MM_cyt.dat`, the outline of the whole cell, nucleus included, is read where the point `cytoplasm` is asked for:
+its centre. It may leave the crop, as cells do; its centre may not.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +55,7 @@ _NO_DOWNLOAD = "set datasets.sipakmed.path to a copy of the set, linked from www
 _logger = logging.getLogger(__name__)
 _NUMBER = r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 _POINT = re.compile(rf"\s*{_NUMBER}(?:\s*,\s*|\s+){_NUMBER}\s*", re.ASCII)
-_CONTOUR_SUFFIX = "_nuc.dat"
+_CONTOUR_SUFFIX, _OUTLINE_SUFFIX = "_nuc.dat", "_cyt.dat"
 _PUBLISHED_EXCLUSIONS = Path(__file__).resolve().parents[2] / "resources" / "excluded_sipakmed.csv"
 
 
@@ -64,6 +67,7 @@ class _Cell:
     place: str
     image: Path | None
     contours: list[Path]
+    outlines: list[Path]
 
     @property
     def is_second(self) -> bool:
@@ -72,7 +76,7 @@ class _Cell:
 
 
 def raw_files(section: SipakmedSection, folder: Path) -> list[Path]:
-    """Crops and contours of nuclei below `folder`, sorted; other files of the set are not read.
+    """Crops and contours of what the section asks for below `folder`, sorted; other files of the set are not read.
 
     Raises:
         InputError: no crop is found, or crops stand below no folder of one of the five classes.
@@ -81,7 +85,9 @@ def raw_files(section: SipakmedSection, folder: Path) -> list[Path]:
     if not any(cell.image for cell in cells):
         remedy = "datasets.<name>.path must be the folder that holds im_Dyskeratotic ... im_Superficial-Intermediate"
         raise InputError(folder, "holds no im_<Class>/CROPPED/NNN_MM.bmp", remedy)
-    return sorted({path for cell in cells for path in (cell.image, *cell.contours) if path is not None})
+    paths = {path for cell in cells for path in (cell.image, *cell.contours) if path is not None}
+    outlines = {path for cell in cells for path in cell.outlines} if "cytoplasm" in section.points else set()
+    return sorted(paths | outlines)
 
 
 def download(section: SipakmedSection, folder: Path) -> None:
@@ -138,7 +144,7 @@ def iter_samples(section: SipakmedSection, folder: Path) -> Iterator[Sample | Ex
     published ones, and a difference is logged as a warning.
 
     Args:
-        section: `image_size` in pixels, `centroid` (`polygon` or `vertices`).
+        section: `image_size` in pixels, `centroid` (`polygon` or `vertices`), `points`.
         folder: What holds the class folders.
     """
     excluded: set[str] = set()
@@ -159,11 +165,30 @@ def _read_cell(cell: _Cell, section: SipakmedSection) -> Sample:
     image = read_bmp(image_path)
     contour = parse_contour(read_limited(contour_path, MAX_CONTOUR_BYTES))
     _check_inside(contour, image)
-    centre = (polygon_centroid if section.centroid == "polygon" else vertices_centroid)(contour)
-    placed = place_image(image, centre, section.image_size)
-    group = f"{cell.class_number}_{slide}"
+    centroid = polygon_centroid if section.centroid == "polygon" else vertices_centroid
+    centres = [centroid(contour)]
+    if "cytoplasm" in section.points:
+        centres.append(_cell_centre(cell, image, centroid))
+    placed = place_image(image, np.stack(centres), section.image_size)
     label = SIPAKMED_CLASSES[cell.class_number - 1]
-    return Sample(cell.sample_id, group, label, placed.image, placed.points, placed.extras())
+    return placed.sample(cell.sample_id, f"{cell.class_number}_{slide}", label, section.points)
+
+
+def _cell_centre(cell: _Cell, image: np.ndarray, centroid: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Centre of the outline of the whole cell, float64 (2,), pixels of the crop."""
+    outline = _only_one(cell, cell.outlines, "outlines of the cell")
+    centre = centroid(parse_contour(read_limited(outline, MAX_CONTOUR_BYTES)))
+    height, width = image.shape[:2]
+    if not np.all((centre >= 0) & (centre < (width, height))):
+        place = f"({centre[0]:g}, {centre[1]:g})"
+        raise SampleDefectError(f"the cell's centre at {place} lies outside the image of {width} x {height} px")
+    return centre
+
+
+def _only_one(cell: _Cell, contours: Sequence[Path], kind: str) -> Path:
+    if len(contours) != 1:
+        raise SampleDefectError(f"{cell.place}: image with {len(contours) or 'no'} {kind}")
+    return contours[0]
 
 
 def _checked_files(cell: _Cell) -> tuple[Path, Path, str]:
@@ -174,9 +199,7 @@ def _checked_files(cell: _Cell) -> tuple[Path, Path, str]:
         raise SampleDefectError(f"{cell.place}: another file of the id {cell.class_number}_{cell.stem} is used")
     if cell.image is None:
         raise SampleDefectError(f"{cell.place}: contour without an image")
-    if len(cell.contours) != 1:
-        raise SampleDefectError(f"{cell.place}: image with {len(cell.contours) or 'no'} contours of the nucleus")
-    return cell.image, cell.contours[0], name[1]
+    return cell.image, _only_one(cell, cell.contours, "contours of the nucleus"), name[1]
 
 
 def parse_contour(content: bytes) -> np.ndarray:
@@ -261,10 +284,13 @@ def _cells_of(crops: Path, folder: Path) -> list[_Cell]:
     class_number = _class_number(crops, folder)
     images: dict[str, list[Path]] = {}
     contours: dict[str, list[Path]] = {}
+    outlines: dict[str, list[Path]] = {}
     for path in files_of(crops):
         name = path.name.lower()
         if name.endswith(_CONTOUR_SUFFIX):
             contours.setdefault(name.removesuffix(_CONTOUR_SUFFIX), []).append(path)
+        elif name.endswith(_OUTLINE_SUFFIX):
+            outlines.setdefault(name.removesuffix(_OUTLINE_SUFFIX), []).append(path)
         elif path.suffix.lower() == ".bmp":
             images.setdefault(path.stem.lower(), []).append(path)
     cells = []
@@ -272,7 +298,9 @@ def _cells_of(crops: Path, folder: Path) -> list[_Cell]:
         of_cell = contours.get(stem, [])
         for image in images.get(stem) or (None,):
             place = (image or of_cell[0]).relative_to(folder).as_posix()
-            cells.append(_Cell(f"{class_number}_{stem}", class_number, stem, place, image, of_cell))
+            cells.append(
+                _Cell(f"{class_number}_{stem}", class_number, stem, place, image, of_cell, outlines.get(stem, []))
+            )
     return cells
 
 

@@ -2,11 +2,15 @@
 
 A window of 20 s around each onset of a ventricular rhythm; the target is the onset's time in it
 (paper, section 2.1). How windows lie: `siwcc.datasets.signals`.
+
+The end of an event is the next change to a rhythm whose label is no event label, whatever it is: sinus rhythm, pacing,
+and also `NOISE`. A change from one event label to another ends neither: in `VT VF N` both end at `N`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -117,13 +121,22 @@ def _record_names(folder: Path) -> list[str]:
 
 def _events(record: WfdbRecord, recording: Recording, section: VfdbSection) -> list[Event]:
     """The rhythm changes that count, in the order of time."""
-    changes = [(time_s, label) for time_s, label in rhythm_changes(record) if label in section.event_labels]
     scale = recording.ratio * Fraction(record.header.fs)
-    samples = [nearest_sample(time_s * scale, recording.length) for time_s, _ in changes]
+    changes = [(nearest_sample(time_s * scale, recording.length), label) for time_s, label in rhythm_changes(record)]
+    ends = [sample for sample, label in changes if label not in section.event_labels and sample < recording.length]
     return [
-        Event(sample, label, record.name, defect=_past_the_end(sample, recording.length))
-        for sample, (_, label) in zip(samples, changes, strict=True)
+        Event(
+            sample, label, record.name, defect=_past_the_end(sample, recording.length), end_sample=_first(ends, sample)
+        )
+        for sample, label in changes
+        if label in section.event_labels
     ]
+
+
+def _first(ends: Sequence[int], after: int) -> int:
+    """The first end after a sample; -1 if none comes."""
+    place = bisect_right(ends, after)
+    return ends[place] if place < len(ends) else -1
 
 
 def _past_the_end(sample: int, length: int) -> str:

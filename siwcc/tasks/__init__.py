@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
+from siwcc.points import points_of
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -16,7 +18,8 @@ class TaskSpec:
     Attributes:
         task: `ecg` or `nuclei`.
         network: First part of the keys of `siwcc.networks.NETWORKS`.
-        outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image.
+        outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image; of several points
+            see `siwcc.points.output_suffixes`.
         unit: Unit of targets and errors, `s` or `px`.
         channels: Signal channels before any coordinate is added.
         shape: The signal's axes after the channels: (time,) or (height, width).
@@ -32,6 +35,11 @@ class TaskSpec:
     shape: tuple[int, ...]
     extent: tuple[float, ...]
     output_scale: float
+
+    @property
+    def points(self) -> dict[str, list[int]]:
+        """Which outputs each point has, by its name (`siwcc.points.points_of`); a single point's name is empty."""
+        return points_of(self.outputs)
 
     def to_json(self) -> str:
         """As one JSON string with sorted keys."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from siwcc.config import EcgDataset, EcgTask
+from siwcc.points import output_suffixes
 from siwcc.tasks import ErrorLimits, SignalNote, TaskSpec
 
 FINE_S, COARSE_S = 0.5, 1.0
@@ -23,7 +24,7 @@ def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
     return TaskSpec(
         task="ecg",
         network="nimesha",
-        outputs=("",),
+        outputs=output_suffixes(settings.points, axes=1),
         unit="s",
         channels=len(dataset.leads),
         shape=(length,),
@@ -51,4 +52,7 @@ def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any],
             " The last channel is made first, of all samples of the window: time in seconds, from 0 at the first "
             f"sample to {dataset.get('window_s')} at the last, times the mean of the leads."
         )
-    return SignalNote(tuple(channels), preparation, "Time of the event from the window's first sample, in seconds.")
+    answer = "Time of the event from the window's first sample, in seconds."
+    if len(spec.points) > 1:
+        answer = f"Times from the window's first sample, in seconds: {' and '.join(spec.points)} of the event."
+    return SignalNote(tuple(channels), preparation, answer)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from siwcc.config import ImageDataset, NucleiTask
+from siwcc.points import output_suffixes
 from siwcc.tasks import ErrorLimits, SignalNote, TaskSpec
 
 COLOURS = 3
@@ -18,7 +19,7 @@ def make_spec(settings: NucleiTask, dataset: ImageDataset) -> TaskSpec:
     return TaskSpec(
         task="nuclei",
         network="lakshya",
-        outputs=("_x", "_y"),
+        outputs=output_suffixes(settings.points, axes=2),
         unit="px",
         channels=COLOURS,
         shape=(size, size),
@@ -41,5 +42,6 @@ def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any],
         "minus the mean over all its pixels and colours, over their standard deviation; then centred in a square, "
         f"with {beside} beside it."
     )
-    answer = "Centre of the nucleus in pixels of the square, x to the right, y down; pixel centres are whole numbers."
+    centre = "Centre of the nucleus" if len(spec.points) == 1 else f"Centres of {' and '.join(spec.points)}"
+    answer = f"{centre} in pixels of the square, x to the right, y down; pixel centres are whole numbers."
     return SignalNote(("red", "green", "blue"), preparation, answer)

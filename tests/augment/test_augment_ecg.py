@@ -276,7 +276,7 @@ def test_scale_multiplies():
 def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
     lengths = []
     for seed in range(3000):
-        start, length = ecg.draw_dropout(np.random.default_rng(seed), event, 5000, (1.0, 2.0), RATE_HZ)
+        start, length = ecg.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
         assert not start <= event < start + length
         assert 0 <= start < 5000 - length
         assert length == math.trunc(np.random.default_rng(seed).uniform(1.0, 2.0) * RATE_HZ)
@@ -287,7 +287,7 @@ def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
 
 def test_dropout_starts_anywhere_it_may():
     """Of the starts 0 ... 8 for 1 sample of 10, all but the event's own, equally often."""
-    drawn = (ecg.draw_dropout(np.random.default_rng(seed), 3, 10, (1.0, 1.0), 1.0)[0] for seed in range(8000))
+    drawn = (ecg.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(8000))
     starts = Counter(drawn)
     assert sorted(starts) == [0, 1, 2, 4, 5, 6, 7, 8]
     assert all(abs(count - 1000) < 118 for count in starts.values())  # four standard deviations
@@ -297,7 +297,7 @@ def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
     monkeypatch.setattr(ecg, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
     for variant in range(3000):
-        ecg.distort(np.ones((2, 2000)), 900, variant_rng(1, "a", variant), RANGES, RATE_HZ)
+        ecg.distort(np.ones((2, 2000)), [900], variant_rng(1, "a", variant), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 1000) < 104 for count in used.values())  # four standard deviations
 
@@ -319,7 +319,7 @@ def test_variants_equal_the_plain_implementation(event_sample):
     for variant in range(1, 9):
         rng = variant_rng(SEED, "x", variant)
         window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
-        made = ecg.distort(window.signal, window.event_sample, rng, RANGES, RATE_HZ)
+        made = ecg.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
         plain, *event = plain_variant(kept, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
         assert np.abs(made - plain).max() < 1e-9 * np.abs(plain).max()
