@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from siwcc.calibration_file import NAME, Calibration, load_calibration
 from siwcc.errors import InputError
+from siwcc.points import VISIBLE_FROM
 from siwcc.terminal import note, warn
 
 if TYPE_CHECKING:
@@ -27,28 +28,35 @@ class Acceptance:
         at_least: Least probability, 0 ... 1; above 0 only with a calibration.
         calibration: Of the networks; None where there is none.
         column: `within_1_s`, `within_10_percent` (of the side): what is probable; empty without a calibration.
+        point: What the calibration is about: the first of several points; empty for a single one.
     """
 
     min_confidence: float = 0.0
     at_least: float = 0.0
     calibration: Calibration | None = None
     column: str = ""
+    point: str = ""
 
     def probability(self, prediction: Prediction) -> float | None:
         """That the answer is within the limit, 0 ... 1; None where it is not known."""
-        if self.calibration is None or prediction.confidence is None:
+        if self.calibration is None or prediction.confidence is None or prediction.point != self.point:
             return None
         return float(self.calibration.of(prediction.confidence))
 
     def is_found(self, prediction: Prediction) -> bool:
-        """Whether an answer is shown: there was a signal, and it is sure enough."""
+        """Whether an answer is shown: there was a signal, the point is not told to be absent, and it is sure enough."""
         start_s, end_s = prediction.window_s or (0.0, math.inf)
-        if prediction.no_signal_s >= end_s - start_s - 1e-6:
+        if prediction.no_signal_s >= end_s - start_s - 1e-6 or is_absent(prediction):
             return False
         if prediction.confidence is not None and prediction.confidence < self.min_confidence:
             return False
         probability = self.probability(prediction)
         return probability is None or probability >= self.at_least
+
+
+def is_absent(prediction: Prediction) -> bool:
+    """Whether the networks say that the point is not visible."""
+    return prediction.visible is not None and prediction.visible < VISIBLE_FROM
 
 
 def accept(
@@ -79,7 +87,7 @@ def accept(
         f"{column}: probability by {path}, from {calibration.rows:,} answers to "
         f"{calibration.records} {'records' if predictor.task == 'ecg' else 'slide images'} out of fold"
     )
-    return Acceptance(min_confidence, at_least, calibration, column)
+    return Acceptance(min_confidence, at_least, calibration, column, next(iter(predictor.spec.points)))
 
 
 def find_calibration(source: Path) -> Path | None:

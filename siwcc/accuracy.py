@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,8 @@ from siwcc.answers import (
     read_strata,
     views_of,
 )
-from siwcc.scores import r2_scores
+from siwcc.points import VISIBLE_FROM
+from siwcc.scores import balanced_accuracy, r2_scores
 from siwcc.tables import columns_of, write_lines
 from siwcc.tasks import ErrorLimits
 
@@ -47,6 +48,10 @@ class Accuracy:
         within_fine, within_coarse: Share of the rows whose error is at most the limit.
         limit_fine, limit_coarse: The two limits, in `unit`.
         unit: `s` or `px`.
+        point: Which of several points; empty, and no column, where all tasks have one.
+        hidden: Rows that the view has besides, in which the point is not visible; a column with `point`.
+        told: Balanced accuracy of telling whether it is visible (`siwcc.scores.balanced_accuracy`); NaN where nothing
+            tells, or all rows are of one kind; a column with `point`.
     """
 
     task: str
@@ -69,9 +74,13 @@ class Accuracy:
     limit_fine: float
     limit_coarse: float
     unit: str
+    point: str = ""
+    hidden: int = 0
+    told: float = math.nan
 
 
-STRATUM_COLUMNS = columns_of(Accuracy)
+POINT_COLUMNS = ("point", "hidden", "told")
+STRATUM_COLUMNS = tuple(name for name in columns_of(Accuracy) if name not in POINT_COLUMNS)
 COLUMNS = tuple(name for name in STRATUM_COLUMNS if not name.startswith("stratum"))
 
 
@@ -94,6 +103,8 @@ class _Seen(NamedTuple):
 def measure(answerer: Answerer, answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) -> Errors:
     """Errors of one arm or baseline, for augmented copies and samples, all events and isolated ones.
 
+    Several points are measured one after the other, each in the rows in which it is visible.
+
     Args:
         answerer: Who answered.
         answers: Of every fold and seed.
@@ -101,13 +112,16 @@ def measure(answerer: Answerer, answers: Sequence[Answers], strata: Strata, limi
         limits: Of the task.
     """
     errors = Errors([], [])
-    for view, seen in _views(answers, strata, limits.isolated_s).items():
-        of_each = [part.predictions for part in seen]
-        errors.overall.append(_summed_up(answerer, view, ("", ""), seen, of_each, limits))
-        for by, labels in (("group", strata.group), ("class", strata.label)):
-            for name, chosen in _split(seen, labels):
-                of_seed = _joined_by_seed(chosen)
-                errors.by_stratum.append(_summed_up(answerer, view, (by, name), chosen, of_seed, limits))
+    views = _views(answers, strata, limits.isolated_s)
+    for point in dict.fromkeys(name for part in answers for name in part.predictions.points):
+        for view, everything in views.items():
+            seen = [part._replace(predictions=part.predictions.of_point(point)) for part in everything]
+            of_each = [part.predictions for part in seen]
+            errors.overall.extend(_summed_up(answerer, view, point, ("", ""), seen, of_each, limits))
+            for by, labels in (("group", strata.group), ("class", strata.label)):
+                for name, chosen in _split(seen, labels):
+                    of_seed = _joined_by_seed(chosen)
+                    errors.by_stratum.extend(_summed_up(answerer, view, point, (by, name), chosen, of_seed, limits))
     return errors
 
 
@@ -141,16 +155,24 @@ def _joined_by_seed(seen: Sequence[_Seen]) -> list[Predictions]:
 def _summed_up(
     answerer: Answerer,
     view: View,
+    point: str,
     stratum: tuple[str, str],
     seen: Sequence[_Seen],
     scored: Sequence[Predictions],
     limits: ErrorLimits,
-) -> Accuracy:
-    """One line; R2 is the mean over `scored`, which are the rows of `seen` in larger parts or the same."""
-    error = np.concatenate([part.predictions.error() for part in seen])
+) -> Iterator[Accuracy]:
+    """One line, none where the point is never visible.
+
+    R2 is the mean over `scored`, which are the rows of `seen` in larger parts or the same.
+    """
+    every_error = np.concatenate([part.predictions.error() for part in seen])
+    visible = ~np.isnan(every_error)
+    error = every_error[visible]
+    if not len(error):
+        return
     scores = [float(np.mean(r2_scores(part.target, part.prediction))) for part in scored]
     median, p90 = np.percentile(error, [50, 90]).tolist()
-    return Accuracy(
+    yield Accuracy(
         task=answerer.task,
         answer=answerer.name,
         variant=answerer.variant,
@@ -158,7 +180,7 @@ def _summed_up(
         subset=view.subset,
         stratum_by=stratum[0],
         stratum=stratum[1],
-        samples=len(np.unique(np.concatenate([part.sample for part in seen]))),
+        samples=len(np.unique(np.concatenate([part.sample for part in seen])[visible])),
         folds=len({part.fold for part in seen}),
         seeds=len({part.seed for part in seen} - {None}),
         rows=len(error),
@@ -171,7 +193,17 @@ def _summed_up(
         limit_fine=limits.fine,
         limit_coarse=limits.coarse,
         unit=limits.unit,
+        point=point,
+        hidden=len(every_error) - len(error),
+        told=_told(seen, visible),
     )
+
+
+def _told(seen: Sequence[_Seen], visible: np.ndarray) -> float:
+    told = [part.predictions.told for part in seen if part.predictions.told is not None]
+    if len(told) < len(seen):
+        return math.nan
+    return balanced_accuracy(visible, np.concatenate(told)[:, 0] >= VISIBLE_FROM)
 
 
 def measure_study(
@@ -205,9 +237,13 @@ def measure_study(
 
 def write_errors(path: Path, lines: Sequence[Accuracy]) -> None:
     """Write `stats/errors.csv` in one step, numbers in full precision."""
-    write_lines(path, COLUMNS, lines)
+    write_lines(path, _with_points(COLUMNS, lines), lines)
 
 
 def write_errors_by_stratum(path: Path, lines: Sequence[Accuracy]) -> None:
     """Write `stats/errors_by_stratum.csv` in one step, numbers in full precision."""
-    write_lines(path, STRATUM_COLUMNS, lines)
+    write_lines(path, _with_points(STRATUM_COLUMNS, lines), lines)
+
+
+def _with_points(columns: tuple[str, ...], lines: Sequence[Accuracy]) -> tuple[str, ...]:
+    return columns + POINT_COLUMNS if any(line.point for line in lines) else columns

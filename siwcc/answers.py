@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from siwcc.errors import InputError
 from siwcc.files import read_csv
 from siwcc.folds import read_strata_csv
+from siwcc.points import points_of
 from siwcc.runs import run_key_of
 
 AUGMENTED, UNAUGMENTED = "augmented", "unaugmented"
@@ -27,32 +29,66 @@ class Predictions:
     Attributes:
         sample_id: (rows,) strings.
         variant: (rows,) int; 0 is the sample itself.
-        target, prediction: float64 (rows, outputs), seconds or pixels.
-        confidence: float64 (rows,), 0 ... 1; None where the answers have none, or one for each of several points.
+        target, prediction: float64 (rows, outputs), seconds or pixels; a target of several points is NaN where its
+            point is not visible.
+        suffixes: Of the outputs; empty for those of a single point.
+        told: float64 (rows, points), how much says that a point is visible, 0 ... 1; None where nothing tells.
+        confidence: float64 (rows,), 0 ... 1, of several points that of the first; None where the answers have none.
     """
 
     sample_id: np.ndarray
     variant: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
+    suffixes: tuple[str, ...] = ()
+    told: np.ndarray | None = None
     confidence: np.ndarray | None = None
 
+    @property
+    def points(self) -> dict[str, list[int]]:
+        """Which outputs each point has, by its name; a single point's name is empty."""
+        return points_of(self.suffixes) if self.suffixes else {"": list(range(self.target.shape[1]))}
+
+    def of_point(self, name: str) -> Predictions:
+        """The same rows with one of the points alone; only the first has a confidence."""
+        number, outputs = list(self.points).index(name), self.points[name]
+        return replace(
+            self,
+            target=self.target[:, outputs],
+            prediction=self.prediction[:, outputs],
+            suffixes=(),
+            told=None if self.told is None else self.told[:, [number]],
+            confidence=self.confidence if number == 0 else None,
+        )
+
     def error(self) -> np.ndarray:
-        """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image."""
-        return np.asarray(np.sqrt(((self.prediction - self.target) ** 2).sum(axis=1)))
+        """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image.
+
+        Of several points it is that of the first, which the task is named after; NaN where that is not visible.
+        """
+        outputs = next(iter(self.points.values()))
+        return np.asarray(np.sqrt(((self.prediction[:, outputs] - self.target[:, outputs]) ** 2).sum(axis=1)))
 
     def select(self, rows: np.ndarray) -> Predictions:
         """Some rows, by number or by mask."""
-        sure = None if self.confidence is None else self.confidence[rows]
-        return Predictions(self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows], sure)
+        parts = (self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
+        told, sure = (None if values is None else values[rows] for values in (self.told, self.confidence))
+        return Predictions(*parts, self.suffixes, told, sure)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
     """The rows of all parts, in their order; without confidence unless each has it."""
     names = ("sample_id", "variant", "target", "prediction")
-    sure = [part.confidence for part in parts if part.confidence is not None]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Predictions(**arrays, confidence=np.concatenate(sure) if len(sure) == len(parts) else None)
+    told, sure = (
+        [values for part in parts if (values := getattr(part, name)) is not None] for name in ("told", "confidence")
+    )
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Predictions(
+        **joined,
+        suffixes=parts[0].suffixes,
+        told=np.concatenate(told) if len(told) == len(parts) else None,
+        confidence=np.concatenate(sure) if len(sure) == len(parts) else None,
+    )
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -60,7 +96,8 @@ def read_predictions(path: Path) -> Predictions:
 
     Raises:
         InputError: unreadable, not what its manifest lists, no row, targets without predictions, something
-            that is no number, a confidence outside 0 ... 1, or a row that stands there twice.
+            that is no number (of several points an empty target is none that is visible), a confidence outside
+            0 ... 1, or a row that stands there twice.
     """
     rows = read_csv(path, ("sample_id", "variant"))
     if not rows:
@@ -69,22 +106,49 @@ def read_predictions(path: Path) -> Predictions:
     absent = [f"prediction{suffix}" for suffix in suffixes if f"prediction{suffix}" not in rows[0]]
     if absent or not suffixes:
         raise InputError(path, f"lacks the column {absent[0] if absent else 'target'}", _REMEDY)
+    points = points_of(suffixes)
+    told = [f"visible_{name}" for name in points if f"visible_{name}" in rows[0]]
+    first = next(iter(points))
+    sure = f"confidence_{first}" if first else "confidence"
     try:
-        values = {
-            name: np.array([[float(row[f"{name}{suffix}"]) for suffix in suffixes] for row in rows])
-            for name in ("target", "prediction")
-        }
+        read = _number_or_hidden if len(points) > 1 else float
+        target = np.array([[read(row[f"target{suffix}"]) for suffix in suffixes] for row in rows])
+        prediction = np.array([[float(row[f"prediction{suffix}"]) for suffix in suffixes] for row in rows])
+        visible = np.array([[float(row[name]) for name in told] for row in rows])
         variant = np.array([int(row["variant"]) for row in rows], dtype=np.int64)
-        confidence = np.array([float(row["confidence"]) for row in rows]) if "confidence" in rows[0] else None
+        confidence = np.array([float(row[sure]) for row in rows]) if sure in rows[0] else None
     except (ValueError, OverflowError) as error:
         raise InputError(path, f"holds something that is no number ({error})", _REMEDY) from error
     if len({(row["sample_id"], row["variant"]) for row in rows}) < len(rows):
         raise InputError(path, "answers twice for one variant of a sample", _REMEDY)
     if confidence is not None and not ((confidence >= 0) & (confidence <= 1)).all():
         raise InputError(path, "holds a confidence that is not between 0 and 1", _REMEDY)
-    return Predictions(
-        np.array([row["sample_id"] for row in rows], dtype=object), variant, **values, confidence=confidence
-    )
+    if len(points) > 1:
+        _check_several(path, points, target, prediction, visible)
+    sample_id = np.array([row["sample_id"] for row in rows], dtype=object)
+    return Predictions(sample_id, variant, target, prediction, tuple(suffixes), visible if told else None, confidence)
+
+
+def _number_or_hidden(text: str) -> float:
+    """A number; NaN for the empty cell of a target that is not visible, and for nothing else."""
+    if text and not math.isfinite(float(text)):
+        raise ValueError(f"{text!r} is not finite")
+    return float(text) if text else math.nan
+
+
+def _check_several(
+    path: Path, points: Mapping[str, Sequence[int]], target: np.ndarray, prediction: np.ndarray, visible: np.ndarray
+) -> None:
+    hidden = np.isnan(target)
+    for name, outputs in points.items():
+        if (hidden[:, outputs].any(axis=1) != hidden[:, outputs].all(axis=1)).any():
+            raise InputError(path, f"has a target of {name} with one coordinate and without the other", _REMEDY)
+    if not np.isfinite(prediction).all():
+        raise InputError(path, "has a prediction that is not finite", _REMEDY)
+    if visible.shape[1] not in (0, len(points)):
+        raise InputError(path, "tells of some points whether they are visible, and not of all", _REMEDY)
+    if not ((visible >= 0) & (visible <= 1.000001)).all():
+        raise InputError(path, "has a share of visibility that is not between 0 and 1", _REMEDY)
 
 
 class Answerer(NamedTuple):

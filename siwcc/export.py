@@ -4,8 +4,11 @@
         `describe` says -> read back and compared with the network -> its name
 
 One input, `signal`, float32 (batch, channels, *shape), and one output, `answer`, float32 (batch, outputs), in the unit
-of the task. All that the network does is in the graph: standardising, encoding, and reading a map of scores. What
-stands before it, from a recording or an image to `signal`, is in the description in words and numbers.
+of the task. A network that says of several points whether they are visible has a second output, `visible`, float32
+(batch, points), 0 ... 1: below 0.5 the point is told not to be there, and its answer is the best place all the same.
+
+All that the network does is in the graph: standardising, encoding, and reading a map of scores. What stands before it,
+from a recording or an image to `signal`, is in the description in words and numbers.
 """
 
 from __future__ import annotations
@@ -24,16 +27,19 @@ import torch
 from torch import Tensor, nn
 
 from siwcc.config import TaskName
+from siwcc.dense import DenseNet
 from siwcc.errors import InputError
 from siwcc.files import atomic_path
 from siwcc.models import TrainedModel, read_model
+from siwcc.networks import Localiser
+from siwcc.points import VISIBLE_FROM
 from siwcc.tasks import SignalNote, task_module
 
 if TYPE_CHECKING:
     import onnx
 
 Kind = Literal["onnx", "exported-program"]
-Run = Callable[[Tensor], Tensor]
+Run = Callable[[Tensor], list[Tensor]]
 
 DESCRIPTION = "siwcc"
 """Key of `metadata_props` that holds the description; in an exported program the extra file `siwcc.json`."""
@@ -71,11 +77,33 @@ def export_model(path: Path, to: Kind, out: Path | None = None) -> Path:
     text = json.dumps(describe(model), indent=1, sort_keys=True)
     example = _signals(model, _EXAMPLE_BATCH)
     with _quiet():
-        content = (_as_onnx if to == "onnx" else _as_program)(path, model.network, example, text)
+        content = (_as_onnx if to == "onnx" else _as_program)(path, _exported(model), example, text)
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
         _check_answers(target, model, _open_onnx(temporary) if to == "onnx" else _open_program(temporary))
     return target
+
+
+class _WithVisible(nn.Module):
+    """A network with what it says of whether its points are there as a second output."""
+
+    def __init__(self, network: Localiser) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, signal channels, *shape) -> (B, outputs), (B, points)."""
+        answer, _, visible = self.network.answer_with_confidence(signal)
+        return answer, visible
+
+
+def _tells_visible(model: TrainedModel) -> bool:
+    body = model.network.body
+    return isinstance(body, DenseNet) and body.nowhere is not None
+
+
+def _exported(model: TrainedModel) -> nn.Module:
+    return _WithVisible(model.network).eval() if _tells_visible(model) else model.network
 
 
 def describe(model: TrainedModel) -> dict[str, Any]:
@@ -110,8 +138,19 @@ def describe(model: TrainedModel) -> dict[str, Any]:
             "unit": spec.unit,
             "meaning": note.answer,
         },
+        **({"visible": _describe_visible(model)} if _tells_visible(model) else {}),
         "preprocessing": note.preparation,
         "model": metadata.model_dump(mode="json"),
+    }
+
+
+def _describe_visible(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "name": "visible",
+        "dtype": "float32",
+        "shape": ["batch", len(model.spec.points)],
+        "columns": list(model.spec.points),
+        "meaning": f"How much says that the point is there, 0 ... 1: it is not below {VISIBLE_FROM}.",
     }
 
 
@@ -155,7 +194,7 @@ def _as_onnx(path: Path, network: nn.Module, example: Tensor, text: str) -> byte
             network,
             (example,),
             input_names=["signal"],
-            output_names=["answer"],
+            output_names=["answer", "visible"] if isinstance(network, _WithVisible) else ["answer"],
             dynamic_shapes=batch,
             dynamo=True,
             verbose=False,
@@ -202,7 +241,7 @@ def _quiet() -> Iterator[None]:
 
 def _open_program(path: Path) -> Run:
     module = torch.export.load(io.BytesIO(path.read_bytes())).module()
-    return lambda signal: module(signal)
+    return lambda signal: _as_list(module(signal))
 
 
 def _open_onnx(path: Path) -> Run:
@@ -217,19 +256,28 @@ def _open_onnx(path: Path) -> Run:
         from onnx.reference import ReferenceEvaluator
 
         session = ReferenceEvaluator(onnx.load_from_string(content))
-    return lambda signal: torch.from_numpy(session.run(["answer"], {"signal": signal.numpy()})[0])
+    return lambda signal: [torch.from_numpy(found) for found in session.run(None, {"signal": signal.numpy()})]
+
+
+def _as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def _check_answers(target: Path, model: TrainedModel, run: Run) -> None:
     for count in _CHECKED_BATCHES:
         signal = _signals(model, count)
         with torch.inference_mode():
-            wanted, found = model.network(signal), run(signal)
-        apart = (found - wanted).abs().max().item() if found.shape == wanted.shape else float("inf")
+            wanted, found = _as_list(_exported(model)(signal)), run(signal)
+        apart = _apart(wanted[0], found[0])
+        told_apart = max((_apart(*pair) for pair in zip(wanted[1:], found[1:], strict=True)), default=0.0)
         # Not `apart > ...`, which NaN is not.
-        if not apart <= TOLERANCE * model.spec.output_scale:
+        if not (apart <= TOLERANCE * model.spec.output_scale and told_apart <= TOLERANCE):
             problem = f"was not written: its answers to {count} random signals differ from the model's by {apart:.3g}"
             raise InputError(target, f"{problem} {model.spec.unit}", "please report it with the model")
+
+
+def _apart(wanted: Tensor, found: Tensor) -> float:
+    return (found - wanted).abs().max().item() if found.shape == wanted.shape else float("inf")
 
 
 def _signals(model: TrainedModel, count: int) -> Tensor:

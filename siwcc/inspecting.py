@@ -21,9 +21,10 @@ from siwcc.files import read_csv, sha256_of
 from siwcc.manifests import read_manifest, read_text, unsealed_json
 from siwcc.models import read_model
 from siwcc.networks import count_parameters
+from siwcc.points import VISIBLE_FROM
 from siwcc.runs import NO_FOLD
-from siwcc.scores import r2_scores
-from siwcc.shards import Shard, read_shard, shard_kind
+from siwcc.scores import balanced_accuracy, r2_scores
+from siwcc.shards import Shard, read_attributes, read_shard, shard_kind
 from siwcc.tables import six_decimals
 from siwcc.tasks import TaskSpec
 
@@ -69,7 +70,16 @@ def _inspect_shard(path: Path) -> tuple[str, dict[str, Any]]:
     kind = shard_kind(path)
     describe: Callable[[Shard], dict[str, Any]] = {"samples": _samples_facts, "fold": _fold_facts}[kind]
     named = ("target", "sample_id", "group", "class", *(("variant", "event_visible") if kind == "fold" else ()))
-    return kind, describe(read_shard(path, kind, named))
+    return kind, describe(read_shard(path, kind, (*named, *_of_several_points(read_attributes(path, kind)))))
+
+
+def _of_several_points(attributes: Mapping[str, Any]) -> list[str]:
+    """Arrays that a shard has besides because of further points."""
+    if "spec" in attributes:
+        return ["visible"] if len(TaskSpec.from_json(attributes["spec"]).points) > 1 else []
+    return [
+        "end_sample" if point == "end" else point for point in json.loads(attributes["protocol"]).get("points", [])[1:]
+    ]
 
 
 def _samples_facts(shard: Shard) -> dict[str, Any]:
@@ -86,7 +96,8 @@ def _samples_facts(shard: Shard) -> dict[str, Any]:
         "classes": _counts(arrays["class"]),
         "signal_unit": units["signal"],
         **sampling,
-        **_target_facts(arrays["target"], units["target"]),
+        **_target_facts(arrays["target"], units["target"], ("",) if arrays["target"].shape[1] == 1 else ("_x", "_y")),
+        **_further_facts(arrays, units["target"]),
         "protocol": {name: value for name, value in protocol.items() if value is not None},
         "digest": shard.digest,
     }
@@ -105,8 +116,9 @@ def _fold_facts(shard: Shard) -> dict[str, Any]:
         "rows": len(augmented),
         "augmented_rows": int(augmented.sum()),
         "augmented_rows_without_the_event": int((arrays["event_visible"][augmented] == 0).sum()),
+        **_hidden_facts(arrays, augmented, spec),
         "shape": [spec.channels, *spec.shape],
-        **_target_facts(arrays["target"], spec.unit),
+        **_target_facts(arrays["target"], spec.unit, spec.outputs),
         "protocol": json.loads(attributes["protocol"]),
         "digest": shard.digest,
     }
@@ -116,13 +128,36 @@ def _counts(labels: np.ndarray) -> dict[str, int]:
     return dict(sorted(Counter(map(str, labels)).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _target_facts(target: np.ndarray, unit: str) -> dict[str, Any]:
-    suffixes = ("",) if target.shape[1] == 1 else ("_x", "_y")
-    summary = np.stack([target.min(axis=0), np.median(target, axis=0), target.max(axis=0)], axis=1)
+def _target_facts(target: np.ndarray, unit: str, suffixes: Sequence[str]) -> dict[str, Any]:
+    """Of the targets that are visible."""
+    known = {suffix: column[~np.isnan(column)] for suffix, column in zip(suffixes, target.T, strict=True)}
     return {
-        f"target{suffix}_{unit}": dict(zip(("lowest", "median", "highest"), map(six_decimals, row), strict=True))
-        for suffix, row in zip(suffixes, summary.tolist(), strict=True)
+        f"target{suffix}_{unit}": {
+            "lowest": six_decimals(float(column.min())),
+            "median": six_decimals(float(np.median(column))),
+            "highest": six_decimals(float(column.max())),
+        }
+        for suffix, column in known.items()
+        if len(column)
     }
+
+
+def _further_facts(arrays: Mapping[str, np.ndarray], unit: str) -> dict[str, Any]:
+    """Of a samples file's further points."""
+    facts: dict[str, Any] = {}
+    if "end_sample" in arrays:
+        facts["samples_without_an_end"] = int((arrays["end_sample"] < 0).sum())
+    if "cytoplasm" in arrays:
+        facts |= _target_facts(arrays["cytoplasm"], unit, ("_cytoplasm_x", "_cytoplasm_y"))
+    return facts
+
+
+def _hidden_facts(arrays: Mapping[str, np.ndarray], rows: np.ndarray, spec: TaskSpec) -> dict[str, Any]:
+    """In how many of the rows each of several points is not visible."""
+    if "visible" not in arrays:
+        return {}
+    hidden = (arrays["visible"][rows] == 0).sum(axis=0).tolist()
+    return {"augmented_rows_without": dict(zip(spec.points, hidden, strict=True))}
 
 
 # ------------------------------------------------------------------- models
@@ -200,16 +235,30 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
         "rows": len(augmented),
         "samples": len(set(predictions.sample_id)),
         "outputs": predictions.target.shape[1],
-        **{name: _error_facts(predictions.select(rows)) for name, rows in parts.items() if rows.any()},
+        **{
+            " of ".join(filter(None, [name, point])): _error_facts(predictions.of_point(point).select(rows))
+            for point in predictions.points
+            for name, rows in parts.items()
+            if rows.any()
+        },
         "sha256": sha256_of(path),
     }
 
 
 def _error_facts(predictions: Predictions) -> dict[str, Any]:
     """In the target's unit, which the file does not say."""
-    error = predictions.error()
+    every_error = predictions.error()
+    visible = ~np.isnan(every_error)
+    error = every_error[visible]
+    hidden: dict[str, Any] = {} if visible.all() else {"rows_without_the_point": len(visible) - len(error)}
+    if not len(error):
+        return hidden
+    if predictions.told is not None:
+        told = balanced_accuracy(visible, predictions.told[:, 0] >= VISIBLE_FROM)
+        hidden["visible_or_not_balanced_accuracy"] = six_decimals(told)
     return {
         "rows": len(error),
+        **hidden,
         "r2": [six_decimals(score) for score in r2_scores(predictions.target, predictions.prediction)],
         "median_error": six_decimals(float(np.median(error))),
         "error_of_90_percent": six_decimals(float(np.quantile(error, 0.9))),

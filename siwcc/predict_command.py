@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from siwcc.predicting import Prediction, Predictor, Progress
 
 NOT_FOUND = {"ecg": "no event found", "nuclei": "no point found"}
+NOT_VISIBLE = "not visible"
 PLOT_KINDS = (".png", ".svg", ".pdf")
 
 _MODEL_SUFFIX = ".pt"
@@ -214,7 +215,9 @@ def _explain(
 ) -> None:
     """What is assumed, and which networks answer where not all do or some should not be trusted; a line each."""
     thing = "an event in each window, the first of several," if predictor.task == "ecg" else "a point in each image"
-    note(f"a localiser assumes {thing} and answers in any case; for research, not for clinical decisions")
+    tells = len(predictor.spec.points) > 1 and predictor.tells_visible
+    but = "says of each point whether it is visible" if tells else "answers in any case"
+    note(f"a localiser assumes {thing} and {but}; for research, not for clinical decisions")
     alone: dict[tuple[Path, ...], list[Path]] = {}
     seen_by: dict[tuple[Path, ...], list[Path]] = {}
     for path, (used, seen) in zip(inputs, chosen, strict=True):
@@ -276,8 +279,8 @@ def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
 
 
 def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
-    """A row an answer; numbers have six decimals, what is not known is None."""
-    for prediction in item.predictions:
+    """A row an answer, of several points a row a point; numbers have six decimals, what is not known is None."""
+    for prediction in (point for of_window in item.predictions for point in of_window.points):
         found = accepted.is_found(prediction)
         row: dict[str, Any] = {"input": str(item.path)}
         if prediction.window_s is not None:
@@ -285,18 +288,29 @@ def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[s
                 "window_start_s": six_decimals(prediction.window_s[0]),
                 "window_end_s": six_decimals(prediction.window_s[1]),
             }
-        row["result"] = "found" if found else NOT_FOUND[task]
+        if prediction.point:
+            row["point"] = prediction.point
+        row["result"] = "found" if found else not_found(prediction, task)
         axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
         for number, axis in enumerate(axes):
             row |= _numbers_of(prediction, number, "answer_" if axis == "" else axis, found)
         row["confidence"] = six_decimals(prediction.confidence)
         if accepted.column:
             row[accepted.column] = six_decimals(accepted.probability(prediction))
+        if prediction.point:
+            row["visible"] = six_decimals(prediction.visible)
         row["models"] = len(prediction.models)
         row["models_that_saw_it"] = len(item.seen)
         if prediction.window_s is not None:
             row["no_signal_s"] = six_decimals(prediction.no_signal_s)
         yield row | {"of_each": _of_each(prediction, axes)}
+
+
+def not_found(prediction: Prediction, task: str) -> str:
+    """What stands in the place of an answer that is not shown."""
+    if is_absent(prediction):
+        return NOT_VISIBLE
+    return f"no {prediction.point} found" if prediction.point else NOT_FOUND[task]
 
 
 def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:
@@ -331,7 +345,9 @@ def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) ->
     if kind == "csv":
         sys.stdout.write(_as_csv(rows))
         return
-    head = [*_HEADS[task], *([_headed(column)] if column else []), "models"]
+    several = "point" in rows[0]
+    added = [_headed(column)] if column else []
+    head = [*_HEADS[task][:1], *(["point"] if several else []), *_HEADS[task][1:], *added, "models"]
     lines = [[*_cells(row, task), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.write(_as_text([head, *lines]))
@@ -372,14 +388,15 @@ def _headed(column: str) -> str:
 def _cells(row: dict[str, Any], task: str) -> list[str]:
     found = row["result"] == "found"
     sure = _fixed(row["confidence"], 2)
+    named = [row["input"], *([row["point"]] if "point" in row else [])]
     if task == "ecg":
         window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
         answer = _fixed(row["answer_s"], 2) if found else row["result"]
         spread = _between(row["lowest_s"], row["highest_s"], 2)
-        return [row["input"], window, answer, spread, _fixed(row["sd_s"], 2), sure]
+        return [*named, window, answer, spread, _fixed(row["sd_s"], 2), sure]
     x = _fixed(row["x_px"], 1) if found else row["result"]
     spreads = [_between(row[f"{axis}_lowest_px"], row[f"{axis}_highest_px"], 1) for axis in "xy"]
-    return [row["input"], x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure]
+    return [*named, x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure]
 
 
 def _fixed(value: float | None, digits: int) -> str:
@@ -408,7 +425,7 @@ def _draw(item: Answered, path: Path, accepted: Acceptance) -> None:
 def _figure_of(item: Answered, accepted: Acceptance) -> Figure:
     from siwcc.figures.predictions import plot_image, plot_recording
 
-    found = [accepted.is_found(prediction) for prediction in item.predictions]
+    found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
     if item.signal is None:
         return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(item.path))
     try:

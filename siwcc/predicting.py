@@ -10,7 +10,8 @@ Networks that read the peak of a map of scores (`heatmap`) answer together with 
 where two disagree, that is one of their places and not the middle between them. Others give the median of their
 answers.
 
-A localiser answers whether there is anything to find or not. Networks that make a map of scores (`dense`, `heatmap`)
+A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
+each whether it is visible. Networks that make a map of scores (`dense`, `heatmap`)
 also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -98,6 +99,9 @@ class Prediction:
         no_signal_s: Seconds of the window without a signal, beyond the recording's end or missing in it; the network
             was given zeros there.
         score_map: None where no network makes one.
+        point: Which of several points this is; empty for networks that look for one.
+        visible: How much says that the point is there, 0 ... 1, the mean over the networks; None where none tells.
+        further: The other points of the same window or image, each with all of the above.
     """
 
     position: tuple[float, ...]
@@ -110,6 +114,14 @@ class Prediction:
     window_s: tuple[float, float] | None = None
     no_signal_s: float = 0.0
     score_map: ScoreMap | None = None
+    point: str = ""
+    visible: float | None = None
+    further: tuple[Prediction, ...] = ()
+
+    @property
+    def points(self) -> tuple[Prediction, ...]:
+        """This point and the further ones."""
+        return (self, *self.further)
 
 
 class _Window(NamedTuple):
@@ -135,17 +147,27 @@ class _Answers(NamedTuple):
 
     Attributes:
         of_each: float64 (networks, B, outputs).
-        sure_of_own: float64 (networks, B).
+        sure_of_own: float64 (networks, B, points).
         together: float64 (B, outputs).
-        confidence: float64 (B,), in that; None without maps.
-        share: float32 (B, *places), the mean map; None without maps.
+        confidence: float64 (B, points), in that; None without maps.
+        share: float32 (B, points, *places), the mean map; None without maps.
+        visible: float64 (B, points); None where a point is always there.
     """
 
     of_each: np.ndarray
     sure_of_own: np.ndarray
     together: np.ndarray
-    confidence: np.ndarray | None
-    share: np.ndarray | None
+    confidence: np.ndarray | None = None
+    share: np.ndarray | None = None
+    visible: np.ndarray | None = None
+
+
+class _Grid(NamedTuple):
+    """Where the places of maps are: `ScoreMap.first` and `ScoreMap.step`, and their axes."""
+
+    first: tuple[float, ...]
+    step: tuple[float, ...]
+    axes: int
 
 
 def load_model(path: str | os.PathLike[str]) -> Predictor:
@@ -225,6 +247,12 @@ class Predictor:
     def makes_map(self) -> bool:
         """Whether any network says how sure it is."""
         return any(isinstance(model.network.body, DenseNet) for model in self.models)
+
+    @cached_property
+    def tells_visible(self) -> bool:
+        """Whether any network says of a point that it is not there."""
+        bodies = [model.network.body for model in self.models]
+        return any(isinstance(body, DenseNet) and body.nowhere is not None for body in bodies)
 
     @cached_property
     def silences_leads(self) -> bool:
@@ -344,16 +372,12 @@ class Predictor:
         found = []
         for row, (start, (_, missing)) in enumerate(zip(starts, cut, strict=True)):
             start_s = start / exact_hz
-            share = None if answers.share is None else answers.share[row].reshape(-1)
-            made = self._prediction(answers, row, np.array([-start_s]), 1.0)
-            found.append(
-                replace(
-                    made,
-                    window_s=(start_s, start_s + window.window_s),
-                    no_signal_s=missing / window.rate_hz,
-                    score_map=None if share is None else ScoreMap(share, (start_s,), (step_s,)),
-                )
-            )
+            of_window = {
+                "window_s": (start_s, start_s + window.window_s),
+                "no_signal_s": missing / window.rate_hz,
+            }
+            grid = _Grid((start_s,), (step_s,), axes=1)
+            found.append(self._prediction(answers, row, np.array([-start_s]), 1.0, grid, **of_window))
         return found
 
     def _predict_image(self, image: np.ndarray, frame: _Frame) -> Prediction:
@@ -363,11 +387,8 @@ class Predictor:
         left, top, _, _ = (int(value) for value in placed.content_box)
         longest = max(placed.original_width, placed.original_height)
         shift, zoom = np.array([left, top]), longest / frame.image_size
-        made = self._prediction(answers, 0, shift, zoom)
-        if answers.share is None:
-            return made
         step = STRIDE * zoom
-        return replace(made, score_map=ScoreMap(answers.share[0], (-left * zoom, -top * zoom), (step, step)))
+        return self._prediction(answers, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
 
     @torch.inference_mode()
     def _answers(self, inputs: Sequence[Tensor]) -> _Answers:
@@ -386,11 +407,17 @@ class Predictor:
         known = [(model, log_map) for model, log_map in zip(self.models, maps, strict=True) if log_map is not None]
         together = self._together(stacked, [log_map for _, log_map in known])
         if not known:
-            return _Answers(stacked.double().numpy(), own, together, None, None)
+            return _Answers(stacked.double().numpy(), own, together)
         at = torch.from_numpy(together).to(stacked.dtype)
         confidence = np.mean([_confidence(model, log_map, at) for model, log_map in known], axis=0)
-        share = torch.stack([log_map.exp()[:, 0] for _, log_map in known]).mean(0).numpy()
-        return _Answers(stacked.double().numpy(), own, together, confidence, share)
+        share = torch.stack([log_map.exp() for _, log_map in known]).mean(0).numpy()
+        told = [
+            body.visible(log_map).double().numpy()
+            for model, log_map in known
+            if isinstance(body := model.network.body, DenseNet) and body.nowhere is not None
+        ]
+        visible = np.mean(told, axis=0) if told else None
+        return _Answers(stacked.double().numpy(), own, together, confidence, share, visible)
 
     def _together(self, answers: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
         """One answer of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
@@ -401,21 +428,39 @@ class Predictor:
         # numpy's: torch takes the lower of the two in the middle.
         return np.asarray(np.median(answers.double().numpy(), axis=0))
 
-    def _prediction(self, answers: _Answers, row: int, origin: np.ndarray, zoom: float) -> Prediction:
+    def _prediction(
+        self, answers: _Answers, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
+    ) -> Prediction:
         """One row, its points in the recording or image: what the network calls `origin` is 0 there."""
-        points = (answers.of_each[:, row] - origin) * zoom
+        first, *further = (
+            replace(self._point(answers, row, number, origin, zoom, grid), **of_window)
+            for number in range(len(self.spec.points))
+        )
+        return replace(first, further=tuple(further))
+
+    def _point(
+        self, answers: _Answers, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
+    ) -> Prediction:
+        name, outputs = list(self.spec.points.items())[number]
+        points = (answers.of_each[:, row, outputs] - origin) * zoom
+        share = None if answers.share is None else answers.share[row, number]
+        if share is not None and grid.axes == 1:
+            share = share.reshape(-1)
         spread = None
         if len(points) > 1:
             parts = (points.min(axis=0), points.max(axis=0), points.std(axis=0, ddof=1))
             spread = Spread(*(tuple(part.tolist()) for part in parts))
         return Prediction(
-            position=tuple(((answers.together[row] - origin) * zoom).tolist()),
+            position=tuple(((answers.together[row, outputs] - origin) * zoom).tolist()),
             unit=self.spec.unit,
-            confidence=None if answers.confidence is None else float(answers.confidence[row]),
+            confidence=None if answers.confidence is None else float(answers.confidence[row, number]),
             spread=spread,
             answers=points,
-            confidences=answers.sure_of_own[:, row],
+            confidences=answers.sure_of_own[:, row, number],
             models=self.paths,
+            score_map=None if share is None else ScoreMap(share, grid.first, grid.step),
+            point=name,
+            visible=None if answers.visible is None else float(answers.visible[row, number]),
         )
 
 
@@ -530,7 +575,7 @@ def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
         "group": name,
         "class": name,
         "variant": np.zeros(1, dtype=np.int32),
-        "target": np.zeros((1, 2)),
+        "target": np.zeros((1, len(spec.outputs))),
         "translation": np.array([IDENTITY.translation_px]),
         "rotation_deg": np.array([IDENTITY.rotation_deg]),
         "scale": np.array([IDENTITY.scale]),
@@ -547,8 +592,8 @@ def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
 
 
 def _confidence(model: TrainedModel, log_map: Tensor | None, answer: Tensor) -> np.ndarray:
-    """How sure a network is of an answer, float64 (B,); NaN without a map."""
+    """How sure a network is of an answer, float64 (B, points); NaN without a map."""
     body = model.network.body
     if log_map is None or not isinstance(body, DenseNet):
-        return np.full(len(answer), np.nan)
-    return np.asarray(body.confidence(log_map, answer)[:, 0].double().numpy())
+        return np.full((len(answer), len(model.spec.points)), np.nan)
+    return np.asarray(body.confidence(log_map, answer).double().numpy())

@@ -3,6 +3,7 @@
 A record (image task: a slide image) is what a new patient would bring; its windows, their augmented
 copies and the seeds are not independent of each other. So each record counts once: its mean absolute
 error over all its rows and seeds, out of fold, paired between two answerers, study minus control.
+Of several points it is the error of the first, in the rows in which it is visible.
 
 Tested is the mean of these differences over the records, each of them equally heavy, by flipping
 signs (`siwcc.statistics.sign_flip_tests`: exact up to 22 records), one-sided towards a smaller error
@@ -218,7 +219,8 @@ def compare_records(
 def _sums(answers: Answers, strata: Strata, limits: ErrorLimits) -> _Sums:
     names, codes = np.unique(strata.group, return_inverse=True)
     error, code = answers.predictions.error(), codes[answers.sample]
-    views = views_of(answers, strata, limits.isolated_s)
+    visible = ~np.isnan(error)
+    views = {view: mask & visible for view, mask in views_of(answers, strata, limits.isolated_s).items()}
     return _Sums(
         answers.path,
         {view: np.bincount(code[mask], error[mask], len(names)) for view, mask in views.items()},

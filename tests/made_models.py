@@ -63,7 +63,7 @@ def write_model(
         "signal_channels": channels,
         "dataset": settings.dataset,
         "dataset_protocol": section.protocol(),
-        "task_protocol": settings.model_dump(mode="json"),
+        "task_protocol": settings.protocol(),
         "train": {"jitter": {"order": 0.0, "sign": 0.0, "silence": silence}},
         "training_groups": sorted(groups),
         "versions": {"siwcc": "0", "torch": "2"},

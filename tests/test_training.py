@@ -313,7 +313,7 @@ def test_metadata_says_where_the_model_comes_from(finished: RunFiles) -> None:
     assert metadata["training_groups"] == ["r0", "r1", "r2", "r3"]
     assert metadata["dataset"] == "made"
     assert metadata["dataset_protocol"] == DATASET.protocol()
-    assert metadata["task_protocol"] == TASK.model_dump(mode="json")
+    assert metadata["task_protocol"] == TASK.protocol()
     assert Train.model_validate(metadata["train"]) == SETTINGS
     assert metadata["versions"]["torch"] == torch.__version__
 

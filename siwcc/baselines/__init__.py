@@ -61,7 +61,8 @@ def load_baseline(name: str) -> Baseline:
 def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
     """Write a baseline's answers for every fold as a test fold, in the order of the folds.
 
-    It learns from the augmented variants of the other folds and answers every variant of its own.
+    It learns from the augmented variants of the other folds and answers every variant of its own. Several points are
+    learned and answered one by one, each from the rows in which it is visible; none is told not to be there.
 
     Args:
         name: Name in `BASELINES`.
@@ -78,19 +79,25 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
         raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {known}")
     import numpy as np
 
-    from siwcc.augment import augment_module
+    from siwcc.augment import augment_module, of_point
     from siwcc.files import sha256_of, write_csv, write_manifest
     from siwcc.manifests import MANIFEST
+    from siwcc.points import visible_points
     from siwcc.predictions import prediction_columns, prediction_rows
 
     answer = load_baseline(name)
     inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)
     fold_of_row = _fold_of_row(fold_paths)
     answers = np.empty(inputs.target.shape, dtype=np.float64)
-    for fold in range(len(fold_paths)):
-        train = np.flatnonzero((fold_of_row != fold) & (inputs.variant > 0))
-        test = np.flatnonzero(fold_of_row == fold)
-        answers[test] = answer(inputs, train, test)
+    for point, outputs in inputs.spec.points.items():
+        one = of_point(inputs, point)
+        visible = visible_points(one.target, 1)[:, 0]
+        for fold in range(len(fold_paths)):
+            train = np.flatnonzero((fold_of_row != fold) & (inputs.variant > 0) & visible)
+            test = np.flatnonzero(fold_of_row == fold)
+            if not len(train):
+                raise InputError(fold_paths[fold], f"has no training row in which {point} is visible", "leave it out")
+            answers[test[:, np.newaxis], outputs] = answer(one, train, test)
     write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, answers))
     sums = {fold_path.name: sha256_of(fold_path) for fold_path in fold_paths}
     write_manifest(path.with_name(MANIFEST), f"{task}/baselines/{name}", (path,), inputs=sums)

@@ -80,19 +80,20 @@ def _draw_panels(titles: Sequence[str], signals: np.ndarray, targets: np.ndarray
             axis.imshow(signal, interpolation="nearest")
             axis.plot(*target, "+", color=VERMILION, markersize=14, markeredgewidth=2)
         else:
-            _draw_window(axis, signal, float(target[0]), last_s)
+            _draw_window(axis, signal, target[np.isfinite(target)].tolist(), last_s)
         axis.set_title(title, fontsize=9, loc="left", color=INK)
         axis.tick_params(labelsize=8, colors=INK)
     return figure
 
 
-def _draw_window(axis: Axes, signal: np.ndarray, target_s: float, last_s: float) -> None:
+def _draw_window(axis: Axes, signal: np.ndarray, targets_s: Sequence[float], last_s: float) -> None:
     span = float(np.ptp(signal, axis=1).max()) or 1.0
     for number, lead in enumerate(signal):
         axis.plot(
             np.linspace(0, last_s, len(lead)), lead - number * span, color=(BLUE, MUTED)[number % 2], linewidth=0.7
         )
-    axis.axvline(target_s, color=VERMILION, linewidth=1.6)
+    for target_s in targets_s:
+        axis.axvline(target_s, color=VERMILION, linewidth=1.6)
     style_axis(axis, grid="x")
     axis.set_yticks([])
     axis.set_xlabel("s in the window; one lead below the other", fontsize=8, color=INK)
@@ -101,7 +102,12 @@ def _draw_window(axis: Axes, signal: np.ndarray, target_s: float, last_s: float)
 def _draw_targets(target_px: np.ndarray, spec: TaskSpec) -> Figure:
     figure = new_figure(4.4, 4.4)
     axis = figure.subplots()
-    axis.plot(*target_px.T, ".", color=BLUE, alpha=0.35, markersize=4)
+    colours = (BLUE, VERMILION)
+    for number, (name, outputs) in enumerate(spec.points.items()):
+        place = target_px[:, outputs].T
+        axis.plot(*place, ".", color=colours[number % 2], alpha=0.35, markersize=4, label=name)
+    if len(spec.points) > 1:
+        axis.legend(frameon=False, fontsize=9)
     axis.set_xlim(0, spec.extent[0])
     axis.set_ylim(spec.extent[1], 0)
     axis.set_aspect("equal")
@@ -154,11 +160,13 @@ def _draw_predictions(path: Path) -> Figure:
     figure = new_figure(4.2 * outputs, 4.2)
     for number, axis in enumerate(figure.subplots(1, outputs, squeeze=False).ravel()):
         target, answer = predictions.target[:, number], predictions.prediction[:, number]
+        visible = ~np.isnan(target)
+        target, answer, copies = target[visible], answer[visible], augmented[visible]
         ends = [min(target.min(), answer.min()), max(target.max(), answer.max())]
         axis.plot(ends, ends, color=MUTED, linewidth=0.8)
-        axis.plot(target[augmented], answer[augmented], ".", color=BLUE, alpha=0.3, markersize=3, label="augmented")
-        axis.plot(target[~augmented], answer[~augmented], ".", color=VERMILION, markersize=5, label="as recorded")
-        axis.set_xlabel(f"target{('', ' x', ' y')[number + (outputs > 1)]}", color=INK)
+        axis.plot(target[copies], answer[copies], ".", color=BLUE, alpha=0.3, markersize=3, label="augmented")
+        axis.plot(target[~copies], answer[~copies], ".", color=VERMILION, markersize=5, label="as recorded")
+        axis.set_xlabel(f"target{predictions.suffixes[number].replace('_', ' ')}", color=INK)
         axis.set_ylabel("prediction", color=INK)
         axis.set_aspect("equal")
         style_axis(axis)

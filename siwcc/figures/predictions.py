@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siwcc.figures import BLACK, BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILION, new_figure, style_axis
+from siwcc.points import VISIBLE_FROM
 from siwcc.predicting import Prediction
 from siwcc.recordings import SignalFile, name_of
 
@@ -17,6 +19,7 @@ MOST_WINDOWS = 6
 MOST_PIXELS = 1024
 
 _LEAD_COLOURS = (BLACK, BLUE, PURPLE)
+_POINT_COLOURS = (VERMILION, BLUE)
 _BESIDE = 0.1
 _BINS = 1500
 _ROBUST = (0.5, 99.5)
@@ -27,28 +30,38 @@ Change = tuple[float, str]
 
 
 def plot_recording(
-    signal: SignalFile, predictions: Sequence[Prediction], found: Sequence[bool], changes: Sequence[Change]
+    signal: SignalFile, predictions: Sequence[Prediction], found: Sequence[Sequence[bool]], changes: Sequence[Change]
 ) -> Figure:
-    """A panel a window; of more than six windows, the recording at a glance.
+    """A panel a window; of more than six windows, the recording at a glance, with the first of several points.
 
     Args:
         signal: The recording.
         predictions: At least one, in the order of time.
-        found: Whether each is shown as an answer.
+        found: Whether each point of each is shown as an answer.
         changes: (seconds, label) of annotated changes of rhythm, drawn as thin lines.
     """
     if len(predictions) > MOST_WINDOWS:
-        return _plot_overview(signal, predictions, found, changes)
+        return _plot_overview(signal, predictions, [shown[0] for shown in found], changes)
     figure = new_figure(8.0, 0.5 + 2.5 * len(predictions))
     axes = np.atleast_1d(figure.subplots(len(predictions), 1))
     for axis, prediction, shown in zip(axes, predictions, found, strict=True):
         _draw_window(axis, signal, prediction, shown, changes)
-        axis.set_title(f"{name_of(signal.path)}: {_words(prediction, shown)}", fontsize=10, loc="left", color=INK)
+        title = f"{name_of(signal.path)}: {_all_words(prediction, shown)}"
+        axis.set_title(title, fontsize=10, loc="left", color=INK)
     axes[-1].set_xlabel("seconds of the recording", color=INK)
     return figure
 
 
+def _all_words(prediction: Prediction, shown: Sequence[bool]) -> str:
+    """What is said of each point, several on lines of their own."""
+    words = [_words(point, found) for point, found in zip(prediction.points, shown, strict=True)]
+    names = [f"{point.point} " if point.point else "" for point in prediction.points]
+    return "\n".join(f"{name}{said}" for name, said in zip(names, words, strict=True))
+
+
 def _words(prediction: Prediction, shown: bool) -> str:
+    if prediction.visible is not None and prediction.visible < VISIBLE_FROM:
+        return f"not visible ({prediction.visible:.2f})"
     digits = 2 if prediction.unit == "s" else 1
     place = ", ".join(f"{value:.{digits}f}" for value in prediction.position)
     place = f"{place} {prediction.unit}" if len(prediction.position) == 1 else f"({place}) {prediction.unit}"
@@ -64,25 +77,34 @@ def _words(prediction: Prediction, shown: bool) -> str:
 
 
 def _draw_window(
-    axis: Axes, signal: SignalFile, prediction: Prediction, shown: bool, changes: Sequence[Change]
+    axis: Axes, signal: SignalFile, prediction: Prediction, shown: Sequence[bool], changes: Sequence[Change]
 ) -> None:
     assert prediction.window_s is not None
     start_s, end_s = prediction.window_s
     beside_s = _BESIDE * (end_s - start_s)
     low_s, high_s = start_s - beside_s, end_s + beside_s
-    leads = len(signal.signal_mv)
     _draw_leads(axis, signal, low_s, high_s)
     axis.axvspan(start_s, end_s, color=SKY, alpha=0.12, linewidth=0)
-    _draw_map(axis, prediction)
+    for point, colour in zip(prediction.points, _POINT_COLOURS, strict=False):
+        _draw_map(axis, point, colour)
     _draw_changes(axis, [change for change in changes if low_s <= change[0] <= high_s])
-    if prediction.spread is not None:
-        axis.axvspan(
-            prediction.spread.lowest[0], prediction.spread.highest[0], color=VERMILION, alpha=0.12, linewidth=0
-        )
-        axis.plot(prediction.answers[:, 0], np.full(len(prediction.answers), leads - 0.4), "v", color=VERMILION, ms=4)
-    axis.axvline(prediction.position[0], color=VERMILION, linewidth=1.6, linestyle="-" if shown else ":")
+    for point, found, colour in zip(prediction.points, shown, _POINT_COLOURS, strict=False):
+        _draw_time(axis, point, found, len(signal.signal_mv), colour)
     style_axis(axis, grid="x")
     axis.set_xlim(low_s, high_s)
+
+
+def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: str) -> None:
+    """The answer and those of the single networks; nothing for a further point that is not shown."""
+    if point.point and not found:
+        return
+    if point.spread is not None:
+        axis.axvspan(point.spread.lowest[0], point.spread.highest[0], color=colour, alpha=0.12, linewidth=0)
+        axis.plot(point.answers[:, 0], np.full(len(point.answers), leads - 0.4), "v", color=colour, ms=4)
+    axis.axvline(point.position[0], color=colour, linewidth=1.6, linestyle="-" if found else ":")
+    if point.point:
+        place: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "va": "bottom", "fontsize": 7}
+        axis.text(point.position[0], 0.0, f" {point.point}", color=colour, **place)
 
 
 def _draw_leads(axis: Axes, signal: SignalFile, low_s: float, high_s: float) -> None:
@@ -102,13 +124,16 @@ def _draw_leads(axis: Axes, signal: SignalFile, low_s: float, high_s: float) -> 
     axis.set_ylim(-1.7, len(part) - 0.3)
 
 
-def _draw_map(axis: Axes, prediction: Prediction) -> None:
+def _draw_map(axis: Axes, prediction: Prediction, colour: str) -> None:
     scores = prediction.score_map
     if scores is None:
         return
     at = scores.first[0] + scores.step[0] * np.arange(len(scores.share))
     height = _MAP_HEIGHT * scores.share / max(float(scores.share.max()), 1e-12)
-    axis.fill_between(at, -1.7, -1.7 + height, color=VERMILION, alpha=0.55, linewidth=0)
+    if prediction.visible is not None:
+        # What is nowhere is missing from the map's height, too.
+        height = height * prediction.visible
+    axis.fill_between(at, -1.7, -1.7 + height, color=colour, alpha=0.55, linewidth=0)
 
 
 def _draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
@@ -162,13 +187,13 @@ def _draw_envelope(axis: Axes, signal: SignalFile) -> None:
     axis.fill_between(edges[:-1] / signal.rate_hz, lows, highs, color=BLACK, linewidth=0.3)
 
 
-def plot_image(image: np.ndarray, prediction: Prediction, found: bool, name: str) -> Figure:
-    """The image with the point on it.
+def plot_image(image: np.ndarray, prediction: Prediction, found: Sequence[bool], name: str) -> Figure:
+    """The image with the points on it.
 
     Args:
         image: uint8 (height, width, 3), RGB.
         prediction: In its pixels.
-        found: Whether it is shown as an answer.
+        found: Whether each point is shown as an answer.
         name: Of the image.
     """
     height, width = image.shape[:2]
@@ -177,6 +202,19 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: bool, name: str
     by = -(-max(height, width) // MOST_PIXELS)
     # Pixel centres are at integers, also of what every `by`-th pixel shows.
     axis.imshow(image[::by, ::by], extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
+    for point, shown, colour in zip(prediction.points, found, _POINT_COLOURS, strict=False):
+        _draw_point(axis, point, shown, colour)
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+    axis.set_title(f"{name}\n{_all_words(prediction, found)}", fontsize=9, loc="left", color=INK)
+    style_axis(axis, grid="none")
+    return figure
+
+
+def _draw_point(axis: Axes, prediction: Prediction, found: bool, colour: str) -> None:
+    """The answer, the map around it, and the answers of the single networks."""
+    if prediction.point and not found:
+        return
     scores = prediction.score_map
     if scores is not None:
         rows, columns = scores.share.shape
@@ -186,13 +224,10 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: bool, name: str
     x_px, y_px = prediction.position
     if prediction.spread is not None:
         low, high = prediction.spread.lowest, prediction.spread.highest
-        axis.plot([low[0], high[0]], [y_px, y_px], color=VERMILION, linewidth=1.0)
-        axis.plot([x_px, x_px], [low[1], high[1]], color=VERMILION, linewidth=1.0)
-        axis.plot(prediction.answers[:, 0], prediction.answers[:, 1], ".", color=VERMILION, ms=4)
-    for colour, size, edge in ((_RIM, 11, 3.4), (VERMILION, 10, 1.8)):
-        axis.plot(x_px, y_px, "x" if found else "1", color=colour, ms=size, markeredgewidth=edge)
-    axis.set_xlim(-0.5, width - 0.5)
-    axis.set_ylim(height - 0.5, -0.5)
-    axis.set_title(f"{name}\n{_words(prediction, found)}", fontsize=9, loc="left", color=INK)
-    style_axis(axis, grid="none")
-    return figure
+        axis.plot([low[0], high[0]], [y_px, y_px], color=colour, linewidth=1.0)
+        axis.plot([x_px, x_px], [low[1], high[1]], color=colour, linewidth=1.0)
+        axis.plot(prediction.answers[:, 0], prediction.answers[:, 1], ".", color=colour, ms=4)
+    for ink, size, edge in ((_RIM, 11, 3.4), (colour, 10, 1.8)):
+        axis.plot(x_px, y_px, "x" if found else "1", color=ink, ms=size, markeredgewidth=edge)
+    if prediction.point:
+        axis.annotate(prediction.point, (x_px, y_px), (7, 5), textcoords="offset points", color=colour, fontsize=8)

@@ -125,7 +125,8 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
         np.atleast_1d(figure.subplots(len(spec.outputs), 1)), range(len(spec.outputs)), spec.outputs, strict=True
     ):
         for number, target in enumerate(targets, 1):
-            edges, counts = count_targets(target[:, output], spec.output_scale)
+            visible = ~np.isnan(target[:, output])
+            edges, counts = count_targets(target[visible, output], spec.output_scale)
             _draw_fold(axis, edges, counts / max(counts.sum(), 1), number)
             lines += _target_rows(suffix.removeprefix("_"), number, edges, counts)
         style_axis(axis)

@@ -58,6 +58,8 @@ _DIGITS = ".7g"
 _ID_CHARACTERS_A_LINE = 24
 _TITLE_CHARACTERS_A_LINE = 30
 _SHOWN_AN_AXIS = 2
+# Of the lines of several times, the first the boldest.
+_WIDTHS = (2.0, 1.0)
 _FEW_ENCODINGS = 3
 _FEW_STRIPS = 6
 
@@ -70,7 +72,7 @@ class Case:
         name: `best`, `median` or `worst`.
         sample_id, variant, fold: Which row it is.
         target, prediction: (outputs,), seconds or pixels.
-        error: Distance between them.
+        error: Distance between them; of several points between those of the first, which is visible.
         event_visible: Whether the target still lies in the augmented window or image.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
     """
@@ -175,7 +177,8 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
     for axis, (name, values, colour) in zip(axes, strips, strict=True):
         axis.plot(positions(spec), values, color=colour, linewidth=0.9)
-        axis.axvline(float(target[0]), color=TARGET, linewidth=1.2, linestyle="--")
+        for place in target[np.isfinite(target)].tolist():
+            axis.axvline(place, color=TARGET, linewidth=1.2, linestyle="--")
         style_axis(axis, grid="y")
         axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
         axis.locator_params(axis="y", nbins=4)
@@ -196,7 +199,9 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     for axis in axes.ravel():
         axis.set_axis_off()
     show_image(axes[0, 0], picture_of(signal), "image, with the target")
-    mark_point(axes[0, 0], target, TARGET_MARK)
+    for outputs in spec.points.values():
+        if not np.isnan(target[outputs]).any():
+            mark_point(axes[0, 0], target[outputs], TARGET_MARK)
     for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
         show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
         bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
@@ -283,7 +288,9 @@ def find_cases(
     parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
     folds = np.concatenate([np.full(len(part.variant), fold) for fold, part in parts.items()])
     joined = join(list(parts.values()))
-    chosen = choose_cases(joined.error())
+    error = joined.error()
+    visible = np.flatnonzero(~np.isnan(error))
+    chosen = {name: int(visible[row]) for name, row in choose_cases(error[visible]).items()}
     cases = []
     for name, row in chosen.items():
         spec, case = _open_case(name, joined, row, int(folds[row]), fold_paths, samples_path)
@@ -317,8 +324,11 @@ def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Fig
     axes = np.atleast_1d(figure.subplots(len(cases), 1, sharex=True))
     for axis, case in zip(axes, cases, strict=True):
         draw_leads(axis, spec, case.signal)
-        axis.axvline(float(case.target[0]), color=TARGET, linewidth=2)
-        axis.axvline(float(case.prediction[0]), color=PREDICTION, linewidth=2, linestyle="--")
+        for target, prediction, width in zip(case.target, case.prediction, _WIDTHS, strict=False):
+            # Of a point that is not visible there is nothing to be held against.
+            if not np.isnan(target):
+                axis.axvline(float(target), color=TARGET, linewidth=width)
+                axis.axvline(float(prediction), color=PREDICTION, linewidth=width, linestyle="--")
         style_axis(axis, grid="none")
         axis.spines["left"].set_visible(False)
         axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
@@ -343,8 +353,10 @@ def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figu
     figure = new_figure(5.6, 2.9)
     for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
         show_image(axis, picture_of(case.signal), _case_title(case, spec.unit, lines=True))
-        mark_point(axis, case.target, TARGET_MARK)
-        mark_point(axis, case.prediction, PREDICTION_MARK)
+        for outputs in spec.points.values():
+            if not np.isnan(case.target[outputs]).any():
+                mark_point(axis, case.target[outputs], TARGET_MARK)
+                mark_point(axis, case.prediction[outputs], PREDICTION_MARK)
         axis.set_xlim(-0.5, spec.shape[1] - 0.5)
         axis.set_ylim(spec.shape[0] - 0.5, -0.5)
     return finish_figure(figure, title, mark_handles())
@@ -387,5 +399,6 @@ def _case_title(case: Case, unit: str, lines: bool = False) -> str:
 
 
 def _case_row(case: Case) -> list[object]:
-    answers = [f"{value:.6f}" for value in (*case.target.tolist(), *case.prediction.tolist(), case.error)]
+    values = (*case.target.tolist(), *case.prediction.tolist(), case.error)
+    answers = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
     return [case.name, case.sample_id, case.variant, case.fold, int(case.event_visible), *answers]

@@ -183,7 +183,7 @@ def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dic
         "records": record_groups(measured.records.tests),
         "variance": variance_groups(measured.variance, "test_r2"),
         "error_tables": tables,
-        "best": {table.task: list(best_sentences(table)) for table in reversed(tables)},
+        "best": {(table.task, table.point): list(best_sentences(table)) for table in reversed(tables)},
         "baseline_notes": BASELINE_NOTES,
         "strata": stratum_tables(errors.by_stratum),
         "robustness": [table for task in study.started_tasks() for table in robustness_tables(study.robustness(task))],

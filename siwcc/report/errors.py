@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,12 +60,14 @@ class ErrorTable:
     Attributes:
         task, subset: What it is about.
         networks, baselines: Its lines, in the order of `errors.csv`.
+        point: Which of several points; empty for a single one.
     """
 
     task: str
     subset: str
     networks: Sequence[ErrorRow]
     baselines: Sequence[ErrorRow]
+    point: str = ""
 
     @property
     def first(self) -> Accuracy:
@@ -73,14 +76,18 @@ class ErrorTable:
 
 
 def error_tables(lines: Sequence[Accuracy]) -> list[ErrorTable]:
-    """The tables of `errors.csv`, by task; all samples first, then the isolated events."""
+    """The tables of `errors.csv`, by task and point; all samples first, then the isolated events."""
     tables = []
     for task in dict.fromkeys(line.task for line in lines):
-        for subset in (ALL, ISOLATED):
-            chosen = [line for line in lines if (line.task, line.subset) == (task, subset)]
-            if chosen:
-                parts = [_rows([line for line in chosen if bool(line.variant) is kind]) for kind in (True, False)]
-                tables.append(ErrorTable(task, subset, *parts))
+        for point in dict.fromkeys(line.point for line in lines if line.task == task):
+            for subset in (ALL, ISOLATED):
+                wanted = (task, point, subset)
+                chosen = [line for line in lines if (line.task, line.point, line.subset) == wanted]
+                if chosen:
+                    networks, baselines = (
+                        _rows([line for line in chosen if bool(line.variant) is kind]) for kind in (True, False)
+                    )
+                    tables.append(ErrorTable(task, subset, networks, baselines, point))
     return tables
 
 
@@ -102,7 +109,16 @@ def best_sentences(table: ErrorTable) -> Iterator[str]:
     best = min(networks, key=_median)
     unit = best.either.unit
     yield f"Smallest median error on augmented copies: of the networks {best.name}, {_median(best):.2f} {unit}."
+    if table.point:
+        yield from _told_sentences(table)
     yield from _count_below(networks, baselines)
+
+
+def _told_sentences(table: ErrorTable) -> Iterator[str]:
+    for row in table.networks:
+        line = row.augmented
+        if line is not None and not math.isnan(line.told):
+            yield f"Balanced accuracy of telling whether there is an answer, {row.name}: {100 * line.told:.1f} %."
 
 
 def _count_below(networks: Sequence[ErrorRow], baselines: Mapping[str, ErrorRow]) -> Iterator[str]:
@@ -136,6 +152,7 @@ class StratumTable:
         rows: (name, samples, the answers' lines), most samples first; empty for very many groups.
         summaries: For very many groups: (answer, groups, smallest, quartiles and largest of their medians).
         unit: Of the errors.
+        point: Which of several points; empty for a single one.
     """
 
     task: str
@@ -145,12 +162,14 @@ class StratumTable:
     rows: Sequence[tuple[str, int, Sequence[Accuracy | None]]]
     summaries: Sequence[tuple[str, int, Sequence[float]]]
     unit: str
+    point: str = ""
 
     @property
     def title(self) -> str:
         """What it shows."""
         named = GROUPS[self.task][0] if self.by == "group" else "class"
-        return f"{model_name(self.task, self.variant)}: errors by {named}"
+        of_point = f" of {self.point}" if self.point else ""
+        return f"{model_name(self.task, self.variant)}: errors{of_point} by {named}"
 
 
 def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
@@ -160,8 +179,9 @@ def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
     return [
         _stratum_table([line for line in chosen if line.stratum_by == by], *model, by)
         for model in models
+        for point in dict.fromkeys(line.point for line in shown if line.task == model[0])
         for by in ("group", "class")
-        if (chosen := [line for line in shown if _belongs(line, *model)])
+        if (chosen := [line for line in shown if _belongs(line, *model) and line.point == point])
     ]
 
 
@@ -179,7 +199,8 @@ def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str) 
     many = len(ordered) > _MOST_STRATA
     rows = [(name, samples[name], [cells.get((name, *answer)) for answer in answers]) for name in ordered]
     spread = [(head, *_spread(lines, *answer)) for head, answer in zip(heads, answers, strict=True)]
-    return StratumTable(task, variant, by, heads, [] if many else rows, spread if many else [], lines[0].unit)
+    shown = ([] if many else rows, spread if many else [])
+    return StratumTable(task, variant, by, heads, *shown, lines[0].unit, lines[0].point)
 
 
 def _spread(lines: Sequence[Accuracy], baseline: bool, answer: str) -> tuple[int, list[float]]:
