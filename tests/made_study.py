@@ -132,7 +132,8 @@ def _write_run(study: Study, key) -> None:
     write_csv(folder / "log.csv", ("epoch", "train_r2", "test_r2"), rows)
     path = study.fold_paths(key.task)[key.fold - 1]
     inputs = augment_module(key.task).open_inputs([path], study.samples_path(key.task), augmented_only=False)
-    answers = inputs.target + step * np.arange(len(inputs.target))[:, np.newaxis]
+    # What is not visible is answered, too.
+    answers = np.nan_to_num(inputs.target) + step * np.arange(len(inputs.target))[:, np.newaxis]
     columns = prediction_columns(inputs.spec.outputs)
     write_csv(folder / "predictions.csv", columns, prediction_rows(inputs, answers))
     place = "/".join(folder.parts[-5:])

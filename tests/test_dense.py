@@ -199,3 +199,87 @@ def test_weights_alone_are_saved():
     network = DenseNet(**IMAGE, readout="arg_max")
     assert not [name for name in network.state_dict() if name.startswith("number")]
     assert isinstance(network.head, nn.Conv2d)
+
+
+class TestNowhere:
+    def network(self, readout="arg_max", points=2) -> DenseNet:
+        torch.manual_seed(0)
+        return DenseNet(**LINE, readout=readout, points=points, nowhere=True).double()
+
+    def test_a_map_and_what_is_nowhere_sum_to_one(self):
+        network = self.network()
+        places, nowhere = network.log_shares(torch.randn(3, 2, 41, dtype=torch.float64))
+        assert (places.shape, nowhere.shape) == ((3, 2, 1, 11), (3, 2))
+        torch.testing.assert_close(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2, dtype=torch.float64))
+        torch.testing.assert_close(network.visible(places), 1 - nowhere.exp())
+
+    def test_without_it_nothing_changes(self):
+        torch.manual_seed(0)
+        plain = DenseNet(**LINE, readout="arg_max", points=2).double()
+        signal = torch.randn(3, 2, 41, dtype=torch.float64)
+        assert plain.log_shares(signal)[1] is None
+        with_nowhere = self.network()
+        assert set(with_nowhere.state_dict()) - set(plain.state_dict()) == {"nowhere.weight", "nowhere.bias"}
+        scores = plain.head(plain.features(signal))
+        expected = torch.log_softmax(scores.flatten(2), 2).view(scores.shape)
+        assert torch.equal(plain.log_map(signal), expected)
+
+    def test_an_answer_does_not_depend_on_how_much_is_nowhere(self):
+        shares = log_map([0, 0, 0, 1, 2, 1, 0, 0, 3, 0, 0]).expand(1, 2, 1, 11)
+        for readout in ("arg_max", "soft_argmax"):
+            network = self.network(readout)
+            few = shares + math.log(1e-12)
+            torch.testing.assert_close(network.read(few), network.read(shares), rtol=0, atol=1e-6)
+            fallen = network.confidence(few, network.read(few))
+            torch.testing.assert_close(fallen, 1e-12 * network.confidence(shares, network.read(shares)))
+
+    def test_the_loss_of_a_point_that_is_not_visible_is_what_is_not_nowhere(self):
+        network = self.network()
+        flat = torch.full((1, 2, 1, 11), math.log(0.7 / 11), dtype=torch.float64)
+        nowhere = torch.full((1, 2), math.log(0.3), dtype=torch.float64)
+        target = torch.tensor([[20.0, math.nan]], dtype=torch.float64)
+        found = network.loss(flat, target, torch.ones(2, dtype=torch.float64), nowhere)
+        # The Gaussian sums to 1 and the map is flat: -log(0.7 / 11); the other -log(0.3).
+        assert found.item() == pytest.approx((-math.log(0.7 / 11) - math.log(0.3)) / 2, abs=1e-12)
+
+    def test_the_mean_place_is_held_against_visible_targets_only(self):
+        network = self.network("soft_argmax")
+        at_20 = log_map([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]).expand(1, 2, 1, 11)
+        nowhere = torch.full((1, 2), math.log(1e-12), dtype=torch.float64)
+        deviation = torch.tensor([2.0, 2.0], dtype=torch.float64)
+        seen = torch.tensor([[24.0, math.nan]], dtype=torch.float64)
+        farther = torch.tensor([[28.0, math.nan]], dtype=torch.float64)
+        # Squared errors (4 / 2)^2 and (8 / 2)^2 of the one that is visible; the divergences do not differ by as much.
+        apart = network.loss(at_20, farther, deviation, nowhere) - network.loss(at_20, seen, deviation, nowhere)
+        assert apart.item() == pytest.approx(12, abs=0.4)
+
+    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax"])
+    def test_every_weight_has_a_finite_gradient_where_nothing_is_visible(self, readout):
+        network = self.network(readout)
+        places, nowhere = network.log_shares(torch.randn(4, 2, 41, dtype=torch.float64))
+        target = torch.full((4, 2), math.nan, dtype=torch.float64)
+        network.loss(places, target, torch.ones(2, dtype=torch.float64), nowhere).backward()
+        assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+    def test_it_learns_whether_there_is_a_peak_and_where(self):
+        torch.manual_seed(1)
+        network = DenseNet(1, (41,), (40.0,), "arg_max", points=2, nowhere=True)
+        generator = torch.Generator().manual_seed(2)
+        signal = 0.1 * torch.randn(128, 1, 41, generator=generator)
+        place = torch.randint(4, 37, (128,), generator=generator)
+        shown = torch.arange(128) % 2 == 0
+        signal[shown.nonzero().flatten(), 0, place[shown]] += 5
+        target = torch.where(shown, place.float(), torch.full((128,), math.nan))
+        both = torch.stack([target, target], dim=1)
+        optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+        for _ in range(60):
+            optimiser.zero_grad()
+            places, nowhere = network.log_shares(signal)
+            network.loss(places, both, torch.ones(2), nowhere).backward()
+            optimiser.step()
+        network.eval()
+        with torch.inference_mode():
+            places = network.log_map(signal)
+        assert ((network.visible(places)[:, 0] >= 0.5) == shown).float().mean() > 0.9
+        error = (network.read(places)[:, 0] - target).abs()[shown]
+        assert error.median() < 4

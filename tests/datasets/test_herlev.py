@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from siwcc.config import parse_dataset
 from siwcc.datasets import Excluded, Sample, herlev, reader_for
-from siwcc.datasets.herlev import nucleus_centre
+from siwcc.datasets.herlev import cell_centre, nucleus_centre
 from siwcc.datasets.images import SampleDefectError
 from siwcc.errors import InputError
 
@@ -178,3 +178,32 @@ def test_all_917_real_cells_load_with_the_centres_of_scipy(shared_data):
         assert sample.target == pytest.approx(expected, abs=1e-9)
         components["one" if count == 1 else "more"] += 1
     assert components == {"one": 895, "more": 22}
+
+
+def test_the_centre_of_a_cell_is_that_of_nucleus_and_cytoplasm_together():
+    mask = np.full((40, 80, 3), BACKGROUND, np.uint8)
+    mask[10:20, 10:30] = CYTOPLASM
+    # A nucleus at the cell's edge widens it: columns 10 ... 33 in rows 10 ... 19.
+    mask[10:20, 30:34] = NUCLEUS
+    mask[30:33, 60:70] = CYTOPLASM
+    assert cell_centre(mask).tolist() == [21.5, 14.5]
+    assert nucleus_centre(mask).tolist() == [31.5, 14.5]
+
+
+@pytest.mark.parametrize(("colour", "said"), [(NUCLEUS, "cytoplasm"), (CYTOPLASM, "nucleus")])
+def test_a_cell_has_both_colours(colour, said):
+    mask = np.full((40, 80, 3), BACKGROUND, np.uint8)
+    mask[10:20, 10:30] = colour
+    with pytest.raises(SampleDefectError, match=f"no pixel of the {said} colour"):
+        cell_centre(mask)
+
+
+def test_the_cells_centre_is_a_column_of_its_own(tmp_path):
+    write_cell(tmp_path / "normal_columnar", "153-154-001")
+    points = section().model_copy(update={"points": ("nucleus", "cytoplasm")})
+    (both,) = herlev.iter_samples(points, tmp_path)
+    (one,) = read(tmp_path)
+    assert np.array_equal(both.target, one.target)
+    # The cell is columns 2 ... 77 and rows 2 ... 37: (39.5, 19.5) * 0.8 = (31.6, 15.6), 16 px of padding above.
+    assert both.extras["cytoplasm"] == pytest.approx([31.6, 31.6], abs=1e-12)
+    assert set(both.extras) - set(one.extras) == {"cytoplasm"}

@@ -457,3 +457,31 @@ def test_the_real_cells_load_with_the_centres_of_opencv(shared_data):
         mask = cv2.moments(filled, binaryImage=True)
         from_mask = np.array([mask["m10"], mask["m01"]]) / mask["m00"]
         assert np.abs(from_mask - centre).max() < 0.3
+
+
+BOTH = {"points": ["nucleus", "cytoplasm"]}
+
+
+def test_the_cells_outline_is_read_where_its_centre_is_asked_for(tmp_path):
+    crops = tmp_path / "im_Koilocytotic" / "CROPPED"
+    write_cell(crops, "012_03")
+    # It leaves the crop of 80 x 60 px on the left, as cells do: centre (30, 30).
+    write_contour(crops / "012_03_cyt.dat", [(-10, 10), (70, 10), (70, 50), (-10, 50)])
+    (sample,) = read(tmp_path, **BOTH)
+    assert sample.target == pytest.approx([36.0, 28.0], abs=1e-12)
+    assert sample.extras["cytoplasm"] == pytest.approx([30 * 0.8, 30 * 0.8 + 8], abs=1e-12)
+    names = [path.name for path in sipakmed.raw_files(section(**BOTH), tmp_path)]
+    assert names == ["012_03.bmp", "012_03_cyt.dat", "012_03_nuc.dat"]
+    assert "012_03_cyt.dat" not in [path.name for path in sipakmed.raw_files(section(), tmp_path)]
+
+
+def test_a_cell_without_its_outline_or_centred_outside_is_excluded(tmp_path):
+    crops = tmp_path / "im_Koilocytotic" / "CROPPED"
+    for name in ("001_01", "001_02"):
+        write_cell(crops, name)
+    write_contour(crops / "001_02_cyt.dat", [(-50, 10), (20, 10), (20, 50), (-50, 50)])
+    excluded = read(tmp_path, **BOTH)
+    assert [(item.sample_id, item.reason.split(": ")[-1]) for item in excluded] == [
+        ("2_001_01", "image with no outlines of the cell"),
+        ("2_001_02", "the cell's centre at (-15, 30) lies outside the image of 80 x 60 px"),
+    ]

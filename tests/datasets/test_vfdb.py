@@ -596,3 +596,24 @@ def test_the_real_files_have_the_kept_checksums(shared_data: Path) -> None:
     kept = vfdb.read_checksums(vfdb.CHECKSUMS)
     assert kept == vfdb.read_checksums(shared_data / "vfdb" / "SHA256SUMS.txt")
     assert sorted(kept) == [path.name for path in vfdb.raw_files(SECTION, shared_data / "vfdb")]
+
+
+def test_an_event_ends_at_the_next_rhythm_that_is_no_event(tmp_path: Path) -> None:
+    # VF does not end VT; noise does; nothing ends the last; an end past the record's end is none.
+    rhythms = [(10, "(N\0"), (4000, "(VT\0"), (5000, "(VF\0"), (6000, "(NOISE\0"), (6100, "(N\0"), (14_000, "(VFL\0")]
+    write_record(tmp_path, "a1", ramp(20_000), rhythms)
+    write_record(tmp_path, "a2", ramp(20_000), [(14_000, "(VFL\0"), (20_500, "(N\0")])
+    section = VfdbSection(format="vfdb", points=("onset", "end"))
+    assert {sample.sample_id: int(sample.extras["end_sample"]) for sample in read(tmp_path, section)} == {
+        "a1_0004000": 6000,
+        "a1_0005000": 6000,
+        "a1_0014000": -1,
+        "a2_0014000": -1,
+    }
+    assert all("end_sample" not in sample.extras for sample in read(tmp_path))
+
+
+def test_an_end_is_resampled_with_its_record(tmp_path: Path) -> None:
+    write_record(tmp_path, "a1", ramp(10_000), [(4000, "(VT\0"), (4600, "(N\0")], rate_hz=125)
+    sample = only_sample(tmp_path, VfdbSection(format="vfdb", points=("onset", "end")))
+    assert (sample.extras["event_sample"], sample.extras["end_sample"]) == (8000, 9200)
