@@ -16,6 +16,9 @@ from siwcc.terminal import note, warn
 if TYPE_CHECKING:
     from siwcc.predicting import Prediction, Predictor
 
+NOT_FOUND = {"ecg": "no event found", "nuclei": "no point found"}
+NOT_VISIBLE = "not visible"
+
 _ELSEWHERE = "name another with --calibration"
 
 
@@ -57,6 +60,13 @@ class Acceptance:
 def is_absent(prediction: Prediction) -> bool:
     """Whether the networks say that the point is not visible."""
     return prediction.visible is not None and prediction.visible < VISIBLE_FROM
+
+
+def not_found(prediction: Prediction, task: str) -> str:
+    """What stands in the place of an answer that is not shown."""
+    if is_absent(prediction):
+        return NOT_VISIBLE
+    return f"no {prediction.point} found" if prediction.point else NOT_FOUND[task]
 
 
 def accept(

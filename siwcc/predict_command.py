@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from siwcc.acceptance import Acceptance
     from siwcc.predicting import Prediction, Predictor, Progress
 
-NOT_FOUND = {"ecg": "no event found", "nuclei": "no point found"}
-NOT_VISIBLE = "not visible"
 PLOT_KINDS = (".png", ".svg", ".pdf")
 
 _MODEL_SUFFIX = ".pt"
@@ -280,6 +278,8 @@ def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
 
 def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
     """A row an answer, of several points a row a point; numbers have six decimals, what is not known is None."""
+    from siwcc.acceptance import not_found
+
     for prediction in (point for of_window in item.predictions for point in of_window.points):
         found = accepted.is_found(prediction)
         row: dict[str, Any] = {"input": str(item.path)}
@@ -304,13 +304,6 @@ def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[s
         if prediction.window_s is not None:
             row["no_signal_s"] = six_decimals(prediction.no_signal_s)
         yield row | {"of_each": _of_each(prediction, axes)}
-
-
-def not_found(prediction: Prediction, task: str) -> str:
-    """What stands in the place of an answer that is not shown."""
-    if is_absent(prediction):
-        return NOT_VISIBLE
-    return f"no {prediction.point} found" if prediction.point else NOT_FOUND[task]
 
 
 def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:

@@ -40,7 +40,7 @@ class Robustness:
         level: The strength to read.
         undisturbed: 1 where this strength leaves the samples as they are, else 0.
         rows, records, seeds: Answers (samples times seeds), records or slide images they are of, seeds.
-        median, p90, mean: Of the absolute error (points: Euclidean distance), in `error_unit`.
+        median, p90, mean: Of the absolute error (Euclidean; of several points the first one), in `error_unit`.
         within_fine, within_coarse: Share of the answers whose error is at most the limit.
         change: `within_coarse` minus that of the undisturbed samples.
         *_low, *_high: Ends of their intervals; NaN with one record. That of `change` is paired.
@@ -185,10 +185,11 @@ def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.nda
         if model.spec != inputs.spec:
             raise InputError(model.path, "is made for other inputs than the folds hold", "delete it and run again")
         batches = HostBatches(inputs, model.key.encoding, torch.device("cpu"))
-        answer, _ = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH)
+        answer = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH).answer
         if not np.isfinite(answer).all():
             raise InputError(model.path, f"gives an answer to {what} that is not finite", "look for extreme values")
-        errors.append(Predictions(inputs.sample_id, inputs.variant, inputs.target, answer.astype(np.float64)).error())
+        rows = (inputs.sample_id, inputs.variant, inputs.target, answer.astype(np.float64))
+        errors.append(Predictions(*rows, tuple(inputs.spec.outputs)).error())
     return np.concatenate(errors)
 
 
