@@ -166,7 +166,7 @@ def _summed_up(
     R2 is the mean over `scored`, which are the rows of `seen` in larger parts or the same.
     """
     every_error = np.concatenate([part.predictions.error() for part in seen])
-    visible = ~np.isnan(every_error)
+    visible = np.concatenate([part.predictions.visible() for part in seen])
     error = every_error[visible]
     if not len(error):
         return

@@ -69,6 +69,11 @@ class Predictions:
         outputs = next(iter(self.points.values()))
         return np.asarray(np.sqrt(((self.prediction[:, outputs] - self.target[:, outputs]) ** 2).sum(axis=1)))
 
+    def visible(self) -> np.ndarray:
+        """Whether the point, of several the first, has a target, bool (rows,)."""
+        outputs = next(iter(self.points.values()))
+        return np.asarray(~np.isnan(self.target[:, outputs]).any(axis=1))
+
     def select(self, rows: np.ndarray) -> Predictions:
         """Some rows, by number or by mask."""
         parts = (self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
@@ -125,6 +130,8 @@ def read_predictions(path: Path) -> Predictions:
         raise InputError(path, "holds a confidence that is not between 0 and 1", _REMEDY)
     if len(points) > 1:
         _check_several(path, points, target, prediction, visible)
+    elif np.isnan(target).any():
+        raise InputError(path, "has a target that is no number", _REMEDY)
     sample_id = np.array([row["sample_id"] for row in rows], dtype=object)
     return Predictions(sample_id, variant, target, prediction, tuple(suffixes), visible if told else None, confidence)
 

@@ -247,9 +247,8 @@ def _prediction_facts(path: Path) -> dict[str, Any]:
 
 def _error_facts(predictions: Predictions) -> dict[str, Any]:
     """In the target's unit, which the file does not say."""
-    every_error = predictions.error()
-    visible = ~np.isnan(every_error)
-    error = every_error[visible]
+    visible = predictions.visible()
+    error = predictions.error()[visible]
     hidden: dict[str, Any] = {} if visible.all() else {"rows_without_the_point": len(visible) - len(error)}
     if not len(error):
         return hidden

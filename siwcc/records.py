@@ -219,7 +219,7 @@ def compare_records(
 def _sums(answers: Answers, strata: Strata, limits: ErrorLimits) -> _Sums:
     names, codes = np.unique(strata.group, return_inverse=True)
     error, code = answers.predictions.error(), codes[answers.sample]
-    visible = ~np.isnan(error)
+    visible = answers.predictions.visible()
     views = {view: mask & visible for view, mask in views_of(answers, strata, limits.isolated_s).items()}
     return _Sums(
         answers.path,

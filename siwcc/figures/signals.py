@@ -289,7 +289,7 @@ def find_cases(
     folds = np.concatenate([np.full(len(part.variant), fold) for fold, part in parts.items()])
     joined = join(list(parts.values()))
     error = joined.error()
-    visible = np.flatnonzero(~np.isnan(error))
+    visible = np.flatnonzero(joined.visible())
     chosen = {name: int(visible[row]) for name, row in choose_cases(error[visible]).items()}
     cases = []
     for name, row in chosen.items():

@@ -759,3 +759,50 @@ def test_a_damaged_fold_is_refused(samples_path, tmp_path):
         handle["signal"][2, 0, 7] += 1
     with pytest.raises(InputError, match="content does not match its digest"):
         ecg.open_inputs([path], samples_path, augmented_only=True)
+
+
+def test_a_dropout_covers_none_of_two_points() -> None:
+    for seed in range(300):
+        start, length = ecg.draw_dropout(np.random.default_rng(seed), [1700, 3400], 5000, (6.0, 6.6), RATE_HZ)
+        assert not any(start <= kept < start + length for kept in (1700, 3400))
+
+
+@pytest.mark.parametrize(
+    ("end_after", "shift_samples", "expected"),
+    [
+        (1000, 0, 3500),
+        (1000, -400, 3100),
+        (1000, 1499, 4999),
+        (1000, 1500, None),
+        # The event is out of view on the left, its end is not.
+        (1000, -2600, 900),
+        (None, 0, None),
+    ],
+)
+def test_a_shift_takes_the_end_along(end_after, shift_samples: int, expected) -> None:
+    sample = replace(made_sample(event=2500), end_after=end_after)
+    placed = ecg.shift_window(sample, shift_samples, RATE_HZ)
+    assert placed.end_sample == expected
+    assert placed.event_visible == (0 <= 2500 + shift_samples < 5000)
+
+
+def test_an_end_beyond_the_recording_is_not_visible() -> None:
+    sample = replace(made_sample(event=2500), end_after=1000)
+    # Nothing from 900 samples after the event on.
+    sample.context_valid[5900:] = False
+    assert ecg.shift_window(sample, 0, RATE_HZ).end_sample is None
+    assert ecg.cut_window(sample, 2500).end_sample is None
+    assert ecg.cut_window(replace(sample, end_after=800), 2500).end_sample == 3300
+
+
+def test_of_two_points_one_that_left_is_no_target() -> None:
+    made = ecg.EcgVariants(
+        signal=np.zeros((2, 2, 5)),
+        weighted=None,
+        target_s=np.array([0.0, 3.0]),
+        event_visible=np.array([False, True]),
+        edge_s=np.zeros((2, 2)),
+        end_s=np.array([4.0, math.nan]),
+    )
+    np.testing.assert_array_equal(made.target(("onset", "end")), [[math.nan, 4.0], [3.0, math.nan]])
+    np.testing.assert_array_equal(made.target(("onset",)), [[0.0], [3.0]])
