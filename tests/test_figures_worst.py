@@ -36,7 +36,7 @@ def mapped_study(root, task):
             [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
         )
         batch = inputs.batch(np.arange(len(inputs.target)), "coord")
-        answer, sure = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
+        answer, sure, _ = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
         rows = prediction_rows(inputs, answer, sure)
         write_csv(folder / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
         outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]

@@ -70,7 +70,7 @@ class Worst:
     Attributes:
         sample_id, record, label: Which it is, and its rhythm or cell type.
         key: The run that answered.
-        target, prediction: (outputs,), seconds or pixels.
+        target, prediction: (axes,), seconds or pixels.
         error: Distance between them.
         confidence: 0 ... 1.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
@@ -110,6 +110,8 @@ def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_r
 def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     """Draw the ten samples (not their copies) whose answers are furthest off, at most two of a record.
 
+    Of several points it is about the first.
+
     Args:
         inputs: The files of one arm whose networks make a map.
         files: The pictures and the numbers in them.
@@ -122,7 +124,8 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
     draw = _draw_windows if len(spec.shape) == 1 else _draw_images
     save_figure(draw(spec, cases, title), files)
-    answers = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in spec.outputs]
+    outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
+    answers = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
     columns = [*COLUMNS, *answers, f"error_{spec.unit}", "confidence"]
     write_csv(files.data, columns, [_row(rank, case) for rank, case in enumerate(cases, 1)])
 
@@ -152,7 +155,8 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
 
 def _unaugmented(part: Answers) -> Answers:
     mask = part.predictions.variant == 0
-    return Answers(part.path, part.fold, part.seed, part.predictions.select(mask), part.sample[mask])
+    first = part.predictions.of_point(next(iter(part.predictions.points)))
+    return Answers(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
 
 
 def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
