@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +93,9 @@ class _WithVisible(nn.Module):
 
     def forward(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         """(B, signal channels, *shape) -> (B, outputs), (B, points)."""
-        answer, _, visible = self.network.answer_with_confidence(signal)
-        return answer, visible
+        body = cast(DenseNet, self.network.body)
+        log_map = body.log_map(self.network.encoded(signal))
+        return body.read(log_map), body.visible(log_map)
 
 
 def _tells_visible(model: TrainedModel) -> bool:
