@@ -54,7 +54,6 @@ rule all:
         study_baselines(),
         "<results>/config.json",
         study_statistics(),
-        study_calibrations(),
-        study_robustness(*config["run"]),
+        measured_of_arms(),
         study_figures(),
         "<results>/report.html",

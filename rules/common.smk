@@ -329,6 +329,11 @@ def study_calibrations():
     )
 
 
+def measured_of_arms():
+    """What is measured of single encodings and variants, beside their networks."""
+    return study_calibrations() + study_robustness(*config["run"])
+
+
 def limits_of_tasks():
     """What counts as close, and as isolated, in each task; see `siwcc.tasks.ErrorLimits`."""
     checked = parse_config(config)
