@@ -18,20 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from siwcc.calibration_file import IsotonicMap
+from siwcc.resampling import Interval, interval_of, times_drawn
 
 BALANCE = 0.5
-DRAWS = 2000
-SEED = 42
-
-_PERCENTILES = (2.5, 97.5)
-
-
-class Estimate(NamedTuple):
-    """A number with its 95 % interval over records; the ends are NaN for a single record."""
-
-    value: float
-    low: float
-    high: float
 
 
 def record_weights(record: np.ndarray, balance: float = BALANCE) -> np.ndarray:
@@ -111,27 +100,16 @@ class _Draws(NamedTuple):
 
     @classmethod
     def of(cls, records: int) -> _Draws:
-        drawn = np.random.default_rng(SEED).multinomial(records, np.full(records, 1 / records), size=DRAWS)
-        return cls(np.concatenate([np.ones((1, records), dtype=np.int64), drawn]))
+        return cls(np.concatenate([np.ones((1, records), dtype=np.int64), times_drawn(records)]))
 
     def sums(self, of_record: np.ndarray) -> np.ndarray:
         """(records, ...) -> (1 + draws, ...), summed over the records drawn."""
         # Not by BLAS, whose order of summation depends on its threads.
         return np.asarray(np.einsum("dr,r...->d...", self.times, of_record))
 
-    def estimates(self, values: np.ndarray) -> list[Estimate]:
-        """(1 + draws, ...) -> one estimate for each of the others; what a draw has no value of is left out."""
-        flat = values.reshape(len(values), -1)
-        known = self.times.shape[1] > 1
-        return [
-            Estimate(float(column[0]), *(_interval(column[1:]) if known else (np.nan, np.nan))) for column in flat.T
-        ]
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, _PERCENTILES).tolist() if len(finite) else (np.nan, np.nan)
-    return low, high
+    def intervals(self, values: np.ndarray) -> list[Interval]:
+        """(1 + draws, ...) -> one for each of the others; what a draw has no value of is left out."""
+        return [interval_of(float(column[0]), column[1:]) for column in values.reshape(len(values), -1).T]
 
 
 def _by_record(codes: np.ndarray, bins: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -140,7 +118,7 @@ def _by_record(codes: np.ndarray, bins: np.ndarray, values: np.ndarray) -> np.nd
     return np.bincount(codes * shape[1] + bins, values, shape[0] * shape[1]).reshape(shape)
 
 
-def shares_within(bins: np.ndarray, within: np.ndarray, record: np.ndarray) -> list[Estimate]:
+def shares_within(bins: np.ndarray, within: np.ndarray, record: np.ndarray) -> list[Interval]:
     """The share of the rows of each bin that is within the limit.
 
     Args:
@@ -151,7 +129,7 @@ def shares_within(bins: np.ndarray, within: np.ndarray, record: np.ndarray) -> l
     codes = np.unique(record, return_inverse=True)[1]
     draws = _Draws.of(int(codes.max()) + 1)
     right, rows = (draws.sums(_by_record(codes, bins, values)) for values in (within, np.ones(len(bins))))
-    return draws.estimates(_divided(right, rows))
+    return draws.intervals(_divided(right, rows))
 
 
 class Scores(NamedTuple):
@@ -164,9 +142,9 @@ class Scores(NamedTuple):
             half. NaN where all rows are alike.
     """
 
-    ece: Estimate
-    brier: Estimate
-    auroc: Estimate
+    ece: Interval
+    brier: Interval
+    auroc: Interval
 
 
 def score(probability: np.ndarray, within: np.ndarray, record: np.ndarray, bins: np.ndarray) -> Scores:
@@ -183,8 +161,8 @@ def score(probability: np.ndarray, within: np.ndarray, record: np.ndarray, bins:
     apart = np.abs(draws.sums(_by_record(codes, bins, probability - within))).sum(axis=1)
     squared = np.bincount(codes, (probability - within) ** 2)
     rows = draws.sums(np.bincount(codes))
-    ece, brier = (draws.estimates(_divided(values, rows))[0] for values in (apart, draws.sums(squared)))
-    return Scores(ece, brier, draws.estimates(_auroc(draws, probability, within, codes))[0])
+    ece, brier = (draws.intervals(_divided(values, rows))[0] for values in (apart, draws.sums(squared)))
+    return Scores(ece, brier, draws.intervals(_auroc(draws, probability, within, codes))[0])
 
 
 def _auroc(draws: _Draws, probability: np.ndarray, within: np.ndarray, codes: np.ndarray) -> np.ndarray:

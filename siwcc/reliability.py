@@ -29,7 +29,6 @@ from siwcc.answers import (
 )
 from siwcc.calibration import (
     BALANCE,
-    Estimate,
     equal_count_bins,
     fit_map,
     held_out_probability,
@@ -39,6 +38,7 @@ from siwcc.calibration import (
 from siwcc.calibration_file import Calibration
 from siwcc.errors import InputError
 from siwcc.files import digest_of, sha256_of
+from siwcc.resampling import Interval
 from siwcc.tables import columns_of, write_lines
 from siwcc.tasks import ErrorLimits
 
@@ -226,7 +226,7 @@ def _sum_up(found: Reliability, answerer: Answerer, inputs: str, kind: str, rows
 
 
 def _bin(
-    named: tuple[str, str, str, str, str], number: int, share: Estimate, rows: _Rows, limits: ErrorLimits
+    named: tuple[str, str, str, str, str], number: int, share: Interval, rows: _Rows, limits: ErrorLimits
 ) -> ReliabilityBin:
     median, p90 = np.percentile(rows.error, [50, 90]).tolist()
     return ReliabilityBin(

@@ -24,9 +24,10 @@ from siwcc.files import write_csv
 from siwcc.models import read_model
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.report.study import Study
+from siwcc.resampling import DRAWS, interval_of
 from siwcc.resident import HostBatches
 from siwcc.robustness import ecg, nuclei, robustness_module, unchanged
-from siwcc.robustness.intervals import DRAWS, Draws, interval_of
+from siwcc.robustness.intervals import Draws
 from siwcc.robustness.measuring import measure_robustness, read_robustness, write_robustness
 from siwcc.training import predict
 
@@ -300,7 +301,7 @@ def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     errors = []
     for path in models:
         batches = HostBatches(inputs, "none", torch.device("cpu"))
-        answer, confidence = predict(read_model(path).network, batches, np.arange(len(inputs.target)), 5)
+        answer, confidence, _ = predict(read_model(path).network, batches, np.arange(len(inputs.target)), 5)
         rows = prediction_rows(inputs, answer, confidence)
         write_csv(tmp_path / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
         stored = read_predictions(tmp_path / "predictions.csv")

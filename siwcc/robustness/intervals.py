@@ -7,19 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-DRAWS = 2000
-SEED = 42
+from siwcc.resampling import times_drawn
 
 _DRAWS_AT_ONCE = 250
-_ENDS = (2.5, 97.5)
-
-
-class Interval(NamedTuple):
-    """A number and its 95 % percentile interval; the ends are NaN with fewer than two records."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Sums(NamedTuple):
@@ -44,10 +34,7 @@ class Draws:
         names, self._of_row = np.unique(group, return_inverse=True)
         self.records = len(names)
         self._limits = (fine, coarse)
-        rng = np.random.default_rng(SEED)
-        # How often each record was drawn; with one record there is nothing to draw.
-        draws = DRAWS if self.records > 1 else 0
-        self._times = rng.multinomial(self.records, np.full(self.records, 1 / self.records), size=draws)
+        self._times = times_drawn(self.records)
 
     def sums_of(self, error: np.ndarray) -> Sums:
         """The sums of each draw, (draws,) each.
@@ -82,14 +69,6 @@ class Draws:
 
 
 _NONE = Sums(*(np.empty(0) for _ in Sums._fields))
-
-
-def interval_of(value: float, drawn: np.ndarray) -> Interval:
-    """A number with the percentiles of what the draws gave for it."""
-    if not len(drawn):
-        return Interval(value, np.nan, np.nan)
-    low, high = np.percentile(drawn, _ENDS).tolist()
-    return Interval(value, low, high)
 
 
 def _percentile(ordered: np.ndarray, counted: np.ndarray, share: float) -> np.ndarray:

@@ -17,9 +17,10 @@ from siwcc.answers import Predictions
 from siwcc.augment import Inputs
 from siwcc.errors import InputError
 from siwcc.models import TrainedModel, read_model
+from siwcc.resampling import interval_of
 from siwcc.resident import HostBatches
 from siwcc.robustness import Disturbance, Originals, robustness_module, unchanged
-from siwcc.robustness.intervals import Draws, Sums, interval_of
+from siwcc.robustness.intervals import Draws, Sums
 from siwcc.runs import RunKey, run_key_of
 from siwcc.tables import columns_of, read_lines, write_lines
 from siwcc.tasks import ErrorLimits
