@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import py7zr
 import yaml
@@ -17,6 +19,7 @@ from siwcc.datasets.synthetic import write_made_up
 from siwcc.files import write_text
 from siwcc.records import compare_records, write_records
 from siwcc.report.study import Study
+from siwcc.robustness.measuring import Robustness, write_robustness
 from siwcc.runs import RunKey, run_place
 from siwcc.tasks import task_module
 from siwcc.training import RunFiles, train_run
@@ -57,6 +60,7 @@ def build(root: Path) -> None:
     _write_herlev(root)
     _write_own(root)
     _write_archive(root)
+    _write_measured(root)
     (root / "foreign").mkdir()
     shutil.copy2(run_files(root, TRAINED).log, root / "foreign" / "log.csv")
     _write_texts(root)
@@ -91,6 +95,16 @@ def _train(root: Path) -> None:
 
 def _stop(*arguments: object) -> None:
     raise _StopError
+
+
+def _write_measured(root: Path) -> None:
+    """What is measured of networks with a map: of shipped ones, and as lines that say nothing."""
+    for task in TASKS:
+        (root / "measured" / task).mkdir(parents=True)
+        shutil.copy2(REPOSITORY / "models" / task / "calibration.json", root / "measured" / task)
+        values: dict[str, Any] = {"int": 1, "float": 0.5, "str": task}
+        lines = [Robustness(**{field.name: values[str(field.type)] for field in fields(Robustness)})]
+        write_robustness(root / "measured" / task / "robustness.csv", lines)
 
 
 def _write_herlev(root: Path) -> None:

@@ -19,6 +19,7 @@ from fuzz_corpus import INTERRUPTED, SETTINGS, TRAINED, config_of, open_part, ru
 
 from siwcc.answers import read_answers, read_predictions, read_strata
 from siwcc.augment import augment_module
+from siwcc.calibration_file import load_calibration
 from siwcc.comparisons import compare_logs, read_log, read_published, read_rows
 from siwcc.config import parse_dataset, read_config
 from siwcc.datasets import Excluded, reader_for
@@ -31,6 +32,7 @@ from siwcc.models import read_model
 from siwcc.planning import load_study
 from siwcc.report.costs import read_benchmark
 from siwcc.report.deviations import read_deviations
+from siwcc.robustness.measuring import read_robustness
 from siwcc.samples import extract_samples, read_excluded
 from siwcc.shards import read_shard
 from siwcc.training import train_run
@@ -240,6 +242,12 @@ READERS: dict[str, Reader] = {
     ),
     "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "answer"), "*/results/*/stats/*.csv"),
     "records.csv": Reader("*/results/*/stats/records.csv", _table("task"), "*/results/*/stats/*.csv"),
+    "calibration.json": Reader(
+        "measured/ecg/calibration.json", lambda _, p: load_calibration(p).model_dump(mode="json"), "**/config.json"
+    ),
+    "robustness.csv": Reader(
+        "measured/*/robustness.csv", lambda _, p: [asdict(line) for line in read_robustness([p])], "*/results/**/*.csv"
+    ),
     "config.json": Reader("*/results/*/config.json", lambda _, p: read_config(p).model_dump(), "**/*.json"),
     "excluded.csv": Reader("*/data/samples/*.excluded.csv", _excluded, "*/data/samples/*.csv"),
     "raw manifest.csv": Reader("ecg/data/raw/*.csv", _extracted("ecg"), "*/data/raw/*.csv"),
