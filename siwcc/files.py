@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -232,7 +233,8 @@ def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> 
         found = ", ".join(header)[:_MOST_SHOWN] or "none"
         raise InputError(path, f"lacks the column(s) {', '.join(missing)}; found {found}")
     if len(set(header)) < len(header):
-        raise InputError(path, f"has the column {max(header, key=header.count)} twice")
+        twice = Counter(header).most_common(1)[0][0]
+        raise InputError(path, f"has the column {twice[:_MOST_SHOWN] or 'without a name'} twice")
 
 
 def read_yaml(path: Path) -> Any:

@@ -228,3 +228,11 @@ def test_an_input_error_is_one_line_with_place_problem_and_remedy() -> None:
     assert str(error) == "data/x.csv: line 3 is bad; mend it"
     assert (error.where, error.remedy) == ("data/x.csv", "mend it")
     assert str(InputError("config: folds", "too many")) == "config: folds: too many"
+
+
+def test_a_header_of_very_many_columns_is_refused_and_does_not_take_for_ever(tmp_path: Path) -> None:
+    # Compared with one another these would be 10^11 pairs.
+    path = tmp_path / "wide.csv"
+    path.write_text("sample_id" + "," * 300_000 + "\n")
+    with pytest.raises(InputError, match="has the column without a name twice"):
+        read_csv(path, ("sample_id",))
