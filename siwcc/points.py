@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 _AXES = ("_x", "_y", "_z")
 VISIBLE_FROM = 0.5
 """A point is told to be visible from this share of its map on that lies in places."""
@@ -42,23 +40,3 @@ def points_of(suffixes: Sequence[str]) -> dict[str, list[int]]:
         name = suffix[:-2] if suffix.endswith(_AXES) else suffix
         outputs.setdefault(name.removeprefix("_"), []).append(number)
     return outputs
-
-
-def visible_points(target: np.ndarray, points: int) -> np.ndarray:
-    """Which points are there, bool (rows, points).
-
-    Args:
-        target: (rows, outputs), NaN where a point is not visible.
-        points: How many there are; each has as many outputs.
-    """
-    return np.asarray(np.isfinite(target.reshape(len(target), points, -1)).all(axis=2))
-
-
-def hide(target: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """The targets, NaN where a point is not visible, float64 (rows, outputs).
-
-    Args:
-        target: float64 (rows, outputs).
-        visible: bool (rows, points).
-    """
-    return np.where(np.repeat(visible, target.shape[1] // visible.shape[1], axis=1), target, np.nan)

@@ -32,13 +32,13 @@ from siwcc.manifests import read_bytes
 from siwcc.models import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
 from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
-from siwcc.points import visible_points
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.recipes import draw_order, jitter, step_size
 from siwcc.resident import Batches, open_batches
 from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.scores import mean_errors, r2_scores
 from siwcc.shards import read_attributes
+from siwcc.visibility import visible_points
 
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6

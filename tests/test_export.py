@@ -225,7 +225,9 @@ def test_a_file_that_answers_otherwise_is_not_left(
     path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     (tmp_path / "model.pt2").write_bytes(b"an older file")
     opened = export._open_program
-    monkeypatch.setattr(export, "_open_program", lambda file: lambda signal: opened(file)(signal) + by)
+    monkeypatch.setattr(
+        export, "_open_program", lambda file: lambda signal: [part + by for part in opened(file)(signal)]
+    )
     assert main(["export", str(path), "--to", "exported-program"]) == 1
     error = capsys.readouterr().err
     assert "model.pt2: was not written: its answers to 1 random signals differ from the model's by " in error

@@ -23,7 +23,7 @@ from siwcc.config import Train, parse_config
 from siwcc.errors import InputError
 from siwcc.inspecting import inspect_file
 from siwcc.models import read_model
-from siwcc.points import hide, output_suffixes, points_of, visible_points
+from siwcc.points import output_suffixes, points_of
 from siwcc.predicting import load_models
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.records import compare_records
@@ -33,6 +33,7 @@ from siwcc.runs import RunKey
 from siwcc.scores import balanced_accuracy, mean_errors, r2_scores
 from siwcc.shards import _write_seal, read_shard
 from siwcc.training import RunFiles, standardisation, train_run
+from siwcc.visibility import hide, visible_points
 
 NAN = math.nan
 POINTS = {"ecg": ["onset", "end"], "nuclei": ["nucleus", "cytoplasm"]}

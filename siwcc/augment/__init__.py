@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from siwcc.errors import InputError
-from siwcc.points import hide, output_suffixes
+from siwcc.points import output_suffixes
 from siwcc.shards import Shard, read_shard
 from siwcc.tasks import TaskSpec
+from siwcc.visibility import hide
 
 if TYPE_CHECKING:
     import torch

@@ -30,10 +30,10 @@ import torch
 from siwcc.augment import Warped, read_folds, variant_rng
 from siwcc.config import ImageDataset, NucleiTask
 from siwcc.errors import InputError
-from siwcc.points import hide
 from siwcc.shards import Shard, read_rows, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
 from siwcc.tasks.nuclei import COLOURS, make_spec
+from siwcc.visibility import hide
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100

@@ -82,8 +82,8 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     from siwcc.augment import augment_module, of_point
     from siwcc.files import sha256_of, write_csv, write_manifest
     from siwcc.manifests import MANIFEST
-    from siwcc.points import visible_points
     from siwcc.predictions import prediction_columns, prediction_rows
+    from siwcc.visibility import visible_points
 
     answer = load_baseline(name)
     inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)

@@ -1,8 +1,8 @@
 /* A shared file system on which files of other machines are seen late, for the tests.
  *
  * Loaded by LD_PRELOAD. To the process whose number is SIWCC_TESTS_LATE_FOR (the one that hands out jobs) every file
- * below results/ or data/ that is younger than SIWCC_TESTS_LATE_S seconds does not exist. To any other process only
- * those are hidden that are older than itself: not the ones that it, or what it starts, has made.
+ * below results/ or data/ that is younger than SIWCC_TESTS_LATE_S seconds does not exist. To the processes of a job,
+ * which all run on one machine, only those are hidden that are older than the job: not what one of them has made.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +20,9 @@
 typedef int (*stat_function)(const char *, struct stat *);
 typedef int (*open_function)(const char *, int, ...);
 
-static double started_s;
+/* Inherited by all processes of a job from its first. */
+static const char *SINCE = "SIWCC_TESTS_LATE_SINCE";
+static double job_started_s;
 
 static double now_s(void)
 {
@@ -28,7 +31,21 @@ static double now_s(void)
     return now.tv_sec + now.tv_nsec * 1e-9;
 }
 
-__attribute__((constructor)) static void start(void) { started_s = now_s(); }
+static int hands_out_jobs(void)
+{
+    const char *process = getenv("SIWCC_TESTS_LATE_FOR");
+    return process != NULL && atoi(process) == getpid();
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    char text[32];
+    if (hands_out_jobs())
+        return;
+    snprintf(text, sizeof text, "%.6f", now_s());
+    setenv(SINCE, text, 0);
+    job_started_s = atof(getenv(SINCE));
+}
 
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
@@ -51,15 +68,13 @@ static int is_watched(const char *path)
 static int is_late(const char *path)
 {
     const char *seconds = getenv("SIWCC_TESTS_LATE_S");
-    const char *for_process = getenv("SIWCC_TESTS_LATE_FOR");
     struct stat found;
     if (seconds == NULL || path == NULL || !is_watched(path))
         return 0;
     if (((stat_function)next("lstat"))(path, &found) != 0 || S_ISDIR(found.st_mode))
         return 0;
     double made_s = found.st_ctim.tv_sec + found.st_ctim.tv_nsec * 1e-9;
-    int hands_out = for_process != NULL && atoi(for_process) == getpid();
-    return now_s() - made_s < atof(seconds) && (hands_out || made_s < started_s);
+    return now_s() - made_s < atof(seconds) && (hands_out_jobs() || made_s < job_started_s);
 }
 
 #define HIDE_LATE(path)                                                                                                \
