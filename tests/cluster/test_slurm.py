@@ -228,7 +228,7 @@ def test_files_that_are_seen_late_are_waited_for(local: Place, tmp_path: Path) -
     # What is waited for is late indeed.
     hasty = folder_beside(local, "hasty")
     output = hasty.run_late(library, 30, f"{run}/model.pt", "--latency-wait", "1", "--retries", "0", ok=False)
-    assert "missing after 1 seconds" in output
+    assert "some output files are missing. Missing files after 1 seconds." in output
 
 
 # ------------------------------------------------------------------- failures
