@@ -155,6 +155,16 @@ def study_runs(values):
     )
 
 
+def of_arm(file, seeds):
+    """One file of the runs of a rule's task, encoding and variant, of every fold."""
+    return collect(
+        "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/{file}",
+        fold=fold_numbers(),
+        seed=seeds,
+        file=file,
+    )
+
+
 def disturbances_of(task):
     """What is done to the test samples of a task."""
     return list(parse_config(config).disturbances_of(task))
@@ -165,9 +175,9 @@ def study_robustness(*tasks):
     return [
         f"<results>/{task}/{encoding}/{variant}/robustness.csv"
         for task in tasks
+        if disturbances_of(task)
         for encoding in config["encodings"]
         for variant in config["variants"]
-        if disturbances_of(task)
     ]
 
 

@@ -119,11 +119,7 @@ rule plot_encodings:
 rule plot_predictions:
     """Best, median and worst answer of one arm to the augmented test copies, first seed."""
     input:
-        predictions=collect(
-            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/predictions.csv",
-            fold=fold_numbers(),
-            seed=config["seeds"][0],
-        ),
+        predictions=of_arm("predictions.csv", config["seeds"][:1]),
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         code=lambda w: code_of("plot_predictions.py", "figures.signals", f"augment.{w.task}"),
@@ -269,16 +265,8 @@ rule plot_reliability:
 rule plot_worst:
     """The ten samples whose answers are furthest off, with the maps of scores, first seed."""
     input:
-        predictions=collect(
-            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/predictions.csv",
-            fold=fold_numbers(),
-            seed=config["seeds"][0],
-        ),
-        models=collect(
-            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/model.pt",
-            fold=fold_numbers(),
-            seed=config["seeds"][0],
-        ),
+        predictions=of_arm("predictions.csv", config["seeds"][:1]),
+        models=of_arm("model.pt", config["seeds"][:1]),
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         strata="<results>/{task}/strata.csv",

@@ -194,11 +194,7 @@ rule calibrate_confidence:
 rule fit_calibration:
     """Fit what turns the confidence of one arm's networks into a probability."""
     input:
-        predictions=collect(
-            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/predictions.csv",
-            fold=fold_numbers(),
-            seed=config["seeds"],
-        ),
+        predictions=of_arm("predictions.csv", config["seeds"]),
         strata="<results>/{task}/strata.csv",
         code=code_of("fit_calibration.py", "reliability"),
     output:
@@ -221,11 +217,7 @@ rule fit_calibration:
 rule measure_robustness:
     """Answer the test samples of every fold anew, disturbed, with one encoding and variant."""
     input:
-        models=collect(
-            "<results>/{{task}}/{{encoding}}/{{variant}}/fold{fold}/seed{seed}/model.pt",
-            fold=fold_numbers(),
-            seed=config["seeds"],
-        ),
+        models=of_arm("model.pt", config["seeds"]),
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         code=lambda w: code_of(

@@ -100,6 +100,7 @@ class _Draws(NamedTuple):
 
     @classmethod
     def of(cls, records: int) -> _Draws:
+        """Those of `siwcc.resampling`, behind the records themselves."""
         return cls(np.concatenate([np.ones((1, records), dtype=np.int64), times_drawn(records)]))
 
     def sums(self, of_record: np.ndarray) -> np.ndarray:

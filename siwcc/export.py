@@ -98,13 +98,8 @@ class _WithVisible(nn.Module):
         return body.read(log_map), body.visible(log_map)
 
 
-def _tells_visible(model: TrainedModel) -> bool:
-    body = model.network.body
-    return isinstance(body, DenseNet) and body.nowhere is not None
-
-
 def _exported(model: TrainedModel) -> nn.Module:
-    return _WithVisible(model.network).eval() if _tells_visible(model) else model.network
+    return _WithVisible(model.network).eval() if model.network.tells_visible else model.network
 
 
 def describe(model: TrainedModel) -> dict[str, Any]:
@@ -139,7 +134,7 @@ def describe(model: TrainedModel) -> dict[str, Any]:
             "unit": spec.unit,
             "meaning": note.answer,
         },
-        **({"visible": _describe_visible(model)} if _tells_visible(model) else {}),
+        **({"visible": _describe_visible(model)} if model.network.tells_visible else {}),
         "preprocessing": note.preparation,
         "model": metadata.model_dump(mode="json"),
     }

@@ -331,6 +331,11 @@ class Localiser(nn.Module):
         """(B, signal channels, *shape) -> (B, outputs)."""
         return cast(Tensor, self.body(self.encoded(signal)))
 
+    @property
+    def tells_visible(self) -> bool:
+        """Whether it says of a point that it is not there."""
+        return isinstance(self.body, DenseNet) and self.body.nowhere is not None
+
     def answer_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The answers, (B, outputs), how sure each point is, and how much says that it is visible.
 

@@ -1,11 +1,9 @@
-"""Points that are looked for at once: what their outputs are called, and which of them there are in a row.
+"""Points that are looked for at once: what their outputs are called.
 
-    | points | one axis | images |
-    |---|---|---|
-    | one | `""` | `_x`, `_y` |
-    | several | `_onset`, `_end` | `_nucleus_x`, `_nucleus_y`, `_cytoplasm_x`, `_cytoplasm_y` |
-
-A target is NaN exactly where its point is not visible: in a row of its own, all axes of it together.
+| points | one axis | images |
+|---|---|---|
+| one | `""` | `_x`, `_y` |
+| several | `_onset`, `_end` | `_nucleus_x`, `_nucleus_y`, `_cytoplasm_x`, `_cytoplasm_y` |
 """
 
 from __future__ import annotations

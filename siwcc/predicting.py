@@ -251,8 +251,7 @@ class Predictor:
     @cached_property
     def tells_visible(self) -> bool:
         """Whether any network says of a point that it is not there."""
-        bodies = [model.network.body for model in self.models]
-        return any(isinstance(body, DenseNet) and body.nowhere is not None for body in bodies)
+        return any(model.network.tells_visible for model in self.models)
 
     @cached_property
     def silences_leads(self) -> bool:
@@ -414,7 +413,7 @@ class Predictor:
         told = [
             body.visible(log_map).double().numpy()
             for model, log_map in known
-            if isinstance(body := model.network.body, DenseNet) and body.nowhere is not None
+            if isinstance(body := model.network.body, DenseNet) and model.network.tells_visible
         ]
         visible = np.mean(told, axis=0) if told else None
         return _Answers(stacked.double().numpy(), own, together, confidence, share, visible)

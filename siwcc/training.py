@@ -439,7 +439,7 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
             package / f"{name}.py"
             for name in (
                 *("blocks", "dense", "encodings", "models", "networks", "optimiser", "points"),
-                *("recipes", "resident", "scores", "training"),
+                *("recipes", "resident", "scores", "training", "visibility"),
             )
         ),
         *sorted((package / "augment").glob("*.py")),

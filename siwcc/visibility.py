@@ -1,4 +1,7 @@
-"""Which of several points there are in a row: a target is NaN exactly where its point is not visible."""
+"""Which of several points there are in a row.
+
+A target is NaN exactly where its point is not visible: in a row of its own, all axes of it together.
+"""
 
 from __future__ import annotations
 
