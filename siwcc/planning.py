@@ -19,6 +19,8 @@ from siwcc.errors import InputError
 from siwcc.files import read_yaml
 from siwcc.models import network_for
 from siwcc.optimiser import Adam
+from siwcc.robustness.ecg import make_disturbances
+from siwcc.robustness.nuclei import DISTURBANCES
 from siwcc.shards import read_shard
 from siwcc.tasks import TaskSpec, task_module
 from siwcc.terminal import tracked
@@ -44,6 +46,7 @@ class TaskPlan:
         samples: Usable samples.
         sample_source: Where that number comes from.
         runs: Networks to train.
+        disturbed_answers: Answers to disturbed test samples.
         step_s: Seconds of one training step, mean over the study's variants.
         compute_s: Seconds of one process for all its jobs.
         disk_bytes: Samples and fold files.
@@ -54,6 +57,7 @@ class TaskPlan:
     samples: int
     sample_source: str
     runs: int
+    disturbed_answers: int
     step_s: float
     compute_s: float
     disk_bytes: int
@@ -104,18 +108,26 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     spec = task_module(task).make_spec(settings, dataset)
     samples, source = _count_samples(settings.dataset, dataset, data_root)
     rows = samples * settings.variants_per_sample
-    runs_a_variant = len(config.encodings) * config.folds * len(config.seeds)
-    variants = tracked(config.variants, f"training steps, {task}")
-    measured = {variant: _measure_variant(config, spec, variant) for variant in variants}
-    run_s = [_run_s(config.train.of(variant), rows, config.folds, *times) for variant, times in measured.items()]
-    augment_s = rows * _SECONDS_AN_ECG_VARIANT if task == "ecg" else 0.0
+    disturbed = samples * _disturbed_cases(config, task, dataset) * len(config.encodings)
+    runs = len(config.encodings) * config.folds * len(config.seeds)
+    compute_s = 0.0
+    step_s = []
+    for variant in tracked(config.variants, f"training steps, {task}"):
+        train = config.train.of(variant)
+        of_a_step_s, of_a_batch_s = _measure_variant(config, spec, variant)
+        compute_s += runs * _run_s(train, rows, config.folds, of_a_step_s, of_a_batch_s)
+        compute_s += disturbed * len(config.seeds) * of_a_batch_s / train.batch_size
+        step_s.append(of_a_step_s)
+    if task == "ecg":
+        compute_s += (rows + disturbed * len(config.variants)) * _SECONDS_AN_ECG_VARIANT
     return TaskPlan(
         task=task,
         samples=samples,
         sample_source=source,
-        runs=runs_a_variant * len(config.variants),
-        step_s=sum(step_s for step_s, _ in measured.values()) / len(measured),
-        compute_s=runs_a_variant * sum(run_s) + augment_s,
+        runs=runs * len(config.variants),
+        disturbed_answers=disturbed * len(config.variants) * len(config.seeds),
+        step_s=sum(step_s) / len(step_s),
+        compute_s=compute_s,
         disk_bytes=_disk_bytes(spec, dataset, samples, rows),
         float_bytes=len(config.encodings) * rows * (spec.channels + len(spec.shape)) * _positions(spec) * 4,
     )
@@ -131,6 +143,12 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
         table = Table(dataset, raw_folder(name, dataset, data_root / "raw"))
         return len(table.rows), f"rows of {table.path}"
     return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
+
+
+def _disturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
+    """How often every test sample is disturbed: each strength of what the study names."""
+    known = make_disturbances(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else DISTURBANCES
+    return sum(len(item.strengths) for item in known if item.name in config.disturbances_of(task))
 
 
 def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) -> float:
@@ -205,8 +223,9 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
     at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
     lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
     for plan in plans:
+        disturbed = f"{plan.disturbed_answers} answers to disturbed samples, " if plan.disturbed_answers else ""
         lines.append(
-            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, "
+            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, {disturbed}"
             f"{plan.step_s * 1e3:.0f} ms a step: "
             f"about {_duration(plan.compute_s / at_once)}; "
             f"disk {_size(plan.disk_bytes)} (as float tensors {_size(plan.float_bytes)})"

@@ -67,6 +67,15 @@ def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
     assert steps * plan.step_s < plan.compute_s < 2 * steps * plan.step_s + 10 * 4.0 + 1.0
 
 
+def test_disturbed_samples_are_counted(small: Config, tmp_path: Path) -> None:
+    # Noise in five strengths and two leads, one or the other silent; two arms answer.
+    disturbed = small.model_copy(update={"robustness": ("noise", "lead_missing")})
+    (without,), (plan,) = plan_study(small, tmp_path), plan_study(disturbed, tmp_path)
+    assert (without.disturbed_answers, plan.disturbed_answers) == (0, 47 * (5 + 2) * 2)
+    assert "658 answers to disturbed samples" in format_plan([plan], disturbed)
+    assert "disturbed" not in format_plan([without], small)
+
+
 def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> None:
     path = tmp_path / "samples" / "mine.h5"
     with shard_writer(path, "samples", {"dataset": "mine"}) as writer:
@@ -76,7 +85,7 @@ def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> No
 
 
 def test_runs_side_by_side_share_the_time(small: Config) -> None:
-    plan = TaskPlan("ecg", 47, "somewhere", 10, 0.012, 7200.0, 1_500_000, 2_500_000_000)
+    plan = TaskPlan("ecg", 47, "somewhere", 10, 0, 0.012, 7200.0, 1_500_000, 2_500_000_000)
     text = format_plan([plan], small, cores=2)
     assert "2 run(s) at once" in text
     assert "47 samples (somewhere), 10 networks, 12 ms a step: about 60 min" in text
