@@ -36,7 +36,7 @@ EncodingName = Literal[
     "fourier",
     "learned",
 ]
-VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap"]
+VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 TaskName = Literal["ecg", "nuclei"]
 EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
@@ -364,7 +364,7 @@ def _recipe_of_maps() -> dict[VariantName, RecipeChanges]:
         balance=0.5,
         jitter=Jitter(sign=0.5, order=0.5, silence=0.2),
     )
-    return {"dense": recipe, "heatmap": recipe}
+    return {"dense": recipe, "heatmap": recipe, "median": recipe}
 
 
 class Train(Section):

@@ -291,6 +291,7 @@ _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
     "residual": _residual,
     "dense": partial(_dense, readout="soft_argmax"),
     "heatmap": partial(_dense, readout="arg_max"),
+    "median": partial(_dense, readout="median"),
 }
 # By (network of the task, variant). Every network has every variant.
 NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
@@ -302,7 +303,7 @@ NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 # Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
-_STANDARDISED = ("residual", "dense", "heatmap")
+_STANDARDISED = ("residual", "dense", "heatmap", "median")
 
 
 class Localiser(nn.Module):

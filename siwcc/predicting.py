@@ -6,12 +6,12 @@ The preparation is that of the study, by its own functions: `siwcc.datasets.sign
 `siwcc.augment.ecg.decimate` for signals, `siwcc.datasets.images.place_image` and
 `siwcc.augment.nuclei.NucleiInputs` for images.
 
-Networks that read the peak of a map of scores (`heatmap`) answer together with the peak of the mean of their maps:
-where two disagree, that is one of their places and not the middle between them. Others give the median of their
-answers.
+Networks that read the peak or the median of a map of scores (`heatmap`, `median`) answer together with that of the mean
+of their maps: where two `heatmap`s disagree, that is one of their places and not the middle between them. Others give
+the median of their answers.
 
 A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
-each whether it is visible. Networks that make a map of scores (`dense`, `heatmap`)
+each whether it is visible. Networks that make a map of scores (`dense`, `heatmap`, `median`)
 also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
 """
 
@@ -421,7 +421,8 @@ class Predictor:
     def _together(self, answers: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
         """One answer of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
         bodies = [model.network.body for model in self.models]
-        if len(bodies) > 1 and all(isinstance(body, DenseNet) and body.readout == "arg_max" for body in bodies):
+        readouts = {body.readout if isinstance(body, DenseNet) else None for body in bodies}
+        if len(bodies) > 1 and readouts in ({"arg_max"}, {"median"}):
             mean = torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(bodies))
             return np.asarray(cast(DenseNet, bodies[0]).read(mean).double().numpy())
         # numpy's: torch takes the lower of the two in the middle.

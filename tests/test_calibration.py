@@ -171,6 +171,7 @@ def test_the_variants_with_a_map_are_those_of_the_networks():
 def test_the_arm_that_is_shown_is_chosen_by_name():
     assert shown_arm(["coord", "none"], ["full", "dense", "heatmap"]) == ("coord", "heatmap")
     assert shown_arm(["none"], ["dense"]) == ("none", "dense")
+    assert shown_arm(["none"], ["dense", "median"]) == ("none", "median")
     assert shown_arm(["none"], ["full", "pooled"]) is None
 
 

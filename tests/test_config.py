@@ -180,7 +180,7 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         ("seed", -1, "greater than or equal to 0", "-1"),
         ("seeds.0", -1, "greater than or equal to 0", "-1"),
         ("encodings.0", "polar", "'none', 'coord', 'weighted', ", "'polar'"),
-        ("variants.0", "half", "'full', 'reduced', 'pooled', 'residual', 'dense' or 'heatmap'", "'half'"),
+        ("variants.0", "half", "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap' or 'median'", "'half'"),
         ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
         ("study", "a/b", "pattern", "'a/b'"),
         ("study", "../x", "pattern", "'../x'"),

@@ -85,7 +85,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
     def test_a_gaussian_is_read_between_the_scores(self, place_s):
-        for readout in ("arg_max", "soft_argmax"):
+        for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(1, (201,), (200.0,), readout).double()
             shares = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
             assert network.read(log_map(shares)).item() == pytest.approx(5 * place_s, abs=0.03)
@@ -98,9 +98,33 @@ class TestAnswers:
     def test_x_comes_before_y(self):
         shares = [[0.0] * 6 for _ in range(4)]
         shares[1][4] = 1.0
-        for readout in ("arg_max", "soft_argmax"):
+        for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(**IMAGE, readout=readout).double()
             assert network.read(log_map(shares)).tolist() == [[pytest.approx(16.0), pytest.approx(4.0)]]
+
+    @pytest.mark.parametrize(
+        ("shares", "place"),
+        [
+            # Three of six parts are before 14 s, between the fourth and the fifth.
+            ([0, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0], 14.0),
+            # Of two candidates it lies in the larger one, towards the other.
+            ([0, 2, 0, 0, 0, 2.5, 0, 0, 0, 0, 0], 4 * (4.5 + 0.25 / 2.5)),
+            ([0, 3, 0, 0, 0, 2.5, 0, 0, 0, 0, 0], 4 * (0.5 + 2.75 / 3)),
+            ([1, *[0] * 10], 0.0),
+            ([*[0] * 10, 1], 40.0),
+        ],
+    )
+    def test_the_median_has_half_of_a_flattened_line_on_either_side(self, shares, place):
+        network = DenseNet(**LINE, readout="median").double()
+        found = network.read(log_map([share**1.75 for share in shares])).item()
+        assert found == pytest.approx(place, abs=1e-4)
+
+    def test_the_median_of_an_image_is_not_flattened(self):
+        network = DenseNet(**IMAGE, readout="median").double()
+        shares = [[0.0] * 6 for _ in range(4)]
+        shares[0][1], shares[3][2], shares[3][5] = 3.0, 2.0, 3.0
+        # Columns 1, 2 and 5 have 3, 2 and 3 of 8 parts; rows 0 and 3 have 3 and 5.
+        assert network.read(log_map(shares)).tolist() == [[pytest.approx(8.0), pytest.approx(4 * (2.5 + 1 / 5))]]
 
     def test_two_points_have_a_map_each(self):
         network = DenseNet(**LINE, readout="arg_max", points=2).double()
@@ -146,7 +170,7 @@ class TestLosses:
         expected = 0.25 + divergence.item()
         assert network.loss(log_map([1] * 11), target, torch.tensor([8.0])).item() == pytest.approx(expected)
 
-    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax"])
+    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax", "median"])
     def test_learns_where_a_peak_is_and_finds_it_where_it_never_was(self, readout):
         torch.manual_seed(0)
         network = DenseNet(1, (201,), (200.0,), readout)
@@ -226,7 +250,7 @@ class TestNowhere:
 
     def test_an_answer_does_not_depend_on_how_much_is_nowhere(self):
         shares = log_map([0, 0, 0, 1, 2, 1, 0, 0, 3, 0, 0]).expand(1, 2, 1, 11)
-        for readout in ("arg_max", "soft_argmax"):
+        for readout in ("arg_max", "soft_argmax", "median"):
             network = self.network(readout)
             few = shares + math.log(1e-12)
             torch.testing.assert_close(network.read(few), network.read(shares), rtol=0, atol=1e-6)
@@ -253,7 +277,7 @@ class TestNowhere:
         apart = network.loss(at_20, farther, deviation, nowhere) - network.loss(at_20, seen, deviation, nowhere)
         assert apart.item() == pytest.approx(12, abs=0.4)
 
-    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax"])
+    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax", "median"])
     def test_every_weight_has_a_finite_gradient_where_nothing_is_visible(self, readout):
         network = self.network(readout)
         places, nowhere = network.log_shares(torch.randn(4, 2, 41, dtype=torch.float64))

@@ -42,10 +42,12 @@ ENCODED = {
     ("nimesha", "residual"): "shuffled",
     ("nimesha", "dense"): "weighted",
     ("nimesha", "heatmap"): "duplicate",
+    ("nimesha", "median"): "coord",
     ("lakshya", "pooled"): "learned",
     ("lakshya", "residual"): "weighted_unit",
     ("lakshya", "dense"): "coord_unit",
     ("lakshya", "heatmap"): "weighted",
+    ("lakshya", "median"): "none",
 }
 
 
@@ -111,12 +113,12 @@ def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -
     assert str(Path(export.__file__).parent).encode() not in out.read_bytes()
 
 
-# Both ways to standardise and to pool, both readouts; the graph is the one that ONNX is made from.
+# Both ways to standardise and to pool, all readouts; the graph is the one that ONNX is made from.
 @pytest.mark.parametrize(
     ("network", "variant"),
     [
-        *[("nimesha", variant) for variant in ("full", "residual", "heatmap")],
-        *[("lakshya", variant) for variant in ("reduced", "pooled", "dense")],
+        *[("nimesha", variant) for variant in ("full", "residual", "heatmap", "median")],
+        *[("lakshya", variant) for variant in ("reduced", "pooled", "dense", "median")],
     ],
 )
 def test_an_exported_program_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:

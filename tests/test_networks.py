@@ -118,7 +118,7 @@ class PlainResidual(nn.Module):
         share = torch.softmax(scores.flatten(1), 1).view(scores.shape)
         # Every fourth sample has a score; a last sample at the scale gives the step between them.
         step = 4 * self.scale / (signal.shape[-1] - 1)
-        read = mean_place if self.variant == "dense" else peak_place
+        read = {"dense": mean_place, "heatmap": peak_place, "median": median_place}[self.variant]
         return torch.stack([torch.stack(read(one, self.axes)) for one in share]) * step
 
 
@@ -126,6 +126,21 @@ def mean_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
     """Mean column, and mean row of an image, under one map."""
     lines = [share] if axes == 1 else [share.sum(0), share.sum(1)]
     return [sum(number * value for number, value in enumerate(line)) for line in lines]
+
+
+def median_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
+    """Along each axis half of one map on either side, each share even over its step; times are flattened before."""
+    flat = share ** (1 / 1.75) if axes == 1 else share
+    lines = [flat / flat.sum()] if axes == 1 else [flat.sum(0), flat.sum(1)]
+    places = []
+    for line in lines:
+        left = 0.5
+        for number, value in enumerate(line):
+            if left < value:
+                places.append((number - 0.5 + left / value).clamp(0, len(line) - 1))
+                break
+            left = left - value
+    return places
 
 
 def peak_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
@@ -203,8 +218,8 @@ PLAIN = {
     ("lakshya", "full"): PlainLakshya,
     ("lakshya", "reduced"): PlainLakshya,
     ("lakshya", "pooled"): plain_pooled_2d,
-    **{("nimesha", variant): plain_residual(1, 20.0) for variant in ("residual", "dense", "heatmap")},
-    **{("lakshya", variant): plain_residual(2, 255.0) for variant in ("residual", "dense", "heatmap")},
+    **{("nimesha", variant): plain_residual(1, 20.0) for variant in ("residual", "dense", "heatmap", "median")},
+    **{("lakshya", variant): plain_residual(2, 255.0) for variant in ("residual", "dense", "heatmap", "median")},
 }
 # Channels and samples along each axis.
 # 250 and 125 samples are odd after one and no pooling: the odd last sample falls away.
@@ -496,7 +511,7 @@ class TestLocaliser:
         torch.manual_seed(0)
         localiser = build_localiser(**task, encoding=encoding, variant=variant).eval()
         signal = torch.randn(3, task["signal_channels"], *task["shape"])
-        standardised = variant in ("residual", "dense", "heatmap") and len(task["shape"]) == 1
+        standardised = variant in ("residual", "dense", "heatmap", "median") and len(task["shape"]) == 1
         encoded = encode(
             standardise(signal) if standardised else signal, encoding, task["extent"], localiser.encoding.learned_map
         )

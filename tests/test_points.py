@@ -355,7 +355,7 @@ def test_inspect_says_how_often_a_point_is_missing(study: Study) -> None:
 @pytest.mark.parametrize(
     ("task", "variant"),
     [
-        *(("ecg", variant) for variant in ("heatmap", "dense", "full", "pooled", "residual")),
+        *(("ecg", variant) for variant in ("heatmap", "median", "dense", "full", "pooled", "residual")),
         *(("nuclei", variant) for variant in ("heatmap", "full")),
     ],
 )
@@ -369,7 +369,7 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     train_run(key, study.fold_paths(task), study.samples_path(task), settings, files)
     found = read_predictions(files.predictions)
     assert found.suffixes == SUFFIXES[task]
-    assert (found.told is not None) == (variant in ("heatmap", "dense"))
+    assert (found.told is not None) == (variant in ("heatmap", "median", "dense"))
     inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), False)
     np.testing.assert_allclose(found.target, inputs.target, atol=1e-6)
     log = next(csv.DictReader(files.log.open()))

@@ -20,6 +20,7 @@ from siwcc.datasets import Sample, vfdb
 from siwcc.datasets.images import place_image
 from siwcc.errors import InputError
 from siwcc.files import read_csv, write_csv
+from siwcc.map_variants import MAP_VARIANTS
 from siwcc.models import read_model
 from siwcc.predicting import MAX_WINDOWS
 from siwcc.predictions import prediction_columns, prediction_rows
@@ -50,6 +51,7 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
 @pytest.mark.parametrize("rate_hz", [50, 125])
 @pytest.mark.parametrize(("variant", "encoding", "weighted_at"), [
     ("heatmap", "none", "model_rate"),
+    ("median", "none", "model_rate"),
     ("full", "weighted", "model_rate"),
     ("full", "weighted", "source_rate"),
 ])  # fmt: skip
@@ -71,7 +73,7 @@ def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding,
     for prediction, event_s, row in zip(found, events_s, rows, strict=True):
         assert prediction.window_s == (event_s - 2, event_s + 2)
         assert prediction.position[0] == pytest.approx(event_s - 2 + float(row["prediction"]), abs=1e-5)
-        if variant == "heatmap":
+        if variant in MAP_VARIANTS:
             assert prediction.confidence == pytest.approx(float(row["confidence"]), abs=1e-5)
             assert prediction.score_map is not None
             assert float(prediction.score_map.share.sum()) == pytest.approx(1, abs=1e-5)
@@ -213,6 +215,18 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
     at_s = step_s * np.arange(len(mean))
     near = np.abs(at_s - prediction.position[0]) <= 0.05 * (195 * 4 / 199)
     assert prediction.confidence == pytest.approx(float(mean[near].sum()), abs=1e-5)
+
+
+def test_networks_that_read_the_median_answer_by_that_of_their_mean_map(tmp_path: Path) -> None:
+    paths = [write_model(tmp_path / f"{seed}.pt", "median", seed=seed) for seed in (1, 2)]
+    prediction = siwcc.load_models(paths).predict(waves(200), 50.0)
+    flat = prediction.score_map.share.astype(np.float64) ** (1 / 1.75)
+    until = np.cumsum(flat / flat.sum())
+    # Each share lies evenly from half a step before its place to half a step behind it.
+    place = np.interp(0.5, np.concatenate([[0.0], until]), np.arange(len(flat) + 1) - 0.5)
+    assert prediction.position[0] == pytest.approx(place * prediction.score_map.step[0], abs=1e-4)
+    # The map's and not the middle of the two answers.
+    assert abs(prediction.position[0] - prediction.answers[:, 0].mean()) > 1e-3
 
 
 def test_who_has_seen_a_record_can_be_left_out(tmp_path: Path) -> None:

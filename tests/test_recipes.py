@@ -102,4 +102,4 @@ class TestRecipeOfAVariant:
         assert train.of("dense").model_dump() == changed
 
     def test_the_papers_networks_have_no_recipe_of_their_own(self):
-        assert set(Train().by_variant) == {"dense", "heatmap"}
+        assert set(Train().by_variant) == {"dense", "heatmap", "median"}

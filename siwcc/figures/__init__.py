@@ -45,6 +45,7 @@ MODELS = {
     **{(task, "residual"): "Residual net, global pool" for task in ("ecg", "nuclei")},
     **{(task, "dense"): "Dense net, mean of the map" for task in ("ecg", "nuclei")},
     **{(task, "heatmap"): "Dense net, peak of the map" for task in ("ecg", "nuclei")},
+    **{(task, "median"): "Dense net, median of the map" for task in ("ecg", "nuclei")},
 }
 TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
 GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}
