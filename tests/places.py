@@ -71,10 +71,10 @@ class Place:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, ok: bool = True, **options: str | None) -> str:
+    def run(self, *arguments: str, ok: bool = True, timeout_s: float = 600, **options: str | None) -> str:
         process = self.start(*arguments, **options)
         try:
-            output, _ = process.communicate(timeout=600)
+            output, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
