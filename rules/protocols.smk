@@ -3,6 +3,7 @@
 REQUIRED INPUTS: the four studies that workflow/shortcuts.smk makes, which alone includes this file
 OUTPUTS:         results/{square}/protocols.{csv,svg,png} = scores of every answer in every cell
                  results/{square}/differences.csv         = between encodings, over folds and records
+                 results/{square}/shared.csv              = events by what of them was trained on
                  results/{square}/report.html             = what the paper's protocol hides
 """
 
@@ -41,6 +42,7 @@ rule summarise_protocols:
         png="<results>/protocols.png",
         data="<results>/protocols.csv",
         differences="<results>/differences.csv",
+        shared="<results>/shared.csv",
         page=report(
             "<results>/report.html",
             caption="../resources/captions/protocols.rst",

@@ -200,19 +200,23 @@ def _fold_scores(cell: Cell) -> _FoldScores:
     strata = read_strata(folder / "strata.csv")
     spec = task_module(TASK).make_spec(cell.config.task(TASK), cell.config.dataset_of(TASK))
     isolated_s = task_module(TASK).error_limits(spec).isolated_s
-    runs = [
-        folder / encoding / variant / f"fold{fold}" / f"seed{seed}" / "predictions.csv"
+    baselines = sorted(folder.glob("baselines/*/predictions.csv"))
+    found: _FoldScores = {}
+    for answerer, answers in read_answers(run_paths(cell), baselines, {TASK: strata}):
+        for view, parts in _by_view(answers, strata, isolated_s).items():
+            found[answerer, view] = (_pooled(parts), _of_folds(parts))
+    return found
+
+
+def run_paths(cell: Cell) -> list[Path]:
+    """`predictions.csv` of every network of a cell."""
+    return [
+        cell.folder / TASK / encoding / variant / f"fold{fold}" / f"seed{seed}" / "predictions.csv"
         for encoding in cell.config.encodings
         for variant in cell.config.variants
         for fold in range(1, cell.config.folds + 1)
         for seed in cell.config.seeds
     ]
-    baselines = sorted(folder.glob("baselines/*/predictions.csv"))
-    found: _FoldScores = {}
-    for answerer, answers in read_answers(runs, baselines, {TASK: strata}):
-        for view, parts in _by_view(answers, strata, isolated_s).items():
-            found[answerer, view] = (_pooled(parts), _of_folds(parts))
-    return found
 
 
 def _by_view(answers: Sequence[Answers], strata: Strata, isolated_s: float | None) -> dict[View, list[Answers]]:

@@ -380,9 +380,10 @@ def summary(tmp_path_factory):
         write_statistics(study)
         studies.append(study)
     out = root / "results" / "square"
-    figure = FigureFiles.named(out, "protocols")
-    folders = [study.folder for study in studies]
-    page.summarise_protocols(folders, root / "data", figure, out / "differences.csv", out / "report.html")
+    files = page.PageFiles(
+        FigureFiles.named(out, "protocols"), out / "differences.csv", out / "shared.csv", out / "report.html"
+    )
+    page.summarise_protocols([study.folder for study in studies], root / "data", files)
     return out
 
 
@@ -431,6 +432,10 @@ def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     assert step.sentences()[0].replace("'", "&#39;") in text
     for heading in ("What the numbers say", "Differences between encodings", "All scores", "What was run"):
         assert heading in text
+    shared = read(summary / "shared.csv")
+    assert {row["shift"] for row in shared} == {"zero_fill", "rewindow"}
+    for row in shared:
+        assert f'<td class="number">{float(row["by_group"]):.2f}</td>' in text
 
 
 def cell_folders(summary):

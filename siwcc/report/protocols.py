@@ -32,6 +32,7 @@ from siwcc.protocols import (
 from siwcc.report.inline import inline_svg
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.study import Study, TaskData, config_text, describe_data, devices
+from siwcc.shared_seconds import Shared, gather_shared, write_shared
 
 # Sees the signal's quiet edges and nothing else of it, so that its R2 is what padding tells.
 _PADDING_BASELINE = "edge_silence"
@@ -46,31 +47,47 @@ class ScoreRow:
     unaugmented: Score | None
 
 
-def summarise_protocols(
-    folders: Sequence[Path], data: Path, figure: FigureFiles, differences_path: Path, page_path: Path
-) -> None:
-    """Write the table, the picture and the page of four studies.
+@dataclass(frozen=True)
+class PageFiles:
+    """What is written of four studies.
+
+    Attributes:
+        figure: Picture; its data are `protocols.csv`.
+        differences: The CSV of differences between encodings.
+        shared: The CSV of events by what of them was trained on.
+        page: The HTML file.
+    """
+
+    figure: FigureFiles
+    differences: Path
+    shared: Path
+    page: Path
+
+
+def summarise_protocols(folders: Sequence[Path], data: Path, files: PageFiles) -> None:
+    """Write the tables, the picture and the page of four studies.
 
     Args:
         folders: results/<study> of each cell, finished.
         data: The folder that holds raw/ and samples/.
-        figure: Picture; its data are `protocols.csv`.
-        differences_path: The CSV of differences between encodings.
-        page_path: The HTML file.
+        files: Where to.
 
     Raises:
-        InputError: see `open_cells`, `gather_scores` and `gather_differences`.
+        InputError: see `open_cells`, `gather_scores`, `gather_differences` and `gather_shared`.
     """
     cells = open_cells(folders)
     scores = [score for cell in cells for score in gather_scores(cell)]
     differences = [difference for cell in cells for difference in gather_differences(cell)]
-    plot_protocols(scores, figure)
-    write_differences(differences_path, differences)
+    shared = gather_shared(cells, data)
+    plot_protocols(scores, files.figure)
+    write_differences(files.differences, differences)
+    write_shared(files.shared, shared)
     content = _content(cells, data, scores, differences)
-    content["figure"] = inline_svg(figure.svg, "protocols", _figure_alternative(scores))
+    content["shared"] = _by_shift(shared)
+    content["figure"] = inline_svg(files.figure.svg, "protocols", _figure_alternative(scores))
     environment = open_templates()
     environment.globals.update(format_p=format_p)
-    write_page(environment, "protocols.html.j2", content, page_path)
+    write_page(environment, "protocols.html.j2", content, files.page)
 
 
 def _content(
@@ -133,6 +150,14 @@ def _score_rows(scores: Sequence[Score], subset: str) -> list[tuple[Protocol, li
         ]
         groups.append((protocol, rows))
     return groups
+
+
+def _by_shift(lines: Sequence[Shared]) -> list[tuple[str, list[tuple[str, Shared]]]]:
+    """(shift, [(name of the network, line)]), in the order of the lines."""
+    found: dict[str, list[tuple[str, Shared]]] = {}
+    for line in lines:
+        found.setdefault(line.shift, []).append((answer_name(line.variant, line.answer), line))
+    return list(found.items())
 
 
 def _by_comparison(

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.figures import FigureFiles
-        from siwcc.report.protocols import summarise_protocols
+        from siwcc.report.protocols import PageFiles, summarise_protocols
 
         output = snakemake.output
         summarise_protocols(
             folders=[Path(path).parent for path in snakemake.input.configs],
             data=Path("data"),
-            figure=FigureFiles(Path(output.svg), Path(output.png), Path(output.data)),
-            differences_path=Path(output.differences),
-            page_path=Path(output.page),
+            files=PageFiles(
+                figure=FigureFiles(Path(output.svg), Path(output.png), Path(output.data)),
+                differences=Path(output.differences),
+                shared=Path(output.shared),
+                page=Path(output.page),
+            ),
         )
