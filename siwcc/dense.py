@@ -314,13 +314,12 @@ class DenseNet(_Body):
 
     def _mean_place(self, share: Tensor) -> Tensor:
         """(B, points, axes), the mean place under a map."""
-        along = [share.sum(2), share.sum(3)]
-        return torch.stack([(of * at).sum(-1) for of, at in zip(along, self._axes, strict=False)], dim=-1)
+        return torch.stack([(of * at).sum(-1) for of, at in zip(_along(share), self._axes, strict=False)], dim=-1)
 
     def _median_place(self, share: Tensor) -> Tensor:
         """(B, points, axes), along each axis the place with half of a map on either side, between the scores, too."""
-        along = [share.sum(2), share.sum(3)][: len(self.step)]
-        return torch.stack([_half_way(of) * step for of, step in zip(along, self.step, strict=True)], dim=-1)
+        lines = zip(_along(share), self.step, strict=False)
+        return torch.stack([_half_way(line) * step for line, step in lines], dim=-1)
 
     def _peak_place(self, share: Tensor) -> Tensor:
         """(B, points, axes), where a map smoothed by the training's Gaussian is highest, between the scores, too."""
@@ -355,6 +354,11 @@ class DenseNet(_Body):
             logit = -0.5 * ((coordinate - at[:, :, axis, None]) / (self.spread * step)) ** 2
             parts.append(logit.softmax(dim=2))
         return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
+
+
+def _along(share: Tensor) -> tuple[Tensor, Tensor]:
+    """What of a map lies at each column and at each row, (B, points, W) and (B, points, H)."""
+    return share.sum(2), share.sum(3)
 
 
 def _half_way(line: Tensor) -> Tensor:

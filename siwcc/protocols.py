@@ -28,7 +28,7 @@ from siwcc.files import read_csv
 from siwcc.records import PRIMARY
 from siwcc.scores import r2_scores
 from siwcc.tables import columns_of, write_lines
-from siwcc.tasks import task_module
+from siwcc.tasks import TaskSpec, task_module
 
 TASK = "ecg"
 FOLDS_VIEW, RECORDS_VIEW = "folds", "records"
@@ -58,6 +58,19 @@ class Cell:
     protocol: Protocol
     folder: Path
     config: Config
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Shapes and units of its task."""
+        return task_module(TASK).make_spec(self.config.task(TASK), self.config.dataset_of(TASK))
+
+    def strata(self) -> Strata:
+        """Read what is known of its samples.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return read_strata(self.folder / TASK / "strata.csv")
 
 
 @dataclass(frozen=True)
@@ -197,9 +210,8 @@ _FoldScores = dict[tuple[Answerer, View], tuple[float, list[float]]]
 def _fold_scores(cell: Cell) -> _FoldScores:
     """R2 of all folds together, and of each, by answerer and view."""
     folder = cell.folder / TASK
-    strata = read_strata(folder / "strata.csv")
-    spec = task_module(TASK).make_spec(cell.config.task(TASK), cell.config.dataset_of(TASK))
-    isolated_s = task_module(TASK).error_limits(spec).isolated_s
+    strata = cell.strata()
+    isolated_s = task_module(TASK).error_limits(cell.spec).isolated_s
     baselines = sorted(folder.glob("baselines/*/predictions.csv"))
     found: _FoldScores = {}
     for answerer, answers in read_answers(run_paths(cell), baselines, {TASK: strata}):

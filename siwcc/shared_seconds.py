@@ -16,19 +16,20 @@ events.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from siwcc.answers import Answerer, Strata, read_answers, read_strata
+from siwcc.answers import Answerer, Strata, read_answers
 from siwcc.errors import InputError
 from siwcc.protocols import APART, BOTH, NO_PADDING, PAPERS, TASK, Cell, run_paths
 from siwcc.resampling import interval_of, times_drawn
 from siwcc.shards import read_shard
 from siwcc.tables import columns_of, write_lines
-from siwcc.tasks import task_module
 
 
 @dataclass(frozen=True)
@@ -77,36 +78,44 @@ def gather_shared(cells: Sequence[Cell], data: Path) -> list[Shared]:
 
 
 def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[Shared]:
-    strata = read_strata(by_sample.folder / TASK / "strata.csv")
+    strata, other = by_sample.strata(), by_group.strata()
+    same_event = [other.place[sample_id] for sample_id in strata.place]
     distance_s = nearest_trained_s(strata, _event_times_s(by_sample, data, strata))
-    spec = task_module(TASK).make_spec(by_sample.config.task(TASK), by_sample.config.dataset_of(TASK))
-    window_s = spec.output_scale
-    errors, others = _errors(by_sample, strata), _errors(by_group, strata)
-    for answerer, error in errors.items():
-        for from_s, below_s in ((0, window_s), (window_s, 2 * window_s), (2 * window_s, np.inf), (np.inf, np.inf)):
+    window_s = by_sample.spec.output_scale
+    near_s, inf = 2 * window_s, math.inf
+    ranges = [(0.0, window_s), (window_s, near_s), (near_s, inf), (inf, inf)]
+    apart = _errors(by_group, other)
+    for answerer, error in _errors(by_sample, strata).items():
+        for from_s, below_s in ranges:
             chosen = (distance_s >= from_s) & ((distance_s < below_s) | (from_s == below_s))
-            if not chosen.any():
-                continue
-            groups, of_event = np.unique(strata.group[chosen], return_inverse=True)
-            before, after = error[chosen], others[answerer][chosen]
-            sums = np.bincount(of_event, after - before), np.bincount(of_event)
-            drawn = times_drawn(len(groups))
-            difference = interval_of(float(np.mean(after - before)), (drawn @ sums[0]) / (drawn @ sums[1]))
-            yield Shared(
-                shift=by_sample.protocol.shift,
-                variant=answerer.variant,
-                answer=answerer.name,
-                from_s=float(from_s),
-                below_s=float(below_s),
-                events=int(chosen.sum()),
-                records=len(groups),
-                by_sample=float(before.mean()),
-                by_group=float(after.mean()),
-                difference=difference.value,
-                ci_low=difference.low,
-                ci_high=difference.high,
-                unit=spec.unit,
-            )
+            if chosen.any():
+                errors = error[chosen], apart[answerer][same_event][chosen]
+                yield Shared(
+                    shift=by_sample.protocol.shift,
+                    variant=answerer.variant,
+                    answer=answerer.name,
+                    from_s=from_s,
+                    below_s=below_s,
+                    **_summed_up(strata.group[chosen], *errors),
+                    unit=by_sample.spec.unit,
+                )
+
+
+def _summed_up(group: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+    """From `events` to `ci_high` of a line, for errors of some events with folds by sample and by group."""
+    names, of_event = np.unique(group, return_inverse=True)
+    lost, events = np.bincount(of_event, after - before), np.bincount(of_event)
+    drawn = times_drawn(len(names))
+    difference = interval_of(float(np.mean(after - before)), (drawn @ lost) / (drawn @ events))
+    return {
+        "events": len(group),
+        "records": len(names),
+        "by_sample": float(before.mean()),
+        "by_group": float(after.mean()),
+        "difference": difference.value,
+        "ci_low": difference.low,
+        "ci_high": difference.high,
+    }
 
 
 def nearest_trained_s(strata: Strata, time_s: np.ndarray) -> np.ndarray:
@@ -134,16 +143,15 @@ def _event_times_s(cell: Cell, data: Path, strata: Strata) -> np.ndarray:
 
 def _errors(cell: Cell, strata: Strata) -> dict[Answerer, np.ndarray]:
     """Mean absolute error of every sample over its augmented copies and the seeds, in the order of `strata`."""
-    own = read_strata(cell.folder / TASK / "strata.csv")
-    order = [own.place[sample_id] for sample_id in strata.place]
+    samples = len(strata.place)
     found = {}
-    for answerer, answers in read_answers(run_paths(cell), [], {TASK: own}):
-        sums, rows = np.zeros(len(own.place)), np.zeros(len(own.place))
+    for answerer, answers in read_answers(run_paths(cell), [], {TASK: strata}):
+        sums, rows = np.zeros(samples), np.zeros(samples)
         for part in answers:
             copies = part.predictions.variant > 0
-            np.add.at(sums, part.sample[copies], part.predictions.error()[copies])
-            np.add.at(rows, part.sample[copies], 1)
-        found[answerer] = (sums / rows)[order]
+            sums += np.bincount(part.sample[copies], part.predictions.error()[copies], samples)
+            rows += np.bincount(part.sample[copies], minlength=samples)
+        found[answerer] = sums / rows
     return found
 
 
