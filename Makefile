@@ -13,6 +13,10 @@ ARGS ?=
 # Four studies in one, so it has a Snakefile of its own.
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
+# As many tests at once: each starts programs of its own.
+TEST_PROCESSES ?= logical --maxprocesses 4
+CLUSTER_TESTS ?= cluster
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo study models shortcuts resume test test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock clean
 
@@ -70,10 +74,10 @@ resume: setup
 	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 test-cluster: setup
-	@$(BIN)/python -m pytest -m cluster tests/cluster
+	@$(BIN)/python -m pytest -m "$(CLUSTER_TESTS)" tests/cluster
 
 # An environment of its own with the lower bound of everything that the package itself needs. Nothing locks it.
 OLDEST := .venv-oldest

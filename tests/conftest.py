@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from places import REPOSITORY, Place, copy_repository
 
 # Leaves in `imported-*.txt` what modules of the package a job has imported when it ends.
@@ -39,6 +41,19 @@ def shared_data() -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The tiny study, finished; nobody may change it."""
     root = tmp_path_factory.mktemp("workflow")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run_tiny_study(root)
+    # Processes that share the tests run it once; each has a copy, as scenarios edit the repository beside it.
+    shared = tmp_path_factory.getbasetemp().parent / "tiny_study"
+    with FileLock(shared.with_suffix(".lock")):
+        if not shared.is_dir():
+            shared.mkdir()
+            run_tiny_study(shared)
+    subprocess.run(["cp", "-a", f"{shared}/.", root], check=True)
+    return Place(root / "repository", root / "finished")
+
+
+def run_tiny_study(root: Path) -> Place:
     copy_repository(root / "repository")
     (root / "spy").mkdir()
     (root / "spy" / "sitecustomize.py").write_text(SPY)

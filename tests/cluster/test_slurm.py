@@ -191,6 +191,7 @@ def with_folds(local: Place, name: str) -> ClusterPlace:
 # ------------------------------------------------------------------ all of it
 
 
+@pytest.mark.slow
 def test_the_demo_study_is_the_local_one_to_the_byte_and_gpus_are_never_shared(local: Place) -> None:
     here = Place(local.repository, local.folder.parent / "demo_here")
     here.folder.mkdir()
@@ -222,6 +223,7 @@ def test_the_demo_study_is_the_local_one_to_the_byte_and_gpus_are_never_shared(l
     assert not list((place.folder / "logs" / "slurm").rglob("*.log"))
 
 
+@pytest.mark.slow
 def test_files_that_are_seen_late_are_waited_for(local: Place, tmp_path: Path) -> None:
     # Three jobs, each of which reads what the one before it wrote.
     run = f"{ECG}/weighted/reduced/fold1/seed42"
