@@ -49,6 +49,10 @@ class Mark(NamedTuple):
     size: float
     colour: str
 
+    def of_point(self, number: int) -> Mark:
+        """The mark of one of several points, of which the first is the largest."""
+        return self._replace(size=self.size * _SIZES[number])
+
 
 TARGET, PREDICTION = GREEN, VERMILION
 TARGET_MARK, PREDICTION_MARK = Mark("o", 12, TARGET), Mark("x", 6, PREDICTION)
@@ -58,8 +62,9 @@ _DIGITS = ".7g"
 _ID_CHARACTERS_A_LINE = 24
 _TITLE_CHARACTERS_A_LINE = 30
 _SHOWN_AN_AXIS = 2
-# Of the lines of several times, the first the boldest.
+# Of the lines of several times, the first the boldest; of the marks of several points, the first the largest.
 _WIDTHS = (2.0, 1.0)
+_SIZES = (1.0, 0.6)
 _FEW_ENCODINGS = 3
 _FEW_STRIPS = 6
 
@@ -199,9 +204,9 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     for axis in axes.ravel():
         axis.set_axis_off()
     show_image(axes[0, 0], picture_of(signal), "image, with the target")
-    for outputs in spec.points.values():
+    for number, outputs in enumerate(spec.points.values()):
         if not np.isnan(target[outputs]).any():
-            mark_point(axes[0, 0], target[outputs], TARGET_MARK)
+            mark_point(axes[0, 0], target[outputs], TARGET_MARK.of_point(number))
     for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
         show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
         bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
@@ -334,7 +339,7 @@ def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Fig
         axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
     axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
     axes[-1].locator_params(axis="x", nbins=5)
-    return finish_figure(figure, title, line_handles())
+    return finish_figure(figure, title + _which(spec, ("bold", "thin")), line_handles())
 
 
 def draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
@@ -353,13 +358,20 @@ def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figu
     figure = new_figure(5.6, 2.9)
     for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
         show_image(axis, picture_of(case.signal), _case_title(case, spec.unit, lines=True))
-        for outputs in spec.points.values():
+        for number, outputs in enumerate(spec.points.values()):
             if not np.isnan(case.target[outputs]).any():
-                mark_point(axis, case.target[outputs], TARGET_MARK)
-                mark_point(axis, case.prediction[outputs], PREDICTION_MARK)
+                mark_point(axis, case.target[outputs], TARGET_MARK.of_point(number))
+                mark_point(axis, case.prediction[outputs], PREDICTION_MARK.of_point(number))
         axis.set_xlim(-0.5, spec.shape[1] - 0.5)
         axis.set_ylim(spec.shape[0] - 0.5, -0.5)
-    return finish_figure(figure, title, mark_handles())
+    return finish_figure(figure, title + _which(spec, ("large", "small")), mark_handles())
+
+
+def _which(spec: TaskSpec, looks: Sequence[str]) -> str:
+    """Of several points, which is drawn how; for a title."""
+    if len(spec.points) == 1:
+        return ""
+    return "\n" + ", ".join(f"{name} {look}" for name, look in zip(spec.points, looks, strict=False))
 
 
 def line_handles() -> list[Line2D]:
