@@ -31,7 +31,7 @@ from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.records import compare_records
 from siwcc.report import report_study
 from siwcc.report.study import Study
-from siwcc.runs import RunKey, run_key_of
+from siwcc.runs import RunKey
 from siwcc.scores import balanced_accuracy, mean_errors, r2_scores
 from siwcc.shards import _write_seal, read_shard
 from siwcc.training import RunFiles, standardisation, train_run
@@ -341,9 +341,10 @@ def test_the_report_has_a_table_for_every_point(study: Study, repository) -> Non
 
 def test_a_picture_says_which_point_is_drawn_how(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
-    paths = [study.run_folder(run) / "predictions.csv" for run in study.runs()]
-    one = [path for path in paths if run_key_of(path)._replace(fold=1) == run_key_of(paths[0])._replace(fold=1)]
-    plot_predictions(one, study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "figure"))
+    first = study.runs()[0]
+    arm = [run for run in study.runs() if run._replace(fold=first.fold) == first]
+    answers = [study.run_folder(run) / "predictions.csv" for run in arm]
+    plot_predictions(answers, study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "figure"))
     told = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
     assert told in (tmp_path / "figure.svg").read_text()
 

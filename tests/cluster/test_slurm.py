@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from places import PARTS, REPOSITORY, Place, unlock, wait_until_nobody_works_in, when_runs_open
+from places import Place, copy_repository, unlock, wait_until_nobody_works_in, when_runs_open
 
 from tests.cluster.local_slurm import LocalSlurm, UnavailableError
 from tests.workflow.test_workflow import ARMS, epochs_logged, error_lines
@@ -150,13 +150,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSlurm]:
 def local(slurm: LocalSlurm, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Both tasks of the tiny study, finished on this machine; nobody may change it."""
     root = tmp_path_factory.mktemp("cluster")
-    (root / "repository").mkdir()
-    for part in PARTS:
-        source, target = REPOSITORY / part, root / "repository" / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, target)
+    copy_repository(root / "repository")
     place = Place(root / "repository", root / "local")
     place.folder.mkdir()
     place.run("--cores", "2", *FEWER, *BOTH_TASKS)
