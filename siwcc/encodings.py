@@ -149,7 +149,8 @@ def coordinate_maps(grid: Grid) -> tuple[Tensor]:
 
 def unit_maps(grid: Grid) -> tuple[Tensor]:
     """Coordinates from 0 to 1, whatever the extent, (D, *shape)."""
-    return coordinate_maps(grid._replace(extent=(1.0,) * len(grid.shape)))
+    # Not grid._replace: torch 2.4 cannot compile it.
+    return (coordinates(grid.shape, (1.0,) * len(grid.shape), grid.dtype, grid.device),)
 
 
 def shuffled_maps(grid: Grid) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,8 +48,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     shared = tmp_path_factory.getbasetemp().parent / "tiny_study"
     with FileLock(shared.with_suffix(".lock")):
         if not shared.is_dir():
-            shared.mkdir()
-            run_tiny_study(shared)
+            # Under its name only when it is whole: where it fails, every process fails by the same error.
+            half = shared.with_suffix(".part")
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir()
+            run_tiny_study(half)
+            half.rename(shared)
     subprocess.run(["cp", "-a", f"{shared}/.", root], check=True)
     return Place(root / "repository", root / "finished")
 

@@ -22,7 +22,7 @@ from siwcc.baselines import write_baseline
 from siwcc.config import Train, parse_config
 from siwcc.errors import InputError
 from siwcc.figures import FigureFiles
-from siwcc.figures.signals import plot_predictions
+from siwcc.figures.signals import plot_encodings, plot_predictions
 from siwcc.inspecting import inspect_file
 from siwcc.models import read_model
 from siwcc.points import output_suffixes, points_of
@@ -345,6 +345,14 @@ def test_a_picture_says_which_point_is_drawn_how(study: Study, tmp_path: Path) -
     arm = [run for run in study.runs() if run._replace(fold=first.fold) == first]
     answers = [study.run_folder(run) / "predictions.csv" for run in arm]
     plot_predictions(answers, study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "figure"))
+    told = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
+    assert told in (tmp_path / "figure.svg").read_text()
+
+
+def test_a_picture_of_encodings_says_so_too(study: Study, tmp_path: Path) -> None:
+    task = study.config.run[0]
+    files = FigureFiles.named(tmp_path, "figure")
+    plot_encodings(study.fold_paths(task)[0], study.samples_path(task), ("coord",), files)
     told = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
     assert told in (tmp_path / "figure.svg").read_text()
 

@@ -182,12 +182,15 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
     for axis, (name, values, colour) in zip(axes, strips, strict=True):
         axis.plot(positions(spec), values, color=colour, linewidth=0.9)
-        for place in target[np.isfinite(target)].tolist():
-            axis.axvline(place, color=TARGET, linewidth=1.2, linestyle="--")
+        for place, width in zip(target.tolist(), _WIDTHS if len(target) > 1 else (1.2,), strict=False):
+            if np.isfinite(place):
+                axis.axvline(place, color=TARGET, linewidth=width, linestyle="--")
         style_axis(axis, grid="y")
         axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
         axis.locator_params(axis="y", nbins=4)
-    axes[0].set_title(f"target {target[0]:.2f} {spec.unit} (dashed)", fontsize=8.5, loc="right", color=INK, pad=3)
+    which = _which(spec, ("bold", "thin")).strip()
+    caption = f"targets dashed: {which}" if which else f"target {target[0]:.2f} {spec.unit} (dashed)"
+    axes[0].set_title(caption, fontsize=8.5, loc="right", color=INK, pad=3)
     axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
     axes[-1].locator_params(axis="x", nbins=5)
     return figure
@@ -203,7 +206,7 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = figure.subplots(1 + rows, dims, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
-    show_image(axes[0, 0], picture_of(signal), "image, with the target")
+    show_image(axes[0, 0], picture_of(signal), "image, with the target" + _which(spec, ("large", "small")))
     for number, outputs in enumerate(spec.points.values()):
         if not np.isnan(target[outputs]).any():
             mark_point(axes[0, 0], target[outputs], TARGET_MARK.of_point(number))
