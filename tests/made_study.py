@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from made_models import write_model
 
 from siwcc.augment import augment_module
 from siwcc.baselines import write_baseline
@@ -13,6 +14,7 @@ from siwcc.config import Config, parse_config, write_config
 from siwcc.datasets.manifest import provide_raw
 from siwcc.files import write_csv, write_manifest, write_text
 from siwcc.folds import make_fold, write_folds
+from siwcc.models import read_model
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.report import report_study
 from siwcc.report.study import Study
@@ -98,6 +100,32 @@ def write_study(root: Path, config: Config) -> Study:
     write_baseline("training_mean", task, study.fold_paths(task), study.samples_path(task), baseline)
     benchmark = study.folder / "benchmarks" / task / "fold1.tsv"
     write_text(benchmark, "s\th:m:s\tmax_rss\n61.5\t0:01:01\t250.0\n")
+    return study
+
+
+def write_mapped_study(root: Path, task: str) -> Study:
+    """Untrained networks and what they really answer."""
+    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[["coord", "coord"]])
+    study = write_study(root, config)
+    for key in study.runs():
+        folder = study.run_folder(key)
+        model = write_model(
+            folder / "model.pt",
+            task=task,
+            settings=config.task(task),
+            section=config.dataset_of(task),
+            encoding="coord",
+            seed=key.fold,
+        )
+        inputs = augment_module(task).open_inputs(
+            [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
+        )
+        batch = inputs.batch(np.arange(len(inputs.target)), "coord")
+        answer, sure, _ = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
+        rows = prediction_rows(inputs, answer, sure)
+        write_csv(folder / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
+        outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]
+        write_manifest(folder / "manifest.json", "/".join(folder.parts[-5:]), outputs, train={})
     return study
 
 

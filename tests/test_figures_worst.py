@@ -7,46 +7,16 @@ import csv
 import numpy as np
 import pytest
 from made_models import write_model
-from made_study import made_config, write_study
+from made_study import write_mapped_study
 
-from siwcc.augment import augment_module
 from siwcc.errors import InputError
 from siwcc.figures import FigureFiles
 from siwcc.figures.worst import WorstInputs, find_worst, plot_worst
-from siwcc.files import write_csv, write_manifest
-from siwcc.models import read_model
-from siwcc.predictions import prediction_columns, prediction_rows
-
-
-def mapped_study(root, task):
-    """Untrained networks and what they really answer."""
-    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[["coord", "coord"]])
-    study = write_study(root, config)
-    for key in study.runs():
-        folder = study.run_folder(key)
-        model = write_model(
-            folder / "model.pt",
-            task=task,
-            settings=config.task(task),
-            section=config.dataset_of(task),
-            encoding="coord",
-            seed=key.fold,
-        )
-        inputs = augment_module(task).open_inputs(
-            [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
-        )
-        batch = inputs.batch(np.arange(len(inputs.target)), "coord")
-        answer, sure, _ = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
-        rows = prediction_rows(inputs, answer, sure)
-        write_csv(folder / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
-        outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]
-        write_manifest(folder / "manifest.json", "/".join(folder.parts[-5:]), outputs, train={})
-    return study
 
 
 @pytest.fixture(scope="module", params=["ecg", "nuclei"])
 def worst(request, tmp_path_factory):
-    study = mapped_study(tmp_path_factory.mktemp(f"worst_{request.param}"), request.param)
+    study = write_mapped_study(tmp_path_factory.mktemp(f"worst_{request.param}"), request.param)
     strata = study.folder / request.param / "strata.csv"
     paths = study.existing(request.param, "predictions.csv")
     return WorstInputs(paths, study.fold_paths(request.param), study.samples_path(request.param), strata)
