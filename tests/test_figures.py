@@ -113,6 +113,19 @@ def test_scale_shows_what_matters(lows, expected):
     assert top > max(map(max, lows))
 
 
+def test_each_panel_has_its_scale_and_says_what_it_cuts_off(tmp_path):
+    # Means over two folds; the first arm falls to -9 in epoch 1, the worst last epoch is -0.2.
+    runs = {(name, fold, 1): [-9.0 if name == "coord" else 0.0, -0.2] for name in ("coord", "none") for fold in (1, 2)}
+    runs |= {(name, fold, 1): [0.1, 0.4] for name in ("weighted", "duplicate") for fold in (1, 2)}
+    paths = write_logs(tmp_path, runs)
+    found = curves.learning_curves({curves.run_key_of(path): curves.read_log(path) for path in paths})
+    assert curves._limits_of_means(found, "test") == pytest.approx((-1.2 - 0.04 * 1.6, 0.4 + 0.04 * 1.6))
+    files = FigureFiles.named(tmp_path, "curves")
+    curves.plot_learning_curves(paths, "full", files)
+    text = files.svg.read_text()
+    assert "test folds, lowest values cut off" in text
+
+
 def test_forest_data_holds_mean_folds_and_published(tmp_path):
     row = made_row(published_mean_difference=0.05, published_ci_low=0.01, published_ci_high=0.09)
     other = made_row(metric="train_r2", mean_difference=0.9)

@@ -93,8 +93,11 @@ def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureF
     curves = learning_curves(logs)
     shown = [curve for curve in curves if curve.variant == variant]
     arms = {curve.encoding for curve in curves}
-    draw = _draw_together if len(arms) <= _MOST_IN_ONE_PANEL else _draw_apart
-    figure = draw(shown, model_name(next(iter(logs)).task, variant), _common_limits(curves))
+    title = model_name(next(iter(logs)).task, variant)
+    if len(arms) <= _MOST_IN_ONE_PANEL:
+        figure = _draw_together(shown, title, _common_limits(curves))
+    else:
+        figure = _draw_apart(shown, title, {name: _limits_of_means(curves, name) for name in ("test", "train")})
     save_figure(figure, files)
     write_csv(files.data, CURVE_COLUMNS, _curve_rows(shown))
 
@@ -123,17 +126,20 @@ def _draw_together(curves: Sequence[Curve], title: str, limits: tuple[float, flo
     return figure
 
 
-def _draw_apart(curves: Sequence[Curve], title: str, limits: tuple[float, float]) -> Figure:
-    """A panel for the test folds, one for training, means only."""
+def _draw_apart(curves: Sequence[Curve], title: str, limits: Mapping[str, tuple[float, float]]) -> Figure:
+    """A panel for the test folds, one for training, means only, each with its own scale."""
     arms = len({curve.encoding for curve in curves})
     figure = new_figure(4.4, 6.6 + 0.17 * arms)
     panels = figure.subplots(2, 1, sharex=True)
     for axis, name in zip(panels, ("test", "train"), strict=True):
-        for curve in (curve for curve in curves if curve.curve == name):
+        in_panel = [curve for curve in curves if curve.curve == name]
+        for curve in in_panel:
             style = arm_style(curve.encoding)
             look = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "linewidth": 1.3}
             axis.plot(curve.epochs, curve.mean, style.line, label=style.label, **look)
-        _frame(axis, f"{title}: {'test folds' if name == 'test' else 'training'}", limits)
+        cut = any(float(np.nanmin(curve.mean)) < limits[name][0] for curve in in_panel)
+        panel = ("test folds" if name == "test" else "training") + (", lowest values cut off" if cut else "")
+        _frame(axis, f"{title}: {panel}", limits[name])
     panels[0].set_xlabel("")
     _add_legend(figure, panels[0], columns=1 + (arms <= 2 * _MOST_IN_ONE_PANEL))
     return figure
@@ -167,6 +173,21 @@ def _common_limits(curves: Sequence[Curve]) -> tuple[float, float]:
     floor = min(-0.5, float(np.nanmin(last)) - 0.1)
     bottom = max(float(np.nanmin(lows)), float(np.nanmin(means)) - 0.1, floor)
     top = float(np.nanmax(highs))
+    return _with_margin(bottom, top)
+
+
+def _limits_of_means(curves: Sequence[Curve], name: str) -> tuple[float, float]:
+    """One scale for the test or the training curves of every network of a task.
+
+    What lies more than 1 below the last epoch of the worst arm is cut off.
+    """
+    of_arms = [curve.mean for curve in curves if curve.curve == name]
+    means = np.concatenate(of_arms)
+    worst = float(np.nanmin([mean[-1] for mean in of_arms]))
+    return _with_margin(max(float(np.nanmin(means)), worst - 1.0), float(np.nanmax(means)))
+
+
+def _with_margin(bottom: float, top: float) -> tuple[float, float]:
     margin = 0.04 * max(top - bottom, 0.1)
     return bottom - margin, top + margin
 
