@@ -27,9 +27,10 @@ from torch import Tensor
 from siwcc.accuracy import measure_study, write_errors
 from siwcc.augment import Inputs, augment_module
 from siwcc.augment.ecg import EcgInputs
-from siwcc.dense import DenseNet, Readout
+from siwcc.dense import DenseNet, mean_map
 from siwcc.files import write_csv
 from siwcc.models import TrainedModel, read_model
+from siwcc.networks import READOUTS
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.records import compare_records, write_records
 from siwcc.reliability import measure_reliability, write_scores
@@ -37,7 +38,7 @@ from siwcc.resident import open_batches
 from siwcc.runs import RunKey, run_place
 from siwcc.tasks import TaskSpec, task_module
 
-VARIANT_OF: dict[Readout, str] = {"arg_max": "heatmap", "median": "median", "soft_argmax": "dense"}
+VARIANT_OF = {readout: variant for variant, readout in READOUTS.items()}
 BATCH_SIZE = 256
 
 
@@ -49,7 +50,7 @@ def averaged_map(models: Sequence[TrainedModel], inputs: Inputs, encoding: str) 
     with torch.inference_mode():
         for signal, _ in batches.over(every_row, BATCH_SIZE):
             maps = [cast(DenseNet, model.network.body).log_map(model.network.encoded(signal)) for model in models]
-            parts.append(torch.logsumexp(torch.stack(maps), dim=0) - math.log(len(maps)))
+            parts.append(mean_map(maps))
     return torch.cat(parts)
 
 

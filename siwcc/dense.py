@@ -54,7 +54,7 @@ from torch.nn import functional
 
 from siwcc.blocks import check_signal, mean_and_maximum, to_channels_last
 
-__all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise"]
+__all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise", "mean_map"]
 
 Readout = Literal["soft_argmax", "arg_max", "median"]
 
@@ -354,6 +354,11 @@ class DenseNet(_Body):
             logit = -0.5 * ((coordinate - at[:, :, axis, None]) / (self.spread * step)) ** 2
             parts.append(logit.softmax(dim=2))
         return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
+
+
+def mean_map(log_maps: Sequence[Tensor]) -> Tensor:
+    """The mean of the maps of several networks, each (B, points, H, W), as logarithms."""
+    return torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(log_maps))
 
 
 def _along(share: Tensor) -> tuple[Tensor, Tensor]:

@@ -286,12 +286,12 @@ def _dense(signal: Encoded, readout: Readout) -> DenseNet:
     return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, nowhere=several)
 
 
+# How the variants that make a map of scores read it.
+READOUTS: dict[str, Readout] = {"dense": "soft_argmax", "heatmap": "arg_max", "median": "median"}
 _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
     "pooled": _pooled,
     "residual": _residual,
-    "dense": partial(_dense, readout="soft_argmax"),
-    "heatmap": partial(_dense, readout="arg_max"),
-    "median": partial(_dense, readout="median"),
+    **{variant: partial(_dense, readout=readout) for variant, readout in READOUTS.items()},
 }
 # By (network of the task, variant). Every network has every variant.
 NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
@@ -303,7 +303,7 @@ NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 # Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
-_STANDARDISED = ("residual", "dense", "heatmap", "median")
+_STANDARDISED = ("residual", *READOUTS)
 
 
 class Localiser(nn.Module):

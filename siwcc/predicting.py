@@ -17,7 +17,6 @@ also say how much of the map lies around the answer; see docs/predict.md for wha
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from torch import Tensor
 
 from siwcc.augment.ecg import decimate, weighted_channel
 from siwcc.config import EcgTask, NucleiTask, parse_protocol
-from siwcc.dense import STRIDE, DenseNet
+from siwcc.dense import STRIDE, DenseNet, mean_map
 from siwcc.errors import InputError
 from siwcc.models import TrainedModel, read_model
 from siwcc.recordings import MAX_VALUES
@@ -423,8 +422,7 @@ class Predictor:
         bodies = [model.network.body for model in self.models]
         readouts = {body.readout if isinstance(body, DenseNet) else None for body in bodies}
         if len(bodies) > 1 and readouts in ({"arg_max"}, {"median"}):
-            mean = torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(bodies))
-            return np.asarray(cast(DenseNet, bodies[0]).read(mean).double().numpy())
+            return np.asarray(cast(DenseNet, bodies[0]).read(mean_map(log_maps)).double().numpy())
         # numpy's: torch takes the lower of the two in the middle.
         return np.asarray(np.median(answers.double().numpy(), axis=0))
 

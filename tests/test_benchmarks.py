@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from benchmarks import published, study  # noqa: E402
-from benchmarks.__main__ import FAMILIES, chosen_families  # noqa: E402
-from benchmarks.flops import convolution, layer_macs, training_flops  # noqa: E402
-from benchmarks.made import RECORDS, SEED, SampleSet, make_set, write_tensor_files  # noqa: E402
-from benchmarks.opponent import window_of  # noqa: E402
-from benchmarks.processes import Worker, run_together, started  # noqa: E402
-from benchmarks.results import lines_of  # noqa: E402
-from benchmarks.speed import step_flops  # noqa: E402
-from benchmarks.targets import TARGETS  # noqa: E402
-from benchmarks.workflow import Cost, Overhead  # noqa: E402
-from siwcc.augment import augment_module, variant_rng  # noqa: E402
-from siwcc.networks import build_localiser  # noqa: E402
-from siwcc.shards import read_shard  # noqa: E402
-from siwcc.training import standardisation  # noqa: E402
+from benchmarks import published, study
+from benchmarks.__main__ import FAMILIES, chosen_families
+from benchmarks.flops import convolution, layer_macs, training_flops
+from benchmarks.made import RECORDS, SEED, SampleSet, make_set, write_tensor_files
+from benchmarks.opponent import window_of
+from benchmarks.processes import Worker, run_together, started
+from benchmarks.results import lines_of
+from benchmarks.speed import step_flops
+from benchmarks.targets import TARGETS
+from benchmarks.workflow import Cost, Overhead
+from siwcc.augment import augment_module, variant_rng
+from siwcc.networks import build_localiser
+from siwcc.shards import read_shard
+from siwcc.training import standardisation
 
 SHAPES = {
     "ecg": ("nimesha", 2, (500,), (20 * 4990 / 4999,), 20.0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from pathlib import Path
@@ -13,13 +12,11 @@ import torch
 from made_models import write_model
 from made_study import write_mapped_study
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from benchmarks import map_readings  # noqa: E402
-from siwcc.answers import read_predictions  # noqa: E402
-from siwcc.augment import augment_module  # noqa: E402
-from siwcc.predicting import load_models  # noqa: E402
+from benchmarks import map_readings
+from siwcc.answers import read_predictions
+from siwcc.augment import augment_module
+from siwcc.files import read_csv
+from siwcc.predicting import load_models
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +43,16 @@ def run(study, out: Path, monkeypatch, *options: str) -> Path:
     return out
 
 
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
 def test_one_seed_read_as_it_was_trained_is_the_studys_own_answer(study, tmp_path, monkeypatch):
     out = run(study, tmp_path / "out", monkeypatch)
     for key in study.runs():
         place = "/".join(study.run_folder(key).parts[-4:]) + "/predictions.csv"
         assert (out / "ecg" / place).read_bytes() == (study.folder / "ecg" / place).read_bytes()
-    own = [line for line in lines(out / "errors.csv") if line["variant"] == "heatmap"]
+    own = [line for line in read_csv(out / "errors.csv", ("variant", "subset", "rows")) if line["variant"] == "heatmap"]
     assert {line["rows"] for line in own if line["subset"] == "all"} == {"19", "38"}
-    against = {(line["family"], line["control"]) for line in lines(out / "records.csv")}
+    against = {(line["family"], line["control"]) for line in read_csv(out / "records.csv", ("family", "control"))}
     assert ("baseline", "training_mean") in against
-    assert {line["kind"] for line in lines(out / "calibration_scores.csv")} >= {"raw"}
+    assert {line["kind"] for line in read_csv(out / "calibration_scores.csv", ("kind",))} >= {"raw"}
 
 
 def test_two_seeds_answer_as_predict_does_with_both(study, tmp_path, monkeypatch):
