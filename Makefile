@@ -63,6 +63,7 @@ MODEL_FOLDERS = $(patsubst %,results/$(STUDY)/$(MODELS_$(STUDY))/%/seed42,fold1 
 
 models: setup
 	@test -n "$(MODELS_$(STUDY))" || { echo "make models: give STUDY=localiser or STUDY=localiser-herlev"; exit 2; }
+	@$(BIN)/python workflow/unlock.py --configfile $(OVERLAY) $(ARGS)
 	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(addsuffix /model.pt,$(MODEL_FOLDERS))
 	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) models/$(firstword $(subst /, ,$(MODELS_$(STUDY))))
 

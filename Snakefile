@@ -29,9 +29,9 @@ pathvars:
 wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     task="|".join(config["run"]),
-    encoding=r"[a-z_]+",
-    variant=r"[a-z]+",
-    fold=r"\d+",
+    encoding="|".join(get_args(EncodingName)),
+    variant="|".join(get_args(VariantName)),
+    fold="|".join(map(str, fold_numbers())),
     seed=r"\d+",
     metric=r"[a-z0-9_]+",
 

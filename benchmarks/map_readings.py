@@ -110,8 +110,8 @@ def write_tables(paths: Sequence[Path], spec: TaskSpec, arguments: argparse.Name
     write_scores(arguments.out / "calibration_scores.csv", measure_reliability(paths, strata, limits).scores)
 
 
-def main() -> None:
-    """Answer every fold, and write the three tables."""
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for; the process's own by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="folder of a finished study")
     parser.add_argument("samples", type=Path, help="the samples file that its folds were made from")
@@ -122,9 +122,15 @@ def main() -> None:
     parser.add_argument("--readout", default="arg_max", choices=list(VARIANT_OF))
     parser.add_argument("--told-gap", action="store_true", help="ecg only")
     parser.add_argument("--out", type=Path, default=Path("readings"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.told_gap and arguments.task != "ecg":
         parser.error("--told-gap: images have no gap")
+    return arguments
+
+
+def main() -> None:
+    """Answer every fold, and write the three tables."""
+    arguments = options()
     write_tables(*answer_study(arguments), arguments)
 
 

@@ -28,5 +28,8 @@ rule predict_baseline:
     conda:
         "../envs/siwcc.yaml"
     threads: 1
+    resources:
+        # The images of a task are in memory: 0.8 GB of the whole SIPaKMeD.
+        mem_mb=growing(2000),
     script:
         "../workflow/scripts/predict_baseline.py"

@@ -9,11 +9,20 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import siwcc
 from siwcc.baselines import BASELINES, baselines_of
 from siwcc.closure import import_closure
-from siwcc.config import PAPERS_FORMAT, Train, parse_config, parse_dataset, resolve_device
+from siwcc.config import (
+    PAPERS_FORMAT,
+    EncodingName,
+    Train,
+    VariantName,
+    parse_config,
+    parse_dataset,
+    resolve_device,
+)
 from siwcc.errors import InputError
 from siwcc.files import sha256_of
 from siwcc.jobs import OWNER, claim_to
@@ -233,8 +242,8 @@ def data_is_missing(name):
 
 def start_study():
     """Before the first job: every folder can be written to, and no data change under their readers."""
-    # On a shared file system another machine cannot see whether this process lives: workflow/unlock.py.
-    Path(".snakemake/owner_host").write_text(socket.gethostname())
+    # Another machine cannot see whether this process lives, nor another user where it works: workflow/unlock.py.
+    Path(".snakemake/owner").write_text(f"{os.getpid()} {socket.gethostname()}")
     planned = list(workflow.dag.needrun_jobs())
     check_writable(planned)
     submit_at_any_rate()
@@ -242,6 +251,7 @@ def start_study():
     for job in planned:
         if any(Path(file).is_relative_to(DATA) for file in job.output):
             makers.setdefault(job.wildcards.dataset, []).append(job)
+            check_samples_of(job)
     read = datasets_in_use(config) if DATA.is_dir() else []
     for name in sorted({*read, *makers}):
         if not claim_data(name, alone=name in makers):
@@ -252,6 +262,16 @@ def start_study():
             )
     for name, jobs in makers.items():
         threading.Thread(target=share_data_after, args=(name, jobs), daemon=True).start()
+
+
+def check_samples_of(job):
+    """Refuse to make samples of other rules under the name of those that are there, whoever asks for them."""
+    name = job.wildcards.dataset
+    if f"data/samples/{name}.h5" in job.output:
+        try:
+            check_samples_protocol(name, parse_dataset(config["datasets"][name]))
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def submit_at_any_rate():

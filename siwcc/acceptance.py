@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from siwcc.calibration_file import NAME, Calibration, load_calibration
 from siwcc.errors import InputError
+from siwcc.map_variants import MAP_VARIANTS
 from siwcc.points import VISIBLE_FROM
 from siwcc.terminal import note, warn
 
@@ -82,8 +83,12 @@ def accept(
         at_least: See `Acceptance`.
 
     Raises:
-        InputError: a calibration that is damaged or made for other networks, a probability without any.
+        InputError: a calibration that is damaged or made for other networks, a probability without any, a confidence
+            of networks that have none.
     """
+    if min_confidence > 0 and not predictor.makes_map:
+        problem = f"is {min_confidence:g}, and none of the models says how sure it is"
+        raise InputError("--min-confidence", problem, f"leave it out, or take {', '.join(MAP_VARIANTS)} networks")
     path = named or (_beside(sources) if predictor.makes_map else None)
     if path is None:
         if at_least > 0:

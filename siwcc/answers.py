@@ -154,7 +154,7 @@ def _check_several(
         raise InputError(path, "has a prediction that is not finite", _REMEDY)
     if visible.shape[1] not in (0, len(points)):
         raise InputError(path, "tells of some points whether they are visible, and not of all", _REMEDY)
-    if not ((visible >= 0) & (visible <= 1.000001)).all():
+    if not ((visible >= 0) & (visible <= 1)).all():
         raise InputError(path, "has a share of visibility that is not between 0 and 1", _REMEDY)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import sys
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 on bad input (one line on stderr), 2 on a wrong command line, 130 when interrupted.
     """
+    _let_every_name_pass()
     try:
         options = _parser().parse_args(arguments)
         # Within it: a bar is gone before an error is told.
@@ -78,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("siwcc: interrupted", file=sys.stderr)
         return 130
+
+
+def _let_every_name_pass() -> None:
+    r"""A file's name may hold bytes that are no text: they are printed as `\udce9`, which JSON reads as the name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
@@ -353,10 +362,12 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_show(options: argparse.Namespace) -> int:
+    from siwcc.manifests import read_text
+
     table = options.folder / "stats" / "table3.txt"
     if not table.is_file():
         raise InputError(table, "does not exist", "run the study first")
-    sys.stdout.write(table.read_text(encoding="utf-8"))
+    sys.stdout.write(read_text(table))
     report = options.folder / "report.html"
     for path in (options.folder / "stats" / "comparisons.csv", report):
         if path.is_file():

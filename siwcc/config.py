@@ -38,6 +38,8 @@ EncodingName = Literal[
 ]
 VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
+# They take each lead of a signal without its offset and scale: `siwcc.networks`.
+STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
 TaskName = Literal["ecg", "nuclei"]
 EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
 NucleiDisturbance = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
@@ -108,6 +110,12 @@ class DatasetSection(Section):
     made_up: MadeUp | None = None
     max_excluded: float = Field(default=0.05, ge=0, le=1, description="share of defective samples tolerated")
 
+    @model_validator(mode="after")
+    def _one_origin(self) -> DatasetSection:
+        if self.path is not None and self.made_up is not None:
+            raise ValueError("path: names a copy, and made_up asks for made-up files; set one of them to null")
+        return self
+
     def protocol(self) -> dict[str, Any]:
         """The values that change the samples, as plain JSON types."""
         return _without_single_point(self.model_dump(mode="json", exclude={"path", "url", "max_excluded"}))
@@ -158,6 +166,12 @@ class HerlevSection(_CellSection):
     """The Herlev Pap-smear set: single cells with a mask. It has no download."""
 
     format: Literal["herlev"]
+
+    @model_validator(mode="after")
+    def _real(self) -> HerlevSection:
+        if self.made_up is not None:
+            raise ValueError("made_up: is not made in this format; take sipakmed")
+        return self
 
 
 class FolderSection(DatasetSection):
@@ -227,7 +241,7 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
 def parse_protocol(values: Mapping[str, Any]) -> AnyDataset:
     """A data set's section from its `protocol()`, which does not say where the data are."""
     # A folder of one's own must have a path.
-    return parse_dataset({"path": ".", **values})
+    return parse_dataset({"path": None if values.get("made_up") else ".", **values})
 
 
 # -------------------------------------------------------------------- tasks
@@ -467,10 +481,12 @@ class Config(Section):
             absent = [name for name in pair if name not in self.encodings]
             if absent:
                 raise ValueError(f"comparisons: {absent[0]!r} is not among encodings {list(self.encodings)}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"comparisons: {pair[0]!r} is compared with itself")
         for task in self.run:
             self._check_dataset(task)
         for variant in self.variants:
-            self._check_jitter(variant)
+            self._check_stored_weights(variant)
         if "ecg" in self.run:
             self._check_ecg()
         self._check_robustness()
@@ -487,18 +503,20 @@ class Config(Section):
             if len(data.leads) == 1:
                 raise ValueError("robustness: 'lead_missing' would leave nothing of a recording of one lead")
 
-    def _check_jitter(self, variant: str) -> None:
-        jitters = any(self.train.of(variant).jitter.model_dump().values())
-        if (
-            jitters
-            and "ecg" in self.run
-            and self.tasks.ecg.weighted_at == "source_rate"
-            and "weighted" in self.encodings
-        ):
-            raise ValueError(
-                f"tasks.ecg.weighted_at: source_rate stores the weighted channel, which {variant}'s train.jitter "
-                "would not reach; use model_rate"
-            )
+    def _check_stored_weights(self, variant: VariantName) -> None:
+        stores = self.tasks.ecg.weighted_at == "source_rate" and "weighted" in self.encodings
+        if "ecg" not in self.run or not stores:
+            return
+        if any(self.train.of(variant).jitter.model_dump().values()):
+            unreached = "train.jitter"
+        elif variant in STANDARDISED:
+            unreached = "standardised leads"
+        else:
+            return
+        raise ValueError(
+            f"tasks.ecg.weighted_at: source_rate stores the weighted channel, which {variant}'s {unreached} "
+            "would not reach; use model_rate"
+        )
 
     def _check_dataset(self, task: str) -> None:
         name = self.task(task).dataset
@@ -534,6 +552,11 @@ class Config(Section):
             raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {longest_s:g} s")
         if data.window_s * data.rate_hz / task.decimate_by < 32:
             raise ValueError("tasks.ecg.decimate_by: leaves fewer than 32 samples of a window")
+        # What `filtfilt` adds at either end for a band-pass.
+        order = task.augmentation.filter_order
+        padding = 3 * (2 * order + 1)
+        if data.window_s * data.rate_hz <= padding:
+            raise ValueError(f"tasks.ecg.augmentation.filter_order: {order} needs more than {padding} samples a window")
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:

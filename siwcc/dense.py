@@ -253,7 +253,8 @@ class DenseNet(_Body):
 
     def visible(self, log_map: Tensor) -> Tensor:
         """The share of each point's map that lies in places, (B, points, H, W) -> (B, points), 0 ... 1."""
-        return log_map.flatten(2).logsumexp(2).exp()
+        # Sums of float32 shares end a little above 1.
+        return log_map.flatten(2).logsumexp(2).exp().clamp(max=1)
 
     def read(self, log_map: Tensor) -> Tensor:
         """The answer that a map gives, (B, points, H, W) -> (B, points * axes); where there is most, if anywhere."""
@@ -280,7 +281,7 @@ class DenseNet(_Body):
         for axis, (coordinate, reach) in enumerate(zip(self._axes, self.around, strict=True)):
             near = (coordinate - at[:, :, axis, None]).abs() <= reach
             mass = mass * (near[:, :, None, :] if axis == 0 else near[:, :, :, None])
-        return mass.sum((2, 3))
+        return mass.sum((2, 3)).clamp(max=1)
 
     def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_nowhere: Tensor | None = None) -> Tensor:
         """What training makes small; see the module.

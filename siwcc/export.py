@@ -183,7 +183,7 @@ def _as_onnx(path: Path, network: nn.Module, example: Tensor, text: str) -> byte
     import onnxscript  # noqa: F401
 
     if _version(torch.__version__) < _OLDEST_TORCH_FOR_ONNX:
-        raise InputError("torch", f"is {torch.__version__}, too old for --to onnx", "pip install 'siwcc[export]'")
+        raise InputError("torch", f"is {torch.__version__}, too old for --to onnx", "pip install 'torch>=2.6'")
     batch = ({0: torch.export.Dim("batch", min=1)},)
     try:
         program = torch.onnx.export(

@@ -324,15 +324,23 @@ def make_fold(
             such fold.
     """
     ids_of = read_folds_csv(folds_csv)
-    _check_origin(folds_csv, samples_path)
+    check_origin(folds_csv, samples_path)
     if fold not in ids_of:
         raise InputError(folds_csv, f"has folds 1 to {max(ids_of)}, not {fold}", "delete it and run again")
     augment_module(task).write_fold(samples_path, ids_of[fold], settings, dataset, seed, fold, path)
 
 
-def _check_origin(folds_csv: Path, samples_path: Path) -> None:
-    """Refuse samples that are not those which the assignment was made from."""
-    manifest = manifest_beside(folds_csv)
+def check_origin(path: Path, samples_path: Path) -> None:
+    """Refuse samples that are not those which an assignment to folds was made from.
+
+    Args:
+        path: `folds.csv` or `strata.csv`; their manifest says what they were made from.
+        samples_path: The samples.
+
+    Raises:
+        InputError: they have changed since, or a file is damaged.
+    """
+    manifest = manifest_beside(path)
     digest = None if manifest is None else read_manifest(manifest).get("samples_digest")
     if digest is not None and digest != read_shard(samples_path, "samples", ()).digest:
-        raise InputError(samples_path, f"changed since {folds_csv} was made from it", "delete that and run again")
+        raise InputError(samples_path, f"changed since {path} was made from it", "delete that and run again")

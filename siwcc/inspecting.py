@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,8 +202,9 @@ def _some(names: Sequence[str]) -> list[str]:
 
 def _inspect_csv(path: Path) -> tuple[str, dict[str, Any]]:
     header = read_text(path).split("\n", 1)[0].strip().split(",")
-    if header[0] == "epoch":
-        return "log", _log_facts(path, tested=any(name.startswith("test_r2") for name in header))
+    scores = [name for name in header if name.startswith(("train_r2", "test_r2"))]
+    if header[0] == "epoch" and scores:
+        return "log", _log_facts(path, tested=any(name.startswith("test_r2") for name in scores))
     if header[:2] == ["sample_id", "variant"]:
         return "predictions", _prediction_facts(path)
     rows = read_csv(path, ())
@@ -212,7 +214,8 @@ def _inspect_csv(path: Path) -> tuple[str, dict[str, Any]]:
 def _log_facts(path: Path, tested: bool) -> dict[str, Any]:
     if not tested:
         rows = read_csv(path, ("epoch",))
-        last = {name: six_decimals(float(value)) for name, value in rows[-1].items() if name != "epoch"} if rows else {}
+        scores = [name for name in rows[-1] if name.startswith("train_r2")] if rows else []
+        last = {name: _last_score(path, name, rows[-1][name]) for name in scores}
         return {"epochs": len(rows), "test_fold": "none, trained on every fold", "at_the_end": last}
     log = read_log(path, foreign=True)
     best = int(np.argmax(log.test_r2))
@@ -225,6 +228,13 @@ def _log_facts(path: Path, tested: bool) -> dict[str, Any]:
         "instability": six_decimals(statistics.instability(log.epochs, log.test_r2).value),
         "sha256": sha256_of(path),
     }
+
+
+def _last_score(path: Path, name: str, cell: str) -> float | None:
+    try:
+        return six_decimals(float(cell) if cell.strip() else math.nan)
+    except ValueError as error:
+        raise InputError(path, f"{name} is {cell!r} in the last epoch, not a number") from error
 
 
 def _prediction_facts(path: Path) -> dict[str, Any]:

@@ -79,7 +79,8 @@ class _LogFile(logging.FileHandler):
     """A log that ends its job when it cannot be written, where Python would print a traceback and go on."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, mode="w", encoding="utf-8")
+        # A file's name may hold bytes that are no text.
+        super().__init__(path, mode="w", encoding="utf-8", errors="backslashreplace")
         self._path = path
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)

@@ -303,7 +303,7 @@ NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 # Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
-_STANDARDISED = ("residual", *READOUTS)
+STANDARDISED = ("residual", *READOUTS)
 
 
 class Localiser(nn.Module):
@@ -384,7 +384,7 @@ def build_localiser(
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
     channels = signal_channels + find_encoding(encoding).added(len(shape))
     layer = CoordinateChannels(encoding, extent, shape=shape)
-    prepare = Standardise() if variant in _STANDARDISED and len(shape) == 1 else None
+    prepare = Standardise() if variant in STANDARDISED and len(shape) == 1 else None
     return Localiser(layer, NETWORKS[network, variant](Encoded(channels, shape, extent, output_scale, points)), prepare)
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from siwcc.allocator import keep_large_buffers
-from siwcc.config import AnyDataset, Config, Train, parse_config, resolve_device
+from siwcc.config import AnyDataset, Config, Train, parse_config
 from siwcc.datasets.folder_table import Table
 from siwcc.datasets.manifest import raw_folder
 from siwcc.errors import InputError
 from siwcc.files import read_yaml
 from siwcc.models import network_for
 from siwcc.optimiser import Adam
+from siwcc.resident import usable_device
 from siwcc.robustness.ecg import make_disturbances
 from siwcc.robustness.nuclei import DISTURBANCES
 from siwcc.shards import read_shard
@@ -161,7 +162,7 @@ def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) 
 
 def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
     """Seconds of a training step and of answering one batch."""
-    device, train = torch.device(resolve_device(config.train.device)), config.train.of(variant)
+    device, train = usable_device(config.train.device), config.train.of(variant)
     network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
     optimiser = Adam(network.parameters(), lr=train.learning_rate)
     signal = torch.randn(train.batch_size, spec.channels, *spec.shape, device=device)
@@ -219,7 +220,7 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
         cores: Cores that will work at once; this machine's when None.
     """
     cores = cores or os.cpu_count() or 1
-    device = resolve_device(config.train.device)
+    device = usable_device(config.train.device).type
     at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
     lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
     for plan in plans:

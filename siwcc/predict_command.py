@@ -8,13 +8,15 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from siwcc.errors import InputError
+from siwcc.files import write_bytes
 from siwcc.recordings import (
     SignalFile,
     group_of,
@@ -58,6 +60,21 @@ class Answered:
     signal: SignalFile | None
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is kept of an input until all are answered: neither its signal nor its maps.
+
+    Attributes:
+        rows: For standard output.
+        leads: What to note of its leads; empty for nothing.
+        unmarked: Why it was drawn without its annotations; empty where it was not.
+    """
+
+    rows: list[dict[str, Any]]
+    leads: str
+    unmarked: str
+
+
 def run(options: argparse.Namespace) -> int:
     """Run `siwcc predict`: answers on standard output, everything else on standard error.
 
@@ -78,15 +95,18 @@ def run(options: argparse.Namespace) -> int:
     chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
     _explain(predictor, inputs, chosen)
     accepted = accept(predictor, sources, options.calibration, options.min_confidence, options.at_least)
-    answered = []
-    with _progress(inputs) as progress:
-        for path, (used, seen) in zip(inputs, chosen, strict=True):
-            answered.append(_answer(path, used, seen, options, progress))
-    _explain_leads(predictor, answered)
-    for item in answered:
-        if item.path in plots:
-            _draw(item, plots[item.path], accepted)
-    rows = [row for item in answered for row in _rows_of(item, predictor.task, accepted)]
+    with _drafts(plots) as drafts:
+        with _progress(inputs) as progress:
+            told = {
+                path: _tell(_answer(path, used, seen, options, progress), predictor, accepted, drafts.get(path))
+                for path, (used, seen) in zip(inputs, chosen, strict=True)
+            }
+        for item in told.values():
+            if item.leads:
+                note(item.leads)
+        for path, picture in plots.items():
+            _publish(drafts[path], picture, told[path].unmarked)
+    rows = [row for item in told.values() for row in item.rows]
     _write(rows, predictor.task, accepted.column, options.format)
     return 0
 
@@ -205,6 +225,12 @@ def _answer(
         raise
 
 
+def _tell(item: Answered, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
+    unmarked = "" if draft is None else _draw(item, draft, accepted)
+    leads = "" if item.signal is None else _leads_note(item.signal, predictor)
+    return _Told(list(_rows_of(item, predictor.task, accepted)), leads, unmarked)
+
+
 # ------------------------------------------------------------ standard error
 
 
@@ -234,22 +260,16 @@ def _listed(paths: Sequence[Path]) -> str:
     return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
 
 
-def _explain_leads(predictor: Predictor, answered: Sequence[Answered]) -> None:
-    """Which leads were taken where there was a choice, or too few."""
+def _leads_note(signal: SignalFile, predictor: Predictor) -> str:
+    """Which leads were taken where there was a choice, or too few; else nothing."""
     wanted = predictor.spec.channels
-    for item in answered:
-        signal = item.signal
-        if signal is None:
-            continue
-        named = ", ".join(
-            f"{lead} ({name})" if name else str(lead)
-            for lead, name in zip(signal.leads, signal.lead_names, strict=True)
-        )
-        if len(signal.leads) < wanted:
-            how = "silent, as in training" if predictor.silences_leads else "a copy of it"
-            note(f"{item.path}: lead {named} alone; the model takes {wanted}, the other is {how}")
-        elif signal.available > wanted:
-            note(f"{item.path}: leads {named} of {signal.available}")
+    named = ", ".join(
+        f"{lead} ({name})" if name else str(lead) for lead, name in zip(signal.leads, signal.lead_names, strict=True)
+    )
+    if len(signal.leads) < wanted:
+        how = "silent, as in training" if predictor.silences_leads else "a copy of it"
+        return f"{signal.path}: lead {named} alone; the model takes {wanted}, the other is {how}"
+    return f"{signal.path}: leads {named} of {signal.available}" if signal.available > wanted else ""
 
 
 @contextmanager
@@ -408,23 +428,42 @@ def _as_text(lines: Sequence[Sequence[str]]) -> str:
 # --------------------------------------------------------------------- plots
 
 
-def _draw(item: Answered, path: Path, accepted: Acceptance) -> None:
+@contextmanager
+def _drafts(plots: Mapping[Path, Path]) -> Iterator[dict[Path, Path]]:
+    """Where the picture of each input waits until all are answered: one that fails leaves no picture at all."""
+    if not plots:
+        yield {}
+        return
+    with TemporaryDirectory() as folder:
+        yield {path: Path(folder) / f"{number}{picture.suffix}" for number, (path, picture) in enumerate(plots.items())}
+
+
+def _publish(draft: Path, picture: Path, unmarked: str) -> None:
+    if unmarked:
+        warn(unmarked)
+    write_bytes(picture, draft.read_bytes())
+    note(f"drew {picture}")
+
+
+def _draw(item: Answered, draft: Path, accepted: Acceptance) -> str:
+    """Draw an input; why its annotations are not in the picture, or nothing."""
     from siwcc.figures import save_picture
 
-    save_picture(_figure_of(item, accepted), path)
-    note(f"drew {path}")
+    try:
+        changes, unmarked = rhythm_changes_of(item.path), ""
+    except InputError as error:
+        # A picture without marks is better than none.
+        changes, unmarked = [], f"{error}; drawn without its annotations"
+    save_picture(_figure_of(item, accepted, changes), draft)
+    return unmarked
 
 
-def _figure_of(item: Answered, accepted: Acceptance) -> Figure:
+def _figure_of(item: Answered, accepted: Acceptance, changes: Sequence[tuple[float, str]]) -> Figure:
     from siwcc.figures.predictions import plot_image, plot_recording
 
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
+    # Fonts have no sign for a byte that is no text.
+    titled = item.path.with_name(item.path.name.encode(errors="backslashreplace").decode())
     if item.signal is None:
-        return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(item.path))
-    try:
-        changes = rhythm_changes_of(item.path)
-    except InputError as error:
-        # A picture without marks is better than none.
-        warn(f"{error}; drawn without its annotations")
-        changes = []
-    return plot_recording(item.signal, item.predictions, found, changes)
+        return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(titled))
+    return plot_recording(replace(item.signal, path=titled), item.predictions, found, changes)

@@ -135,11 +135,15 @@ def open_cells(folders: Sequence[Path]) -> list[Cell]:
 
     Raises:
         InputError: a config is missing or damaged, a cell of the square is missing or there twice,
-            or the studies differ in more than their protocol.
+            the studies differ in more than their protocol, or have several points.
     """
     cells: dict[Protocol, Cell] = {}
     for folder in folders:
         config = read_config(folder / "config.json")
+        points = config.tasks.ecg.points
+        if len(points) > 1:
+            problem = f"asks for the points {', '.join(points)}, and protocols are compared by one point"
+            raise InputError(folder / "config.json", problem, f"set tasks.ecg.points to {points[0]} alone")
         protocol = Protocol(config.folds_by, config.tasks.ecg.shift)
         if protocol in cells:
             problem = f"has folds by {protocol.folds_by} and {protocol.shift}, as {cells[protocol].folder} has"

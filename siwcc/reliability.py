@@ -173,12 +173,13 @@ def measure_reliability(
 
 
 def _rows_of(answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) -> _Rows | None:
+    """The rows whose point, of several the first, is visible: of others nothing can be right; None without any."""
     predictions = join([part.predictions for part in answers])
     if predictions.confidence is None:
         return None
     error = predictions.error()
     number = np.unique(strata.group, return_inverse=True)[1]
-    return _Rows(
+    rows = _Rows(
         confidence=predictions.confidence,
         error=error,
         within=error <= limits.coarse,
@@ -187,6 +188,8 @@ def _rows_of(answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) ->
         seed=np.concatenate([np.full(len(part.sample), part.seed) for part in answers]),
         augmented=predictions.variant > 0,
     )
+    visible = predictions.visible()
+    return rows.select(visible) if visible.any() else None
 
 
 def _fitted_on(rows: _Rows) -> np.ndarray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -23,12 +23,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from siwcc.augment import Inputs, Stored, Warped
+from siwcc.config import resolve_device
 from siwcc.errors import InputError
 
 _LARGEST_SHARE = 0.5
 _GB = 1e9
 
 logger = logging.getLogger(__name__)
+
+
+def usable_device(asked: str) -> torch.device:
+    """The device of `train.device`; where `auto` finds one that torch cannot compute on, the CPU, with a warning.
+
+    Raises:
+        InputError: a device was asked for by its name, and torch cannot compute on it.
+    """
+    name = resolve_device(asked)
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
+    if name not in available or available[name]():
+        return torch.device(name)
+    if asked != "auto":
+        problem = f"is {asked}, and torch {torch.__version__} cannot compute on such a device here"
+        raise InputError("train.device", problem, "set it to auto or cpu")
+    logger.warning("train.device: there is a GPU that torch %s cannot compute on: using the CPU", torch.__version__)
+    return torch.device("cpu")
 
 
 class Batches(Protocol):

@@ -26,6 +26,7 @@ import numpy as np
 
 from siwcc.answers import Answerer, Strata, read_answers
 from siwcc.errors import InputError
+from siwcc.folds import check_origin
 from siwcc.protocols import APART, BOTH, NO_PADDING, PAPERS, TASK, Cell, run_paths
 from siwcc.resampling import interval_of, times_drawn
 from siwcc.shards import read_shard
@@ -79,6 +80,8 @@ def gather_shared(cells: Sequence[Cell], data: Path) -> list[Shared]:
 
 def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[Shared]:
     strata, other = by_sample.strata(), by_group.strata()
+    for cell in (by_sample, by_group):
+        check_origin(cell.folder / TASK / "strata.csv", _samples_path(cell, data))
     same_event = [other.place[sample_id] for sample_id in strata.place]
     distance_s = nearest_trained_s(strata, _event_times_s(by_sample, data, strata))
     window_s = by_sample.spec.output_scale
@@ -131,7 +134,7 @@ def nearest_trained_s(strata: Strata, time_s: np.ndarray) -> np.ndarray:
 
 
 def _event_times_s(cell: Cell, data: Path, strata: Strata) -> np.ndarray:
-    path = data / "samples" / f"{cell.config.task(TASK).dataset}.h5"
+    path = _samples_path(cell, data)
     shard = read_shard(path, "samples", names=("sample_id", "event_sample"))
     at = dict(zip(shard.arrays["sample_id"], shard.arrays["event_sample"].tolist(), strict=True))
     for sample_id in strata.place:
@@ -139,6 +142,10 @@ def _event_times_s(cell: Cell, data: Path, strata: Strata) -> np.ndarray:
             problem = f"has no {sample_id}, which is in a fold of {cell.folder}"
             raise InputError(path, problem, "run the study again")
     return np.array([at[sample_id] for sample_id in strata.place]) / float(shard.attributes["rate_hz"])
+
+
+def _samples_path(cell: Cell, data: Path) -> Path:
+    return data / "samples" / f"{cell.config.task(TASK).dataset}.h5"
 
 
 def _errors(cell: Cell, strata: Strata) -> dict[Answerer, np.ndarray]:

@@ -23,7 +23,7 @@ import siwcc
 from siwcc.allocator import keep_large_buffers
 from siwcc.augment import Inputs, augment_module
 from siwcc.blocks import Block
-from siwcc.config import Train, resolve_device
+from siwcc.config import Train
 from siwcc.dense import DenseNet
 from siwcc.errors import InputError
 from siwcc.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
@@ -34,7 +34,7 @@ from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
 from siwcc.recipes import draw_order, jitter, step_size
-from siwcc.resident import Batches, open_batches
+from siwcc.resident import Batches, open_batches, usable_device
 from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.scores import mean_errors, r2_scores
 from siwcc.shards import read_attributes
@@ -159,7 +159,7 @@ def _open_run(
         if shared:
             raise InputError(fold_paths[key.fold - 1], f"sample {min(shared)} is in training folds too")
     _check_visible(key, train)
-    device = torch.device(resolve_device(settings.device))
+    device = usable_device(settings.device)
     torch.manual_seed(key.seed)
     network = _build(key, train).to(device)
     compiles = _uses_compiler(settings, device, train, network)
@@ -199,7 +199,8 @@ def _uses_compiler(settings: Train, device: torch.device, train: Inputs, network
     has_loops = any(isinstance(module, Block) for module in network.modules())
     if isinstance(network.body, DenseNet) or (device.type == "cpu" and not has_loops):
         return False
-    values = len(train.target) * math.prod(train.spec.shape) * settings.epochs
+    rows = settings.rows_per_epoch or len(train.target)
+    values = rows * math.prod(train.spec.shape) * settings.epochs
     by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
     if settings.compile is False or (settings.compile == "auto" and not by_itself):
         return False
@@ -445,7 +446,9 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
         *sorted((package / "augment").glob("*.py")),
     ]
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
-    parts["compiles"] = str(run.compiles)
+    loops = any(isinstance(module, Block) and module.loops_for_batch for module in run.network.modules())
+    parts["compiles"] = f"{run.compiles}, loops {loops}"
+    parts["device"] = run.device.type
     parts["batches"] = type(run.train.batches).__name__
     parts |= {f"code {path.name}": sha256_of(path) for path in code}
     # Their content was checked when they were opened.
@@ -473,7 +476,7 @@ def _restore(run: _Run, path: Path, identity: str) -> None:
     try:
         state = _read_state(path)
         if state.get("identity") != identity:
-            logger.warning("%s: from other settings, inputs or code, the run starts anew", path)
+            logger.warning("%s: from other settings, inputs or code, or another device, the run starts anew", path)
             return
         log = _checked_log(run, path, state)
     except InputError as error:

@@ -105,7 +105,7 @@ def write_study(root: Path, config: Config) -> Study:
 
 def write_mapped_study(root: Path, task: str) -> Study:
     """Untrained networks and what they really answer."""
-    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[["coord", "coord"]])
+    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[])
     study = write_study(root, config)
     for key in study.runs():
         folder = study.run_folder(key)

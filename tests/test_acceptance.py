@@ -104,6 +104,16 @@ def test_a_probability_needs_a_calibration(place: Path, capsys) -> None:
     assert "within_1_s" in row
 
 
+def test_a_confidence_needs_networks_that_have_one(place: Path, capsys) -> None:
+    model = write_model(place / "plain.pt", "full", answer=1.0)
+    line = refusal(capsys, model, place / "new", "--at", 5, "--min-confidence", 0.5)
+    assert line == (
+        "--min-confidence: is 0.5, and none of the models says how sure it is; "
+        "leave it out, or take heatmap, median, dense networks"
+    )
+    assert json.loads(run(capsys, model, place / "new", "--at", 5, "--min-confidence", 0)[0])[0]["result"] == "found"
+
+
 def test_a_calibration_of_other_networks_or_a_damaged_one_is_one_line(place: Path, capsys) -> None:
     path = calibrated(place / "maps/calibration.json", encoding="coord")
     line = refusal(capsys, place / "maps", place / "new", "--at", 5)

@@ -358,6 +358,13 @@ def test_change_point_leaves_out_padding_and_outlives_a_silent_patch() -> None:
     np.testing.assert_allclose(answer[:, 0], [12.8, 7.2], atol=0.5)
 
 
+@pytest.mark.parametrize("step_s", [1.0, 2.0, 5.0])
+def test_change_point_where_samples_stand_seconds_apart(step_s: float) -> None:
+    spec = ecg_spec(last_s=499 * step_s, window_s=500 * step_s)
+    inputs = Rows(spec, signal=noise_with_step(320, factor=20.0)[np.newaxis], edge_s=np.zeros((1, 2)))
+    assert change_point(inputs, NO_ROWS, np.arange(1)).item() == pytest.approx(320 * step_s, abs=2 * step_s)
+
+
 def test_change_point_of_silence_or_of_a_short_record_is_within_the_record() -> None:
     signal = np.zeros((3, 2, 500))
     signal[1, :, 200:240] = np.random.default_rng(7).standard_normal((2, 40))

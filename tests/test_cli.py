@@ -258,6 +258,16 @@ def test_show_before_the_study_is_one_line(tmp_path: Path, capsys: pytest.Captur
     )
 
 
+def test_show_of_a_table_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "stats" / "table3.txt"
+    table.parent.mkdir()
+    table.write_bytes(b"\xff\xfe")
+    assert main(["show", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert shown.err == f"siwcc: {table}: cannot be read as text in UTF-8 (invalid start byte at byte 0)\n"
+    assert shown.out == ""
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
 def test_output_that_finds_no_room_is_one_line(arms: dict[str, list[Path]]) -> None:
     with Path("/dev/full").open("w") as full:

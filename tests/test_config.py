@@ -24,6 +24,7 @@ from siwcc.config import (
     check_cores,
     parse_config,
     parse_dataset,
+    parse_protocol,
     resolve_device,
 )
 from siwcc.errors import InputError
@@ -221,6 +222,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
         ("train", [1], "train: Input should be"),
         ("comparisons", [["coord"]], "comparisons.0.1: Field required"),
         ("comparisons", [["coord", "none"]], "comparisons: 'none' is not among encodings ['coord', 'weighted']"),
+        ("comparisons", [["coord", "coord"]], "comparisons: 'coord' is compared with itself"),
         ("tasks.ecg.dataset", "vfbd", "tasks.ecg.dataset: 'vfbd' is not among datasets ['sipakmed', 'vfdb']"),
         ("tasks.ecg.dataset", "sipakmed", "tasks.ecg.dataset: 'sipakmed' has format 'sipakmed'"),
         ("tasks.nuclei.dataset", "vfdb", "tasks.nuclei.dataset: 'vfdb' has format 'vfdb'"),
@@ -253,6 +255,34 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
 )
 def test_values_that_do_not_fit_together(key: str, value: object, said: str) -> None:
     assert said in problem_of(key, value)
+
+
+@pytest.mark.parametrize(("variant", "what"), [("residual", "standardised leads"), ("heatmap", "train.jitter")])
+def test_a_stored_weighted_channel_goes_with_the_leads_as_they_are(variant: str, what: str) -> None:
+    values = changed("tasks.ecg.weighted_at", "source_rate")
+    assert parse_config(values).tasks.ecg.weighted_at == "source_rate"
+    values["variants"] = [variant]
+    with pytest.raises(InputError, match=f"which {variant}'s {what} would not reach; use model_rate"):
+        parse_config(values)
+    assert parse_config(values | {"encodings": ["none"], "comparisons": []}).variants == (variant,)
+
+
+def test_windows_are_longer_than_what_the_filter_adds() -> None:
+    values = default_values()
+    values["datasets"]["vfdb"] |= {"window_s": 5, "rate_hz": 10}
+    ecg = values["tasks"]["ecg"]
+    ecg["decimate_by"] = 1
+    ecg["augmentation"] |= {
+        "filter_order": 8,
+        "lowpass_hz": [3, 4],
+        "highpass_hz": [0.5, 1],
+        "shift_s": 1,
+        "dropout_s": [0.5, 1],
+    }
+    with pytest.raises(InputError, match=r"augmentation\.filter_order: 8 needs more than 51 samples a window"):
+        parse_config(values)
+    ecg["augmentation"]["filter_order"] = 7
+    assert parse_config(values).tasks.ecg.augmentation.filter_order == 7
 
 
 def test_a_longer_shift_does_not_matter_to_windows_cut_anew() -> None:
@@ -310,6 +340,16 @@ def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
         "made_up": None,
         "image_size": 128,
     }
+
+
+def test_data_have_one_origin() -> None:
+    made_up = {"made_up": {"samples": 3}}
+    with pytest.raises(InputError, match="path: names a copy, and made_up asks for made-up files; set one of them to"):
+        parse_dataset({"format": "vfdb", "path": "/a", **made_up})
+    with pytest.raises(InputError, match="made_up: is not made in this format; take sipakmed"):
+        parse_dataset({"format": "herlev", **made_up})
+    section = parse_dataset({"format": "folder", "task": "ecg", **made_up})
+    assert parse_protocol(section.protocol()) == section
 
 
 def test_a_wrong_entry_of_its_own() -> None:

@@ -237,6 +237,16 @@ class TestNowhere:
         torch.testing.assert_close(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2, dtype=torch.float64))
         torch.testing.assert_close(network.visible(places), 1 - nowhere.exp())
 
+    def test_shares_are_never_above_one(self):
+        network = DenseNet(1, (1025,), (1024.0,), "arg_max", nowhere=True)
+        torch.manual_seed(0)
+        # Within 5 % of 100 s of the peak is all there is.
+        places = torch.full((200, 1, 1, 257), -200.0)
+        places[:, :, :, 120:128] = torch.randn(200, 1, 1, 8).log_softmax(3)
+        assert (places.exp().sum((2, 3)) > 1).any()
+        assert network.visible(places).max() == 1
+        assert network.confidence(places, network.read(places)).max() == 1
+
     def test_without_it_nothing_changes(self):
         torch.manual_seed(0)
         plain = DenseNet(**LINE, readout="arg_max", points=2).double()

@@ -195,7 +195,8 @@ def test_without_the_exporter_the_command_says_what_to_install(
     path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", str(path), "--to", "onnx"]) == 1
-    said = "siwcc export: needs siwcc[export]: pip install 'siwcc[export]' (onnxscript is not installed)\n"
+    way_out = "in a copy of the repository: pip install '.[export]'"
+    said = f"siwcc export: needs siwcc[export] (onnxscript is not installed); {way_out}\n"
     assert capsys.readouterr().err == said
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 

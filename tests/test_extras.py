@@ -133,7 +133,8 @@ def test_a_module_that_belongs_to_no_extra_is_no_bad_input() -> None:
     assert absent_extra("siwcc x", ModuleNotFoundError("No module named 'os.path'", name="os.path")) is None
     assert absent_extra("siwcc x", ModuleNotFoundError("nothing")) is None
     error = absent_extra("siwcc export", ModuleNotFoundError("", name="onnx.helper"))
-    assert str(error) == "siwcc export: needs siwcc[export]: pip install 'siwcc[export]' (onnx is not installed)"
+    way_out = "in a copy of the repository: pip install '.[export]'"
+    assert str(error) == f"siwcc export: needs siwcc[export] (onnx is not installed); {way_out}"
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

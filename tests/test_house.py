@@ -16,7 +16,7 @@ import yte
 
 from siwcc import comparisons, config
 from siwcc.encodings import ENCODINGS
-from siwcc.networks import VARIANTS
+from siwcc.networks import STANDARDISED, VARIANTS
 from siwcc.tasks import task_module
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -139,6 +139,7 @@ def test_the_conda_environment_is_that_of_the_lock() -> None:
 def test_names_in_the_config_are_those_of_the_registries() -> None:
     assert set(get_args(config.EncodingName)) == set(ENCODINGS)
     assert get_args(config.VariantName) == VARIANTS
+    assert config.STANDARDISED == STANDARDISED
     for task in get_args(config.TaskName):
         assert callable(task_module(task).make_spec)
         assert (REPOSITORY / "siwcc" / "augment" / f"{task}.py").is_file()

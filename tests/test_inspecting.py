@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from siwcc.figures.inspection import plot_content
 from siwcc.inspecting import contents_json, format_contents, inspect_file
 from siwcc.models import model_bytes
 from siwcc.report.study import Study
+from siwcc.shards import read_shard, shard_writer
 
 
 @pytest.fixture
@@ -116,6 +118,32 @@ def test_a_log_without_a_test_fold(tmp_path: Path) -> None:
     assert (facts["epochs"], facts["at_the_end"]) == (2, {"train_r2": 0.5})
 
 
+def test_a_log_of_another_program_is_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "metrics.csv"
+    for cell in ("NA", ""):
+        path.write_text(f"epoch,loss\n0,0.5\n1,{cell}\n")
+        content = inspect_file(path)
+        assert (content.kind, content.facts["rows"], content.facts["columns"]) == ("table", 2, ["epoch", "loss"])
+    # Of ours an empty R2 is none, and further columns are passed over.
+    path.write_text("epoch,train_r2,comment\n1,0.25,\n2,,slow\n")
+    assert inspect_file(path).facts["at_the_end"] == {"train_r2": None}
+    path.write_text("epoch,train_r2\n1,0.25\n2,NA\n")
+    assert main(["inspect", str(path)]) == 1
+    assert capsys.readouterr().err == f"siwcc: {path}: train_r2 is 'NA' in the last epoch, not a number\n"
+
+
+def test_a_name_that_is_no_text_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    try:
+        path.write_text("a,b\n1,2\n")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    assert main(["inspect", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(rf"{tmp_path}/caf\udce9.csv: table")
+    assert main(["inspect", str(path), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["file"] == str(path)
+
+
 def test_other_tables_configs_and_manifests(ecg: Study, tmp_path: Path) -> None:
     study = copied_study(ecg, tmp_path)
     table = inspect_file(study.folder / "ecg" / "folds.csv")
@@ -186,6 +214,18 @@ def test_pictures(ecg: Study, nuclei: Study, model: Path, tmp_path: Path) -> Non
     plot_content(model, "model", second)
     assert first.read_bytes() == second.read_bytes()
     assert b"<svg" in first.read_bytes()
+
+
+def test_a_fold_of_few_rows_is_drawn(ecg: Study, tmp_path: Path) -> None:
+    fold = read_shard(ecg.fold_paths("ecg")[0], "fold")
+    path = tmp_path / "fold1.h5"
+    attributes = {name: value for name, value in fold.attributes.items() if name not in ("schema_version", "kind")}
+    del attributes["digest"]
+    with shard_writer(path, "fold", attributes) as writer:
+        writer.extend({name: values[:2] for name, values in fold.arrays.items()})
+    picture = tmp_path / "a.png"
+    plot_content(path, "fold", picture)
+    assert cv2.imread(str(picture)).std() > 5
 
 
 def test_what_cannot_be_drawn_leaves_no_picture(ecg: Study, model: Path, tmp_path: Path) -> None:

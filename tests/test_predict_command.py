@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import cv2
@@ -298,7 +301,47 @@ def test_nothing_is_drawn_when_a_later_input_fails(place: Path, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_no_text_is_answered_and_drawn(place: Path, tmp_path: Path, capsys) -> None:
+    image = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        image.write_bytes((place / "other.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    picture = tmp_path / "a.svg"
+    rows, said = answers(capsys, place / "image.pt", image, "--plot", picture)
+    assert (rows[0]["input"], said[-1]) == (str(image), f"drew {picture}")
+    assert picture.read_bytes().startswith(b"<?xml")
+    record = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    record.write_bytes((place / "one.csv").read_bytes())
+    assert main(["predict", *map(str, (place / "map.pt", record, "--rate", 100, "--plot", picture))]) == 0
+    assert rf"{tmp_path}/caf\udce9.csv" in capsys.readouterr().out
+
+
 # -------------------------------------------------------------------- price
+
+
+@pytest.mark.parametrize("plots", [False, True])
+def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypatch, capsys, plots: bool) -> None:
+    records = [write_record(tmp_path, name, waves(500, leads=3)) for name in ("a", "b", "c")]
+    read, signals, alive = predict_command.read_signal_file, [], []
+
+    def counted(*given):
+        # A figure is a web of references.
+        gc.collect()
+        alive.append(sum(signal() is not None for signal in signals))
+        signal = read(*given)
+        signals.append(weakref.ref(signal.signal_mv))
+        return signal
+
+    monkeypatch.setattr(predict_command, "read_signal_file", counted)
+    drawn = ["--plot", tmp_path / "p.png"] if plots else []
+    rows, said = answers(capsys, place / "map.pt", *records, "--at", 5, *drawn)
+    assert alive == [0, 0, 0]
+    assert [row["input"] for row in rows] == [str(record) for record in records]
+    leads = [f"{record}: leads 0 (lead0), 1 (lead1) of 3" for record in records]
+    pictures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []
+    assert said[1:] == [*leads, *(f"drew {path}" for path in pictures)]
+    assert all(path.is_file() for path in pictures)
 
 
 def test_the_command_loads_nothing_of_the_study(place: Path, tmp_path: Path) -> None:

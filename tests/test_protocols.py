@@ -128,9 +128,18 @@ def test_cells_that_differ_in_more_than_their_protocol_are_refused(tmp_path, cha
         protocols.open_cells(folders)
 
 
-def test_where_a_cell_was_trained_and_its_data_lay_may_differ(tmp_path):
+def test_studies_of_several_points_are_refused(tmp_path):
     folders = square(tmp_path)
-    elsewhere = {"train": {"device": "cpu"}, "datasets": {"made": DATASETS["made"] | {"path": "elsewhere"}}}
+    tasks = {"ecg": {"dataset": "made", "shift": "zero_fill", "variants_per_sample": 2, "points": ["onset", "end"]}}
+    datasets = {"made": DATASETS["made"] | {"points": ["onset", "end"]}}
+    folder_with(folders[0], config_of(PAPERS, tasks=tasks, datasets=datasets))
+    with pytest.raises(InputError, match=r"config\.json: asks for the points onset, end, .*; set tasks.*points to"):
+        protocols.open_cells(folders)
+
+
+def test_where_a_cell_was_trained_and_its_data_lay_may_differ(tmp_path):
+    folders = square(tmp_path, datasets={"made": {"format": "vfdb", "path": "here"}})
+    elsewhere = {"train": {"device": "cpu"}, "datasets": {"made": {"format": "vfdb", "path": "elsewhere"}}}
     folder_with(folders[3], config_of(BOTH, **elsewhere))
     assert len(protocols.open_cells(folders)) == 4
 

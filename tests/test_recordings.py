@@ -78,6 +78,14 @@ def test_a_csv_is_read_with_its_rate(tmp_path: Path) -> None:
     assert said == f"{path}: does not say at which rate it was recorded; give the samples a second as --rate"
 
 
+def test_a_csv_of_times_alone_has_no_lead(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time_s\n0\n0.01\n0.02\n")
+    for leads in (None, [0]):
+        said = line_of(read_signal_file, path, (0, 1), leads, 100.0)
+        assert said == f"{path}: has no lead beside time_s; give a column a lead, in mV"
+
+
 def test_what_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = tmp_path / "absent"
     assert line_of(read_signal_file, absent, (0, 1), None, None).startswith(

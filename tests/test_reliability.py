@@ -11,7 +11,7 @@ from siwcc.errors import InputError
 from siwcc.figures import FigureFiles
 from siwcc.figures.reliability import plot_reliability, select_bins
 from siwcc.figures.worst import choose_worst
-from siwcc.files import write_csv
+from siwcc.files import read_csv, write_csv
 from siwcc.folds import STRATA_COLUMNS
 from siwcc.reliability import (
     CALIBRATED,
@@ -110,6 +110,29 @@ def test_answers_without_a_confidence_have_no_line_and_no_calibration(arm, tmp_p
     assert (found.bins, found.scores) == ([], [])
     with pytest.raises(InputError, match="has no confidence that could be calibrated"):
         calibrate_arm(paths, arm[1], LIMITS["ecg"])
+
+
+def test_copies_whose_point_is_hidden_are_left_out(arm, tmp_path) -> None:
+    """Of several points the first may not be visible: nothing to be right or wrong about."""
+    columns = ("sample_id", "variant", "target_onset", "target_end", "prediction_onset", "prediction_end")
+    columns += ("confidence_onset", "confidence_end")
+    tables = {}
+    for hides in (False, True):
+        root, paths = tmp_path / str(hides) / "ecg", []
+        for path in arm[0]:
+            rows = []
+            for number, row in enumerate(read_csv(path, ())):
+                target = "" if hides and number % 7 == 0 else row["target"]
+                if hides or number % 7:
+                    answers = (target, "", row["prediction"], "3.0", row["confidence"], "0.5")
+                    rows.append((row["sample_id"], row["variant"], *answers))
+            paths.append(root.joinpath(*path.parts[-5:]))
+            write_csv(paths[-1], columns, rows)
+        (root / "strata.csv").write_bytes(arm[1].read_bytes())
+        tables[hides] = measure_reliability(paths, [root / "strata.csv"], LIMITS)
+        curve = calibrate_arm(paths, root / "strata.csv", LIMITS["ecg"])
+        assert curve.rows == tables[hides].scores[0].rows
+    assert tables[True] == tables[False]
 
 
 def test_one_fold_alone_is_not_calibrated(arm) -> None:

@@ -137,6 +137,13 @@ def test_a_gain_that_only_the_paper_sees_is_a_hint():
     assert text[-1] == "Taken together, the numbers lean towards a gain on unseen data and do not establish it."
 
 
+def test_equal_arms_take_no_rank_among_the_losses():
+    # t = -0.1 / (0.0632 sqrt(1/5 + 1/4)) = -2.36, p = 0.04 alone, 0.08 as one of two.
+    rows = made_rows({"test_r2": [-0.02, -0.06, -0.1, -0.14, -0.18], "train_r2": [0.0] * 5})
+    assert verdict.read_rows(rows[:1]) == [Reading.LOSS]
+    assert verdict.read_rows(rows) == [Reading.HINT_AGAINST, Reading.NOTHING]
+
+
 def test_equal_gains_in_every_fold_have_no_t_test_and_are_a_hint():
     rows = made_rows({"test_r2": [0.1] * 5})
     assert math.isnan(rows[0].p_holm)

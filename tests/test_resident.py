@@ -24,7 +24,7 @@ from siwcc.augment.ecg import EcgInputs
 from siwcc.augment.nuclei import NucleiInputs, write_fold
 from siwcc.config import NucleiTask, SipakmedSection, Train
 from siwcc.errors import InputError
-from siwcc.resident import DeviceBatches, HostBatches, WarpedImages, fits_device, open_batches
+from siwcc.resident import DeviceBatches, HostBatches, WarpedImages, fits_device, open_batches, usable_device
 from siwcc.runs import RunKey
 from siwcc.shards import shard_writer
 from siwcc.tasks import TaskSpec
@@ -256,7 +256,7 @@ class MetaDevice:
     def __init__(self, inputs: Any, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
         module = SimpleNamespace(open_inputs=lambda paths, *_, **__: inputs[len(paths) > 1])
         monkeypatch.setattr(training, "augment_module", lambda task: module)
-        monkeypatch.setattr(training, "resolve_device", lambda device: "meta")
+        monkeypatch.setattr(training, "usable_device", lambda asked: META)
         self.key = RunKey(inputs[0].spec.task, encoding, "full", 1, 42)
 
     def copies(self, batch_size: int, resident: bool) -> tuple[int, int, int, int]:
@@ -435,3 +435,22 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     difference = images - expected
     assert difference.abs().max() < (0.2 if FIXED_POINT else 4e-4)
     assert difference.square().mean().sqrt() < (5e-3 if FIXED_POINT else 5e-6)
+
+
+@pytest.mark.parametrize(("found", "device"), [(True, "cuda"), (False, "cpu")])
+def test_auto_is_a_device_that_torch_can_compute_on(
+    found: bool, device: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resident, "resolve_device", lambda asked: "cuda" if asked == "auto" else asked)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    assert usable_device("auto").type == device
+    assert usable_device("cpu").type == "cpu"
+    assert ("cannot compute on: using the CPU" in caplog.text) is not found
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_was_named_and_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match=rf"^train\.device: is {name}, and torch .* cannot compute on such a device"):
+        usable_device(name)

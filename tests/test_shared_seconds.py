@@ -11,9 +11,9 @@ from made_study import made_config
 from siwcc.answers import read_strata
 from siwcc.config import write_config
 from siwcc.errors import InputError
-from siwcc.files import write_csv
+from siwcc.files import write_csv, write_manifest
 from siwcc.protocols import APART, BOTH, NO_PADDING, PAPERS, Cell
-from siwcc.shards import shard_writer
+from siwcc.shards import read_shard, shard_writer
 from siwcc.shared_seconds import Shared, gather_shared, nearest_trained_s, write_shared
 from siwcc.tables import read_lines
 
@@ -97,6 +97,18 @@ def test_the_table_is_read_as_it_was_written(cells, tmp_path):
     lines = gather_shared(cells, tmp_path / "data")
     write_shared(tmp_path / "shared.csv", lines)
     assert read_lines(tmp_path / "shared.csv", Shared)[0] == lines[0]
+
+
+def test_samples_that_were_made_anew_are_refused(cells, tmp_path):
+    digest = read_shard(tmp_path / "data" / "samples" / "made_up.h5", "samples", ()).digest
+    for cell in cells:
+        strata = cell.folder / "ecg" / "strata.csv"
+        write_manifest(strata.with_name("manifest.json"), "", (strata,), samples_digest=digest)
+    assert gather_shared(cells, tmp_path / "data")
+    (tmp_path / "data" / "samples" / "made_up.h5").unlink()
+    write_samples(tmp_path, "gfedcba")
+    with pytest.raises(InputError, match=r"made_up\.h5: changed since .*sample-zero_fill/ecg/strata\.csv was made"):
+        gather_shared(cells, tmp_path / "data")
 
 
 def test_samples_that_are_not_those_of_the_folds_are_refused(cells, tmp_path):

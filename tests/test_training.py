@@ -369,6 +369,18 @@ def test_a_state_belongs_to_where_the_batches_are_made(folds: list[Path]) -> Non
     assert identities[0] == identities[1] != identities[2]
 
 
+def test_a_state_belongs_to_what_was_compiled_and_to_the_device(folds: list[Path]) -> None:
+    one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, None)
+    before = training._identity(one, folds)
+    # As where a compiler failed, and was mended before the run goes on.
+    training._set_loops(one.network, SETTINGS.batch_size)
+    compiled = training._identity(one, folds)
+    training._set_loops(one.network, None)
+    assert training._identity(one, folds) == before != compiled
+    one.device = torch.device("cuda")
+    assert training._identity(one, folds) not in (before, compiled)
+
+
 def test_convolutions_and_products_are_float32_on_cuda_too() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     training._prepare_torch(SETTINGS)
@@ -740,6 +752,8 @@ def test_compiles_where_it_pays_or_is_asked_for(
     settings = Train(epochs=15, compile=asked)
     network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
     assert training._uses_compiler(settings, torch.device("cpu"), inputs, network) is expected
+    few = settings.model_copy(update={"rows_per_epoch": 100})
+    assert training._uses_compiler(few, torch.device("cpu"), inputs, network) is (expected and asked is True)
     others = [build_localiser("nimesha", name, "coord", 2, (500,), (20.0,), 20.0) for name in ("heatmap", "residual")]
     assert not any(training._uses_compiler(settings, torch.device("cpu"), inputs, other) for other in others)
 

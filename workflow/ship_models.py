@@ -10,13 +10,14 @@ are: it turns that into a probability.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from siwcc.accuracy import measure_study, write_errors, write_errors_by_stratum
 from siwcc.calibration_file import NAME, write_calibration
 from siwcc.errors import InputError
 from siwcc.files import write_bytes
+from siwcc.folds import read_folds_csv
 from siwcc.map_variants import MAP_VARIANTS
 from siwcc.models import TrainedModel, read_model
 from siwcc.reliability import calibrate_arm
@@ -34,21 +35,48 @@ def ship(arm: Path, out: Path) -> list[Path]:
         What was written.
 
     Raises:
-        InputError: a network is missing or damaged, or there are several seeds.
+        InputError: a network or its answers are missing or damaged, there are several seeds, or the folder holds
+            networks of other folds.
     """
-    sources = {path.parent.parent.name: path for path in sorted(arm.glob("*/seed*/model.pt"))}
-    if "all" not in sources or len(sources) < 2 or len(sources) < len(list(arm.glob("*/seed*/model.pt"))):
-        raise InputError(arm, "must hold fold<k>/seed<s>/model.pt and all/seed<s>/model.pt of one seed")
-    models = {name: read_model(path) for name, path in sources.items()}
+    models = {name: read_model(path) for name, path in _sources(arm).items()}
+    _check_folder(out, models)
     for name, model in models.items():
         write_bytes(out / f"{name}.pt", model.path.read_bytes())
-    return [*(out / f"{name}.pt" for name in models), *_measure(arm, models["all"], out)]
+    answers = [model.path.with_name("predictions.csv") for name, model in models.items() if name != "all"]
+    strata = arm.parents[1] / "strata.csv"
+    return [*(out / f"{name}.pt" for name in models), *_measure(answers, strata, models["all"], out)]
 
 
-def _measure(arm: Path, model: TrainedModel, out: Path) -> list[Path]:
+def _sources(arm: Path) -> dict[str, Path]:
+    """The network of every fold and that of all of them, by the name that they get."""
+    folds = read_folds_csv(arm.parents[1] / "folds.csv")
+    wanted = {"all", *(f"fold{fold}" for fold in folds)}
+    found = sorted(arm.glob("*/seed*/model.pt"))
+    sources = {path.parent.parent.name: path for path in found}
+    missing, foreign = sorted(wanted - sources.keys()), sorted(sources.keys() - wanted)
+    if missing:
+        problem = f"lacks {missing[0]}/seed<s>/model.pt, and the study has {len(folds)} folds"
+        raise InputError(arm, problem, "train it: make models STUDY=<study>")
+    if foreign:
+        raise InputError(arm, f"holds {foreign[0]}, and the study has {len(folds)} folds", "delete it")
+    if len(sources) < len(found):
+        raise InputError(arm, "holds networks of several seeds", "leave those of one")
+    return sources
+
+
+def _check_folder(out: Path, models: Mapping[str, TrainedModel]) -> None:
+    """Refuse what would be taken for a network of this arm, or for how sure they are."""
+    written = {f"{name}.pt" for name in models}
+    if models["all"].key.variant in MAP_VARIANTS:
+        written.add(NAME)
+    foreign = sorted({path.name for path in (*out.glob("fold*.pt"), *out.glob(NAME))} - written)
+    if foreign:
+        raise InputError(out / foreign[0], "is of other networks and would stay beside these", "delete it")
+
+
+def _measure(answers: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
     task = model.key.task
     limits = task_module(task).error_limits(model.spec)
-    strata, answers = arm.parents[1] / "strata.csv", sorted(arm.glob("fold*/seed*/predictions.csv"))
     errors = measure_study(answers, [], [strata], {task: limits})
     write_errors(out / "errors.csv", errors.overall)
     write_errors_by_stratum(out / "errors_by_stratum.csv", errors.by_stratum)

@@ -19,6 +19,10 @@ include: "../rules/common.smk"
 
 
 config.update(checked_config(config))
+if len(config["tasks"]["ecg"]["points"]) > 1:
+    raise WorkflowError(
+        "config: tasks.ecg.points: protocols are compared by one point; take onset alone"
+    )
 
 
 wildcard_constraints:

@@ -14,27 +14,48 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-# Where Snakemake keeps the names of files that a running study owns, and the host it was started on (rules/common.smk).
+# Where Snakemake keeps the names of files that a running study owns, and which process on which host is that study
+# (rules/common.smk).
 LOCKS = Path(".snakemake/locks")
-OWNER_HOST = Path(".snakemake/owner_host")
+OWNER = Path(".snakemake/owner")
 _CANCEL_WAIT_S = 120.0
+
+
+class Owner(NamedTuple):
+    """Who has started the study that holds the locks of a folder."""
+
+    process: int
+    host: str
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """Who holds the locks of a folder, as it was noted there; None where nothing is locked or nothing was noted."""
+    if not (folder / OWNER).is_file() or not any((folder / LOCKS).glob("*")):
+        return None
+    number, _, host = (folder / OWNER).read_text().partition(" ")
+    return Owner(int(number), host) if number.isdigit() else None
 
 
 def owners(folder: Path) -> list[int]:
     """Process numbers of the Snakemake runs that work in a folder now, on this machine.
 
-    The ones inside SLURM jobs are none: they end with their job, see `slurm_jobs`.
+    The ones inside SLURM jobs are none: they end with their job, see `slurm_jobs`. Of another user's process nothing
+    tells where it works; it counts if it is the one that was noted.
     """
+    noted = owner_of(folder)
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         command = process.info["cmdline"] or []
         named = any(Path(word).name == "snakemake" for word in command[:4])
         inside_job = "remote" in command and command[command.index("remote") - 1] == "--mode"
-        if named and not inside_job and process.info["cwd"] and Path(process.info["cwd"]) == folder:
-            found.append(process.info["pid"])
+        pid, place = process.info["pid"], process.info["cwd"]
+        here = Path(place) == folder if place else noted is not None and pid == noted.process
+        if named and not inside_job and here:
+            found.append(pid)
     return found
 
 
@@ -85,11 +106,11 @@ def check_alone(folder: Path) -> None:
     alive = owners(folder)
     if alive:
         raise RuntimeError(f"a study is running here (process {alive[0]}); wait for it, or end it")
-    host = OWNER_HOST.read_text() if OWNER_HOST.is_file() and any(LOCKS.glob("*")) else socket.gethostname()
-    if host != socket.gethostname():
+    noted = owner_of(folder)
+    if noted is not None and noted.host != socket.gethostname():
         raise RuntimeError(
-            f"a study was started on {host} and has not ended; give the command there, or, if {host} is gone, "
-            f"delete {OWNER_HOST}"
+            f"a study was started on {noted.host} and has not ended; give the command there, or, if {noted.host} is "
+            f"gone, delete {OWNER}"
         )
     jobs = slurm_jobs(folder)
     if jobs:
@@ -103,9 +124,10 @@ def main(arguments: Sequence[str]) -> None:
     except RuntimeError as error:
         sys.exit(f"{Path.cwd()}: {error}")
     snakefile = str(Path(__file__).resolve().parent.parent / "Snakefile")
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, *arguments]
+    # Targets among the arguments may follow a `--`, behind which nothing is an option.
+    options = ["--snakefile", snakefile, "--unlock", "--quiet=all"]
     # In this process's place: a child would outlive a kill, and be taken for a study that is running.
-    os.execv(sys.executable, [*snakemake, "--unlock", "--quiet", "all"])
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *options, *arguments])
 
 
 if __name__ == "__main__":

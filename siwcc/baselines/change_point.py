@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Long enough for a beat at 60 a minute, short beside a 20 s window.
 FEATURE_WINDOW_S = 1.0
+# Of one sample there is no mean to take away, and no slope.
+_FEWEST_SAMPLES = 2
 _SMALLEST_SHARE = 1e-6
 
 
@@ -31,7 +33,7 @@ def change_point(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.n
     """
     (time_s,) = axis_coordinates(inputs.spec)
     step_s = time_s[1] - time_s[0]
-    width = round(FEATURE_WINDOW_S / step_s)
+    width = max(round(FEATURE_WINDOW_S / step_s), _FEWEST_SAMPLES)
     padded = np.rint(inputs.edge_s[test] / step_s).astype(int)
     start = np.minimum(padded[:, 0], len(time_s) - 1)
     stop = np.maximum(len(time_s) - padded[:, 1], start + 1)
@@ -73,7 +75,7 @@ def local_features(signal: np.ndarray, width: int) -> np.ndarray:
 
     Args:
         signal: (leads, samples), in any unit.
-        width: Samples of the window.
+        width: Samples of the window, at least two.
 
     Returns:
         float64 (samples, 3 x leads), each feature with mean 0 and standard deviation 1, or 0 throughout.

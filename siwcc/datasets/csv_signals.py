@@ -34,7 +34,7 @@ def read_csv_signal(path: Path, leads: Sequence[int], rate_hz: float, lead_remed
         float64 (leads, samples), in the file's unit.
 
     Raises:
-        InputError: no such CSV, too few columns, times of another rate, or a lead that looks like a time.
+        InputError: no such CSV, no or too few leads, times of another rate, or a lead that looks like a time.
     """
     text = read_text(path, MAX_BYTES).rstrip().replace("\r\n", "\n")
     names = _column_names(text.partition("\n")[0])
@@ -44,6 +44,8 @@ def read_csv_signal(path: Path, leads: Sequence[int], rate_hz: float, lead_remed
         place = names.index(TIME_COLUMN)
         columns.remove(place)
         _check_time(path, values[:, place], rate_hz)
+    if not columns:
+        raise InputError(path, f"has no lead beside {TIME_COLUMN}", "give a column a lead, in mV")
     if len(columns) <= max(leads):
         raise InputError(path, f"has {len(columns)} lead(s), and {max(leads) + 1} are needed", lead_remedy)
     chosen = [columns[lead] for lead in leads]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -38,13 +40,15 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
         manifest_path: The CSV to write.
 
     Raises:
-        InputError: no such folder, an incomplete set, a download that failed.
+        InputError: no such folder, an incomplete set, a download that failed, a part of the folder that cannot be
+            read, a name that is no text.
     """
     folder = raw_folder(name, section, raw_root)
     reader = reader_for(section.format)
     if section.path is not None:
-        if not folder.is_dir():
-            raise InputError(folder, "is not a folder", f"check datasets.{name}.path")
+        with _reading(name, folder):
+            if not folder.is_dir():
+                raise InputError(folder, "is not a folder", f"check datasets.{name}.path")
     else:
         # Two studies may share the folder; what is there once the other one is through is kept.
         with locked_folder(folder, "another process is making or fetching its files", wait_s=math.inf):
@@ -52,10 +56,47 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
                 _make_up(section, folder)
             else:
                 reader.download(section, folder)
-    files = reader.raw_files(section, folder)
-    rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
+    with _reading(name, folder):
+        files = _raw_files(section, folder)
+        rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
     write_csv(manifest_path, COLUMNS, rows)
     _warn_of_differences(name, {file: sha256 for file, _, sha256 in rows}, reader.published_sums())
+
+
+def _raw_files(section: AnyDataset, folder: Path) -> Sequence[Path]:
+    """The files of a set, each with a name that can stand in a CSV."""
+    # A glob finds nothing in a folder that it may not read, and says nothing.
+    next(folder.iterdir(), None)
+    try:
+        files = reader_for(section.format).raw_files(section, folder)
+    except InputError as error:
+        # What a reader has to say of such a file cannot be written into a log.
+        _check_name(error.where)
+        raise
+    for path in files:
+        _check_name(str(path))
+    return files
+
+
+def _check_name(path: str) -> None:
+    if _printable(path) != path:
+        raise InputError(_printable(path), "has a name that is no text in UTF-8", "rename it")
+
+
+@contextmanager
+def _reading(name: str, folder: Path) -> Iterator[None]:
+    """One line for whatever of a set cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        where = str(folder) if error.filename is None else os.fsdecode(error.filename)
+        remedy = f"make it readable, or give datasets.{name}.path a folder without it"
+        raise InputError(_printable(where), f"cannot be read ({error.strerror or error})", remedy) from error
+
+
+def _printable(path: str) -> str:
+    r"""A path in which a byte that is not of UTF-8 stands as `\xe9`."""
+    return path.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="backslashreplace")
 
 
 def _warn_of_differences(name: str, found: Mapping[str, str], published: Mapping[str, str]) -> None:
@@ -118,20 +159,23 @@ def check_manifest(name: str, section: AnyDataset, folder: Path, manifest_path: 
         manifest_path: What `provide_raw` wrote.
 
     Raises:
-        InputError: a file is missing, was changed or came in since the manifest was written.
+        InputError: a file is missing, cannot be read, was changed or came in since the manifest was written.
     """
     remedy = f"restore it, or delete {manifest_path} to take the files as they are now"
     rows = read_csv(manifest_path, COLUMNS)
-    for row in rows:
-        path = folder / row["file"]
-        if not path.is_file():
-            raise InputError(path, f"is listed for {name} but does not exist", remedy)
-        if str(path.stat().st_size) != row["bytes"]:
-            raise InputError(path, f"has {path.stat().st_size} bytes, its manifest says {row['bytes']}", remedy)
-        if sha256_of(path) != row["sha256"]:
-            raise InputError(path, "changed since its manifest was written", remedy)
-    raw_files = reader_for(section.format).raw_files(section, folder)
-    found = {path.relative_to(folder).as_posix() for path in raw_files}
+    with _reading(name, folder):
+        for row in rows:
+            _check_file(folder / row["file"], row, name, remedy)
+        found = {path.relative_to(folder).as_posix() for path in _raw_files(section, folder)}
     added = found - {row["file"] for row in rows}
     if added:
         raise InputError(folder / min(added), "came in since the manifest was written", f"delete {manifest_path}")
+
+
+def _check_file(path: Path, row: Mapping[str, str], name: str, remedy: str) -> None:
+    if not path.is_file():
+        raise InputError(path, f"is listed for {name} but does not exist", remedy)
+    if str(path.stat().st_size) != row["bytes"]:
+        raise InputError(path, f"has {path.stat().st_size} bytes, its manifest says {row['bytes']}", remedy)
+    if sha256_of(path) != row["sha256"]:
+        raise InputError(path, "changed since its manifest was written", remedy)

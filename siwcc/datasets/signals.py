@@ -13,6 +13,7 @@ What such a window lacks at the recording's start or end is zero at the window's
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +31,8 @@ from siwcc.errors import InputError
 _MAX_UPSAMPLING = 10
 _MAX_DOWNSAMPLING = 1000
 _MAX_RATIO_PART = 1000
+# Of samples that wait for their turn, where ids do not follow their recordings.
+_MAX_WAITING_BYTES = 1 << 30
 
 _logger = logging.getLogger(__name__)
 
@@ -173,6 +176,9 @@ def place_windows(recording: Recording, events: Iterable[Event], section: EcgDat
 def cut_windows(windows: Iterable[Window], section: EcgDataset) -> Iterator[Sample | Excluded]:
     """Cut windows out of their recordings, one of which is in memory at a time.
 
+    Where ids do not follow their recordings, the further samples of one that was read wait for their turn, up to
+    about 1 GB; only beyond that is a recording read again.
+
     A sample has, besides signal (leads, window) and target (1,), `record`, `event_sample`, `window_start`
     (samples at `rate_hz`), `previous_event`, `context` (leads, 2 x window; the event +- `window_s`, mV, zero
     where nothing is known) and `context_valid` (2 x window,; False there); where the section asks for the point
@@ -186,11 +192,27 @@ def cut_windows(windows: Iterable[Window], section: EcgDataset) -> Iterator[Samp
         Samples and exclusions, sorted by id. Windows with invalid samples are excluded.
     """
     ordered = sorted(windows, key=lambda window: window.sample_id)
-    for _, of_recording in groupby(ordered, key=lambda window: window.recording.name):
-        together = list(of_recording)
+    later: dict[str, list[Window]] = {}
+    for window in reversed(ordered):
+        later.setdefault(window.recording.name, []).append(window)
+    waiting: dict[str, deque[Sample | Excluded]] = {name: deque() for name in later}
+    for name, run in groupby(ordered, key=lambda window: window.recording.name):
+        together = [later[name].pop() for _ in run]
+        ready = min(len(together), len(waiting[name]))
+        for _ in range(ready):
+            yield waiting[name].popleft()
+        if ready == len(together):
+            continue
         signal_mv = together[0].recording.read_mv()
-        for window in together:
+        room = max(0, _most_waiting(section) - sum(map(len, waiting.values())))
+        waiting[name].extend(_cut_sample(window, signal_mv, section) for window in later[name][: -room - 1 : -1])
+        for window in together[ready:]:
             yield _cut_sample(window, signal_mv, section)
+
+
+def _most_waiting(section: EcgDataset) -> int:
+    """How many samples may wait: each holds its window and the context of twice its length, float32."""
+    return _MAX_WAITING_BYTES // (window_samples(section) * (3 * 4 * len(section.leads) + 2))
 
 
 def _cut_sample(window: Window, signal_mv: np.ndarray, section: EcgDataset) -> Sample | Excluded:

@@ -64,7 +64,8 @@ def _draw_fold(path: Path) -> Figure:
     spec = TaskSpec.from_json(shard.attributes["spec"])
     if "signal" not in shard.arrays:
         return _draw_targets(shard.arrays["target"][shard.arrays["variant"] > 0], spec)
-    titles = [f"{shard.arrays['sample_id'][row]}, variant {shard.arrays['variant'][row]}" for row in range(_PANELS)]
+    shown = zip(shard.arrays["sample_id"][:_PANELS], shard.arrays["variant"], strict=False)
+    titles = [f"{sample_id}, variant {variant}" for sample_id, variant in shown]
     return _draw_panels(titles, shard.arrays["signal"][:_PANELS], shard.arrays["target"][:_PANELS], spec.extent[0])
 
 

@@ -97,8 +97,13 @@ def judge(
 
 def read_rows(rows: Sequence[Row]) -> list[Reading]:
     """The reading of each row; losses are adjusted by Holm in their own direction."""
-    against = holm([1.0 - row.p_corrected_t for row in rows]).tolist()
+    against = holm([_p_against(row) for row in rows]).tolist()
     return [_reading(row, p) for row, p in zip(rows, against, strict=True)]
+
+
+def _p_against(row: Row) -> float:
+    """The corrected t-test's p in the other direction; equal arms have p = 1 in both."""
+    return 1.0 - row.p_corrected_t if any(row.fold_differences) else 1.0
 
 
 def _reading(row: Row, p_against: float) -> Reading:

@@ -295,7 +295,7 @@ def test_after_a_kill_resume_cancels_what_runs_and_repeats_nothing_that_finished
     refused = unlock(place)
     assert refused.returncode == 1
     assert "a study is running here" in refused.stderr
-    assert (place.folder / ".snakemake" / "owner_host").read_text() == socket.gethostname()
+    assert (place.folder / ".snakemake" / "owner").read_text() == f"{process.pid} {socket.gethostname()}"
     process.kill()
     process.communicate()
 

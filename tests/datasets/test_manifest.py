@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from siwcc.config import MadeUp, VfdbSection
+from siwcc.config import HerlevSection, MadeUp, VfdbSection
 from siwcc.datasets import vfdb
 from siwcc.datasets.manifest import check_manifest, provide_raw, raw_folder
 from siwcc.datasets.synthetic import write_made_up
@@ -143,6 +143,76 @@ def test_a_file_that_is_not_as_listed(records: Path, tmp_path: Path, damage, sai
         check_manifest("mine", section(), records, manifest)
     remedy = f"restore it, or delete {manifest} to take the files as they are now"
     assert str(caught.value) == f"{victim}: {said}; {remedy}"
+
+
+REFUSED = os.strerror(errno.EACCES)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, method: str, victim: Path) -> None:
+    """As for somebody who may not read `victim`; root, who may run the tests, may."""
+    permitted = getattr(Path, method)
+
+    def checked(path: Path, *arguments: object) -> object:
+        if path == victim:
+            raise PermissionError(errno.EACCES, REFUSED, str(path))
+        return permitted(path, *arguments)
+
+    monkeypatch.setattr(Path, method, checked)
+
+
+@pytest.mark.parametrize(("method", "name"), [("open", "demo01.dat"), ("stat", "demo01.dat"), ("iterdir", "")])
+def test_what_cannot_be_read_is_one_line(
+    records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, name: str
+) -> None:
+    arguments = ("mine", section(path=records), tmp_path / "raw", tmp_path / "m.csv")
+    provide_raw(*arguments)
+    refuse(monkeypatch, method, records / name)
+    remedy = "make it readable, or give datasets.mine.path a folder without it"
+    for call in (lambda: provide_raw(*arguments), lambda: check_manifest("mine", section(), records, arguments[-1])):
+        with pytest.raises(InputError) as caught:
+            call()
+        assert str(caught.value) == f"{records / name}: cannot be read ({REFUSED}); {remedy}"
+
+
+def test_a_folder_of_images_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("normal/a.BMP", "normal/a-d.bmp", "lost+found/b.BMP"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    images = HerlevSection.model_validate({"format": "herlev", "path": tmp_path})
+    refuse(monkeypatch, "iterdir", tmp_path / "lost+found")
+    with pytest.raises(InputError) as caught:
+        provide_raw("mine", images, tmp_path, tmp_path / "m.csv")
+    assert str(caught.value).startswith(f"{tmp_path / 'lost+found'}: cannot be read ({REFUSED}); make it readable")
+    assert not (tmp_path / "m.csv").exists()
+
+
+def named_in_latin_1(folder: Path, ending: str) -> Path:
+    path = folder / (os.fsdecode(b"caf\xe9") + ending)
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    return path
+
+
+def test_a_name_that_is_no_text_is_refused(records: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for ending in (".bmp", "-d.bmp"):
+        named_in_latin_1(folder, ending)
+    images = HerlevSection.model_validate({"format": "herlev", "path": folder})
+    with pytest.raises(InputError) as caught:
+        provide_raw("mine", images, tmp_path, tmp_path / "m.csv")
+    assert str(caught.value) == rf"{folder}/caf\xe9-d.bmp: has a name that is no text in UTF-8; rename it"
+    # Of a record the header says another name, which is no reason to fetch it again.
+    header = named_in_latin_1(records, ".hea")
+    header.write_bytes((records / "demo01.hea").read_bytes())
+    with pytest.raises(InputError) as caught:
+        provide_raw("mine", section(path=records), tmp_path, tmp_path / "m.csv")
+    assert str(caught.value) == rf"{records}/caf\xe9.hea: has a name that is no text in UTF-8; rename it"
+    # What is no part of the set may have any name.
+    header.rename(header.with_suffix(".txt"))
+    provide_raw("mine", section(path=records), tmp_path, tmp_path / "m.csv")
 
 
 def test_a_record_that_came_in_later(records: Path, tmp_path: Path) -> None:

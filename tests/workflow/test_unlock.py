@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -82,14 +82,41 @@ def test_a_silent_slurm_keeps_the_folder_only_of_a_study_that_used_it(unlock: Mo
 
 
 def test_a_study_of_another_machine_keeps_the_folder(unlock: ModuleType, place: Path) -> None:
-    owner, lock = place / ".snakemake" / "owner_host", place / ".snakemake" / "locks" / "0.output.lock"
-    owner.write_text("login7")
+    owner, lock = place / ".snakemake" / "owner", place / ".snakemake" / "locks" / "0.output.lock"
+    owner.write_text("17 login7")
     unlock.check_alone(place)
     lock.touch()
     with pytest.raises(RuntimeError, match=r"a study was started on login7 and has not ended; give the command there"):
         unlock.check_alone(place)
-    owner.write_text(socket.gethostname())
+    owner.write_text(f"17 {socket.gethostname()}")
     unlock.check_alone(place)
+
+
+def test_a_study_of_another_user_keeps_the_folder(
+    unlock: ModuleType, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where a foreign process works cannot be read: psutil says None.
+    foreign = [{"pid": pid, "cmdline": ["python", "/usr/bin/snakemake", "--cores"], "cwd": None} for pid in (70, 71)]
+    monkeypatch.setattr(unlock.psutil, "process_iter", lambda _: [SimpleNamespace(info=info) for info in foreign])
+    (place / ".snakemake" / "owner").write_text(f"71 {socket.gethostname()}")
+    unlock.check_alone(place)
+    (place / ".snakemake" / "locks" / "0.output.lock").touch()
+    with pytest.raises(RuntimeError, match=r"a study is running here \(process 71\); wait for it, or end it"):
+        unlock.check_alone(place)
+
+
+def test_targets_among_the_arguments_do_not_swallow_what_unlocks(
+    unlock: ModuleType, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snakemake.cli import parse_args
+
+    given: list[list[str]] = []
+    monkeypatch.setattr(unlock.os, "execv", lambda program, words: given.append(words))
+    unlock.main(["--configfile", "tiny.yaml", "--config", "seed=1", "--", "results/a/model.pt"])
+    _, options = parse_args(given[0][given[0].index("snakemake") + 1 :])
+    assert options.unlock
+    assert [str(path) for path in options.configfile] == ["tiny.yaml"]
+    assert options.targets == ["results/a/model.pt"]
 
 
 def test_the_snakemake_inside_a_slurm_job_is_no_owner(unlock: ModuleType, place: Path) -> None:

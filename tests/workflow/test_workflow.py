@@ -532,6 +532,15 @@ def test_other_events_do_not_overwrite_the_samples(copied: Place) -> None:
     assert copied.digests("data") == before
 
 
+def test_samples_that_no_task_reads_are_not_overwritten_either(copied: Place) -> None:
+    before = copied.digests("data")
+    change = ("run=[nuclei]", "datasets={demo_ecg: {event_labels: [VT]}}")
+    output = copied.run("data/samples/demo_ecg.h5", "--config", *change, ok=False)
+    assert "demo_ecg.h5: was made with event_labels = ['VF'," in output
+    assert "Traceback" not in output
+    assert copied.digests("data") == before
+
+
 def test_too_few_cores_for_the_threads_are_one_line(copied: Place) -> None:
     output = copied.run(f"{ONE_RUN}/log.csv", "--config", "train={threads: 2}", ok=False)
     assert error_lines(output) == [

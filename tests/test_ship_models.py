@@ -1,0 +1,104 @@
+"""Networks to be given away: those of every fold and of all, or one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from made_models import write_model
+from made_study import write_mapped_study
+
+from siwcc.errors import InputError
+
+SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ship_models", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """An arm of two folds, and the network of both."""
+    study = write_mapped_study(tmp_path_factory.mktemp("trained"), "ecg")
+    arm = study.folder / "ecg" / "coord" / "heatmap"
+    settings, section = study.config.task("ecg"), study.config.dataset_of("ecg")
+    write_model(arm / "all" / "seed42" / "model.pt", settings=settings, section=section, encoding="coord", seed=9)
+    return arm
+
+
+@pytest.fixture
+def arm(trained: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    task = tmp_path / "made" / "ecg"
+    task.mkdir(parents=True)
+    for name in ("folds.csv", "folds.manifest.json", "strata.csv", "strata.manifest.json"):
+        if (trained.parents[1] / name).is_file():
+            shutil.copy(trained.parents[1] / name, task)
+    return Path(shutil.copytree(trained, task / "coord" / "heatmap"))
+
+
+def refusal(script: ModuleType, arm: Path, out: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        script.ship(arm, out)
+    return str(caught.value)
+
+
+def test_every_network_is_shipped_with_how_it_was_measured(script: ModuleType, arm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    # Of an earlier time: taken over.
+    (out / "fold1.pt").write_bytes(b"old")
+    written = script.ship(arm, out)
+    assert [path.name for path in written] == [
+        *("all.pt", "fold1.pt", "fold2.pt", "errors.csv", "errors_by_stratum.csv", "calibration.json"),
+    ]
+    for name in ("all", "fold1", "fold2"):
+        assert (out / f"{name}.pt").read_bytes() == (arm / name / "seed42" / "model.pt").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("fold2", "lacks fold2/seed<s>/model.pt, and the study has 2 folds; train it: make models STUDY=<study>"),
+        ("all", "lacks all/seed<s>/model.pt, and the study has 2 folds; train it: make models STUDY=<study>"),
+    ],
+)
+def test_a_network_that_is_missing_is_named(
+    script: ModuleType, arm: Path, tmp_path: Path, folder: str, said: str
+) -> None:
+    (arm / folder / "seed42" / "model.pt").unlink()
+    assert refusal(script, arm, tmp_path / "out") == f"{arm}: {said}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_networks_without_answers_or_of_other_folds_or_seeds_are_refused(
+    script: ModuleType, arm: Path, tmp_path: Path
+) -> None:
+    answers = arm / "fold2" / "seed42" / "predictions.csv"
+    answers.rename(answers.with_name("elsewhere.csv"))
+    assert refusal(script, arm, tmp_path / "out").startswith(f"{answers}: does not exist")
+    answers.with_name("elsewhere.csv").rename(answers)
+    shutil.copytree(arm / "fold1", arm / "fold3")
+    assert refusal(script, arm, tmp_path / "out") == f"{arm}: holds fold3, and the study has 2 folds; delete it"
+    (arm / "fold3").rename(arm / "kept")
+    shutil.move(arm / "kept" / "seed42", arm / "fold1" / "seed43")
+    assert refusal(script, arm, tmp_path / "out") == f"{arm}: holds networks of several seeds; leave those of one"
+
+
+def test_what_would_be_taken_for_one_of_them_is_refused(script: ModuleType, arm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "fold3.pt").touch()
+    said = f"{out / 'fold3.pt'}: is of other networks and would stay beside these; delete it"
+    assert refusal(script, arm, out) == said
+    assert [path.name for path in out.iterdir()] == ["fold3.pt"]
