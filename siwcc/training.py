@@ -44,6 +44,8 @@ _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6
 # Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
 _WORTH_COMPILING = 2e9
+# Of the largest answer: deviation of the answers to a test fold below which they are one.
+_ONE_ANSWER = 1e-3
 _MAX_STATE_BYTES = 1 << 30
 _MOST_NAMED = 5
 
@@ -559,8 +561,17 @@ def _answers(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
     every_row = np.arange(len(test.inputs.target))
     found = predict(run.network, test.batches, every_row, run.settings.batch_size)
     _check_answers(run, run.settings.epochs, test.inputs, every_row, found.answer)
+    _warn_of_one_answer(run, found.answer)
     columns = prediction_columns(test.inputs.spec.outputs, found.confidence.shape[1], found.visible.shape[1])
     return columns, prediction_rows(test.inputs, *found)
+
+
+def _warn_of_one_answer(run: _Run, answer: np.ndarray) -> None:
+    """Say so where every row got one answer: a sigmoid that is driven to 0 or 1 has no gradient to come back by."""
+    if len(answer) > 1 and answer.std(axis=0).max() < _ONE_ANSWER * run.train.inputs.spec.output_scale:
+        middle = ", ".join(f"{value:.4g}" for value in np.median(answer, axis=0))
+        unit = run.train.inputs.spec.unit
+        logger.warning("%s: answers %s %s for every test row; the training is stuck", _name(run.key), middle, unit)
 
 
 def _weights(network: Localiser) -> dict[str, torch.Tensor]:

@@ -758,6 +758,14 @@ def test_compiles_where_it_pays_or_is_asked_for(
     assert not any(training._uses_compiler(settings, torch.device("cpu"), inputs, other) for other in others)
 
 
+@pytest.mark.parametrize(("last", "stuck"), [(13.0, False), (10.002, True)])
+def test_one_answer_for_every_row_is_told(last: float, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
+    spec = SimpleNamespace(output_scale=20.0, unit="s")
+    run = SimpleNamespace(key=KEY, train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)))
+    training._warn_of_one_answer(run, np.array([[10.0], [10.0], [last]]))
+    assert ("answers 10 s for every test row; the training is stuck" in caplog.text) is stuck
+
+
 def test_a_compiler_that_fails_is_done_without(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
