@@ -13,7 +13,7 @@ from made_study import copied_study, made_config, shared_study
 
 from siwcc import cli, comparisons, report, statistics
 from siwcc.comparisons import Row
-from siwcc.config import parse_config, parse_dataset
+from siwcc.config import parse_config, parse_dataset, write_config
 from siwcc.errors import InputError
 from siwcc.report import costs, deviations, inline, page, verdict
 from siwcc.report import study as studies
@@ -440,6 +440,17 @@ def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repos
     assert "No fold has both arms yet" in text
     assert "No two answers can be compared yet" in text
     assert "No record stands in more than one fold" not in text
+    assert Page(text).problems == []
+
+
+def test_a_study_without_comparisons_promises_none(tmp_path, tmp_path_factory, repository):
+    study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
+    write_config(study.folder / "config.json", study.config.model_copy(update={"comparisons": ()}))
+    text = written(studies.open_study(study.folder), repository)
+    assert "The study compares no encodings." in text
+    assert "compared yet" not in text
+    assert 'href="#errors"' in text
+    assert not {"#table", "#effects", 'id="table"', 'id="effects"'} & set(re.findall(r"#\w+|id=\"\w+\"", text))
     assert Page(text).problems == []
 
 
