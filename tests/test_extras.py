@@ -111,8 +111,8 @@ def test_without_the_study_its_commands_are_one_line(command: str, package: str,
     done = run_without(only_with("study"), *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    said = rf"siwcc {command}: needs siwcc\[study\]: pip install 'siwcc\[study\]' \((\w+) is not installed\)\n"
-    match = re.fullmatch(said, done.stderr)
+    said = rf"siwcc {command}: needs siwcc\[study\] \((\w+) is not installed\); in a copy of the repository: "
+    match = re.fullmatch(said + r"pip install '\.\[study\]'\n", done.stderr)
     assert match, done.stderr
     assert match[1] in only_with("study"), package
 
