@@ -158,6 +158,18 @@ class TestLosses:
         entropy = -sum(w / sum(weights) * math.log(w / sum(weights)) for w in weights)
         assert network.loss(log_map(weights), target, torch.ones(1)).item() == pytest.approx(entropy)
 
+    def test_the_gaussian_of_a_point_in_an_image(self):
+        network = DenseNet(**IMAGE, readout="arg_max").double()
+        # x = 16 px is the fifth of six columns, y = 4 px the second of four rows; one step wide along either axis.
+        target = torch.tensor([[16.0, 4.0]], dtype=torch.float64)
+        weights = [[math.exp(-0.5 * ((x - 4) ** 2 + (y - 1) ** 2)) for x in range(6)] for y in range(4)]
+        total = sum(map(sum, weights))
+        entropy = -sum(w / total * math.log(w / total) for row in weights for w in row)
+        assert network.loss(log_map(weights), target, torch.ones(2)).item() == pytest.approx(entropy)
+        # No other map is as good.
+        moved = [row[1:] + row[:1] for row in weights]
+        assert network.loss(log_map(moved), target, torch.ones(2)).item() > entropy + 0.1
+
     def test_squared_error_and_divergence(self):
         network = DenseNet(**LINE, readout="soft_argmax").double()
         target = torch.tensor([[16.0]], dtype=torch.float64)

@@ -57,6 +57,13 @@ def by_hand(tmp_path):
     return made
 
 
+def test_folds_are_flipped_by_their_sums():
+    # Three records of one fold have -1 each, one of another 2: of +-3 +-2 two in four are as low as -1.
+    found = records._p_of_whole_folds(np.array([-1.0, -1.0, 2.0, -1.0]), np.array([1, 1, 2, 1]))
+    assert found == 2 / 4
+    assert records._p_of_whole_folds(np.array([-1.0, -2.0, -1.0]), np.array([1, 2, 3])) == 1 / 8
+
+
 def test_by_hand(by_hand):
     found = by_hand.compare()
     primary = found.tests[0]

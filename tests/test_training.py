@@ -758,6 +758,45 @@ def test_compiles_where_it_pays_or_is_asked_for(
     assert not any(training._uses_compiler(settings, torch.device("cpu"), inputs, other) for other in others)
 
 
+def one_step(points: tuple[str, ...], prediction: list[list[float]], target: list[list[float]]) -> float:
+    """The loss of some answers of the paper's networks; deviations are 2 and 4, means 10 and 20."""
+    spec = SimpleNamespace(points=dict.fromkeys(points))
+    run = SimpleNamespace(
+        network=SimpleNamespace(body=torch.nn.Identity()),
+        forward=torch.nn.Identity(),
+        train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)),
+    )
+    centre, scale = torch.tensor([10.0, 20.0]), torch.tensor([2.0, 4.0])
+    answer, loss = training._answer_and_loss(run, torch.tensor(prediction), torch.tensor(target), centre, scale)
+    assert answer.tolist() == prediction
+    return loss.item()
+
+
+def test_each_output_is_standardised_in_the_loss() -> None:
+    # Off by 2 and 4, 6 and 0: in deviations 1, 1, 3, 0.
+    assert one_step(("",), [[12.0, 24.0], [4.0, 7.0]], [[10.0, 20.0], [10.0, 7.0]]) == pytest.approx((1 + 1 + 9) / 4)
+
+
+def test_of_several_points_the_loss_is_that_of_the_visible_ones() -> None:
+    hidden = float("nan")
+    assert one_step(("a", "b"), [[12.0, 24.0], [4.0, 7.0]], [[10.0, hidden], [10.0, 7.0]]) == pytest.approx(10 / 3)
+    assert one_step(("a", "b"), [[12.0, 24.0]], [[hidden, hidden]]) == 0.0
+
+
+def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, None)
+    given = []
+    answer_and_loss = training._answer_and_loss
+
+    def noted(run: Any, signal: Any, target: Any, centre: torch.Tensor, scale: torch.Tensor) -> Any:
+        given.append((centre.item(), scale.item()))
+        return answer_and_loss(run, signal, target, centre, scale)
+
+    monkeypatch.setattr(training, "_answer_and_loss", noted)
+    training._train_one_epoch(one, np.array([3.0]), np.array([0.5]))
+    assert set(given) == {(3.0, 0.5)}
+
+
 @pytest.mark.parametrize(("last", "stuck"), [(13.0, False), (10.002, True)])
 def test_one_answer_for_every_row_is_told(last: float, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
     spec = SimpleNamespace(output_scale=20.0, unit="s")
