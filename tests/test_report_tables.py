@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 from made_study import shared_study, strict_config
+from scipy import stats
 
 from siwcc.accuracy import Accuracy
 from siwcc.baselines import BASELINES
@@ -21,6 +22,7 @@ from siwcc.records import RecordTest
 from siwcc.report import encodings, errors, folds, followed, over_records, records, verdict
 from siwcc.report import study as studies
 from siwcc.report.words import Reading
+from siwcc.shards import shard_writer
 from siwcc.variance import VarianceRow
 
 
@@ -125,6 +127,42 @@ def test_comparisons_of_another_protocol_hold_no_published_value(other, tmp_path
     assert (*(row[f"published_{name}"] for name in names), row["agrees_sign"]) == expected
     assert float(row["mean_difference"]) == pytest.approx(0.1)
     assert ("published" in (tmp_path / "t.txt").read_text()) is not bool(other)
+
+
+def test_the_ratio_of_test_to_training_samples_is_that_of_each_tasks_folds(tmp_path):
+    sizes = {"ecg": (6, 2, 2), "nuclei": (4, 4, 4)}
+    effect = (0.1, 0.2, 0.4)
+    logs = []
+    for task, samples in sizes.items():
+        rows = [(f"{fold}_{row}", "g", fold) for fold, count in enumerate(samples, 1) for row in range(count)]
+        write_csv(tmp_path / task / "folds.csv", ("sample_id", "group", "fold"), rows)
+        for encoding in ("coord", "weighted"):
+            for fold, gain in enumerate(effect, 1):
+                logs.append(tmp_path / task / encoding / "full" / f"fold{fold}" / "seed42" / "log.csv")
+                value = 0.3 + gain * (encoding == "weighted")
+                lines = [(epoch, value, value) for epoch in range(1, 7)]
+                write_csv(logs[-1], ("epoch", "train_r2", "test_r2"), lines)
+    folds_csvs = [tmp_path / task / "folds.csv" for task in sizes]
+    published = tmp_path / "published.csv"
+    write_csv(published, ("task", "variant", "metric", "mean_difference", "ci_low", "ci_high", "p", "conclusion"), [])
+    written = tmp_path / "c.csv"
+    write_comparisons(logs, folds_csvs, [("coord", "weighted")], published, [], written, tmp_path / "t.txt")
+    found = {row["task"]: float(row["p_corrected_t"]) for row in read(written) if row["metric"] == "test_r2"}
+    # 6 of 10 tested, 4 trained on, then 2 and 8 twice; 4 and 8 three times.
+    ratios = {"ecg": (6 / 4 + 2 / 8 + 2 / 8) / 3, "nuclei": 4 / 8}
+    mean, spread = np.mean(effect), np.std(effect, ddof=1)
+    for task, ratio in ratios.items():
+        assert found[task] == pytest.approx(stats.t.sf(mean / (spread * math.sqrt(1 / 3 + ratio)), 2))
+        assert studies._test_train_ratio(tmp_path / task / "folds.csv") == pytest.approx(ratio)
+
+
+def test_copies_whose_target_left_the_view_are_counted(tmp_path):
+    paths = [tmp_path / f"fold{fold}.h5" for fold in (1, 2, 3)]
+    # The samples themselves, variant 0, do not count, and the third fold is not there yet.
+    for path, variant, visible in zip(paths, ([0, 1, 2], [1, 1, 0]), ([0, 0, 1], [1, 0, 1]), strict=False):
+        with shard_writer(path, "fold", {}) as writer:
+            writer.extend({"variant": np.array(variant), "event_visible": np.array(visible)})
+    assert studies._hidden_rows(paths) == (4, 2)
 
 
 def test_every_encoding_and_baseline_has_its_words():
