@@ -23,6 +23,8 @@ from siwcc.config import Train, parse_config
 from siwcc.errors import InputError
 from siwcc.figures import FigureFiles
 from siwcc.figures.signals import plot_encodings, plot_predictions
+from siwcc.files import write_csv
+from siwcc.folds import STRATA_COLUMNS
 from siwcc.inspecting import inspect_file
 from siwcc.models import read_model
 from siwcc.points import output_suffixes, points_of
@@ -34,6 +36,7 @@ from siwcc.report.study import Study
 from siwcc.runs import RunKey
 from siwcc.scores import balanced_accuracy, mean_errors, r2_scores
 from siwcc.shards import _write_seal, read_shard
+from siwcc.tasks import ErrorLimits
 from siwcc.training import RunFiles, standardisation, train_run
 from siwcc.visibility import hide, visible_points
 
@@ -307,6 +310,31 @@ def test_every_point_has_its_errors(study: Study, tmp_path: Path) -> None:
     assert header[-3:] == ["point", "hidden", "told"]
     records = compare_records(runs, [], strata, [("coord", "weighted")], limits)
     assert records.tests
+
+
+def test_a_hidden_first_point_and_what_is_told_of_it_by_hand(tmp_path: Path) -> None:
+    columns = ["sample_id", "variant", "target_onset", "target_end", "prediction_onset", "prediction_end"]
+    columns += ["visible_onset", "visible_end"]
+    # Off by 1, hidden, and off by 3; then by 0.5, hidden, and right.
+    answers = {
+        ("coord", 1): [("a", 1, 1.0, "", 2.0, 3.0, 0.9, 0.1), ("a", 2, "", "", 9.0, 3.0, 0.8, 0.1)],
+        ("coord", 2): [("b", 1, 5.0, 6.0, 8.0, 6.0, 0.2, 0.9)],
+        ("weighted", 1): [("a", 1, 1.0, "", 1.5, 3.0, 0.6, 0.1), ("a", 2, "", "", 0.0, 3.0, 0.1, 0.1)],
+        ("weighted", 2): [("b", 1, 5.0, 6.0, 5.0, 6.0, 0.7, 0.9)],
+    }
+    runs = []
+    for (encoding, fold), rows in answers.items():
+        runs.append(tmp_path / f"ecg/{encoding}/heatmap/fold{fold}/seed42/predictions.csv")
+        write_csv(runs[-1], columns, rows)
+    strata = tmp_path / "ecg" / "strata.csv"
+    write_csv(strata, STRATA_COLUMNS, [("a", "r1", 1, "VT", "inf"), ("b", "r2", 2, "VT", "inf")])
+    limits = {"ecg": ErrorLimits("s", 0.5, 1.0)}
+    lines = [line for line in measure_study(runs, [], [strata], limits).overall if line.point == "onset"]
+    found = {line.answer: (line.rows, line.hidden, line.mean, line.told) for line in lines}
+    # Of the two that are there one is told to be, of the one that is not, none is told not to be.
+    assert found == {"coord": (2, 1, 2.0, (1 / 2 + 0 / 1) / 2), "weighted": (2, 1, 0.25, 1.0)}
+    (test,) = [one for one in compare_records(runs, [], [strata], [("coord", "weighted")], limits).tests if one.records]
+    assert (test.control_error, test.study_error, test.mean_difference) == ((1 + 3) / 2, 0.25, (-0.5 - 3) / 2)
 
 
 def test_a_study_of_one_point_has_no_such_columns(tmp_path: Path) -> None:
