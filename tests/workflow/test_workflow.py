@@ -28,6 +28,7 @@ import yaml
 from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in, when_runs_open
 
 from siwcc.baselines import baselines_of
+from siwcc.calibration_file import load_calibration
 from siwcc.models import read_model
 from siwcc.report import describe_missing
 from siwcc.report.study import open_study
@@ -212,6 +213,34 @@ def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, c
         assert {row["encoding"] for row in table} == {encoding}
     assert (study / "figures" / "robustness_ecg.svg").is_file()
     assert '<h2 id="robustness">' in (study / "report.html").read_text()
+    assert "Nothing to be done" in copied.run("--dry-run", *asked)
+
+
+def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_pictures(copied: Place) -> None:
+    asked = ("--config", "variants=[heatmap]", "encodings=[none]", "comparisons=[]")
+    copied.run(*asked)
+    study = copied.folder / "results" / "tiny"
+    arm = study / "ecg" / "none" / "heatmap"
+    recipe = yaml.safe_load((copied.repository / "config.yaml").read_text())["train"]["by_variant"]["heatmap"]
+    copies = 0
+    for fold in (1, 2):
+        trained = json.loads((arm / f"fold{fold}/seed42/manifest.json").read_text())["train"]
+        assert {name: trained[name] for name in recipe} == recipe
+        assert len((arm / f"fold{fold}/seed42/log.csv").read_text().splitlines()) == 1 + recipe["epochs"]
+        with (arm / f"fold{fold}/seed42/predictions.csv").open(newline="") as handle:
+            copies += sum(row["variant"] != "0" for row in csv.DictReader(handle))
+    calibration = load_calibration(arm / "calibration.json")
+    assert (calibration.encoding, calibration.variant) == ("none", "heatmap")
+    assert (calibration.folds, calibration.rows) == (2, copies)
+    with (study / "stats" / "calibration_scores.csv").open(newline="") as handle:
+        scores = {(row["inputs"], row["kind"]): int(row["rows"]) for row in csv.DictReader(handle)}
+    assert scores["augmented", "raw"] == scores["augmented", "calibrated"] == copies
+    with (study / "stats" / "calibration.csv").open(newline="") as handle:
+        bins = [row for row in csv.DictReader(handle) if (row["inputs"], row["kind"]) == ("augmented", "raw")]
+    assert sum(int(row["rows"]) for row in bins) == copies
+    for name in ("reliability_ecg_none_heatmap", "worst_ecg_none_heatmap"):
+        assert (study / "figures" / f"{name}.svg").is_file()
+    assert '<h2 id="confidence">' in (study / "report.html").read_text()
     assert "Nothing to be done" in copied.run("--dry-run", *asked)
 
 
