@@ -38,6 +38,7 @@ def write_model(
     seed=0,
     silence=0.2,
     answer=None,
+    fold=1,
 ) -> Path:
     """A network with drawn weights; `answer` makes one of the paper's say that, whatever it is shown.
 
@@ -57,7 +58,7 @@ def write_model(
         torch.nn.init.zeros_(network.body.head.weight)
         torch.nn.init.constant_(network.body.head.bias, math.log(share / (1 - share)))
     metadata = {
-        "run": {"task": task, "encoding": encoding, "variant": variant, "fold": 1, "seed": seed},
+        "run": {"task": task, "encoding": encoding, "variant": variant, "fold": fold, "seed": seed},
         "spec": json.loads(spec.to_json()),
         "layer_encoding": layer_encoding,
         "signal_channels": channels,

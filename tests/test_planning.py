@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from siwcc import cli
 from siwcc.config import Config
 from siwcc.errors import InputError
 from siwcc.planning import TaskPlan, format_plan, load_study, plan_study
@@ -51,6 +52,22 @@ def test_a_bad_overlay_is_one_line(repository: Path, tmp_path: Path, content: st
         load_study(repository / "config.yaml", [overlay])
     with pytest.raises(InputError, match=r"absent\.yaml"):
         load_study(repository / "config.yaml", [tmp_path / "absent.yaml"])
+
+
+def test_the_command_counts_what_it_is_given(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+    given = ["plan", "small.yaml", "--config", str(repository / "config.yaml")]
+    for cores in ("1", "3"):
+        assert cli.main([*given, "--cores", cores]) == 0
+        first, second, *_ = capsys.readouterr().out.splitlines()
+        assert first == f"study small on cpu, {cores} run(s) at once with 1 thread(s) each"
+        assert "ecg: 47 samples" in second
+        assert " 10 networks, " in second
+    assert cli.main(["plan", "absent.yaml", "--config", str(repository / "config.yaml")]) == 1
+    assert capsys.readouterr().err == "siwcc: absent.yaml: does not exist\n"
 
 
 def test_counts_by_hand(small: Config, tmp_path: Path) -> None:

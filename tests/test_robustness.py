@@ -273,12 +273,12 @@ def test_one_record_has_no_interval():
 # ------------------------------------------------------------------- measuring
 
 
-def made_models(study, task, folder, seeds=(0, 1)):
-    """Untrained score maps for fold 1 of a study."""
+def made_models(study, task, folder, seeds=(0, 1), fold=1):
+    """Untrained score maps for a fold of a study."""
     settings, section = study.config.task(task), study.config.dataset_of(task)
-    paths = [folder / task / "none" / "heatmap" / "fold1" / f"seed{seed}" / "model.pt" for seed in seeds]
+    paths = [folder / task / "none" / "heatmap" / f"fold{fold}" / f"seed{seed}" / "model.pt" for seed in seeds]
     return [
-        write_model(path, "heatmap", task, settings, section, seed=seed)
+        write_model(path, "heatmap", task, settings, section, seed=seed, fold=fold)
         for seed, path in zip(seeds, paths, strict=True)
     ]
 
@@ -291,6 +291,25 @@ def asked(request, tmp_path_factory, tmp_path):
 
 def measured(study, task, models, names):
     return measure_robustness(models, study.fold_paths(task), study.samples_path(task), names, study.limits(task))
+
+
+def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
+    study, task, models = asked
+    models += made_models(study, task, tmp_path, fold=2)
+    errors = []
+    for path, fold_path in zip(models, np.repeat(study.fold_paths(task)[:2], 2), strict=True):
+        inputs = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
+        rows = np.flatnonzero(inputs.variant == 0)
+        batches = HostBatches(inputs, "none", torch.device("cpu"))
+        answer, _, _ = predict(read_model(path).network, batches, rows, 5)
+        errors.append(np.sqrt(((answer - inputs.target[rows]) ** 2).sum(axis=1)))
+    # Shuffled: the folds are told by the paths.
+    whole, *others = measured(study, task, models[::-1], ["noise"])
+    assert whole.rows == sum(map(len, errors))
+    assert whole.mean == pytest.approx(np.concatenate(errors).mean(), rel=1e-5)
+    assert len(others) > 1
+    for line in others:
+        assert line.change == pytest.approx(line.within_coarse - whole.within_coarse)
 
 
 def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
