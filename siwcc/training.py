@@ -92,7 +92,6 @@ class _Run:
     test: _Part | None
     network: Localiser
     forward: _Forward
-    compiles: bool
     optimiser: torch.optim.Optimizer
     order: torch.Generator
     log: list[list[float]]
@@ -175,7 +174,6 @@ def _open_run(
         test=parts[1] if len(parts) > 1 else None,
         network=network,
         forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
-        compiles=compiles,
         optimiser=Adam(network.parameters(), lr=settings.learning_rate),
         order=torch.Generator().manual_seed(key.seed),
         log=[],
@@ -449,7 +447,7 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     ]
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
     loops = any(isinstance(module, Block) and module.loops_for_batch for module in run.network.modules())
-    parts["compiles"] = f"{run.compiles}, loops {loops}"
+    parts["compiled"] = f"network {run.forward is not run.network}, loops {loops}"
     parts["device"] = run.device.type
     parts["batches"] = type(run.train.batches).__name__
     parts |= {f"code {path.name}": sha256_of(path) for path in code}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 from doc_pages import blocks, name_of, pages, without_blocks
-from places import REPOSITORY
+from places import REPOSITORY, load_program
 
 PAGES = pages()
 DOCS = REPOSITORY / "docs"
@@ -124,13 +123,7 @@ def test_the_site_asks_nobody_else_for_anything() -> None:
 
 
 def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DOCS / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_program(DOCS / "scripts" / f"{name}.py")
 
 
 def test_links_out_of_docs_are_turned_for_the_site() -> None:

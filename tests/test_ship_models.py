@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +9,7 @@ from types import ModuleType
 import pytest
 from made_models import write_model
 from made_study import write_mapped_study
+from places import load_program
 
 from siwcc.errors import InputError
 
@@ -18,12 +18,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ship_models", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(SCRIPT)
 
 
 @pytest.fixture(scope="module")

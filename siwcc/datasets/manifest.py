@@ -70,7 +70,7 @@ def _raw_files(section: AnyDataset, folder: Path) -> Sequence[Path]:
     try:
         files = reader_for(section.format).raw_files(section, folder)
     except InputError as error:
-        # What a reader has to say of such a file cannot be written into a log.
+        # Of such a file a reader may say something else first, and name another way out.
         _check_name(error.where)
         raise
     for path in files:

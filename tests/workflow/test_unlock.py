@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from places import load_program
 
 UNLOCK = Path(__file__).resolve().parents[2] / "workflow" / "unlock.py"
 # Answers with the lines of `queue`; scancel takes the jobs out of it, unless they are stubborn.
@@ -27,12 +27,7 @@ test -e {root}/stubborn || : > {root}/queue
 
 @pytest.fixture
 def unlock() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("unlock", UNLOCK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(UNLOCK)
 
 
 @pytest.fixture
