@@ -27,7 +27,7 @@ from sklearn.metrics import r2_score
 from siwcc import blocks, training
 from siwcc import files as siwcc_files
 from siwcc.augment import augment_module
-from siwcc.config import EcgTask, Train, VfdbSection
+from siwcc.config import EcgTask, Jitter, Train, VfdbSection
 from siwcc.datasets import Sample
 from siwcc.errors import InputError
 from siwcc.files import sha256_of, write_csv
@@ -461,6 +461,17 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert contents(files) == contents(finished)
     said = [message for message in caplog.messages if "going on after epoch" in message]
     assert said == ([] if epochs_kept is None else [f"{state}: going on after epoch {epochs_kept}"])
+
+
+def test_what_a_recipe_draws_goes_on_where_it_was(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The step size follows the steps of all epochs; rows and changed channels are drawn from the saved generator.
+    drawn = {"rows_per_epoch": 25, "balance": 0.5, "jitter": Jitter(sign=0.5, order=0.5, silence=0.2)}
+    recipe = SETTINGS.model_copy(update={"schedule": "one_cycle", **drawn})
+    whole = contents(run(folds, tmp_path / "whole", KEY, recipe))
+    leave_state(folds, tmp_path / "stopped", monkeypatch, recipe)
+    assert contents(run(folds, tmp_path / "stopped", KEY, recipe)) == whole
 
 
 def test_a_complete_run_whose_files_are_taken_away_is_not_trained_again(
