@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -194,6 +195,16 @@ def test_a_lost_checkpoint_is_made_again_and_nothing_else(finished: Place, copie
 def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
     (copied.folder / name).unlink()
     assert "Nothing to be done" not in copied.run("--dry-run")
+
+
+def test_snakemake_packs_its_own_report_without_a_network(copied: Place) -> None:
+    copied.run("--report", "report.zip")
+    with zipfile.ZipFile(copied.folder / "report.zip") as packed:
+        names = packed.namelist()
+        shown = {Path(name).name for name in names}
+        assert {"report.html", "forest_test_r2.svg", "predictions.csv"} <= shown
+        (table,) = [name for name in names if Path(name).name == "table3.txt"]
+        assert packed.read(table) == (copied.folder / "results/tiny/stats/table3.txt").read_bytes()
 
 
 def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
