@@ -126,6 +126,19 @@ def test_each_panel_has_its_scale_and_says_what_it_cuts_off(tmp_path):
     assert "test folds, lowest values cut off" in text
 
 
+def test_the_longest_titles_of_panels_are_not_cut_off(tmp_path):
+    runs = {
+        (name, 1, 1): [-9.0 if name == "coord" else 0.0, 0.2] for name in ("coord", "none", "weighted", "duplicate")
+    }
+    found = curves.learning_curves(
+        {curves.run_key_of(path): curves.read_log(path) for path in write_logs(tmp_path, runs)}
+    )
+    limits = {name: curves._limits_of_means(found, name) for name in ("test", "train")}
+    figure = curves._draw_apart(found, max(figures.MODELS.values(), key=len), limits)
+    figure.draw_without_rendering()
+    assert max(axis.get_tightbbox().x1 for axis in figure.axes) < figure.bbox.x1
+
+
 def test_forest_data_holds_mean_folds_and_published(tmp_path):
     row = made_row(published_mean_difference=0.05, published_ci_low=0.01, published_ci_high=0.09)
     other = made_row(metric="train_r2", mean_difference=0.9)

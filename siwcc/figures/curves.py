@@ -138,8 +138,9 @@ def _draw_apart(curves: Sequence[Curve], title: str, limits: Mapping[str, tuple[
             look = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "linewidth": 1.3}
             axis.plot(curve.epochs, curve.mean, style.line, label=style.label, **look)
         cut = any(float(np.nanmin(curve.mean)) < limits[name][0] for curve in in_panel)
-        panel = ("test folds" if name == "test" else "training") + (", lowest values cut off" if cut else "")
-        _frame(axis, f"{title}: {panel}", limits[name])
+        # The network's name on a line of its own: all in one would be wider than the picture.
+        panel = f"{title}\ntest folds" if name == "test" else "training"
+        _frame(axis, panel + (", lowest values cut off" if cut else ""), limits[name])
     panels[0].set_xlabel("")
     _add_legend(figure, panels[0], columns=1 + (arms <= 2 * _MOST_IN_ONE_PANEL))
     return figure
