@@ -385,7 +385,12 @@ def test_no_bar_where_there_is_no_terminal(tmp_path: Path) -> None:
 def test_an_interrupted_command_says_so_and_leaves_whole_files(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     command = [sys.executable, "-m", "siwcc.cli", "demo-data", "--task", "nuclei", "--samples", "100000", "--folder"]
-    process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that starts the tests in the background has them ignore it, and what they start, too.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen([*command, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     try:
         give_up_at = time.monotonic() + 60
         while not list(folder.glob("*/*/*.dat")):
