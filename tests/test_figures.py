@@ -113,12 +113,16 @@ def test_scale_shows_what_matters(lows, expected):
     assert top > max(map(max, lows))
 
 
+def curves_of(paths):
+    return curves.learning_curves({curves.run_key_of(path): curves.read_log(path) for path in paths})
+
+
 def test_each_panel_has_its_scale_and_says_what_it_cuts_off(tmp_path):
     # Means over two folds; the first arm falls to -9 in epoch 1, the worst last epoch is -0.2.
     runs = {(name, fold, 1): [-9.0 if name == "coord" else 0.0, -0.2] for name in ("coord", "none") for fold in (1, 2)}
     runs |= {(name, fold, 1): [0.1, 0.4] for name in ("weighted", "duplicate") for fold in (1, 2)}
     paths = write_logs(tmp_path, runs)
-    found = curves.learning_curves({curves.run_key_of(path): curves.read_log(path) for path in paths})
+    found = curves_of(paths)
     assert curves._limits_of_means(found, "test") == pytest.approx((-1.2 - 0.04 * 1.6, 0.4 + 0.04 * 1.6))
     files = FigureFiles.named(tmp_path, "curves")
     curves.plot_learning_curves(paths, "full", files)
@@ -130,9 +134,7 @@ def test_the_longest_titles_of_panels_are_not_cut_off(tmp_path):
     runs = {
         (name, 1, 1): [-9.0 if name == "coord" else 0.0, 0.2] for name in ("coord", "none", "weighted", "duplicate")
     }
-    found = curves.learning_curves(
-        {curves.run_key_of(path): curves.read_log(path) for path in write_logs(tmp_path, runs)}
-    )
+    found = curves_of(write_logs(tmp_path, runs))
     limits = {name: curves._limits_of_means(found, name) for name in ("test", "train")}
     figure = curves._draw_apart(found, max(figures.MODELS.values(), key=len), limits)
     figure.draw_without_rendering()
