@@ -349,11 +349,15 @@ class Tasks(Section):
 
 
 class Jitter(Section):
-    """What is done to whole channels of a training signal, drawn anew for every sample in every epoch."""
+    """What is done to a training signal, drawn anew for every sample in every epoch."""
 
     sign: float = Field(default=0.0, ge=0, le=1, description="probability that a channel changes its sign")
     order: float = Field(default=0.0, ge=0, le=1, description="probability that the channels change places")
     silence: float = Field(default=0.0, ge=0, le=1, description="probability that one channel is silent")
+    turn: float = Field(default=0.0, ge=0, le=1, description="probability that two channels are turned in their plane")
+    noise: float = Field(default=0.0, ge=0, le=10, description="most noise, of a channel's largest value")
+    wander: float = Field(default=0.0, ge=0, le=10, description="largest sine, of the same; over time only")
+    patch: float = Field(default=0.0, ge=0, le=1, description="probability of a silent part; over time only")
 
 
 class RecipeChanges(Section):
@@ -365,20 +369,22 @@ class RecipeChanges(Section):
     schedule: Literal["constant", "one_cycle"] | None = None
     rows_per_epoch: Whole | None = Field(default=None, ge=2, le=100_000_000)
     balance: float | None = Field(default=None, ge=0, le=1)
+    new_copies: bool | None = None
     jitter: Jitter | None = None
 
 
-def _recipe_of_maps() -> dict[VariantName, RecipeChanges]:
-    """How networks that score every place are trained: found by inner validation, docs/localiser.md."""
+def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
+    """How networks on the residual backbone are trained: found by inner validation, docs/localiser.md."""
     recipe = RecipeChanges(
-        epochs=2,
+        epochs=4,
         batch_size=64,
         learning_rate=2e-3,
         schedule="one_cycle",
         balance=0.5,
-        jitter=Jitter(sign=0.5, order=0.5, silence=0.2),
+        new_copies=True,
+        jitter=Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.5),
     )
-    return {"dense": recipe, "heatmap": recipe, "median": recipe}
+    return dict.fromkeys(STANDARDISED, recipe)
 
 
 class Train(Section):
@@ -396,8 +402,9 @@ class Train(Section):
     balance: float = Field(
         default=0.0, ge=0, le=1, description="0: every row alike; 1: every record or slide image alike"
     )
+    new_copies: bool = Field(default=False, description="every drawn row is a copy that never was before, moved only")
     jitter: Jitter = Jitter()
-    by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_recipe_of_maps)
+    by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_backbone_recipe)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
     compile: Switch = Field(

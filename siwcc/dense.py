@@ -7,19 +7,20 @@ every place, and
                     from that map;
     `ResidualNet`   takes mean and maximum over all places, as `siwcc.networks.PooledNet` does.
 
-    signal (B, C, *shape) -> standardise -> two strided convolutions -> (B, 32, *shape / 4) -> residual blocks ->
-        DenseNet:    1 x 1 convolution -> scores (B, points, *shape / 4) -> softmax -> answer
+    (B, C, *shape) -> standardise -> convolutions -> (B, 32, *shape / stride) -> residual blocks ->
+        DenseNet:    1 x 1 convolution -> scores (B, points, *shape / stride) -> softmax -> answer
         ResidualNet: mean and maximum -> (B, 64) -> linear, sigmoid times the scale -> answer
 
-A score belongs to the sample in the middle of what the strided convolutions see, every fourth:
+A signal with one axis keeps its length: every sample has a score. Images have two strided convolutions before the
+blocks; a score belongs to the pixel in the middle of what those see, every fourth along each axis:
 
-    sample    0   1   2   3   4   5   6   7   8  ...
-    score     0               1               2  ...        score i stands at sample 4 i
+    pixel     0   1   2   3   4   5   6   7   8  ...
+    score     0               1               2  ...        score i stands at pixel 4 i
 
-| | a score or feature sees | scores stand apart by | scores, paper's size |
-|---|---|---|---|
-| one axis | 503 samples to either side (20 s at 25 Hz: all of a window) | 4 samples, 0.16 s | 125 |
-| images | 127 pixels to either side | 4 pixels | 64 x 64 |
+| | before the blocks | dilations | a score sees | scores stand apart by | scores, paper's size |
+|---|---|---|---|---|---|
+| one axis | kernel 7 | 1, 2, 4, 8, 16, 32, kernels of 5 | 255 samples to either side, 10 s | 1 sample, 0.04 s | 500 |
+| images | kernels 7 and 5, strides of 2 | 1, 2, 4, 8, kernels of 3 | 127 pixels to either side | 4 pixels | 64 x 64 |
 
 What tells them positions, beside the input: the zeros that the convolutions see beyond the edges.
 
@@ -58,18 +59,22 @@ __all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise", "mean_map"]
 
 Readout = Literal["soft_argmax", "arg_max", "median"]
 
-STRIDE = 4
 WIDTH = 32
+# By the number of axes: samples or pixels between two scores.
+STRIDE = {1: 1, 2: 4}
 # Of the residual blocks, by the number of axes.
-DILATIONS = {1: (1, 2, 4, 8, 16, 1, 2, 4, 8, 16), 2: (1, 2, 4, 8)}
+KERNEL = {1: 5, 2: 3}
+DILATIONS = {1: (1, 2, 4, 8, 16, 32), 2: (1, 2, 4, 8)}
 # Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels.
-SPREAD = {1: 2.0, 2: 1.0}
+SPREAD = {1: 8.0, 2: 1.0}
 # Before the median is taken the map's logarithms are divided by this, by the number of axes: networks are too sure of a
 # window. The largest likelihood of the true times on inner validation folds (docs/localiser.md); images as they are.
 FLATTENING = {1: 1.75, 2: 1.0}
 # What counts as around the answer, as a share of the extent: 1 s of 20 s.
 AROUND = 0.05
 _SMALLEST_DEVIATION = 1e-3
+# Steps from the first to the last score: a peak has two neighbours.
+_SMALLEST_MAP = 2
 _SMALLEST_SHARE = 1e-9
 
 
@@ -117,22 +122,29 @@ class ResidualBlock(nn.Module):
 
 
 def _backbone(in_channels: int, dims: int) -> nn.Sequential:
-    """(B, in_channels, H, W) -> (B, WIDTH, ceil(H / 4), ceil(W / 4)); H is 1 and stays so for one axis."""
-    kernels = [(7, 7), (5, 5), (3, 3)] if dims == 2 else [(1, 7), (1, 5), (1, 3)]
-    stride = (2, 2) if dims == 2 else (1, 2)
+    """(B, in_channels, H, W) -> (B, WIDTH, ceil(H / stride), ceil(W / stride)); for one axis H is 1 and stays so."""
+    # Inputs, outputs, kernel and stride.
+    stem = [(in_channels, WIDTH // 2, 7, 2), (WIDTH // 2, WIDTH, 5, 2)] if dims == 2 else [(in_channels, WIDTH, 7, 1)]
     layers: list[nn.Module] = []
-    for inputs, outputs, kernel in ((in_channels, WIDTH // 2, kernels[0]), (WIDTH // 2, WIDTH, kernels[1])):
-        padding = (kernel[0] // 2, kernel[1] // 2)
-        layers += [nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)]
+    for inputs, outputs, kernel, stride in stem:
+        size = _size(kernel, dims)
+        padding = (size[0] // 2, size[1] // 2)
+        layers += [nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)]
         layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, *(ResidualBlock(WIDTH, kernels[2], dilation) for dilation in DILATIONS[dims]))
+    return nn.Sequential(*layers, *(ResidualBlock(WIDTH, _size(KERNEL[dims], dims), step) for step in DILATIONS[dims]))
+
+
+def _size(kernel: int, dims: int) -> tuple[int, int]:
+    """Height and width of a kernel that is as wide along each axis of the signal."""
+    return (kernel if dims == 2 else 1, kernel)
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) not in (1, 2):
         raise ValueError(f"{name} takes signals with one or two axes, not {shape}")
-    if min(shape) < 2 * STRIDE + 1:
-        raise ValueError(f"shape {shape} is too small: {name} needs at least {2 * STRIDE + 1} along each axis")
+    smallest = _SMALLEST_MAP * STRIDE[len(shape)] + 1
+    if min(shape) < smallest:
+        raise ValueError(f"shape {shape} is too small: {name} needs at least {smallest} along each axis")
 
 
 class _Body(nn.Module):
@@ -156,7 +168,7 @@ class ResidualNet(_Body):
 
     Args:
         in_channels: Channels of the encoded signal.
-        shape: (length,) or (height, width), at least 9 along each axis.
+        shape: (length,) or (height, width), at least 3 samples, or 9 pixels along each axis.
         output_scale: The answer's largest value, one for all axes.
         points: How many points are looked for.
 
@@ -184,7 +196,7 @@ class DenseNet(_Body):
 
     Args:
         in_channels: Channels of the encoded signal.
-        shape: (length,) or (height, width), at least 9 along each axis.
+        shape: (length,) or (height, width), at least 3 samples, or 9 pixels along each axis.
         extent: Coordinate of the last sample, x first, seconds or pixels.
         readout: `soft_argmax`, `arg_max` or `median`; see the module.
         points: How many points are looked for, each with a map of its own.
@@ -212,15 +224,15 @@ class DenseNet(_Body):
         self.head = nn.Conv2d(WIDTH, points, 1)
         self.nowhere = nn.Linear(2 * WIDTH, points) if nowhere else None
         # x first, as answers are.
-        self.step = tuple(STRIDE * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
+        stride = STRIDE[len(shape)]
+        self.step = tuple(stride * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
         self.spread = SPREAD[len(shape)]
         self.flattening = FLATTENING[len(shape)]
         self.around = tuple(AROUND * last for last in extent)
         # Whole numbers, exact in every dtype; no part of the weights.
         for name, size in zip("xy", shape[::-1], strict=False):
-            self.register_buffer(
-                f"number_{name}", torch.arange(-(-size // STRIDE), dtype=torch.float32), persistent=False
-            )
+            numbers = torch.arange(-(-size // stride), dtype=torch.float32)
+            self.register_buffer(f"number_{name}", numbers, persistent=False)
         to_channels_last(self)
 
     @property

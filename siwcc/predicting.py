@@ -366,7 +366,7 @@ class Predictor:
         window = self._window
         cut = [_cut(signal_mv, start, window.samples) for start in starts]
         answers = self._answers(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
-        step_s = STRIDE * self.spec.extent[0] / (self.spec.shape[0] - 1)
+        step_s = STRIDE[1] * self.spec.extent[0] / (self.spec.shape[0] - 1)
         found = []
         for row, (start, (_, missing)) in enumerate(zip(starts, cut, strict=True)):
             start_s = start / exact_hz
@@ -385,7 +385,7 @@ class Predictor:
         left, top, _, _ = (int(value) for value in placed.content_box)
         longest = max(placed.original_width, placed.original_height)
         shift, zoom = np.array([left, top]), longest / frame.image_size
-        step = STRIDE * zoom
+        step = STRIDE[2] * zoom
         return self._prediction(answers, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
 
     @torch.inference_mode()

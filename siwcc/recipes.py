@@ -14,6 +14,9 @@ from torch import Tensor
 from siwcc.config import Jitter, Train
 
 _WARM_UP_SHARE = 0.2
+# Of a sine in a window, and the length of a silent patch as a share of it: 0.1 to 0.5 Hz and 1 to 2 s in 20 s.
+_PERIODS = (2.0, 10.0)
+_PATCH = (0.05, 0.1)
 
 
 def draw_order(group: np.ndarray, settings: Train, generator: torch.Generator) -> np.ndarray:
@@ -38,37 +41,120 @@ def draw_order(group: np.ndarray, settings: Train, generator: torch.Generator) -
     return np.asarray(np.minimum(rows, len(group) - 1))
 
 
+def new_variants(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
+    """Numbers of variants that are in no fold file and in no other epoch, another one for every drawn row.
+
+    Args:
+        sample_id: (rows,) strings, the drawn samples.
+        last: The largest number in the fold files.
+        epoch: From 1; all epochs have as many rows.
+
+    Returns:
+        int64 (rows,): consecutive for each sample, in the order of its rows.
+    """
+    order = np.argsort(sample_id, kind="stable")
+    _, counts = np.unique(sample_id, return_counts=True)
+    occurrence = np.empty(len(order), dtype=np.int64)
+    occurrence[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return last + 1 + (epoch - 1) * len(order) + occurrence
+
+
 def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
-    """Change whole channels: an electrode may be swapped, turned round or lost, and the answer is the same.
+    """Disturb signals in ways that leave the answer what it was.
+
+    An electrode may sit elsewhere, be swapped, turned round or lost; then noise, wander and a moment without signal.
 
     Args:
         signal: (B, channels, *shape).
-        settings: Probabilities.
-        generator: On the CPU; with a probability of 0 nothing is drawn from it.
+        settings: What is done, how often and how much.
+        generator: On the CPU; for what is not done nothing is drawn from it.
 
     Returns:
         A new tensor where anything is changed.
     """
+    signal = _rearranged(signal, settings, generator)
+    over_time = signal.dim() == 3
+    if settings.noise or (settings.wander and over_time):
+        signal = _shaken(signal, settings, generator)
+    factor = torch.ones(signal.shape[:2])
+    # One of several: the only lead of a recording is what there is to see.
+    if settings.silence and signal.shape[1] > 1:
+        one = torch.randint(signal.shape[1], (len(signal), 1), generator=generator) == torch.arange(signal.shape[1])
+        factor = torch.where(_chance(settings.silence, generator, len(signal), 1) & one, 0.0, factor)
+        signal = signal * factor.to(signal.device).view(*factor.shape, *[1] * (signal.dim() - 2))
+    if settings.patch and over_time:
+        signal = signal.masked_fill(_patch(len(signal), signal.shape[2], settings, generator).to(signal.device), 0.0)
+    return signal
+
+
+def _chance(probability: float, generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator) < probability
+
+
+def _rearranged(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
+    """Channels in another order, two of them turned in their plane, with other signs."""
     batch, channels = signal.shape[:2]
-
-    def chance(probability: float, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) < probability
-
     if settings.order:
         order = torch.rand(batch, channels, generator=generator).argsort(dim=1)
         kept = torch.arange(channels).expand(batch, channels)
-        order = torch.where(chance(settings.order, batch, 1), order, kept).to(signal.device)
+        order = torch.where(_chance(settings.order, generator, batch, 1), order, kept).to(signal.device)
         signal = signal[torch.arange(batch, device=signal.device)[:, None], order]
-    factor = torch.ones(batch, channels)
+    if settings.turn and channels > 1:
+        angle = 2 * math.pi * torch.rand(batch, generator=generator)
+        angle = torch.where(_chance(settings.turn, generator, batch), angle, torch.zeros(batch))
+        pair = torch.rand(batch, channels, generator=generator).argsort(dim=1)[:, :2]
+        signal = _turned(signal, angle, pair)
     if settings.sign:
-        factor = torch.where(chance(settings.sign, batch, channels), -1.0, factor)
-    # One of several: the only lead of a recording is what there is to see.
-    if settings.silence and channels > 1:
-        one = torch.randint(channels, (batch, 1), generator=generator) == torch.arange(channels)
-        factor = torch.where(chance(settings.silence, batch, 1) & one, 0.0, factor)
-    if not settings.sign and not settings.silence:
-        return signal
-    return signal * factor.to(signal.device).view(batch, channels, *[1] * (signal.dim() - 2))
+        sign = torch.where(_chance(settings.sign, generator, batch, channels), -1.0, 1.0)
+        signal = signal * sign.to(signal.device).view(batch, channels, *[1] * (signal.dim() - 2))
+    return signal
+
+
+def _shaken(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
+    """With noise, and over time with a sine, both up to a share of each channel's largest absolute value."""
+    batch, of_each = len(signal), [1] * (signal.dim() - 1)
+    peak = signal.abs().flatten(2).amax(2).view(*signal.shape[:2], *of_each[1:])
+    added = torch.zeros(signal.shape)
+    if settings.noise:
+        share = settings.noise * torch.rand(batch, *of_each, generator=generator)
+        added = added + share * torch.randn(signal.shape, generator=generator)
+    if settings.wander and signal.dim() == 3:
+        share = settings.wander * torch.rand(batch, *of_each, generator=generator)
+        added = added + share * _sine(batch, signal.shape[2], generator)
+    return signal + peak * added.to(signal.device)
+
+
+def _sine(batch: int, places: int, generator: torch.Generator) -> Tensor:
+    """One sine for all channels of each signal, (B, 1, places)."""
+    low, high = _PERIODS
+    periods = low + (high - low) * torch.rand(batch, 1, generator=generator)
+    phase = torch.rand(batch, 1, generator=generator)
+    return torch.sin(2 * math.pi * (periods * torch.arange(places) / places + phase)).unsqueeze(1)
+
+
+def _patch(batch: int, places: int, settings: Jitter, generator: torch.Generator) -> Tensor:
+    """Which places of a signal are silent, bool (B, 1, places)."""
+    low, high = _PATCH
+    length = places * (low + (high - low) * torch.rand(batch, 1, generator=generator))
+    start = torch.rand(batch, 1, generator=generator) * (places - length)
+    place = torch.arange(places)
+    inside = (place >= start) & (place < start + length) & _chance(settings.patch, generator, batch, 1)
+    return inside.unsqueeze(1)
+
+
+def _turned(signal: Tensor, angle: Tensor, pair: Tensor) -> Tensor:
+    """Two channels of each signal as the axes of a plane that is turned.
+
+    Args:
+        signal: (B, channels, *shape).
+        angle: (B,), rad.
+        pair: int64 (B, 2), the numbers of two channels.
+    """
+    rows, (first, second) = torch.arange(len(signal)), pair.unbind(1)
+    mixed = torch.eye(signal.shape[1]).repeat(len(signal), 1, 1)
+    mixed[rows, first, first] = mixed[rows, second, second] = angle.cos()
+    mixed[rows, first, second], mixed[rows, second, first] = -angle.sin(), angle.sin()
+    return (mixed.to(signal) @ signal.flatten(2)).view(signal.shape)
 
 
 def step_size(settings: Train, step: int, steps: int) -> float:

@@ -21,7 +21,7 @@ import torch
 
 import siwcc
 from siwcc.allocator import keep_large_buffers
-from siwcc.augment import Inputs, augment_module
+from siwcc.augment import Inputs, Source, augment_module
 from siwcc.blocks import Block
 from siwcc.config import Train
 from siwcc.dense import DenseNet
@@ -33,7 +33,7 @@ from siwcc.models import archive_bytes, load_archive, model_bytes, network_for, 
 from siwcc.networks import Localiser
 from siwcc.optimiser import Adam
 from siwcc.predictions import prediction_columns, prediction_rows
-from siwcc.recipes import draw_order, jitter, step_size
+from siwcc.recipes import draw_order, jitter, new_variants, step_size
 from siwcc.resident import Batches, open_batches, usable_device
 from siwcc.runs import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.scores import mean_errors, r2_scores
@@ -89,11 +89,13 @@ class _Run:
     settings: Train
     device: torch.device
     train: _Part
+    source: Source | None
     test: _Part | None
     network: Localiser
     forward: _Forward
     optimiser: torch.optim.Optimizer
     order: torch.Generator
+    resident: bool | None
     log: list[list[float]]
 
 
@@ -171,11 +173,13 @@ def _open_run(
         settings=settings,
         device=device,
         train=parts[0],
+        source=augment.open_source(training_folds, samples_path) if settings.new_copies else None,
         test=parts[1] if len(parts) > 1 else None,
         network=network,
         forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
         optimiser=Adam(network.parameters(), lr=settings.learning_rate),
         order=torch.Generator().manual_seed(key.seed),
+        resident=resident,
         log=[],
     )
 
@@ -254,9 +258,10 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
     shown_at = time.monotonic()
     for epoch in range(len(run.log) + 1, run.settings.epochs + 1):
         started_at = time.monotonic()
-        order, train_prediction = _train_one_epoch(run, mean, deviation)
-        _check_answers(run, epoch, run.train.inputs, order, train_prediction)
-        row = [epoch, *r2_scores(run.train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
+        train, order = _rows_of_epoch(run, epoch)
+        train_prediction = _train_one_epoch(run, train.batches, order, mean, deviation)
+        _check_answers(run, epoch, train.inputs, order, train_prediction)
+        row = [epoch, *r2_scores(train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
         _check_finite(run, epoch, row)
         run.log.append(row)
         _save_state(run, state_path, identity)
@@ -280,15 +285,29 @@ def standardisation(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return target.mean(axis=0), np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
 
 
-def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rows_of_epoch(run: _Run, epoch: int) -> tuple[_Part, np.ndarray]:
+    """What an epoch trains on, and its rows in their order."""
+    order = draw_order(run.train.inputs.group, run.settings, run.order)
+    if run.source is None:
+        return run.train, order
+    own = run.train.inputs
+    sample_id = own.sample_id[order]
+    variant = new_variants(sample_id, int(own.variant.max()), epoch)
+    inputs = run.source.moved(sample_id, variant, run.key.seed)
+    (batches,) = open_batches([inputs], run.key.encoding, run.device, run.resident)
+    return _Part(inputs, batches), np.arange(len(order))
+
+
+def _train_one_epoch(
+    run: _Run, batches: Batches, order: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+) -> np.ndarray:
     run.network.train()
     settings = run.settings
-    order = draw_order(run.train.inputs.group, settings, run.order)
     centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
     scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
     steps = -(-len(order) // settings.batch_size)
     predictions = []
-    for number, (signal, target) in enumerate(run.train.batches.over(order, settings.batch_size)):
+    for number, (signal, target) in enumerate(batches.over(order, settings.batch_size)):
         for group in run.optimiser.param_groups:
             group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
@@ -296,7 +315,7 @@ def _train_one_epoch(run: _Run, mean: np.ndarray, deviation: np.ndarray) -> tupl
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
-    return order, torch.cat(predictions).cpu().numpy()
+    return torch.cat(predictions).cpu().numpy()
 
 
 def _answer_and_loss(
@@ -397,7 +416,7 @@ def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, pred
         problem = (
             f"the answer to {answers} is not finite, although what it answers is: the weights have left all bounds"
         )
-    part = "training" if inputs is run.train.inputs else "test"
+    part = "test" if run.test is not None and inputs is run.test.inputs else "training"
     remedy = "mend or take out these samples, or lower train.learning_rate; the state of the epoch before is kept"
     raise InputError(_name(run.key), f"epoch {epoch}, {part} set: {problem}", remedy)
 

@@ -22,6 +22,8 @@ import psutil
 from siwcc.runs import STATE_NAME
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Of a process that should have ended.
+_TOLD = ["cwd", "pid", "ppid", "status", "cmdline", "create_time"]
 PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
 
 
@@ -127,9 +129,10 @@ def rules_in(jobs: Counter[str]) -> Counter[str]:
 
 
 def wait_until_nobody_works_in(folder: Path) -> None:
-    give_up_at = time.monotonic() + 20
-    while any(process.info["cwd"] == str(folder) for process in psutil.process_iter(["cwd"])):
-        assert time.monotonic() < give_up_at, "a process goes on as an orphan"
+    # A client of SLURM may wait for two answers that never come, for 10 s each and more, before it ends.
+    give_up_at = time.monotonic() + 60
+    while orphans := [process for process in psutil.process_iter(_TOLD) if process.info["cwd"] == str(folder)]:
+        assert time.monotonic() < give_up_at, f"orphans go on: {[process.info for process in orphans]}"
         time.sleep(0.1)
 
 

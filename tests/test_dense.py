@@ -11,8 +11,8 @@ from torch import nn
 from siwcc.dense import DenseNet, ResidualNet, Standardise
 from siwcc.networks import count_parameters
 
-# 41 samples, one a second: scores at 0, 4, ..., 40 s.
-LINE = {"in_channels": 2, "shape": (41,), "extent": (40.0,)}
+# 11 samples, one every four seconds, and as many scores.
+LINE = {"in_channels": 2, "shape": (11,), "extent": (40.0,)}
 # 13 rows and 21 columns of pixels: 4 x 6 scores, at 0, 4, ... px.
 IMAGE = {"in_channels": 3, "shape": (13, 21), "extent": (20.0, 12.0)}
 
@@ -24,21 +24,27 @@ def log_map(values) -> torch.Tensor:
 
 
 class TestPlaces:
-    def test_a_score_belongs_to_every_fourth_sample(self):
+    def test_every_sample_has_a_score(self):
         network = DenseNet(**LINE, readout="arg_max")
-        assert network(torch.zeros(2, 2, 41)).shape == (2, 1)
-        assert network.log_map(torch.zeros(2, 2, 41)).shape == (2, 1, 1, 11)
+        assert network(torch.zeros(2, 2, 11)).shape == (2, 1)
+        assert network.log_map(torch.zeros(2, 2, 11)).shape == (2, 1, 1, 11)
         assert network.step == (4.0,)
-        assert DenseNet(1, (500,), (19.964,), "arg_max").step == pytest.approx((4 * 19.964 / 499,))
+        assert DenseNet(1, (500,), (19.964,), "arg_max").step == pytest.approx((19.964 / 499,))
+
+    def test_every_fourth_pixel_has_a_score(self):
+        network = DenseNet(**IMAGE, readout="arg_max")
+        assert network(torch.zeros(2, 3, 13, 21)).shape == (2, 2)
+        assert network.log_map(torch.zeros(2, 3, 13, 21)).shape == (2, 1, 4, 6)
+        assert network.step == (4.0, 4.0)
 
     def test_a_score_sees_as_far_as_is_said(self):
         torch.manual_seed(0)
-        network = DenseNet(1, (2001,), (2000.0,), "arg_max").double().eval()
-        signal = torch.randn(1, 1, 2001, dtype=torch.float64, requires_grad=True)
-        network.features(signal)[0, :, 0, 250].sum().backward()
+        network = DenseNet(1, (1001,), (1000.0,), "arg_max").double().eval()
+        signal = torch.randn(1, 1, 1001, dtype=torch.float64, requires_grad=True)
+        network.features(signal)[0, :, 0, 500].sum().backward()
         seen = signal.grad[0, 0].nonzero().flatten()
-        # Sample 1000 and 503 to either side: 3 + 2 * 2 from the strided, 2 * 4 * 62 from the dilated convolutions.
-        assert (seen.min().item(), seen.max().item()) == (1000 - 503, 1000 + 503)
+        # 255 samples to either side: 3 of the first kernel, 2 * 2 * 63 of the dilated convolutions.
+        assert (seen.min().item(), seen.max().item()) == (500 - 255, 500 + 255)
 
     def test_an_image_score_sees_127_pixels_to_either_side(self):
         torch.manual_seed(0)
@@ -49,21 +55,21 @@ class TestPlaces:
         assert (columns.min().item(), columns.max().item()) == (160 - 127, 160 + 127)
 
     def test_a_moved_signal_moves_the_map(self):
-        # Far from the edges, by a multiple of what the scores stand apart.
+        # Far from the edges.
         torch.manual_seed(0)
-        network = DenseNet(1, (4001,), (4000.0,), "arg_max").double().eval()
-        signal = torch.zeros(1, 1, 4001, dtype=torch.float64)
-        signal[..., 1500:2500] = torch.randn(1000, dtype=torch.float64)
-        moved = signal.roll(40, dims=2)
+        network = DenseNet(1, (2001,), (2000.0,), "arg_max").double().eval()
+        signal = torch.zeros(1, 1, 2001, dtype=torch.float64)
+        signal[..., 700:1300] = torch.randn(600, dtype=torch.float64)
+        moved = signal.roll(37, dims=2)
         scores = [network.head(network.features(one))[0, 0, 0] for one in (signal, moved)]
-        torch.testing.assert_close(scores[0][200:750], scores[1][210:760], rtol=0, atol=1e-10)
+        torch.testing.assert_close(scores[0][300:1600], scores[1][337:1637], rtol=0, atol=1e-10)
 
     def test_parameters(self):
-        # Strided: 2*16*7 + 16*32*5, with 2*16 + 2*32 of BatchNorm; ten blocks of 2*(32*32*3 + 2*32); head 32 + 1.
-        expected = 2 * 16 * 7 + 16 * 32 * 5 + 96 + 10 * 2 * (32 * 32 * 3 + 64) + 33
-        assert count_parameters(DenseNet(2, (500,), (19.964,), "arg_max")) == expected == 65633
+        # Two leads: 2*32*7, with 2*32 of BatchNorm; six blocks of 2*(32*32*5 + 2*32); head 32 + 1.
+        expected = 2 * 32 * 7 + 64 + 6 * 2 * (32 * 32 * 5 + 64) + 33
+        assert count_parameters(DenseNet(2, (500,), (19.964,), "arg_max")) == expected == 62753
         assert count_parameters(ResidualNet(2, (500,), 20.0)) == expected - 33 + 65
-        # Images: 3*16*49 + 16*32*25, the same BatchNorm, four blocks of 2*(32*32*9 + 64).
+        # Images: 3*16*49 + 16*32*25, with 2*16 + 2*32 of BatchNorm, four blocks of 2*(32*32*9 + 64).
         assert count_parameters(DenseNet(3, (128, 128), (127.0, 127.0), "arg_max")) == 2352 + 12800 + 96 + 74240 + 33
 
 
@@ -75,18 +81,20 @@ class TestAnswers:
         assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, abs=1e-6)]]
 
     def test_the_peak_is_not_moved_by_a_second_one(self):
-        network = DenseNet(**LINE, readout="arg_max").double()
-        alone = [0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 0]
-        assert network.read(log_map(alone)).item() == pytest.approx(16.0, abs=1e-9)
-        mean = DenseNet(**LINE, readout="soft_argmax").double()
-        both = log_map([0, 0, 0, 1, 2, 1, 0, 0, 0, 0, 1.5])
-        assert abs(network.read(both).item() - 16.0) < 0.5
-        assert mean.read(both).item() == pytest.approx((12 + 2 * 16 + 20 + 1.5 * 40) / 5.5)
+        line = LINE | {"shape": (101,), "extent": (100.0,)}
+        network = DenseNet(**line, readout="arg_max").double()
+        alone = [0.0] * 101
+        alone[29:32] = [1.0, 2.0, 1.0]
+        assert network.read(log_map(alone)).item() == pytest.approx(30.0, abs=1e-9)
+        mean = DenseNet(**line, readout="soft_argmax").double()
+        both = [*alone[:80], 1.5, *alone[81:]]
+        assert abs(network.read(log_map(both)).item() - 30.0) < 0.1
+        assert mean.read(log_map(both)).item() == pytest.approx((29 + 2 * 30 + 31 + 1.5 * 80) / 5.5)
 
     @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
     def test_a_gaussian_is_read_between_the_scores(self, place_s):
         for readout in ("arg_max", "soft_argmax", "median"):
-            network = DenseNet(1, (201,), (200.0,), readout).double()
+            network = DenseNet(1, (51,), (200.0,), readout).double()
             shares = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
             assert network.read(log_map(shares)).item() == pytest.approx(5 * place_s, abs=0.03)
 
@@ -135,7 +143,7 @@ class TestAnswers:
 
     def test_confidence_is_the_mass_around_the_answer(self):
         # 5 % of 200 s to either side of 100 s: the scores from 90 to 110 s.
-        network = DenseNet(1, (201,), (200.0,), "arg_max").double()
+        network = DenseNet(1, (51,), (200.0,), "arg_max").double()
         shares = [0.0] * 51
         shares[25], shares[23], shares[22], shares[40] = 4.0, 1.0, 2.0, 1.0
         maps = log_map(shares)
@@ -154,7 +162,7 @@ class TestLosses:
         uniform = log_map([1] * 11)
         target = torch.tensor([[16.0]], dtype=torch.float64)
         assert network.loss(uniform, target, torch.ones(1)).item() == pytest.approx(math.log(11))
-        weights = [math.exp(-0.5 * ((i - 4) / 2) ** 2) for i in range(11)]
+        weights = [math.exp(-0.5 * ((i - 4) / 8) ** 2) for i in range(11)]
         entropy = -sum(w / sum(weights) * math.log(w / sum(weights)) for w in weights)
         assert network.loss(log_map(weights), target, torch.ones(1)).item() == pytest.approx(entropy)
 
@@ -173,7 +181,7 @@ class TestLosses:
     def test_squared_error_and_divergence(self):
         network = DenseNet(**LINE, readout="soft_argmax").double()
         target = torch.tensor([[16.0]], dtype=torch.float64)
-        weights = torch.tensor([math.exp(-0.5 * ((i - 4) / 2) ** 2) for i in range(11)], dtype=torch.float64)
+        weights = torch.tensor([math.exp(-0.5 * ((i - 4) / 8) ** 2) for i in range(11)], dtype=torch.float64)
         gaussian = weights / weights.sum()
         uniform = torch.full((11,), 1 / 11, dtype=torch.float64)
         middle = (gaussian + uniform) / 2
@@ -223,8 +231,10 @@ class TestStandardise:
     [lambda shape: DenseNet(2, shape, (1.0,) * len(shape), "arg_max"), lambda shape: ResidualNet(2, shape, 1.0)],
 )
 def test_shapes_that_cannot_be(network):
-    with pytest.raises(ValueError, match=r"shape \(8,\) is too small: \w+ needs at least 9 along each axis"):
-        network((8,))
+    with pytest.raises(ValueError, match=r"shape \(2,\) is too small: \w+ needs at least 3 along each axis"):
+        network((2,))
+    with pytest.raises(ValueError, match=r"shape \(8, 20\) is too small: \w+ needs at least 9 along each axis"):
+        network((8, 20))
     with pytest.raises(ValueError, match=r"one or two axes, not \(9, 9, 9\)"):
         network((9, 9, 9))
     with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 2, 16\), got \(1, 2, 17\)"):
@@ -244,13 +254,13 @@ class TestNowhere:
 
     def test_a_map_and_what_is_nowhere_sum_to_one(self):
         network = self.network()
-        places, nowhere = network.log_shares(torch.randn(3, 2, 41, dtype=torch.float64))
+        places, nowhere = network.log_shares(torch.randn(3, 2, 11, dtype=torch.float64))
         assert (places.shape, nowhere.shape) == ((3, 2, 1, 11), (3, 2))
         torch.testing.assert_close(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2, dtype=torch.float64))
         torch.testing.assert_close(network.visible(places), 1 - nowhere.exp())
 
     def test_shares_are_never_above_one(self):
-        network = DenseNet(1, (1025,), (1024.0,), "arg_max", nowhere=True)
+        network = DenseNet(1, (257,), (1024.0,), "arg_max", nowhere=True)
         torch.manual_seed(0)
         # Within 5 % of 100 s of the peak is all there is.
         places = torch.full((200, 1, 1, 257), -200.0)
@@ -262,7 +272,7 @@ class TestNowhere:
     def test_without_it_nothing_changes(self):
         torch.manual_seed(0)
         plain = DenseNet(**LINE, readout="arg_max", points=2).double()
-        signal = torch.randn(3, 2, 41, dtype=torch.float64)
+        signal = torch.randn(3, 2, 11, dtype=torch.float64)
         assert plain.log_shares(signal)[1] is None
         with_nowhere = self.network()
         assert set(with_nowhere.state_dict()) - set(plain.state_dict()) == {"nowhere.weight", "nowhere.bias"}
@@ -302,7 +312,7 @@ class TestNowhere:
     @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax", "median"])
     def test_every_weight_has_a_finite_gradient_where_nothing_is_visible(self, readout):
         network = self.network(readout)
-        places, nowhere = network.log_shares(torch.randn(4, 2, 41, dtype=torch.float64))
+        places, nowhere = network.log_shares(torch.randn(4, 2, 11, dtype=torch.float64))
         target = torch.full((4, 2), math.nan, dtype=torch.float64)
         network.loss(places, target, torch.ones(2, dtype=torch.float64), nowhere).backward()
         assert all(parameter.grad.isfinite().all() for parameter in network.parameters())

@@ -95,14 +95,18 @@ class PlainResidual(nn.Module):
     def __init__(self, channels: int, axes: int, variant: str, scale: float):
         super().__init__()
         conv, norm = (nn.Conv1d, nn.BatchNorm1d) if axes == 1 else (nn.Conv2d, nn.BatchNorm2d)
-        self.stem = nn.Sequential(
-            *(conv(channels, 16, 7, stride=2, padding=3, bias=False), norm(16), nn.ReLU()),
-            *(conv(16, 32, 5, stride=2, padding=2, bias=False), norm(32), nn.ReLU()),
-        )
+        if axes == 1:
+            self.stem = nn.Sequential(conv(channels, 32, 7, padding=3, bias=False), norm(32), nn.ReLU())
+        else:
+            self.stem = nn.Sequential(
+                *(conv(channels, 16, 7, stride=2, padding=3, bias=False), norm(16), nn.ReLU()),
+                *(conv(16, 32, 5, stride=2, padding=2, bias=False), norm(32), nn.ReLU()),
+            )
         self.blocks = nn.ModuleList()
-        for d in [1, 2, 4, 8, 16, 1, 2, 4, 8, 16] if axes == 1 else [1, 2, 4, 8]:
-            first = conv(32, 32, 3, padding=d, dilation=d, bias=False)
-            second = conv(32, 32, 3, padding=d, dilation=d, bias=False)
+        taps, dilations = (5, [1, 2, 4, 8, 16, 32]) if axes == 1 else (3, [1, 2, 4, 8])
+        for d in dilations:
+            first = conv(32, 32, taps, padding=taps // 2 * d, dilation=d, bias=False)
+            second = conv(32, 32, taps, padding=taps // 2 * d, dilation=d, bias=False)
             self.blocks.append(nn.Sequential(first, norm(32), nn.ReLU(), second, norm(32)))
         self.head = nn.Linear(64, axes) if variant == "residual" else conv(32, 1, 1)
         self.axes, self.variant, self.scale = axes, variant, scale
@@ -116,8 +120,8 @@ class PlainResidual(nn.Module):
             return self.scale * torch.sigmoid(self.head(torch.cat([flat.mean(2), flat.max(2).values], 1)))
         scores = self.head(features)[:, 0]
         share = torch.softmax(scores.flatten(1), 1).view(scores.shape)
-        # Every fourth sample has a score; a last sample at the scale gives the step between them.
-        step = 4 * self.scale / (signal.shape[-1] - 1)
+        # Every sample or every fourth pixel has a score; a last one at the scale gives the step between them.
+        step = (1 if self.axes == 1 else 4) * self.scale / (signal.shape[-1] - 1)
         read = {"dense": mean_place, "heatmap": peak_place, "median": median_place}[self.variant]
         return torch.stack([torch.stack(read(one, self.axes)) for one in share]) * step
 
@@ -145,9 +149,9 @@ def median_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
 
 def peak_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
     """The highest place of one map after a Gaussian, by a loop over places, with a parabola along each axis."""
-    spread = 2.0 if axes == 1 else 1.0
+    spread = 8.0 if axes == 1 else 1.0
     image = share[None] if axes == 1 else share
-    reach = 6 if axes == 1 else 3
+    reach = 24 if axes == 1 else 3
     window = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=share.dtype) / spread) ** 2)
     window = window / window.sum()
     smooth = torch.stack([correlate(line, window) for line in image])

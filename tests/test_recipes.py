@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from siwcc.config import Jitter, Train
-from siwcc.recipes import draw_order, jitter, step_size
+from siwcc.recipes import draw_order, jitter, new_variants, step_size
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -71,9 +71,86 @@ class TestJitter:
     def test_the_only_channel_is_never_silent(self):
         assert torch.equal(jitter(self.signal[:, :1], Jitter(silence=1.0), generator()), self.signal[:, :1])
 
+    def test_two_channels_turn_in_their_plane(self):
+        signal = torch.randn(400, 2, 9, dtype=torch.float64, generator=generator(1))
+        turned = jitter(signal, Jitter(turn=0.5), generator())
+        kept = (turned == signal).all(dim=(1, 2))
+        assert kept.float().mean().item() == pytest.approx(0.5, abs=0.07)
+        # As one complex number a sample: every one times the same factor of length 1, at any angle.
+        ratio = torch.complex(*turned.unbind(1)) / torch.complex(*signal.unbind(1))
+        assert (ratio - ratio[:, :1]).abs().max() < 1e-6
+        assert (ratio.abs() - 1).abs().max() < 1e-6
+        quadrants = torch.complex(ratio.real.sign(), ratio.imag.sign())[~kept, 0]
+        assert min(int((quadrants == corner).sum()) for corner in (1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j)) > 25
+
+    def test_of_three_channels_two_turn(self):
+        turned = jitter(torch.ones(300, 3, 4), Jitter(turn=1.0), generator())
+        changed = (turned != 1).any(dim=2)
+        assert changed.sum(dim=1).tolist() == [2] * 300
+        assert changed.float().mean(dim=0).tolist() == pytest.approx([2 / 3] * 3, abs=0.08)
+
+    def test_the_only_channel_is_never_turned(self):
+        assert torch.equal(jitter(self.signal[:, :1], Jitter(turn=1.0), generator()), self.signal[:, :1])
+
+    def test_noise_is_a_share_of_each_channels_largest_value(self):
+        signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 200)
+        share = (jitter(signal, Jitter(noise=0.1), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        deviation = share.std(dim=2)
+        # One strength for all channels of a signal, uniform from none to the most.
+        torch.testing.assert_close(deviation[:, 0], deviation[:, 1], rtol=0.5, atol=0.003)
+        assert deviation.mean().item() == pytest.approx(0.05, abs=0.004)
+        assert deviation.max().item() == pytest.approx(0.1, abs=0.015)
+        assert abs(share.mean().item()) < 1e-3
+        correlation = (share[:, 0] * share[:, 1]).mean() / share.square().mean()
+        assert abs(correlation.item()) < 0.02
+
+    def test_wander_is_one_sine_of_two_to_ten_periods_for_all_channels(self):
+        signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 500)
+        share = (jitter(signal, Jitter(wander=0.2), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        torch.testing.assert_close(share[:, 0], share[:, 1], rtol=0, atol=1e-6)
+        peak = share[:, 0].abs().amax(dim=1)
+        assert peak.max().item() == pytest.approx(0.2, abs=0.01)
+        assert peak.mean().item() == pytest.approx(0.1, abs=0.01)
+        crossings = (share[:, 0, 1:].sign() != share[:, 0, :-1].sign()).sum(dim=1)
+        assert 3 <= crossings.min().item() <= 5
+        assert 19 <= crossings.max().item() <= 21
+
+    def test_a_patch_of_all_channels_is_silent(self):
+        silent = (jitter(torch.ones(600, 2, 400), Jitter(patch=0.5), generator()) == 0).all(dim=1)
+        length = silent.sum(dim=1)
+        assert (length > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
+        assert 20 <= length[length > 0].min().item() <= 21
+        assert 39 <= length.max().item() <= 40
+        # In one piece, anywhere.
+        edges = silent.int().diff(dim=1).abs().sum(dim=1)
+        assert edges.max().item() <= 2
+        assert silent.any(dim=0)[5:-5].all()
+
+    def test_nothing_over_time_is_done_to_images(self):
+        image = torch.randn(3, 3, 8, 8)
+        assert jitter(image, Jitter(wander=1.0, patch=1.0), generator()) is image
+        assert jitter(image, Jitter(noise=0.5), generator()).shape == image.shape
+
     def test_the_same_generator_the_same_change(self):
-        settings = Jitter(sign=0.5, order=0.5, silence=0.2)
+        settings = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
         assert torch.equal(*(jitter(self.signal, settings, generator(3)) for _ in range(2)))
+
+
+class TestNewVariants:
+    def test_by_hand(self):
+        drawn = np.array(["b", "a", "b", "c", "b"], dtype=object)
+        assert new_variants(drawn, 100, 1).tolist() == [101, 101, 102, 101, 103]
+        assert new_variants(drawn, 100, 3).tolist() == [111, 111, 112, 111, 113]
+
+    def test_no_sample_has_a_number_twice(self):
+        source = np.random.default_rng(0)
+        pairs = set()
+        for epoch in (1, 2, 3):
+            drawn = source.choice(np.array(["a", "b", "c"], dtype=object), 50, p=[0.9, 0.05, 0.05])
+            numbers = new_variants(drawn, 7, epoch)
+            assert numbers.min() > 7
+            pairs |= set(zip(drawn.tolist(), numbers.tolist(), strict=True))
+        assert len(pairs) == 150
 
 
 class TestStepSize:
@@ -102,4 +179,4 @@ class TestRecipeOfAVariant:
         assert train.of("dense").model_dump() == changed
 
     def test_the_papers_networks_have_no_recipe_of_their_own(self):
-        assert set(Train().by_variant) == {"dense", "heatmap", "median"}
+        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median"}

@@ -266,7 +266,9 @@ class MetaDevice:
         run = training._open_run(self.key, paths, Path(), settings, resident)
         assert {parameter.device for parameter in run.network.parameters()} == {META}
         with CopyCounter() as trained:
-            order, answers = training._train_one_epoch(run, *standardisation(run.train.inputs.target))
+            train, order = training._rows_of_epoch(run, 1)
+            scale = standardisation(run.train.inputs.target)
+            answers = training._train_one_epoch(run, train.batches, order, *scale)
         assert sorted(order) == list(range(len(run.train.inputs.target)))
         assert answers.shape == run.train.inputs.target.shape
         assert run.test is not None

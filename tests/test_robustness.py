@@ -214,10 +214,12 @@ def test_every_disturbance_reaches_the_network(kind, tmp_path_factory):
 def test_what_is_no_recording_stays_zero(tmp_path_factory):
     study = shared_study(tmp_path_factory, "strict")
     originals = ecg.open_originals(study.fold_paths("ecg")[0], study.samples_path("ecg"))
-    cut = originals.samples.arrays["context_valid"].copy()
+    source = originals.source
+    cut = source.samples.arrays["context_valid"].copy()
     cut[:, -6000:] = False
-    samples = dataclasses.replace(originals.samples, arrays=originals.samples.arrays | {"context_valid": cut})
-    made = dataclasses.replace(originals, samples=samples).inputs(lambda sample_id, signal: signal + 1.0)
+    samples = dataclasses.replace(source.samples, arrays=source.samples.arrays | {"context_valid": cut})
+    shorter = dataclasses.replace(originals, source=dataclasses.replace(source, samples=samples))
+    made = shorter.inputs(lambda sample_id, signal: signal + 1.0)
     whole = originals.inputs(lambda sample_id, signal: signal + 1.0)
     zeros = (made.signal == 0).all(axis=1)
     assert zeros.any()

@@ -467,11 +467,29 @@ def test_what_a_recipe_draws_goes_on_where_it_was(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The step size follows the steps of all epochs; rows and changed channels are drawn from the saved generator.
-    drawn = {"rows_per_epoch": 25, "balance": 0.5, "jitter": Jitter(sign=0.5, order=0.5, silence=0.2)}
+    jitter = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
+    drawn = {"rows_per_epoch": 25, "balance": 0.5, "new_copies": True, "jitter": jitter}
     recipe = SETTINGS.model_copy(update={"schedule": "one_cycle", **drawn})
     whole = contents(run(folds, tmp_path / "whole", KEY, recipe))
     leave_state(folds, tmp_path / "stopped", monkeypatch, recipe)
     assert contents(run(folds, tmp_path / "stopped", KEY, recipe)) == whole
+
+
+def test_new_copies_are_in_no_fold_no_other_epoch_and_of_no_other_seed(folds: list[Path]) -> None:
+    recipe = SETTINGS.model_copy(update={"new_copies": True, "balance": 0.5})
+
+    def signals(seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        one = training._open_run(KEY._replace(seed=seed), folds, folds[0].parent / "samples.h5", recipe, None)
+        train, order = training._rows_of_epoch(one, epoch)
+        drawn = training.draw_order(one.train.inputs.group, recipe, torch.Generator().manual_seed(seed))
+        np.testing.assert_array_equal(train.inputs.sample_id[order], one.train.inputs.sample_id[drawn])
+        (batch,) = [signal for signal, _ in train.batches.over(order, len(order))]
+        return batch.numpy(), one.train.inputs.batch(np.arange(len(one.train.inputs.target)), "coord").numpy()
+
+    first, kept = signals(42, 1)
+    every = [*first, *kept, *signals(42, 2)[0], *signals(43, 1)[0]]
+    assert len({signal.tobytes() for signal in every}) == 3 * len(first) + len(kept)
+    np.testing.assert_array_equal(signals(42, 1)[0], first)
 
 
 def test_a_complete_run_whose_files_are_taken_away_is_not_trained_again(
@@ -804,7 +822,8 @@ def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path], monkeypa
         return answer_and_loss(run, signal, target, centre, scale)
 
     monkeypatch.setattr(training, "_answer_and_loss", noted)
-    training._train_one_epoch(one, np.array([3.0]), np.array([0.5]))
+    train, order = training._rows_of_epoch(one, 1)
+    training._train_one_epoch(one, train.batches, order, np.array([3.0]), np.array([0.5]))
     assert set(given) == {(3.0, 0.5)}
 
 

@@ -108,6 +108,23 @@ class Inputs(Protocol):
         ...
 
 
+class Source(Protocol):
+    """What fold files were made from, for variants that are in none of them."""
+
+    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> Inputs:
+        """Variants of samples in the folds, moved as the folds' own and not disturbed otherwise.
+
+        Args:
+            sample_id: (rows,) strings.
+            variant: (rows,) int, from 1.
+            seed: With sample and variant it fixes where to; the folds' own variants have the study's.
+
+        Returns:
+            The rows, in that order.
+        """
+        ...
+
+
 class AugmentModule(Protocol):
     """What the module of a task offers."""
 
@@ -126,6 +143,10 @@ class AugmentModule(Protocol):
 
     def open_inputs(self, fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> Inputs:
         """Read fold files; with `augmented_only` variant 0 is left out (training)."""
+        ...
+
+    def open_source(self, fold_paths: Sequence[Path], samples_path: Path) -> Source:
+        """Read what fold files were made from."""
         ...
 
 

@@ -23,18 +23,20 @@ centred as in the samples file all have the event at one time, which the trainin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from siwcc.augment import Stored, gaps_s, read_folds, variant_rng
-from siwcc.config import EcgAugmentation, EcgDataset, EcgTask
+from siwcc.config import EcgAugmentation, EcgDataset, EcgTask, parse_protocol
 from siwcc.errors import InputError
-from siwcc.shards import Shard, read_shard, shard_writer
+from siwcc.shards import Shard, read_attributes, read_shard, shard_writer
 from siwcc.tasks import TaskSpec
 from siwcc.tasks.ecg import make_spec
 
@@ -547,7 +549,12 @@ class EcgVariants:
 
 
 def make_variants(
-    sample: EcgSample, variants: Sequence[int], settings: EcgTask, dataset: EcgDataset, seed: int
+    sample: EcgSample,
+    variants: Sequence[int],
+    settings: EcgTask,
+    dataset: EcgDataset,
+    seed: int,
+    distorted: bool = True,
 ) -> EcgVariants:
     """Variants of one window; each is the same whatever else is made or not made.
 
@@ -557,6 +564,7 @@ def make_variants(
         settings: The task's section of the config.
         dataset: The data set's section of the config.
         seed: The study's seed.
+        distorted: With steps 2 to 6.
     """
     rate_hz, weighs = dataset.rate_hz, settings.weighted_at == "source_rate"
     made = np.empty((len(variants), *sample.signal.shape), dtype=np.float32)
@@ -567,7 +575,7 @@ def make_variants(
         window = _place(sample, variant, rng, settings, rate_hz)
         placed.append(window)
         signal = window.signal
-        if variant > 0:
+        if variant > 0 and distorted:
             signal = distort(signal, window.kept, rng, settings.augmentation, rate_hz)
         made[row] = signal
         if weighs:
@@ -700,6 +708,7 @@ def variant_rows(
     settings: EcgTask,
     dataset: EcgDataset,
     seed: int,
+    distorted: bool = True,
 ) -> dict[str, np.ndarray]:
     """Rows of a fold file, see `write_fold`: some variants of one window.
 
@@ -711,8 +720,9 @@ def variant_rows(
         settings: The task's section of the config.
         dataset: The data set's section of the config.
         seed: The study's seed.
+        distorted: Variants from 1 on with steps 2 to 6.
     """
-    made = make_variants(sample, numbers, settings, dataset, seed)
+    made = make_variants(sample, numbers, settings, dataset, seed, distorted)
     rows = {
         "signal": made.signal,
         "target": made.target(settings.points),
@@ -805,6 +815,60 @@ class EcgInputs:
         if self.weighted is not None and encoding == "weighted":
             return "none", self.spec.channels + 1
         return encoding, self.spec.channels
+
+
+@dataclass(frozen=True)
+class EcgSource:
+    """What the fold files of a study were made from; see `siwcc.augment.Source`.
+
+    Attributes:
+        spec: The task's shapes and units.
+        settings, dataset: The task's and the data set's section that the folds were made with.
+        samples: The samples file.
+    """
+
+    spec: TaskSpec
+    settings: EcgTask
+    dataset: EcgDataset
+    samples: Shard
+
+    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> EcgInputs:
+        """The given variants of the given windows, in that order, without steps 2 to 6."""
+        names, of_row = np.unique(sample_id, return_inverse=True)
+        by_sample = np.argsort(of_row, kind="stable")
+        parts = []
+        for place, rows in zip(rows_of(self.samples, names.tolist()), _runs(of_row[by_sample]), strict=True):
+            numbers = variant[by_sample[rows]].tolist()
+            sample = sample_of(self.samples, place)
+            parts.append(variant_rows(self.samples, place, sample, numbers, self.settings, self.dataset, seed, False))
+        back = np.argsort(by_sample, kind="stable")
+        return inputs_of(self.spec, {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]})
+
+
+def _runs(ordered: np.ndarray) -> list[slice]:
+    """Where each value of a sorted array stands."""
+    edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
+    return [slice(start, end) for start, end in pairwise(edges)]
+
+
+def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
+    """Read what fold files were made from, as they say it.
+
+    Args:
+        fold_paths: Files that `open_inputs` takes, and has read.
+        samples_path: The samples file that they were made from.
+
+    Raises:
+        InputError: a damaged file, or samples that the folds were not made from.
+    """
+    attributes = read_attributes(fold_paths[0], "fold")
+    settings = EcgTask.model_validate(json.loads(attributes["protocol"]))
+    dataset = parse_protocol(json.loads(attributes["dataset_protocol"]))
+    assert isinstance(dataset, EcgDataset), "the fold is of the task"
+    samples = read_windows(samples_path, settings, dataset)
+    if samples.digest != attributes["samples_digest"]:
+        raise InputError(samples_path, f"changed since {fold_paths[0]} was made from it", "delete that and run again")
+    return EcgSource(TaskSpec.from_json(attributes["spec"]), settings, dataset, samples)
 
 
 def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> EcgInputs:

@@ -38,6 +38,7 @@ from siwcc.visibility import hide
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100
 _FOLD_ARRAYS = ("sample_id", "group", "class", "variant", "translation", "rotation_deg", "scale", "target")
+_IMAGE_ARRAYS = ("sample_id", "signal", "content_box", "mean", "std")
 _REMAKE = "delete the fold files and run again"
 
 
@@ -187,7 +188,8 @@ def write_fold(
     with shard_writer(path, "fold", attributes) as writer:
         for row in _rows_of_fold(samples, sample_ids):
             sample = {name: samples.arrays[name][row] for name in names}
-            writer.extend(_variants_of(sample, settings, dataset.image_size, seed))
+            numbers = range(settings.variants_per_sample + 1)
+            writer.extend(_variants_of(sample, numbers, settings, dataset.image_size, seed))
 
 
 def _check_samples(samples: Shard, dataset_name: str, image_size: int) -> None:
@@ -209,21 +211,23 @@ def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
 
 
 def _variants_of(
-    sample: dict[str, np.ndarray], settings: NucleiTask, image_size: int, seed: int
+    sample: dict[str, np.ndarray], numbers: Sequence[int], settings: NucleiTask, image_size: int, seed: int
 ) -> dict[str, np.ndarray]:
-    count = settings.variants_per_sample + 1
+    count = len(numbers)
     source_px = np.concatenate([sample[name] for name in ("target", *settings.points[1:])])
     drawn = [
-        draw_variant(variant_rng(seed, str(sample["sample_id"]), variant), settings, image_size, source_px)
-        for variant in range(1, count)
+        draw_variant(variant_rng(seed, str(sample["sample_id"]), number), settings, image_size, source_px)
+        if number
+        else (IDENTITY, source_px)
+        for number in numbers
     ]
-    affines = [IDENTITY, *(affine for affine, _ in drawn)]
-    target_px = np.stack([source_px, *(moved for _, moved in drawn)])
+    affines = [affine for affine, _ in drawn]
+    target_px = np.stack([moved for _, moved in drawn])
     inside = in_frame(target_px.reshape(count, -1, 2), image_size)
     several = len(settings.points) > 1
     return {
         **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
-        "variant": np.arange(count, dtype=np.int32),
+        "variant": np.array(numbers, dtype=np.int32),
         "translation": np.array([affine.translation_px for affine in affines]),
         "rotation_deg": np.array([affine.rotation_deg for affine in affines]),
         "scale": np.array([affine.scale for affine in affines]),
@@ -331,6 +335,51 @@ class NucleiInputs:
         )
 
 
+@dataclass(frozen=True)
+class NucleiSource:
+    """What the fold files of a study were made from; see `siwcc.augment.Source`.
+
+    Attributes:
+        spec: The task's shapes and units.
+        settings: The task's section that the folds were made with.
+        samples: The folds' rows of the samples file.
+    """
+
+    spec: TaskSpec
+    settings: NucleiTask
+    samples: Shard
+
+    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> NucleiInputs:
+        """The given variants of the given images, in that order; nothing else is done to images."""
+        place_of = {name: place for place, name in enumerate(self.samples.arrays["sample_id"])}
+        of_sample = ("sample_id", "group", "class", "target", *self.settings.points[1:])
+        parts = []
+        for name, number in zip(sample_id, variant.tolist(), strict=True):
+            sample = {column: self.samples.arrays[column][place_of[name]] for column in of_sample}
+            parts.append(_variants_of(sample, [number], self.settings, self.spec.shape[0], seed))
+        rows = {name: np.concatenate([part[name] for part in parts]) for name in _FOLD_ARRAYS}
+        return NucleiInputs(self.spec, rows, self.samples, self.settings.border)
+
+
+def open_source(fold_paths: Sequence[Path], samples_path: Path) -> NucleiSource:
+    """Read what fold files were made from, as they say it.
+
+    Args:
+        fold_paths: Files that `open_inputs` takes.
+        samples_path: The samples file that they were made from.
+
+    Raises:
+        InputError: as `open_inputs`.
+    """
+    folds = list(read_folds(fold_paths, "nuclei", ("sample_id",)))
+    attributes = folds[0].attributes
+    settings = NucleiTask.model_validate(json.loads(attributes["protocol"]))
+    needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
+    names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
+    samples = read_rows(samples_path, "samples", names, needed, attributes["samples_digest"])
+    return NucleiSource(TaskSpec.from_json(attributes["spec"]), settings, samples)
+
+
 def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> NucleiInputs:
     """Read fold files `fold<k>.h5` and the images that they need.
 
@@ -351,8 +400,7 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
         rows = {name: values[augmented] for name, values in rows.items()}
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
     needed = sorted(set(rows["sample_id"]))
-    names = ("sample_id", "signal", "content_box", "mean", "std")
-    samples = read_rows(samples_path, "samples", names, needed, folds[0].attributes["samples_digest"])
+    samples = read_rows(samples_path, "samples", _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])
     expected = (*spec.shape, COLOURS)
     if samples.arrays["signal"].shape[1:] != expected:
         found = samples.arrays["signal"].shape[1:]

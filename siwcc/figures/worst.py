@@ -227,7 +227,7 @@ def _panels(cases: Sequence[Worst], spec: TaskSpec) -> tuple[int, int]:
 def _coordinates(spec: TaskSpec, share: np.ndarray) -> list[np.ndarray]:
     """Where the places of a map lie along each axis, x first, in the task's unit."""
     return [
-        np.arange(places) * STRIDE * last / (size - 1)
+        np.arange(places) * STRIDE[len(spec.shape)] * last / (size - 1)
         for places, size, last in zip(share.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
     ]
 

@@ -6,7 +6,6 @@ two windows with the event in the middle, which the window is then cut out of; o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,20 +16,17 @@ from siwcc.augment import read_folds
 from siwcc.augment.ecg import (
     EcgInputs,
     EcgSample,
+    EcgSource,
     add_noise,
     add_wander,
     inputs_of,
-    read_windows,
+    open_source,
     rows_of,
     sample_of,
     variant_rows,
 )
-from siwcc.config import EcgDataset, EcgTask, parse_protocol
 from siwcc.datasets.signals import resample, resampling_ratio
-from siwcc.errors import InputError
 from siwcc.robustness import Change, Disturbance
-from siwcc.shards import Shard
-from siwcc.tasks import TaskSpec
 
 WANDER_HZ = (0.1, 0.5)
 AS_RECORDED = "as recorded"
@@ -149,37 +145,36 @@ class EcgOriginals:
 
     Attributes:
         seed: The study's.
-        spec: The task's shapes and units.
-        settings, dataset: The task's and the data set's section that the fold was made with.
-        samples: The samples file.
-        rows: Places of the fold's windows in it, by id.
+        source: What the fold was made from.
+        rows: Places of the fold's windows in the samples file, by id.
     """
 
     seed: int
-    spec: TaskSpec
-    settings: EcgTask
-    dataset: EcgDataset
-    samples: Shard
+    source: EcgSource
     rows: Sequence[int]
 
     def disturbances(self) -> list[Disturbance]:
         """Those of `make_disturbances`."""
-        return make_disturbances(len(self.dataset.leads), self.dataset.rate_hz)
+        dataset = self.source.dataset
+        return make_disturbances(len(dataset.leads), dataset.rate_hz)
 
     def inputs(self, change: Change) -> EcgInputs:
         """Variant 0 of every window, cut where the study cuts it; what is no recording stays 0."""
+        source = self.source
         of_each = [
-            variant_rows(self.samples, row, self._changed(row, change), [0], self.settings, self.dataset, self.seed)
+            variant_rows(
+                source.samples, row, self._changed(row, change), [0], source.settings, source.dataset, self.seed
+            )
             for row in self.rows
         ]
-        return inputs_of(self.spec, {name: np.concatenate([rows[name] for rows in of_each]) for name in of_each[0]})
+        return inputs_of(source.spec, {name: np.concatenate([rows[name] for rows in of_each]) for name in of_each[0]})
 
     def _changed(self, row: int, change: Change) -> EcgSample:
-        sample = sample_of(self.samples, row)
+        sample = sample_of(self.source.samples, row)
         if sample.context is not None:
             return replace(sample, context=_kept(sample, sample.context, sample.context_valid, change))
         valid = np.ones(sample.signal.shape[-1], dtype=bool)
-        valid[len(valid) - sample.padded_samples(self.dataset.rate_hz) :] = False
+        valid[len(valid) - sample.padded_samples(self.source.dataset.rate_hz) :] = False
         return replace(sample, signal=_kept(sample, sample.signal, valid, change))
 
 
@@ -198,12 +193,6 @@ def open_originals(fold_path: Path, samples_path: Path) -> EcgOriginals:
         InputError: a damaged file, or samples that the fold was not made from.
     """
     [fold] = read_folds([fold_path], "ecg", ("sample_id",))
-    settings = EcgTask.model_validate(json.loads(fold.attributes["protocol"]))
-    dataset = parse_protocol(json.loads(fold.attributes["dataset_protocol"]))
-    assert isinstance(dataset, EcgDataset), "the fold is of the task"
-    samples = read_windows(samples_path, settings, dataset)
-    if samples.digest != fold.attributes["samples_digest"]:
-        raise InputError(samples_path, f"changed since {fold_path} was made from it", "delete that and run again")
-    rows = rows_of(samples, sorted(set(fold.arrays["sample_id"])))
-    spec = TaskSpec.from_json(fold.attributes["spec"])
-    return EcgOriginals(fold.attributes["seed"], spec, settings, dataset, samples, rows)
+    source = open_source([fold_path], samples_path)
+    rows = rows_of(source.samples, sorted(set(fold.arrays["sample_id"])))
+    return EcgOriginals(fold.attributes["seed"], source, rows)

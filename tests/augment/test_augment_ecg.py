@@ -690,6 +690,45 @@ def test_inputs_append_the_stored_weighted_channel(samples_path, tmp_path):
     assert inputs.layer_encoding("coord") == ("coord", 2)
 
 
+@pytest.mark.parametrize("settings", [TASK, AT_SOURCE, REWINDOW], ids=["model_rate", "source_rate", "rewindow"])
+def test_a_source_moves_windows_as_the_folds_do_and_does_nothing_else(samples_path, tmp_path, settings):
+    paths = [
+        write_fold(samples_path, tmp_path / "fold1.h5", settings=settings, ids=["602_0034000"], fold=1),
+        write_fold(samples_path, tmp_path / "fold2.h5", settings=settings, ids=["418_0099624", "419_0000900"], fold=2),
+    ]
+    own = ecg.open_inputs(paths, samples_path, augmented_only=False)
+    rows = np.random.default_rng(0).permutation(len(own.variant))
+    source = ecg.open_source(paths, samples_path)
+    made = source.moved(own.sample_id[rows], own.variant[rows], SEED)
+    assert made.spec == own.spec
+    for name in ("sample_id", "group", "label", "variant", "target", "gap_s", "edge_s"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(own, name)[rows])
+    itself = made.variant == 0
+    assert itself.sum() == 3
+    np.testing.assert_array_equal(made.signal[itself], own.signal[rows][itself])
+    shard = ecg.read_windows(samples_path, settings, DATASET)
+    for row in range(len(rows)):
+        sample = ecg.sample_of(shard, ecg.rows_of(shard, [made.sample_id[row]])[0])
+        rng = variant_rng(SEED, made.sample_id[row], int(made.variant[row]))
+        placed = ecg._place(sample, int(made.variant[row]), rng, settings, RATE_HZ)
+        np.testing.assert_array_equal(made.signal[row], [plain_decimate(lead) for lead in placed.signal])
+        if settings is AT_SOURCE:
+            weighted = plain_decimate(ecg.weighted_channel(placed.signal, DATASET.window_s))
+            np.testing.assert_array_equal(made.weighted[row], weighted)
+    for other in ((own.variant[rows] + 7, SEED), (own.variant[rows] + 1, SEED + 1)):
+        signal = source.moved(own.sample_id[rows], *other).signal
+        assert not (signal == made.signal).all(axis=(1, 2)).any()
+
+
+def test_a_source_is_what_the_folds_were_made_from(samples_path, tmp_path):
+    path = write_fold(samples_path, tmp_path / "fold1.h5")
+    others = tmp_path / "others.h5"
+    write_samples(others, events_s={sample_id: target_s + 1 for sample_id, target_s in EVENTS_S.items()})
+    with pytest.raises(InputError) as caught:
+        ecg.open_source([path], others)
+    assert str(caught.value) == f"{others}: changed since {path} was made from it; delete that and run again"
+
+
 # ------------------------------------------------------------------- bad input
 
 

@@ -20,6 +20,7 @@ from siwcc.augment.nuclei import (
     draw_affine,
     draw_variant,
     open_inputs,
+    open_source,
     transform_point,
     write_fold,
 )
@@ -468,9 +469,28 @@ def test_only_the_needed_images_are_held(samples_path: Path) -> None:
     assert 4.5 < (all_bytes - one_bytes) / (SIZE * SIZE * 3) < 6
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, REFLECT], ids=["zero", "reflect"])
+def test_a_source_moves_images_as_the_folds_do(samples_path: Path, settings: NucleiTask) -> None:
+    paths = [make_fold(samples_path, 1, IDS[:2], settings), make_fold(samples_path, 2, IDS[2:4], settings)]
+    own = open_inputs(paths, samples_path, augmented_only=False)
+    rows = np.random.default_rng(0).permutation(len(own.variant))[:11]
+    source = open_source(paths, samples_path)
+    made = source.moved(own.sample_id[rows], own.variant[rows], 42)
+    assert made.spec == own.spec
+    for name in ("sample_id", "group", "label", "variant", "target"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(own, name)[rows])
+    every = np.arange(len(rows))
+    assert torch.equal(made.batch(every, "coord"), own.batch(rows, "coord"))
+    for other in ((own.variant[rows] + 5, 42), (own.variant[rows] + 1, 43)):
+        moved = source.moved(own.sample_id[rows], *other)
+        assert not (moved.target == own.target[rows]).all(axis=1).any()
+
+
 def test_another_samples_file_is_refused(samples_path: Path) -> None:
     path = make_fold(samples_path, 1, IDS)
     write_samples(samples_path, seed=1)
+    with pytest.raises(InputError, match=r"cells\.h5: changed since"):
+        open_source([path], samples_path)
     with pytest.raises(InputError, match=r"cells\.h5: changed since"):
         open_inputs([path], samples_path, augmented_only=True)
 
