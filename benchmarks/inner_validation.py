@@ -56,7 +56,7 @@ def search(arguments: argparse.Namespace) -> list[list[object]]:
             train_without(
                 fold, paths, arguments.samples, settings, (arguments.encoding, arguments.variant), arguments.out / name
             )
-            for fold in range(1, len(paths) + 1)
+            for fold in arguments.outer or range(1, len(paths) + 1)
         ]
         error = join(parts).error()
         shares = [float(np.mean(error <= limit)) for limit in (1.0, 0.5)]
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("recipes", type=Path, help="YAML: names and recipes")
     parser.add_argument("folds", type=Path, help="folder with fold1.h5 ...")
     parser.add_argument("samples", type=Path, help="the samples file that the folds were made from")
+    parser.add_argument("--outer", type=int, nargs="*", help="outer folds that are run; all if not given")
     parser.add_argument("--variant", default="heatmap")
     parser.add_argument("--encoding", default="none")
     parser.add_argument("--out", type=Path, default=Path("search"))

@@ -29,11 +29,11 @@ Three ways to read a map are there, each with the loss that suits it:
     soft_argmax   the mean place under the softmax; the loss is the squared error of that place, plus the
                   Jensen-Shannon divergence between the softmax and a Gaussian around the point (DSNT, Nibali et al.
                   2018, arXiv:1801.07372, sections 3.2 and 3.4);
-    arg_max       the place with the most mass around it, refined by a parabola through its neighbours; the loss is
-                  the cross-entropy with that Gaussian. A second candidate elsewhere does not move the answer;
-    median        the same loss, so the same weights; along each axis the place with half of the map on either side,
-                  after the scores were divided by `FLATTENING`. Where candidates compete it is off by less on
-                  average, and less often right.
+    arg_max       the place with the most mass around it, refined by a parabola through its neighbours, after the
+                  scores were divided by `FLATTENING` and the map smoothed by `SMOOTHING`; the loss is the cross-entropy
+                  with that Gaussian. A second candidate elsewhere does not move the answer;
+    median        the same loss, so the same weights; along each axis the place with half of the flattened map on either
+                  side. Where candidates compete it is off by less on average, and less often right.
 
 A point may be absent. With `nowhere` the softmax has one more place for each point, whose logit comes from mean and
 maximum of the features over all places; the loss wants all of the mass there when the point is not visible. The map
@@ -67,9 +67,12 @@ KERNEL = {1: 5, 2: 3}
 DILATIONS = {1: (1, 2, 4, 8, 16, 32), 2: (1, 2, 4, 8)}
 # Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels.
 SPREAD = {1: 8.0, 2: 1.0}
-# Before the median is taken the map's logarithms are divided by this, by the number of axes: networks are too sure of a
-# window. The largest likelihood of the true times on inner validation folds (docs/localiser.md); images as they are.
+# Before a peak or median is taken the map's logarithms are divided by this, by the number of axes: networks are too
+# sure of a window. By the likelihood of the true times on inner validation folds (docs/localiser-search.md); images are
+# read as they are.
 FLATTENING = {1: 1.75, 2: 1.0}
+# Standard deviation of the Gaussian that a peak is taken after, in scores, by the number of axes: 0.64 s, 4 pixels.
+SMOOTHING = {1: 16.0, 2: 1.0}
 # What counts as around the answer, as a share of the extent: 1 s of 20 s.
 AROUND = 0.05
 _SMALLEST_DEVIATION = 1e-3
@@ -228,6 +231,7 @@ class DenseNet(_Body):
         self.step = tuple(stride * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
         self.spread = SPREAD[len(shape)]
         self.flattening = FLATTENING[len(shape)]
+        self.smoothing = SMOOTHING[len(shape)]
         self.around = tuple(AROUND * last for last in extent)
         # Whole numbers, exact in every dtype; no part of the weights.
         for name, size in zip("xy", shape[::-1], strict=False):
@@ -272,10 +276,10 @@ class DenseNet(_Body):
         """The answer that a map gives, (B, points, H, W) -> (B, points * axes); where there is most, if anywhere."""
         if self.nowhere is not None:
             log_map = log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
-        if self.readout == "median":
-            flattened = (log_map.flatten(2) / self.flattening).softmax(2).view(log_map.shape)
-            return self._median_place(flattened).flatten(1)
-        places = self._mean_place(log_map.exp()) if self.readout == "soft_argmax" else self._peak_place(log_map.exp())
+        if self.readout == "soft_argmax":
+            return self._mean_place(log_map.exp()).flatten(1)
+        flattened = self._flattened(log_map)
+        places = self._median_place(flattened) if self.readout == "median" else self._peak_place(flattened)
         return places.flatten(1)
 
     def confidence(self, log_map: Tensor, answer: Tensor) -> Tensor:
@@ -325,6 +329,12 @@ class DenseNet(_Body):
         squared = error.square().sum() / known.sum().clamp_min(1)
         return squared + _divergence(shares, all_wanted).mean()
 
+    def _flattened(self, log_map: Tensor) -> Tensor:
+        """Shares that are less sure than a map, of the same shape."""
+        if self.flattening == 1:
+            return log_map.exp()
+        return (log_map.flatten(2) / self.flattening).softmax(2).view(log_map.shape)
+
     def _mean_place(self, share: Tensor) -> Tensor:
         """(B, points, axes), the mean place under a map."""
         return torch.stack([(of * at).sum(-1) for of, at in zip(_along(share), self._axes, strict=False)], dim=-1)
@@ -335,7 +345,7 @@ class DenseNet(_Body):
         return torch.stack([_half_way(line) * step for line, step in lines], dim=-1)
 
     def _peak_place(self, share: Tensor) -> Tensor:
-        """(B, points, axes), where a map smoothed by the training's Gaussian is highest, between the scores, too."""
+        """(B, points, axes), where a smoothed map is highest, between the scores, too."""
         smooth = self._smoothed(share)
         width = smooth.shape[-1]
         top = smooth.flatten(2).argmax(dim=2)
@@ -350,9 +360,9 @@ class DenseNet(_Body):
 
     def _smoothed(self, share: Tensor) -> Tensor:
         """The mass around each place, (B, points, H, W)."""
-        reach = math.ceil(3 * self.spread)
+        reach = math.ceil(3 * self.smoothing)
         offsets = torch.arange(-reach, reach + 1, device=share.device, dtype=share.dtype)
-        weights = torch.exp(-0.5 * (offsets / self.spread) ** 2)
+        weights = torch.exp(-0.5 * (offsets / self.smoothing) ** 2)
         smooth = share.flatten(0, 1).unsqueeze(1)
         windows = [weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)][: len(self.step)]
         for window, padding in zip(windows, ((0, reach), (reach, 0)), strict=False):

@@ -85,7 +85,7 @@ class TestAnswers:
         network = DenseNet(**line, readout="arg_max").double()
         alone = [0.0] * 101
         alone[29:32] = [1.0, 2.0, 1.0]
-        assert network.read(log_map(alone)).item() == pytest.approx(30.0, abs=1e-9)
+        assert network.read(log_map(alone)).item() == pytest.approx(30.0, abs=1e-4)
         mean = DenseNet(**line, readout="soft_argmax").double()
         both = [*alone[:80], 1.5, *alone[81:]]
         assert abs(network.read(log_map(both)).item() - 30.0) < 0.1
@@ -138,7 +138,7 @@ class TestAnswers:
         network = DenseNet(**LINE, readout="arg_max", points=2).double()
         maps = torch.cat([log_map([0, 1, *[0] * 9]), log_map([*[0] * 8, 1, 0, 0])], dim=1)
         answer = network.read(maps)
-        assert answer.tolist() == [[pytest.approx(4.0), pytest.approx(32.0)]]
+        assert answer.tolist() == [[pytest.approx(4.0, abs=1e-3), pytest.approx(32.0, abs=1e-3)]]
         assert network.confidence(maps, answer).tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]
 
     def test_confidence_is_the_mass_around_the_answer(self):

@@ -149,9 +149,10 @@ def median_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
 
 def peak_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
     """The highest place of one map after a Gaussian, by a loop over places, with a parabola along each axis."""
-    spread = 8.0 if axes == 1 else 1.0
+    spread = 16.0 if axes == 1 else 1.0
+    share = share ** (1 / 1.75) if axes == 1 else share
     image = share[None] if axes == 1 else share
-    reach = 24 if axes == 1 else 3
+    reach = 48 if axes == 1 else 3
     window = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=share.dtype) / spread) ** 2)
     window = window / window.sum()
     smooth = torch.stack([correlate(line, window) for line in image])

@@ -202,9 +202,9 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
     assert prediction.confidences == pytest.approx([one.confidence for one in alone], abs=1e-6)
     mean = np.mean([one.score_map.share for one in alone], axis=0)
     assert prediction.score_map.share == pytest.approx(mean, abs=1e-6)
-    # By hand from the mean map: smoothed by a Gaussian of 2 places cut at 6, its peak, a parabola.
-    offsets = np.arange(-6, 7)
-    smooth = np.convolve(mean.astype(np.float64), np.exp(-0.5 * (offsets / 2) ** 2))[6:-6]
+    # By hand from the mean map: flattened, smoothed by a Gaussian of 16 places cut at 48, its peak, a parabola.
+    offsets = np.arange(-48, 49)
+    smooth = np.convolve(mean.astype(np.float64) ** (1 / 1.75), np.exp(-0.5 * (offsets / 16) ** 2))[48:-48]
     top = int(smooth.argmax())
     vertex = 0.0
     if 0 < top < len(smooth) - 1:
