@@ -129,8 +129,7 @@ def rules_in(jobs: Counter[str]) -> Counter[str]:
 
 
 def wait_until_nobody_works_in(folder: Path) -> None:
-    # A client of SLURM may wait for two answers that never come, for 10 s each and more, before it ends.
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 20
     while orphans := [process for process in psutil.process_iter(_TOLD) if process.info["cwd"] == str(folder)]:
         assert time.monotonic() < give_up_at, f"orphans go on: {[process.info for process in orphans]}"
         time.sleep(0.1)

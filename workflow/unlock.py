@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,15 +49,26 @@ def owners(folder: Path) -> list[int]:
     """
     noted = owner_of(folder)
     found = []
-    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
-        command = process.info["cmdline"] or []
-        named = any(Path(word).name == "snakemake" for word in command[:4])
-        inside_job = "remote" in command and command[command.index("remote") - 1] == "--mode"
+    for process in _snakemakes():
         pid, place = process.info["pid"], process.info["cwd"]
         here = Path(place) == folder if place else noted is not None and pid == noted.process
-        if named and not inside_job and here:
+        if here and not _inside_job(process):
             found.append(pid)
     return found
+
+
+def _snakemakes() -> list[psutil.Process]:
+    """Every Snakemake of this machine, with `info` on its number, command line and folder."""
+    return [
+        process
+        for process in psutil.process_iter(["pid", "cmdline", "cwd"])
+        if any(Path(word).name == "snakemake" for word in (process.info["cmdline"] or [])[:4])
+    ]
+
+
+def _inside_job(process: psutil.Process) -> bool:
+    command = process.info["cmdline"]
+    return "remote" in command and command[command.index("remote") - 1] == "--mode"
 
 
 def slurm_jobs(folder: Path) -> list[str]:
@@ -83,7 +95,7 @@ def slurm_jobs(folder: Path) -> list[str]:
 
 
 def cancel(jobs: list[str], folder: Path) -> None:
-    """End the jobs that a dead study has left, and wait until none of their processes writes any more.
+    """End the jobs that a dead study has left, and what they leave on this machine; then nothing of it writes any more.
 
     Raises:
         RuntimeError: they are still there two minutes later.
@@ -95,6 +107,12 @@ def cancel(jobs: list[str], folder: Path) -> None:
         if time.monotonic() > give_up_at:
             raise RuntimeError(f"SLURM job(s) {', '.join(left)} do not end; give the command again when they have")
         time.sleep(1.0)
+    # A Snakemake that is told to end while it deals with the end of its training waits for itself for ever, and where
+    # SLURM follows processes by their parents it loses sight of it.
+    for process in _snakemakes():
+        if _inside_job(process) and process.info["cwd"] == str(folder):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def check_alone(folder: Path) -> None:

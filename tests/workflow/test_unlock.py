@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -114,19 +117,35 @@ def test_targets_among_the_arguments_do_not_swallow_what_unlocks(
     assert options.targets == ["results/a/model.pt"]
 
 
-def test_the_snakemake_inside_a_slurm_job_is_no_owner(unlock: ModuleType, place: Path) -> None:
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        program = "import sys, time; print(flush=True); time.sleep(60)"
-        command = [sys.executable, "-c", program, "snakemake", *arguments]
-        process = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        return process
-
-    inside, main = start("--mode", "remote"), start("--cores", "1")
+@contextmanager
+def pretended_snakemakes(*started: tuple[Path, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that look like Snakemake, each in a folder and in a mode."""
+    program = "import time; print(flush=True); time.sleep(60)"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, "snakemake", "--mode", mode], cwd=folder, stdout=subprocess.PIPE
+        )
+        for folder, mode in started
+    ]
     try:
-        assert unlock.owners(place) == [main.pid]
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield processes
     finally:
-        for process in (inside, main):
+        for process in processes:
             process.kill()
             process.communicate()
+
+
+def test_the_snakemake_inside_a_slurm_job_is_no_owner(unlock: ModuleType, place: Path) -> None:
+    with pretended_snakemakes((place, "remote"), (place, "default")) as (_, main):
+        assert unlock.owners(place) == [main.pid]
+
+
+def test_what_a_cancelled_job_leaves_on_this_machine_is_killed(unlock: ModuleType, place: Path, tmp_path: Path) -> None:
+    started = ((place, "remote"), (tmp_path, "remote"), (place, "default"))
+    with pretended_snakemakes(*started) as (hung, elsewhere, main):
+        unlock.cancel(["11", "12"], place)
+        assert hung.wait(timeout=10) == -signal.SIGKILL
+        assert (elsewhere.poll(), main.poll()) == (None, None)
