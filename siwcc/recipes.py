@@ -76,11 +76,10 @@ def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tens
     over_time = signal.dim() == 3
     if settings.noise or (settings.wander and over_time):
         signal = _shaken(signal, settings, generator)
-    factor = torch.ones(signal.shape[:2])
     # One of several: the only lead of a recording is what there is to see.
     if settings.silence and signal.shape[1] > 1:
         one = torch.randint(signal.shape[1], (len(signal), 1), generator=generator) == torch.arange(signal.shape[1])
-        factor = torch.where(_chance(settings.silence, generator, len(signal), 1) & one, 0.0, factor)
+        factor = torch.where(_chance(settings.silence, generator, len(signal), 1) & one, 0.0, 1.0)
         signal = signal * factor.to(signal.device).view(*factor.shape, *[1] * (signal.dim() - 2))
     if settings.patch and over_time:
         signal = signal.masked_fill(_patch(len(signal), signal.shape[2], settings, generator).to(signal.device), 0.0)

@@ -27,7 +27,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -836,19 +835,17 @@ class EcgSource:
         """The given variants of the given windows, in that order, without steps 2 to 6."""
         names, of_row = np.unique(sample_id, return_inverse=True)
         by_sample = np.argsort(of_row, kind="stable")
-        parts = []
-        for place, rows in zip(rows_of(self.samples, names.tolist()), _runs(of_row[by_sample]), strict=True):
-            numbers = variant[by_sample[rows]].tolist()
-            sample = sample_of(self.samples, place)
-            parts.append(variant_rows(self.samples, place, sample, numbers, self.settings, self.dataset, seed, False))
+        of_each = np.split(by_sample, np.flatnonzero(np.diff(of_row[by_sample])) + 1)
+        parts = [
+            variant_rows(
+                *(self.samples, place, sample_of(self.samples, place), variant[rows].tolist()),
+                *(self.settings, self.dataset, seed),
+                distorted=False,
+            )
+            for place, rows in zip(rows_of(self.samples, names.tolist()), of_each, strict=True)
+        ]
         back = np.argsort(by_sample, kind="stable")
         return inputs_of(self.spec, {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]})
-
-
-def _runs(ordered: np.ndarray) -> list[slice]:
-    """Where each value of a sorted array stands."""
-    edges = [0, *(np.flatnonzero(np.diff(ordered)) + 1).tolist(), len(ordered)]
-    return [slice(start, end) for start, end in pairwise(edges)]
 
 
 def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
