@@ -845,7 +845,7 @@ class EcgSource:
             for place, rows in zip(rows_of(self.samples, names.tolist()), of_each, strict=True)
         ]
         back = np.argsort(by_sample, kind="stable")
-        return inputs_of(self.spec, {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]})
+        return inputs_of(self.spec, {name: rows[back] for name, rows in join_rows(parts).items()})
 
 
 def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
@@ -887,6 +887,11 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
 
     names = (name for name in (*_FOLD_ARRAYS, "weighted") if name in shards[0].arrays)
     return inputs_of(TaskSpec.from_json(shards[0].attributes["spec"]), {name: joined(name) for name in names})
+
+
+def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Rows of several windows, each as `variant_rows` gives them, one after another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:

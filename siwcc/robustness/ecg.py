@@ -20,6 +20,7 @@ from siwcc.augment.ecg import (
     add_noise,
     add_wander,
     inputs_of,
+    join_rows,
     open_source,
     rows_of,
     sample_of,
@@ -167,7 +168,7 @@ class EcgOriginals:
             )
             for row in self.rows
         ]
-        return inputs_of(source.spec, {name: np.concatenate([rows[name] for rows in of_each]) for name in of_each[0]})
+        return inputs_of(source.spec, join_rows(of_each))
 
     def _changed(self, row: int, change: Change) -> EcgSample:
         sample = sample_of(self.source.samples, row)
