@@ -81,15 +81,16 @@ class TestAnswers:
         assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, abs=1e-6)]]
 
     def test_the_peak_is_not_moved_by_a_second_one(self):
-        line = LINE | {"shape": (101,), "extent": (100.0,)}
+        # Both are further from each other, and the first from the edges, than the smoothing reaches: 48 scores.
+        line = LINE | {"shape": (161,), "extent": (160.0,)}
         network = DenseNet(**line, readout="arg_max").double()
-        alone = [0.0] * 101
-        alone[29:32] = [1.0, 2.0, 1.0]
-        assert network.read(log_map(alone)).item() == pytest.approx(30.0, abs=1e-4)
+        alone = [0.0] * 161
+        alone[79:82] = [1.0, 2.0, 1.0]
+        assert network.read(log_map(alone)).item() == pytest.approx(80.0, abs=1e-9)
         mean = DenseNet(**line, readout="soft_argmax").double()
-        both = [*alone[:80], 1.5, *alone[81:]]
-        assert abs(network.read(log_map(both)).item() - 30.0) < 0.1
-        assert mean.read(log_map(both)).item() == pytest.approx((29 + 2 * 30 + 31 + 1.5 * 80) / 5.5)
+        both = [*alone[:140], 1.5, *alone[141:]]
+        assert network.read(log_map(both)).item() == pytest.approx(80.0, abs=1e-9)
+        assert mean.read(log_map(both)).item() == pytest.approx((79 + 2 * 80 + 81 + 1.5 * 140) / 5.5)
 
     @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
     def test_a_gaussian_is_read_between_the_scores(self, place_s):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -222,6 +222,26 @@ def read_folds(paths: Sequence[Path], task: str, names: Sequence[str]) -> Iterat
                 raise InputError(path, f"holds {sample_id!r}, which {fold_of[sample_id]} also holds", _REMAKE)
             fold_of[sample_id] = path
         yield fold
+
+
+def join_rows(parts: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The named arrays of several groups of rows, one group after another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def fold_rows(folds: Sequence[Shard], names: Iterable[str], augmented_only: bool) -> dict[str, np.ndarray]:
+    """The named arrays of fold files, in their order; with `augmented_only` without variant 0.
+
+    Args:
+        folds: What `read_folds` gives.
+        names: Arrays that all of them have, `variant` among them.
+        augmented_only: Leave variant 0 out.
+    """
+    rows = join_rows([fold.arrays for fold in folds], names)
+    if not augmented_only:
+        return rows
+    augmented = rows["variant"] > 0
+    return {name: values[augmented] for name, values in rows.items()}
 
 
 def _check_fold(fold: Shard, task: str, names: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from siwcc.augment import Stored, gaps_s, read_folds, variant_rng
+from siwcc.augment import Stored, fold_rows, gaps_s, join_rows, read_folds, variant_rng
 from siwcc.config import EcgAugmentation, EcgDataset, EcgTask, parse_protocol
 from siwcc.errors import InputError
 from siwcc.shards import Shard, read_attributes, read_shard, shard_writer
@@ -838,14 +838,19 @@ class EcgSource:
         of_each = np.split(by_sample, np.flatnonzero(np.diff(of_row[by_sample])) + 1)
         parts = [
             variant_rows(
-                *(self.samples, place, sample_of(self.samples, place), variant[rows].tolist()),
-                *(self.settings, self.dataset, seed),
+                self.samples,
+                place,
+                sample_of(self.samples, place),
+                variant[rows].tolist(),
+                self.settings,
+                self.dataset,
+                seed,
                 distorted=False,
             )
             for place, rows in zip(rows_of(self.samples, names.tolist()), of_each, strict=True)
         ]
         back = np.argsort(by_sample, kind="stable")
-        return inputs_of(self.spec, {name: rows[back] for name, rows in join_rows(parts).items()})
+        return inputs_of(self.spec, {name: rows[back] for name, rows in join_rows(parts, parts[0]).items()})
 
 
 def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
@@ -880,18 +885,8 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
         InputError: as `siwcc.augment.read_folds`.
     """
     shards = list(read_folds(fold_paths, "ecg", _FOLD_ARRAYS))
-    keep = [shard.arrays["variant"] >= (1 if augmented_only else 0) for shard in shards]
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([shard.arrays[name][rows] for shard, rows in zip(shards, keep, strict=True)])
-
     names = (name for name in (*_FOLD_ARRAYS, "weighted") if name in shards[0].arrays)
-    return inputs_of(TaskSpec.from_json(shards[0].attributes["spec"]), {name: joined(name) for name in names})
-
-
-def join_rows(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Rows of several windows, each as `variant_rows` gives them, one after another."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return inputs_of(TaskSpec.from_json(shards[0].attributes["spec"]), fold_rows(shards, names, augmented_only))
 
 
 def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:

@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 import torch
 
-from siwcc.augment import Warped, read_folds, variant_rng
+from siwcc.augment import Warped, fold_rows, join_rows, read_folds, variant_rng
 from siwcc.config import ImageDataset, NucleiTask
 from siwcc.errors import InputError
 from siwcc.shards import Shard, read_rows, read_shard, shard_writer
@@ -357,8 +357,7 @@ class NucleiSource:
         for name, number in zip(sample_id, variant.tolist(), strict=True):
             sample = {column: self.samples.arrays[column][place_of[name]] for column in of_sample}
             parts.append(_variants_of(sample, [number], self.settings, self.spec.shape[0], seed))
-        rows = {name: np.concatenate([part[name] for part in parts]) for name in _FOLD_ARRAYS}
-        return NucleiInputs(self.spec, rows, self.samples, self.settings.border)
+        return NucleiInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
 
 
 def open_source(fold_paths: Sequence[Path], samples_path: Path) -> NucleiSource:
@@ -394,10 +393,7 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     # OpenCV's threads would compete with torch's for the cores; the pixels are the same for any number of them.
     cv2.setNumThreads(0)
     folds = list(read_folds(fold_paths, "nuclei", _FOLD_ARRAYS))
-    rows = {name: np.concatenate([fold.arrays[name] for fold in folds]) for name in _FOLD_ARRAYS}
-    if augmented_only:
-        augmented = rows["variant"] > 0
-        rows = {name: values[augmented] for name, values in rows.items()}
+    rows = fold_rows(folds, _FOLD_ARRAYS, augmented_only)
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
     needed = sorted(set(rows["sample_id"]))
     samples = read_rows(samples_path, "samples", _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])

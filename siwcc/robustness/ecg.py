@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siwcc.augment import read_folds
+from siwcc.augment import join_rows, read_folds
 from siwcc.augment.ecg import (
     EcgInputs,
     EcgSample,
@@ -20,7 +20,6 @@ from siwcc.augment.ecg import (
     add_noise,
     add_wander,
     inputs_of,
-    join_rows,
     open_source,
     rows_of,
     sample_of,
@@ -168,7 +167,7 @@ class EcgOriginals:
             )
             for row in self.rows
         ]
-        return inputs_of(source.spec, join_rows(of_each))
+        return inputs_of(source.spec, join_rows(of_each, of_each[0]))
 
     def _changed(self, row: int, change: Change) -> EcgSample:
         sample = sample_of(self.source.samples, row)
