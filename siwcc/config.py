@@ -357,7 +357,9 @@ class Jitter(Section):
     turn: float = Field(default=0.0, ge=0, le=1, description="probability that two channels are turned in their plane")
     noise: float = Field(default=0.0, ge=0, le=10, description="most noise, of a channel's largest value")
     wander: float = Field(default=0.0, ge=0, le=10, description="largest sine, of the same; over time only")
-    patch: float = Field(default=0.0, ge=0, le=1, description="probability of a silent part; over time only")
+    patch: float = Field(
+        default=0.0, ge=0, le=1, description="probability of a silent part beside the points; over time only"
+    )
 
 
 class RecipeChanges(Section):
@@ -382,7 +384,7 @@ def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
         schedule="one_cycle",
         balance=0.5,
         new_copies=True,
-        jitter=Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.5),
+        jitter=Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.8),
     )
     return dict.fromkeys(STANDARDISED, recipe)
 

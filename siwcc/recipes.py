@@ -59,7 +59,7 @@ def new_variants(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
     return last + 1 + (epoch - 1) * len(order) + occurrence
 
 
-def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
+def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator, kept: Tensor | None = None) -> Tensor:
     """Disturb signals in ways that leave the answer what it was.
 
     An electrode may sit elsewhere, be swapped, turned round or lost; then noise, wander and a moment without signal.
@@ -68,6 +68,8 @@ def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tens
         signal: (B, channels, *shape).
         settings: What is done, how often and how much.
         generator: On the CPU; for what is not done nothing is drawn from it.
+        kept: (B, points) on the CPU, where over time the points stand, in samples; NaN where one is not visible. No
+            moment without signal hides them, as no dropout of the folds' copies does.
 
     Returns:
         A new tensor where anything is changed.
@@ -82,7 +84,9 @@ def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tens
         factor = torch.where(_chance(settings.silence, generator, len(signal), 1) & one, 0.0, 1.0)
         signal = signal * factor.to(signal.device).view(*factor.shape, *[1] * (signal.dim() - 2))
     if settings.patch and over_time:
-        signal = signal.masked_fill(_patch(len(signal), signal.shape[2], settings, generator).to(signal.device), 0.0)
+        if kept is None:
+            kept = signal.new_empty(len(signal), 0, device="cpu")
+        signal = signal.masked_fill(_patch(kept, signal.shape[2], settings, generator).to(signal.device), 0.0)
     return signal
 
 
@@ -131,14 +135,20 @@ def _sine(batch: int, places: int, generator: torch.Generator) -> Tensor:
     return torch.sin(2 * math.pi * (periods * torch.arange(places) / places + phase)).unsqueeze(1)
 
 
-def _patch(batch: int, places: int, settings: Jitter, generator: torch.Generator) -> Tensor:
-    """Which places of a signal are silent, bool (B, 1, places)."""
+def _patch(kept: Tensor, places: int, settings: Jitter, generator: torch.Generator) -> Tensor:
+    """Which places of a signal are silent, bool (B, 1, places); none of those beside what is kept, (B, points)."""
+    batch = len(kept)
     low, high = _PATCH
     length = places * (low + (high - low) * torch.rand(batch, 1, generator=generator))
-    start = torch.rand(batch, 1, generator=generator) * (places - length)
     place = torch.arange(places)
+    # Of every place, whether a patch may begin there; the comparisons with NaN are false.
+    free = place + length <= places
+    for point in kept.unsqueeze(2).unbind(1):
+        free &= ~((point > place - 1) & (point < place + length))
+    somewhere = free.any(dim=1, keepdim=True)
+    start = torch.multinomial((free | ~somewhere).to(torch.float32), 1, generator=generator)
     inside = (place >= start) & (place < start + length) & _chance(settings.patch, generator, batch, 1)
-    return inside.unsqueeze(1)
+    return (inside & somewhere).unsqueeze(1)
 
 
 def _turned(signal: Tensor, angle: Tensor, pair: Tensor) -> Tensor:

@@ -259,7 +259,7 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
     for epoch in range(len(run.log) + 1, run.settings.epochs + 1):
         started_at = time.monotonic()
         train, order = _rows_of_epoch(run, epoch)
-        train_prediction = _train_one_epoch(run, train.batches, order, mean, deviation)
+        train_prediction = _train_one_epoch(run, train, order, mean, deviation)
         _check_answers(run, epoch, train.inputs, order, train_prediction)
         row = [epoch, *r2_scores(train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
         _check_finite(run, epoch, row)
@@ -298,24 +298,31 @@ def _rows_of_epoch(run: _Run, epoch: int) -> tuple[_Part, np.ndarray]:
     return _Part(inputs, batches), np.arange(len(order))
 
 
-def _train_one_epoch(
-    run: _Run, batches: Batches, order: np.ndarray, mean: np.ndarray, deviation: np.ndarray
-) -> np.ndarray:
+def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     run.network.train()
     settings = run.settings
     centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
     scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
     steps = -(-len(order) // settings.batch_size)
     predictions = []
-    for number, (signal, target) in enumerate(batches.over(order, settings.batch_size)):
+    kept = torch.split(_places_of_points(train.inputs, order), settings.batch_size)
+    for number, (signal, target) in enumerate(train.batches.over(order, settings.batch_size)):
         for group in run.optimiser.param_groups:
             group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
-        prediction, loss = _answer_and_loss(run, jitter(signal, settings.jitter, run.order), target, centre, scale)
+        disturbed = jitter(signal, settings.jitter, run.order, kept[number])
+        prediction, loss = _answer_and_loss(run, disturbed, target, centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
     return torch.cat(predictions).cpu().numpy()
+
+
+def _places_of_points(inputs: Inputs, rows: np.ndarray) -> torch.Tensor:
+    """Where the points of some rows stand, in samples or pixels of the signal, (rows, outputs) on the host."""
+    spec = inputs.spec
+    last = np.array([size - 1 for size in spec.shape[::-1]]) / np.array(spec.extent)
+    return torch.from_numpy(inputs.target[rows] * np.tile(last, len(spec.points)).astype(np.float32))
 
 
 def _answer_and_loss(

@@ -126,6 +126,24 @@ class TestJitter:
         assert edges.max().item() <= 2
         assert silent.any(dim=0)[5:-5].all()
 
+    def test_a_patch_hides_no_point(self):
+        # Of the 300 rows every second has a second point, the others do not show it.
+        kept = torch.tensor([[200.4, 100.0], [5.0, math.nan]]).repeat(150, 1)
+        silent = (jitter(torch.ones(300, 2, 400), Jitter(patch=1.0), generator(), kept) == 0).all(dim=1)
+        assert (silent.sum(dim=1) >= 20).all()
+        shown = ~silent
+        assert shown[0::2, [100, 200, 201]].all()
+        assert shown[1::2, 5].all()
+        # Close by on either side it is silent now and then, and where another row's point is.
+        assert all(silent[0::2, start : start + 6].any() for start in (94, 101, 194, 202))
+        assert silent[1::2, 100].any()
+
+    def test_where_points_leave_no_room_nothing_is_silent(self):
+        kept = torch.full((2, 40), math.nan)
+        kept[0] = torch.arange(40)
+        silent = (jitter(torch.ones(2, 2, 40), Jitter(patch=1.0), generator(), kept) == 0).any(dim=2).any(dim=1)
+        assert silent.tolist() == [False, True]
+
     def test_nothing_over_time_is_done_to_images(self):
         image = torch.randn(3, 3, 8, 8)
         assert jitter(image, Jitter(wander=1.0, patch=1.0), generator()) is image

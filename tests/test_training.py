@@ -475,6 +475,27 @@ def test_what_a_recipe_draws_goes_on_where_it_was(
     assert contents(run(folds, tmp_path / "stopped", KEY, recipe)) == whole
 
 
+def test_what_is_changed_is_told_where_the_points_stand(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, targets = [], []
+    answer_and_loss = training._answer_and_loss
+
+    def jitter(signal: torch.Tensor, settings: Jitter, generator: torch.Generator, kept: torch.Tensor) -> torch.Tensor:
+        places.append(kept)
+        return signal
+
+    def spied(run: Any, signal: torch.Tensor, target: torch.Tensor, *others: torch.Tensor) -> Any:
+        targets.append(target)
+        return answer_and_loss(run, signal, target, *others)
+
+    monkeypatch.setattr(training, "jitter", jitter)
+    monkeypatch.setattr(training, "_answer_and_loss", spied)
+    run(folds, tmp_path)
+    # The last of 500 samples is the 4990th of 4999 steps over 20 s.
+    torch.testing.assert_close(torch.cat(places), torch.cat(targets) / 20 * 4999 / 4990 * 499)
+
+
 def test_new_copies_are_in_no_fold_no_other_epoch_and_of_no_other_seed(folds: list[Path]) -> None:
     recipe = SETTINGS.model_copy(update={"new_copies": True, "balance": 0.5})
 
