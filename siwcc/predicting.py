@@ -3,7 +3,7 @@
     array -> (ECG: resampled, windows cut) -> as the study's sample itself, variant 0 -> every network -> one answer
 
 The preparation is that of the study, by its own functions: `siwcc.datasets.signals.resample` and
-`siwcc.augment.ecg.decimate` for signals, `siwcc.datasets.images.place_image` and
+`siwcc.augment.filters.decimate` for signals, `siwcc.datasets.images.place_image` and
 `siwcc.augment.nuclei.NucleiInputs` for images.
 
 Networks that read the peak or the median of a map of scores (`heatmap`, `median`) answer together with that of the mean
@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siwcc.augment.ecg import decimate, weighted_channel
+from siwcc.augment.ecg import weighted_channel
+from siwcc.augment.filters import decimate
 from siwcc.config import EcgTask, NucleiTask, parse_protocol
 from siwcc.dense import STRIDE, DenseNet, mean_map
 from siwcc.errors import InputError

@@ -17,14 +17,13 @@ from siwcc.augment.ecg import (
     EcgInputs,
     EcgSample,
     EcgSource,
-    add_noise,
-    add_wander,
     inputs_of,
     open_source,
     rows_of,
     sample_of,
     variant_rows,
 )
+from siwcc.augment.ecg_steps import add_noise, add_wander
 from siwcc.datasets.signals import resample, resampling_ratio
 from siwcc.robustness import Change, Disturbance
 

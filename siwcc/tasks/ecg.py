@@ -39,7 +39,7 @@ def error_limits(spec: TaskSpec) -> ErrorLimits:
 
 
 def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]) -> SignalNote:
-    """Leads in mV; the window, the running median and the thinning out of `siwcc.augment.ecg.decimate`."""
+    """Leads in mV; the window, the running median and the thinning out of `siwcc.augment.filters.decimate`."""
     channels = [f"lead {i + 1}, mV" for i in range(spec.channels)]
     preparation = (
         f"A window of {dataset.get('window_s')} s at {dataset.get('rate_hz')} samples a second, with an event in it. "

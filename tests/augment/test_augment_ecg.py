@@ -15,7 +15,7 @@ import torch
 import wfdb
 from scipy.signal import butter, filtfilt, medfilt
 
-from siwcc.augment import augment_module, ecg, variant_rng
+from siwcc.augment import augment_module, ecg, ecg_steps, filters, variant_rng
 from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
 from siwcc.datasets import vfdb
 from siwcc.errors import InputError
@@ -165,7 +165,7 @@ def write_fold(samples_path, path, *, ids=tuple(EVENTS_S), settings=TASK, seed=S
 )
 def test_shift_fills_with_zeros(samples, expected):
     signal = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(ecg.shift(signal, samples), expected)
+    np.testing.assert_array_equal(ecg_steps.shift(signal, samples), expected)
     np.testing.assert_array_equal(signal, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
@@ -180,23 +180,23 @@ def test_shift_fills_with_zeros(samples, expected):
     ],
 )
 def test_event_moves_with_the_signal_and_is_clipped(event, samples, expected):
-    assert ecg.shift_event(event, samples, 5000) == expected
+    assert ecg_steps.shift_event(event, samples, 5000) == expected
 
 
 def test_drop_out_zeroes_both_leads():
     signal = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(ecg.drop_out(signal, 1, 2), [[1, 0, 0, 4], [5, 0, 0, 8]])
+    np.testing.assert_array_equal(ecg_steps.drop_out(signal, 1, 2), [[1, 0, 0, 4], [5, 0, 0, 8]])
     assert signal[0, 1] == 2
 
 
 def test_add_noise_scales_unit_noise():
     noise = np.array([[1.0, -2], [0, 4]])
-    np.testing.assert_array_equal(ecg.add_noise(np.ones((2, 2)), 0.25, noise), [[1.25, 0.5], [1, 2]])
+    np.testing.assert_array_equal(ecg_steps.add_noise(np.ones((2, 2)), 0.25, noise), [[1.25, 0.5], [1, 2]])
 
 
 def test_wander_starts_at_phase_zero_on_both_leads():
     signal = np.array([[0.0] * 5, [10.0] * 5])
-    wandering = ecg.add_wander(signal, amplitude_mv=3.0, frequency_hz=0.25, rate_hz=1.0)
+    wandering = ecg_steps.add_wander(signal, amplitude_mv=3.0, frequency_hz=0.25, rate_hz=1.0)
     expected = np.array([0.0, 3, 0, -3, 0])
     np.testing.assert_allclose(wandering, [expected, 10 + expected], atol=1e-14)
 
@@ -207,10 +207,10 @@ def test_wander_starts_at_phase_zero_on_both_leads():
 )
 def test_filter_equals_numerator_and_denominator_filtfilt(kind, edge, expected_constant):
     signal = beats(3).astype(np.float64)
-    ours = ecg.filter_band(signal, kind, 1.25, 40.0, 3, RATE_HZ)
+    ours = filters.filter_band(signal, kind, 1.25, 40.0, 3, RATE_HZ)
     theirs = filtfilt(*butter(3, edge, kind, fs=RATE_HZ), signal)
     assert np.abs(ours - theirs).max() < 1e-9 * np.abs(theirs).max()
-    constant = ecg.filter_band(np.ones((2, 5000)), kind, 1.25, 40.0, 3, RATE_HZ)
+    constant = filters.filter_band(np.ones((2, 5000)), kind, 1.25, 40.0, 3, RATE_HZ)
     np.testing.assert_allclose(constant, expected_constant, atol=1e-8)
 
 
@@ -219,17 +219,17 @@ def test_filter_halves_a_sine_at_its_edge():
     time_s = np.arange(5000) / RATE_HZ
     sine = np.tile(np.sin(2 * np.pi * 40.0 * time_s), (2, 1))
     middle = slice(1000, 4000)
-    filtered = ecg.filter_band(sine, "lowpass", 1.0, 40.0, 3, RATE_HZ)
+    filtered = filters.filter_band(sine, "lowpass", 1.0, 40.0, 3, RATE_HZ)
     np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize(("order", "rate_hz"), [(1, 250.0), (2, 360.0), (3, 250.0), (4, 128.0)])
 def test_design_equals_scipys(order, rate_hz):
     rng = np.random.default_rng(order)
-    for kind, _ in itertools.product(ecg.FILTER_KINDS, range(50)):
+    for kind, _ in itertools.product(filters.FILTER_KINDS, range(50)):
         low_hz, high_hz = rng.uniform(0.5, 2), rng.uniform(30, 50)
         edge = {"lowpass": high_hz, "highpass": low_hz, "bandpass": (low_hz, high_hz)}[kind]
-        ours = ecg.design_butterworth(order, kind, low_hz, high_hz, rate_hz)
+        ours = filters.design_butterworth(order, kind, low_hz, high_hz, rate_hz)
         for coefficients, theirs in zip(ours, butter(order, edge, kind, fs=rate_hz), strict=True):
             assert coefficients.dtype == np.float64
             np.testing.assert_allclose(coefficients, theirs, rtol=1e-13, atol=0)
@@ -240,16 +240,16 @@ def test_filtering_both_ways_equals_filtfilt():
     for kind, edge in (("lowpass", 33.0), ("highpass", 0.7), ("bandpass", (0.7, 33.0))):
         coefficients = butter(3, edge, kind, fs=RATE_HZ)
         theirs = filtfilt(*coefficients, signal)
-        ours = ecg.filter_both_ways(*coefficients, signal)
+        ours = filters.filter_both_ways(*coefficients, signal)
         assert np.abs(ours - theirs).max() < 1e-12 * np.abs(theirs).max()
 
 
-@pytest.mark.parametrize("kind", ecg.FILTER_KINDS)
+@pytest.mark.parametrize("kind", filters.FILTER_KINDS)
 def test_both_forms_of_the_filter_agree(kind, monkeypatch):
     signal = beats(3).astype(np.float64)
-    polynomials = ecg.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
-    monkeypatch.setattr(ecg, "_SMALLEST_FOR_POLYNOMIALS", 1.0)
-    sections = ecg.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
+    polynomials = filters.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
+    monkeypatch.setattr(filters, "_SMALLEST_FOR_POLYNOMIALS", 1.0)
+    sections = filters.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
     assert not np.array_equal(polynomials, sections)
     assert np.abs(polynomials - sections).max() < 1e-9 * np.abs(sections).max()
 
@@ -261,12 +261,12 @@ def test_filter_stays_right_where_polynomials_fail(order, rate_hz):
     sine = np.sin(2 * np.pi * 0.5 * time_s)[np.newaxis]
     middle = slice(len(time_s) // 3, 2 * len(time_s) // 3)
     for kind in ("highpass", "bandpass"):
-        filtered = ecg.filter_band(sine, kind, 0.5, 30.0, order, rate_hz)
+        filtered = filters.filter_band(sine, kind, 0.5, 30.0, order, rate_hz)
         np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-3)
 
 
 def test_scale_multiplies():
-    np.testing.assert_array_equal(ecg.scale(np.array([[1.0, -2], [0, 4]]), 0.5), [[0.5, -1], [0, 2]])
+    np.testing.assert_array_equal(ecg_steps.scale(np.array([[1.0, -2], [0, 4]]), 0.5), [[0.5, -1], [0, 2]])
 
 
 # --------------------------------------------------------------------- the draws
@@ -276,7 +276,7 @@ def test_scale_multiplies():
 def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
     lengths = []
     for seed in range(3000):
-        start, length = ecg.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
+        start, length = ecg_steps.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
         assert not start <= event < start + length
         assert 0 <= start < 5000 - length
         assert length == math.trunc(np.random.default_rng(seed).uniform(1.0, 2.0) * RATE_HZ)
@@ -287,7 +287,7 @@ def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
 
 def test_dropout_starts_anywhere_it_may():
     """Of the starts 0 ... 8 for 1 sample of 10, all but the event's own, equally often."""
-    drawn = (ecg.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(8000))
+    drawn = (ecg_steps.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(8000))
     starts = Counter(drawn)
     assert sorted(starts) == [0, 1, 2, 4, 5, 6, 7, 8]
     assert all(abs(count - 1000) < 118 for count in starts.values())  # four standard deviations
@@ -295,9 +295,9 @@ def test_dropout_starts_anywhere_it_may():
 
 def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
-    monkeypatch.setattr(ecg, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
+    monkeypatch.setattr(ecg_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
     for variant in range(3000):
-        ecg.distort(np.ones((2, 2000)), [900], variant_rng(1, "a", variant), RANGES, RATE_HZ)
+        ecg_steps.distort(np.ones((2, 2000)), [900], variant_rng(1, "a", variant), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 1000) < 104 for count in used.values())  # four standard deviations
 
@@ -319,7 +319,7 @@ def test_variants_equal_the_plain_implementation(event_sample):
     for variant in range(1, 9):
         rng = variant_rng(SEED, "x", variant)
         window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
-        made = ecg.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
+        made = ecg_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
         plain, *event = plain_variant(kept, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
         assert np.abs(made - plain).max() < 1e-9 * np.abs(plain).max()
@@ -362,10 +362,10 @@ def test_a_real_window_equals_the_plain_implementation(shared_data):
      (500, -300, (0, 800))],
 )  # fmt: skip
 def test_edges_after_the_shift_are_its_zeros(padded, shift, expected):
-    assert ecg.shift_edges(padded, shift) == expected
+    assert ecg_steps.shift_edges(padded, shift) == expected
     signal = np.ones((2, 5000))
     signal[:, 5000 - padded :] = 0
-    moved = ecg.shift(signal, shift)
+    moved = ecg_steps.shift(signal, shift)
     silent = np.flatnonzero(moved[0])
     assert (silent[0], 4999 - silent[-1]) == expected
 
@@ -473,7 +473,7 @@ def test_cut_variants_can_be_made_alone():
 def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
     patches = []
     monkeypatch.setattr(
-        ecg, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
+        ecg_steps, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
     )
     made = ecg.make_variants(made_sample(gap=300), range(1, 400), REWINDOW, DATASET, SEED)
     events = np.rint(made.target_s * 250).astype(int)
@@ -556,7 +556,7 @@ def test_all_windows_of_vfdb_cut_anew(shared_data):
 )
 def test_decimate_equals_medfilt_to_the_bit(samples, median, by):
     signal = np.random.default_rng(samples).standard_normal((2, samples))
-    ours = ecg.decimate(signal, median, by)
+    ours = filters.decimate(signal, median, by)
     theirs = np.stack([medfilt(lead.astype(np.float32), median)[::by] for lead in signal])
     assert ours.dtype == theirs.dtype == np.float32
     assert ours.tobytes() == theirs.tobytes()
@@ -564,9 +564,9 @@ def test_decimate_equals_medfilt_to_the_bit(samples, median, by):
 
 def test_decimate_takes_any_number_of_rows():
     signal = np.random.default_rng(0).standard_normal((9, 2, 60)).astype(np.float32)
-    ours = ecg.decimate(signal, 11, 10)
+    ours = filters.decimate(signal, 11, 10)
     assert ours.shape == (9, 2, 6)
-    one_by_one = [ecg.decimate(lead, 11, 10) for lead in signal.reshape(18, 60)]
+    one_by_one = [filters.decimate(lead, 11, 10) for lead in signal.reshape(18, 60)]
     assert ours.tobytes() == np.stack(one_by_one).tobytes()
 
 
@@ -575,7 +575,7 @@ def test_median_network_by_the_0_1_principle(values):
     """Comparisons that are right for all zeros and ones are right for all numbers."""
     lines = np.array(list(itertools.product((0, 1), repeat=values))).T.copy()
     expected = (lines.sum(axis=0) > values // 2).astype(int)
-    for low, high, keep_low, keep_high in ecg.median_network(values):
+    for low, high, keep_low, keep_high in filters.median_network(values):
         one, other = lines[low].copy(), lines[high].copy()
         # What is not kept must not matter.
         lines[low] = np.minimum(one, other) if keep_low else 7
@@ -585,7 +585,7 @@ def test_median_network_by_the_0_1_principle(values):
 
 def test_decimate_by_hand_with_zeros_beyond_the_ends():
     # Medians of (0, 0, 5, 4, 9), (5, 4, 9, 1, 7), (9, 1, 7, 0, 0).
-    np.testing.assert_array_equal(ecg.decimate(np.array([[5.0, 4, 9, 1, 7]]), 5, 2), [[4, 5, 1]])
+    np.testing.assert_array_equal(filters.decimate(np.array([[5.0, 4, 9, 1, 7]]), 5, 2), [[4, 5, 1]])
 
 
 def test_weighted_channel_by_hand():
@@ -802,7 +802,7 @@ def test_a_damaged_fold_is_refused(samples_path, tmp_path):
 
 def test_a_dropout_covers_none_of_two_points() -> None:
     for seed in range(300):
-        start, length = ecg.draw_dropout(np.random.default_rng(seed), [1700, 3400], 5000, (6.0, 6.6), RATE_HZ)
+        start, length = ecg_steps.draw_dropout(np.random.default_rng(seed), [1700, 3400], 5000, (6.0, 6.6), RATE_HZ)
         assert not any(start <= kept < start + length for kept in (1700, 3400))
 
 
