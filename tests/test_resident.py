@@ -268,7 +268,7 @@ class MetaDevice:
         with CopyCounter() as trained:
             train, order = training._rows_of_epoch(run, 1)
             scale = standardisation(run.train.inputs.target)
-            answers = training._train_one_epoch(run, train.batches, order, *scale)
+            answers = training._train_one_epoch(run, train, order, *scale)
         assert sorted(order) == list(range(len(run.train.inputs.target)))
         assert answers.shape == run.train.inputs.target.shape
         assert run.test is not None

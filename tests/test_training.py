@@ -844,7 +844,7 @@ def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path], monkeypa
 
     monkeypatch.setattr(training, "_answer_and_loss", noted)
     train, order = training._rows_of_epoch(one, 1)
-    training._train_one_epoch(one, train.batches, order, np.array([3.0]), np.array([0.5]))
+    training._train_one_epoch(one, train, order, np.array([3.0]), np.array([0.5]))
     assert set(given) == {(3.0, 0.5)}
 
 
