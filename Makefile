@@ -1,4 +1,4 @@
-# make demo | test | test-cluster | test-oldest | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-slow | test-isa | test-cluster | test-oldest | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,16 +13,27 @@ ARGS ?=
 # Four studies in one, so it has a Snakefile of its own.
 SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
 
+# The versions of Python for which `make check-lock` finds every package; pyproject.toml and README name the same.
+PYTHONS := 3.11 3.12 3.13
+# The Python of the environment, or the one that will make it. Stops with one line if its version is not supported.
+used_python = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON))
+python_version = $(shell $(used_python) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+require_python = $(if $(filter $(PYTHONS),$(python_version)),,$(error Python \
+    $(or $(python_version),of unknown version) ($(used_python)) is not supported. Supported: $(PYTHONS). Choose one: make PYTHON=python3.12))
+
 # As many tests at once: each starts programs of its own.
 TEST_PROCESSES ?= logical --maxprocesses 4
 CLUSTER_TESTS ?= cluster
+ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models shortcuts resume test test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock clean
+.PHONY: help setup demo study models shortcuts resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock check-lock clean
 
 help:
 	@echo "make demo            the whole pipeline on made-up data, to a report"
-	@echo "make test            the tests"
+	@echo "make test            the fast tests: every promise once, a few minutes"
+	@echo "make test-slow       the other tests: kills of whole studies, full disks, every network exported, ..."
+	@echo "make test-isa        the numeric tests under each instruction set of this machine; ISA='--settings avx2'"
 	@echo "make test-cluster    the study through a real SLURM on this machine: root and Debian only"
 	@echo "make test-oldest     the layer and the networks with the oldest torch and numpy that are supported"
 	@echo "make lint            formatters and checkers"
@@ -30,6 +41,8 @@ help:
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
 	@echo "make soak            kill a study again and again; KILLS=50, SEED=1, STUDY=tiny, CORES=2, TWIN=, OUT=, ARGS="
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
+	@echo "make lock            requirements.lock from pyproject.toml, then check-lock; ARGS=--upgrade for newer versions"
+	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
 	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make models STUDY=x  train and measure the networks in models/ anew: STUDY=localiser or localiser-herlev"
@@ -39,10 +52,12 @@ help:
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
 # torch first and without a hash: its file differs by platform. The rest is locked with hashes.
+TORCH := "torch==2.13.0"
 $(VENV)/.ready: requirements.lock pyproject.toml
+	@$(require_python)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) (once, a few minutes)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check "torch==2.13.0"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -76,6 +91,12 @@ resume: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+test-slow: setup
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "slow and not cluster"
+
+test-isa: setup
+	@$(BIN)/python tests/isa_run.py $(ISA)
 
 test-cluster: setup
 	@$(BIN)/python -m pytest -m "$(CLUSTER_TESTS)" tests/cluster
@@ -130,15 +151,25 @@ audit: setup
 bench: setup
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-# From pyproject.toml, which names itself among its extras. Torch's own packages for one platform (CUDA) come with
-# torch, not from here.
-lock: setup
-	@$(BIN)/python -m pip install --quiet pip-tools
-	@$(BIN)/pip-compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras --no-header \
-	    --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-	    --unsafe-package torch --output-file $(VENV)/all.lock pyproject.toml
+# In an environment of its own: neither command needs that of the study.
+UV := $(VENV)/uv/bin/uv
+$(UV):
+	@test -x $(VENV)/uv/bin/python || $(PYTHON) -m venv $(VENV)/uv
+	@$(VENV)/uv/bin/python -m pip install -qq --disable-pip-version-check "uv==0.13.9"
+
+# One set of versions for every supported Python and platform, with markers. A version that is in the lock stays, unless
+# ARGS=--upgrade. Packages of CUDA come with torch, not from here.
+lock: $(UV)
+	@cp requirements.lock $(VENV)/all.lock
+	@echo $(TORCH) | $(UV) pip compile --quiet --python $(VENV)/uv/bin/python --python-version $(firstword $(PYTHONS)) \
+	    --universal --all-extras --generate-hashes --no-header --no-emit-package torch \
+	    --output-file $(VENV)/all.lock $(ARGS) pyproject.toml -
 	@awk 'NR == 1 {print "# Every package but torch, with hashes; made by `make lock`. torch comes first, see the Makefile."} \
 	    /^[a-z]/ {skip = /^(siwcc|torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip && NF && !/^#/' $(VENV)/all.lock > requirements.lock
+	@$(MAKE) --no-print-directory check-lock
+
+check-lock: $(UV)
+	@$(VENV)/uv/bin/python workflow/check_lock.py $(UV) $(TORCH) $(PYTHONS)
 
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:

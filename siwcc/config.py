@@ -508,7 +508,7 @@ class Config(Section):
                 raise ValueError(f"robustness: {name!r} is not done to what is run (known for {known})")
         if "lead_missing" in self.disturbances_of("ecg") and "ecg" in self.run:
             data = self.dataset_of("ecg")
-            assert isinstance(data, EcgDataset)
+            assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
             if len(data.leads) == 1:
                 raise ValueError("robustness: 'lead_missing' would leave nothing of a recording of one lead")
 
@@ -544,7 +544,7 @@ class Config(Section):
     def _check_ecg(self) -> None:
         task = self.tasks.ecg
         data = self.datasets[task.dataset]
-        assert isinstance(data, EcgDataset)
+        assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
         nyquist_hz = data.rate_hz / 2
         for name in ("lowpass_hz", "highpass_hz", "wander_hz"):
             edge_hz = max(getattr(task.augmentation, name))

@@ -566,7 +566,7 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
         [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
     )
     if answers is not None:
-        assert files.predictions is not None, "a run with a test fold writes its predictions"
+        assert files.predictions is not None, "a run with a test fold writes predictions"  # noqa: S101 - narrows the type
         write_csv(files.predictions, *answers)
         written.append(files.predictions)
     write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))

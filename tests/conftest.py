@@ -11,6 +11,11 @@ import pytest
 from filelock import FileLock
 from places import REPOSITORY, Place, copy_repository
 
+# Before numpy and torch are imported, and for the processes that tests start: several tests run at once, and a pool of
+# threads that shares its cores with other work waits for its slowest thread at every operation.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+os.environ |= dict.fromkeys(THREAD_VARIABLES, os.environ.get("SIWCC_TEST_THREADS", "1"))
+
 # Leaves in `imported-*.txt` what modules of the package a job has imported when it ends.
 SPY = """
 import atexit, os, sys
@@ -21,6 +26,11 @@ def leave():
             handle.write(" ".join(sorted(name for name in sys.modules if name.startswith("siwcc."))))
 atexit.register(leave)
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits for the finished study, so that no process is left waiting for it at the end."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")

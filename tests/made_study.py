@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from made_models import write_model
 
 from siwcc.augment import augment_module
@@ -21,22 +24,62 @@ from siwcc.report.study import Study
 from siwcc.samples import extract_samples
 
 EPOCHS = 6
-_SHARED: dict[str, Study] = {}
 
 
 def shared_study(tmp_path_factory, kind: str) -> Study:
-    """A study for all tests of a session, with its pictures and its page; not to be changed.
+    """Samples, folds, runs and baselines for all tests of a session; not to be changed.
 
     `ecg` and `nuclei` follow the paper's protocol, `strict` is an ECG study without its leaks.
     """
-    if kind not in _SHARED:
-        config = strict_config() if kind == "strict" else made_config(kind)
-        study = write_study(tmp_path_factory.mktemp(f"shared_{kind}"), config)
+    config = _shared_config(kind)
+
+    def build(root: Path) -> None:
+        study = write_study(root, config)
         _write_baselines(study, config.run[0])
+
+    return _opened(_built_once(tmp_path_factory, f"shared_{kind}", build), config)
+
+
+def reported_study(tmp_path_factory, kind: str) -> Study:
+    """A shared study with its tables, figures and report; not to be changed.
+
+    Drawing takes longer than all the rest: only for tests of the report.
+    """
+    config, shared = _shared_config(kind), shared_study(tmp_path_factory, kind)
+
+    def build(root: Path) -> None:
+        study = copied_study(shared, root)
         resources = Path(__file__).resolve().parent.parent / "resources"
         assert report_study(study.folder, resources, study.folder / "report.html") == []
-        _SHARED[kind] = study
-    return _SHARED[kind]
+
+    return _opened(_built_once(tmp_path_factory, f"reported_{kind}", build), config)
+
+
+def shared_mapped_study(tmp_path_factory, task: str) -> Study:
+    """A shared study of networks that make heatmaps; not to be changed."""
+    root = _built_once(tmp_path_factory, f"mapped_{task}", lambda root: write_mapped_study(root, task))
+    return _opened(root, _mapped_config(task))
+
+
+def _shared_config(kind: str) -> Config:
+    return strict_config() if kind == "strict" else made_config(kind)
+
+
+def _opened(root: Path, config: Config) -> Study:
+    return Study(root / "results" / config.study, root / "data", config)
+
+
+def _built_once(tmp_path_factory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that the first test to need it fills, in whatever process of the session it runs."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    whole = root.with_suffix(".whole")
+    with FileLock(root.with_suffix(".lock")):
+        if not whole.is_file():
+            shutil.rmtree(root, ignore_errors=True)
+            build(root)
+            whole.touch()
+    return root
 
 
 def copied_study(study: Study, root: Path) -> Study:
@@ -82,11 +125,18 @@ def strict_config() -> Config:
     )
 
 
-def write_study(root: Path, config: Config) -> Study:
-    """Write a study of one task as the workflow leaves it, but for its pictures and report."""
-    study = Study(root / "results" / config.study, root / "data", config)
+def write_study(root: Path, config: Config, *, samples_exist: bool = False) -> Study:
+    """Write a study of one task as the workflow leaves it, but for its pictures and report.
+
+    Args:
+        root: Folder of `results` and `data`.
+        config: Of the study.
+        samples_exist: Whether another study in this folder has the same samples.
+    """
+    study = _opened(root, config)
     task = config.run[0]
-    _write_samples(study, task)
+    if not samples_exist:
+        _write_samples(study, task)
     write_config(study.folder / "config.json", config)
     section, settings = config.dataset_of(task), config.task(task)
     folds_csv = study.folder / task / "folds.csv"
@@ -105,7 +155,7 @@ def write_study(root: Path, config: Config) -> Study:
 
 def write_mapped_study(root: Path, task: str) -> Study:
     """Untrained networks and what they really answer."""
-    config = made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[])
+    config = _mapped_config(task)
     study = write_study(root, config)
     for key in study.runs():
         folder = study.run_folder(key)
@@ -127,6 +177,10 @@ def write_mapped_study(root: Path, task: str) -> Study:
         outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]
         write_manifest(folder / "manifest.json", "/".join(folder.parts[-5:]), outputs, train={})
     return study
+
+
+def _mapped_config(task: str) -> Config:
+    return made_config(task, variants=["heatmap"], encodings=["coord"], comparisons=[])
 
 
 def _write_baselines(study: Study, task: str) -> None:

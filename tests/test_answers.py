@@ -53,20 +53,22 @@ def test_predictions_are_read_as_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows", "problem"),
+    ("columns", "rows", "named"),
     [
-        (("sample_id", "variant", "target"), [("a", 1, 1.0)], "lacks the column prediction"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, "x")], "no number"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1.5, 1.0, 2.0)], "no number"),
-        (("sample_id", "variant", "target", "prediction"), [], "has no rows"),
-        (("sample_id", "variant"), [("a", 1)], "lacks the column target"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "answers twice"),
+        (("sample_id", "variant", "target"), [("a", 1, 1.0)], "column prediction"),
+        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, "x")], "'x'"),
+        (("sample_id", "variant", "target", "prediction"), [("a", 1.5, 1.0, 2.0)], "'1.5'"),
+        (("sample_id", "variant", "target", "prediction"), [], "rows"),
+        (("sample_id", "variant"), [("a", 1)], "column target"),
+        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "twice"),
     ],
 )
-def test_damaged_predictions(tmp_path, columns, rows, problem):
+def test_damaged_predictions(tmp_path, columns, rows, named):
     write_csv(tmp_path / "p.csv", columns, rows)
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError) as caught:
         answers.read_predictions(tmp_path / "p.csv")
+    assert caught.value.where == str(tmp_path / "p.csv")
+    assert named in caught.value.problem
 
 
 def test_strata_keep_what_is_known_of_each_sample(tmp_path):
@@ -116,22 +118,26 @@ def test_answerers_come_in_their_order_with_their_folds_and_seeds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fold", "sample", "problem"),
-    [(1, "b1", "answers for b1, which is in fold 2"), (1, "z9", "answers for z9, which is in no fold")],
+    ("fold", "sample", "named"),
+    [(1, "b1", ("b1", "fold 2")), (1, "z9", ("z9", "no fold"))],
 )
-def test_a_run_answers_for_its_own_fold(tmp_path, fold, sample, problem):
+def test_a_run_answers_for_its_own_fold(tmp_path, fold, sample, named):
     strata = {"ecg": answers.read_strata(write_strata(tmp_path))}
     rows = [("a1", 1, 1.0, 1.0), (sample, 1, 1.0, 1.0)]
     path = write_predictions(run_path(tmp_path, fold=fold), rows)
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError) as caught:
         list(answers.read_answers([path], [], strata))
+    assert caught.value.where == str(path)
+    assert [part for part in named if part not in caught.value.problem] == []
 
 
 def test_a_baseline_answers_for_known_samples(tmp_path):
     strata = {"ecg": answers.read_strata(write_strata(tmp_path))}
     path = write_predictions(baseline_path(tmp_path), [("z9", 1, 1.0, 1.0)])
-    with pytest.raises(InputError, match="answers for z9, which is in no fold"):
+    with pytest.raises(InputError) as caught:
         list(answers.read_answers([], [path], strata))
+    assert caught.value.where == str(path)
+    assert "z9" in caught.value.problem
 
 
 def test_views_part_copies_from_samples_and_isolated_events_from_all(tmp_path):

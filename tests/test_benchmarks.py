@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tolerances import FLOAT32, assert_same, largest
 from torch import nn
 
 from benchmarks import published, study
@@ -24,6 +26,8 @@ from siwcc.augment import augment_module, variant_rng
 from siwcc.networks import build_localiser
 from siwcc.shards import read_shard
 from siwcc.training import standardisation
+
+pytestmark = pytest.mark.numeric
 
 SHAPES = {
     "ecg": ("nimesha", 2, (500,), (20 * 4990 / 4999,), 20.0),
@@ -64,6 +68,11 @@ def in_order(plain: nn.Module) -> list[nn.Parameter]:
 # ------------------------------------------------------------------ the step
 
 
+# Adam divides a gradient by its size plus 1e-8. That of a convolution's bias is 0 but for rounding, at most 1e-13: its
+# step is at most 1e-3 * 1e-13 / 1e-8. The step of any other weight is 1e-3.
+AFTER_ADAM = 1e-7
+
+
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
 def test_three_steps_of_the_opponent_are_ours_in_float64(task: str) -> None:
     ours, plain = both_networks(task)
@@ -82,13 +91,14 @@ def test_three_steps_of_the_opponent_are_ours_in_float64(task: str) -> None:
         answer = ours(signal)
         (((answer - mean) / deviation - (target - mean) / deviation) ** 2).mean().backward()
         optimiser.step()
-        torch.testing.assert_close(run.step(ours.encoding(signal), target), answer, rtol=1e-9, atol=1e-9)
+        assert_same(run.step(ours.encoding(signal), target), answer, AFTER_ADAM)
     ours.eval()
     plain.eval()
     signal = torch.from_numpy(rng.normal(size=(4, channels, *shape)))
-    torch.testing.assert_close(plain(ours.encoding(signal)), ours(signal), rtol=1e-8, atol=1e-8)
+    assert_same(plain(ours.encoding(signal)), ours(signal), AFTER_ADAM)
+    scale = largest(*ours.parameters())
     for theirs, own in zip(in_order(plain), ours.parameters(), strict=True):
-        torch.testing.assert_close(theirs, own.reshape(theirs.shape), rtol=1e-8, atol=1e-8)
+        assert_same(theirs, own.reshape(theirs.shape), AFTER_ADAM, scale=scale)
 
 
 def test_the_networks_have_the_papers_number_of_weights() -> None:
@@ -113,9 +123,9 @@ def test_a_plain_variant_is_ours(windows: SampleSet, tmp_path: Path) -> None:
         signal, event = window_of(shard, row_of[inputs.sample_id[row]])
         rng = variant_rng(SEED, str(inputs.sample_id[row]), int(inputs.variant[row]))
         made, event = published.augment(signal, event, rng)
-        assert event / published.RATE_HZ == pytest.approx(inputs.target[row, 0], abs=1e-6)
+        assert event / published.RATE_HZ == pytest.approx(inputs.target[row, 0], rel=1e-6)
         plain = published.decimate(made)
-        np.testing.assert_allclose(plain, inputs.batch(np.array([row]), "coord")[0].numpy(), rtol=0, atol=2e-6)
+        assert_same(plain, inputs.batch(np.array([row]), "coord")[0], FLOAT32)
         # What the network sees: the same leads, and the coordinate to the bit.
         item, _ = published.EcgWindows([published.with_coordinate(made)], [torch.zeros(1)])[0]
         np.testing.assert_array_equal(item[:2].numpy(), plain)
@@ -158,7 +168,8 @@ def test_the_opponents_epoch_returns_r2_as_we_count_it(windows: SampleSet) -> No
         answers = torch.cat([run.network(samples[row][0][None]) for row in range(20)]).numpy().astype(np.float64)
     truth = torch.stack(targets).numpy().astype(np.float64)
     expected = 1 - ((truth - answers) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
-    assert r2 == pytest.approx(expected, abs=1e-6)
+    # Of predictions in float32, in batches and alone; R2 is about 1.
+    assert r2 == pytest.approx(expected, abs=FLOAT32)
 
 
 # ------------------------------------------------------------------ counting
@@ -169,6 +180,7 @@ def test_flops_of_a_step_by_hand() -> None:
     ecg = [500 * 16 * 9, 250 * 32 * 48, 125 * 64 * 96, 62 * 128 * 192, 128]
     assert layer_macs(published.PlainNimesha(), torch.zeros(1, 3, 500)) == ecg
     assert training_flops([10, 5]) == 2 * (10 + 10 + 5 + 5 + 5)
+    # As many digits as docs/performance.md has.
     assert step_flops("ecg") / 1e9 == pytest.approx(0.52, abs=0.005)
     assert step_flops("nuclei") / 1e9 == pytest.approx(49.5, abs=0.1)
 
@@ -200,7 +212,7 @@ def test_verdicts() -> None:
 def test_families_bring_what_they_need() -> None:
     assert chosen_families("study") == ["ecg", "augment", "study"]
     assert chosen_families(None) == list(FAMILIES)
-    with pytest.raises(SystemExit, match="unknown 'ecgs'"):
+    with pytest.raises(SystemExit, match="'ecgs'"):
         chosen_families("ecgs")
 
 
@@ -225,7 +237,7 @@ def test_an_epoch_of_each_side_in_turn(windows: SampleSet, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
     with (
-        pytest.raises(RuntimeError, match="does not exist"),
+        pytest.raises(RuntimeError, match=re.escape(str(tmp_path / "none.h5"))),
         started([Worker("augment_windows", {"samples": str(tmp_path / "none.h5")})]),
     ):
         pass

@@ -49,11 +49,11 @@ def test_a_calibration_comes_back_and_interpolates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "problem"),
+    ("changes", "place"),
     [
-        ({"probability": [0.1, 0.9, 0.5]}, "the probability falls where the confidence grows"),
-        ({"confidence": [0.2, 0.2, 1.0]}, "the confidences do not increase"),
-        ({"confidence": [0.2, 1.0]}, "have not as many knots"),
+        ({"probability": [0.1, 0.9, 0.5]}, "probability"),
+        ({"confidence": [0.2, 0.2, 1.0]}, "confidence"),
+        ({"confidence": [0.2, 1.0]}, "knots"),
         ({"confidence": [], "probability": []}, "wrong at confidence"),
         ({"probability": [0.1, 0.5, 1.5]}, "wrong at probability.2"),
         ({"probability": [0.1, "0.5", 0.9]}, "wrong at probability.1"),
@@ -67,34 +67,35 @@ def test_a_calibration_comes_back_and_interpolates(tmp_path: Path) -> None:
         ({"confidence": {"a": 1}}, "wrong at confidence"),
     ],
 )
-def test_what_is_no_map_is_refused_in_one_line(tmp_path: Path, changes: dict, problem: str) -> None:
+def test_what_is_no_map_is_refused_in_one_line(tmp_path: Path, changes: dict, place: str) -> None:
     path = write(tmp_path / "calibration.json", **changes)
     with pytest.raises(InputError) as caught:
         load_calibration(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: is no calibration: wrong at ")
-    assert problem in line
-    assert "\n" not in line
+    assert caught.value.where == str(path)
+    assert place in caught.value.problem
+    assert "\n" not in str(caught.value)
 
 
 def test_damage_other_versions_and_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "calibration.json")
     text = path.read_text()
     path.write_text(text.replace("0.6", "0.7"))
-    with pytest.raises(InputError, match="does not match its digest"):
+    with pytest.raises(InputError, match="digest"):
         load_calibration(path)
     path.write_text(json.dumps({**json.loads(text), "schema_version": 2}))
-    with pytest.raises(InputError, match="schema version"):
+    with pytest.raises(InputError, match="schema version 1"):
         load_calibration(path)
     path.write_text(text.replace("0.6", "NaN"))
-    with pytest.raises(InputError, match=r"damaged|no calibration"):
+    with pytest.raises(InputError) as caught:
         load_calibration(path)
-    with pytest.raises(InputError, match="does not exist"):
+    assert caught.value.where == str(path)
+    with pytest.raises(InputError) as caught:
         load_calibration(tmp_path / "none.json")
+    assert caught.value.where == str(tmp_path / "none.json")
     path.write_text("[" * 100_000)
     with pytest.raises(InputError):
         load_calibration(path)
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="limit"):
         Calibration.model_validate({**GOOD, "limit": math.inf})
 
 

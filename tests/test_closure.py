@@ -1,4 +1,4 @@
-"""The files that a module runs, against made-up packages and against Python itself."""
+"""The import closure of a module, compared with synthetic packages and with what Python loads."""
 
 from __future__ import annotations
 
@@ -54,36 +54,6 @@ def test_a_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert names(package, "a") == ["a.py", "c.py"]
         assert names(package, "b") == ["a.py", "b.py", "c.py"]
     assert sorted(parsed) == ["import pack.a", "import pack.c", "import pack.c"]
-
-
-def plain_closure(modules: list[str]) -> set[Path]:
-    """As it stood in the rules before: every file read and parsed anew, every time."""
-    waiting, found = [PACKAGE / module.replace(".", "/") for module in modules], set()
-    while waiting:
-        path = waiting.pop()
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if not path.is_file() or path in found:
-            continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            imported: list[str] = []
-            if isinstance(node, ast.Import):
-                imported = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            waiting += [PACKAGE.joinpath(*name.split(".")[1:]) for name in imported if name.startswith("siwcc.")]
-    return found
-
-
-def module_names() -> list[str]:
-    paths = sorted(PACKAGE.rglob("*.py"))
-    parts = [path.relative_to(PACKAGE).with_suffix("").parts for path in paths]
-    return [".".join(part for part in each if part != "__init__") for each in parts if each != ("__init__",)]
-
-
-@pytest.mark.parametrize("module", module_names())
-def test_remembering_changes_no_closure(module: str) -> None:
-    assert set(import_closure(PACKAGE, (module,))) == plain_closure([module])
 
 
 def test_what_python_loads_is_in_the_closure() -> None:

@@ -4,19 +4,25 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.interpolate import UnivariateSpline
+from tolerances import FLOAT64, assert_same
 
 from siwcc import comparisons
 from siwcc.cli import main
 from siwcc.comparisons import RunKey
 from siwcc.errors import InputError
 
+pytestmark = pytest.mark.numeric
+
 EPOCHS = np.arange(1, 16)
+# Differences and instabilities come from curves of this size, whose rounding they keep.
+LARGEST_R2 = 1.0
 
 
 def write_log(path, test_r2, train_r2=None, first_epoch=1):
@@ -95,37 +101,36 @@ class TestReadLog:
         assert np.isnan(log.train_r2).tolist() == [False, True]
 
     @pytest.mark.parametrize(
-        ("content", "problem"),
+        ("content", "named"),
         [
-            (b"", "is empty"),
-            (b"epoch,train_r2,test_r2\n", "has no epochs below its header"),
-            (
-                b"epoch,train_r2,loss\n1,0,0\n",
-                "lacks the column test_r2; found epoch, train_r2, loss; a log needs epoch",
-            ),
-            (b"step,train_r2,test_r2\n1,0,0\n", "lacks the column epoch; found step"),
-            (b"epoch,train_r2,test_r2,test_r2\n1,0,0,0\n", "has the column test_r2 twice"),
-            (b"epoch,train_r2,test_r2\n1,0.5,0.5\n2,0.5\n", "line 3 has 2 fields, the header 3"),
-            (b"epoch,train_r2,test_r2\n1,0.5,0.5,0.5\n", "line 2 has 4 fields, the header 3"),
-            (b"epoch,train_r2,test_r2\n1,0.5,good\n", "line 2: test_r2 is 'good', not a number"),
-            (b"epoch,train_r2,test_r2\n1,0,0\n\nlast,0.5,0.5\n", "line 4: epoch is 'last', not a number"),
-            (b"epoch,train_r2,test_r2\n,0.5,0.5\n", "line 2: epoch is '', not a number"),
-            (b"epoch,train_r2,test_r2\n1,0,0\n2,0,0\n1.0,0,0\n", "line 4 repeats epoch 1; keep one line an epoch"),
-            (b"epoch,train_r2,test_r2\n1,0,\xff\n", "cannot be read as text in UTF-8"),
-            (b"epoch,train_r2,test_r2\n" + b"1" * 200_000 + b",0,0\n", "line 2 is not CSV"),
+            (b"", []),
+            (b"epoch,train_r2,test_r2\n", []),
+            (b"epoch,train_r2,loss\n1,0,0\n", ["test_r2", "loss"]),
+            (b"step,train_r2,test_r2\n1,0,0\n", ["epoch", "step"]),
+            (b"epoch,train_r2,test_r2,test_r2\n1,0,0,0\n", ["test_r2"]),
+            (b"epoch,train_r2,test_r2\n1,0.5,0.5\n2,0.5\n", ["line 3", "2", "3"]),
+            (b"epoch,train_r2,test_r2\n1,0.5,0.5,0.5\n", ["line 2", "4", "3"]),
+            (b"epoch,train_r2,test_r2\n1,0.5,good\n", ["line 2", "test_r2", "'good'"]),
+            (b"epoch,train_r2,test_r2\n1,0,0\n\nlast,0.5,0.5\n", ["line 4", "epoch", "'last'"]),
+            (b"epoch,train_r2,test_r2\n,0.5,0.5\n", ["line 2", "epoch", "''"]),
+            (b"epoch,train_r2,test_r2\n1,0,0\n2,0,0\n1.0,0,0\n", ["line 4", "epoch 1"]),
+            (b"epoch,train_r2,test_r2\n1,0,\xff\n", ["UTF-8"]),
+            (b"epoch,train_r2,test_r2\n" + b"1" * 200_000 + b",0,0\n", ["line 2"]),
         ],
     )
-    def test_damage_is_named_with_its_place(self, tmp_path, content, problem):
+    def test_damage_is_named_with_its_place(self, tmp_path, content, named):
         path = tmp_path / "log.csv"
         path.write_bytes(content)
         with pytest.raises(InputError) as caught:
             comparisons.read_log(path)
-        assert str(caught.value).startswith(f"{path}: {problem}")
+        assert caught.value.where == str(path)
+        assert [part for part in named if part not in caught.value.problem] == []
 
     def test_a_missing_file_or_a_folder_is_an_input_error(self, tmp_path):
         for path in (tmp_path / "absent.csv", tmp_path):
-            with pytest.raises(InputError, match=r"does not exist|is no regular file"):
+            with pytest.raises(InputError) as caught:
                 comparisons.read_log(path)
+            assert caught.value.where == str(path)
 
 
 class TestCompareLogs:
@@ -142,9 +147,9 @@ class TestCompareLogs:
         everything = np.indices((5,) * 5).reshape(5, -1)
         for row, d, side in zip(rows, differences, (-1, 1, 1), strict=True):
             means = d[everything].mean(axis=0)
-            assert row.fold_differences == pytest.approx(d, rel=1e-12)
-            assert row.mean_difference == pytest.approx(d.mean(), rel=1e-12)
-            assert (row.ci_low, row.ci_high) == pytest.approx(np.percentile(means, [2.5, 97.5]), rel=1e-12)
+            assert_same(row.fold_differences, d, FLOAT64, scale=LARGEST_R2)
+            assert_same(row.mean_difference, d.mean(), FLOAT64, scale=LARGEST_R2)
+            assert_same((row.ci_low, row.ci_high), np.percentile(means, [2.5, 97.5]), FLOAT64, scale=LARGEST_R2)
             assert row.p_bootstrap == np.mean(side * means <= 0)
             alternative = "less" if side < 0 else "greater"
             flipped = stats.permutation_test(
@@ -156,7 +161,8 @@ class TestCompareLogs:
             )
             assert row.p_sign_flip == pytest.approx(flipped.pvalue)
             t = d.mean() / math.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
-            assert row.p_corrected_t == pytest.approx(stats.t.sf(side * t, 4), rel=1e-9)
+            # t is a ratio of such differences, some as small as 1e-4 of the curves.
+            assert row.p_corrected_t == pytest.approx(stats.t.sf(side * t, 4))
         by_hand = [0.05, 0.02, 0.03, -0.01, 0.06]
         assert rows[1].fold_differences == pytest.approx(by_hand)
         assert rows[1].mean_difference == pytest.approx(0.03)
@@ -186,8 +192,9 @@ class TestCompareLogs:
 
     @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, math.nan])
     def test_test_fraction_must_be_a_share(self, arms, fraction):
-        with pytest.raises(InputError, match="--test-fraction: must lie between 0 and 1"):
+        with pytest.raises(InputError) as caught:
             comparisons.compare_logs(*arms, test_fraction=fraction)
+        assert caught.value.where == "--test-fraction"
 
     def test_equal_arms(self, arms):
         control, _ = arms
@@ -203,7 +210,8 @@ class TestCompareLogs:
         assert np.isnan(
             [row.ci_low, row.ci_high, row.p_bootstrap, row.p_sign_flip, row.p_corrected_t, row.p_holm]
         ).all()
-        assert (row.folds, row.conclusion, row.note) == (1, "no test possible", "one fold: no test possible")
+        assert (row.folds, row.conclusion) == (1, "no test possible")
+        assert row.note
 
     def test_two_folds_are_too_few_for_the_papers_conclusion(self, arms):
         control, study = arms
@@ -215,9 +223,7 @@ class TestCompareLogs:
         study = [write_log(tmp_path / f"s{k}.csv", [0.1, 0.2, 0.4 - k / 50]) for k in range(3)]
         instability, test_r2, train_r2 = comparisons.compare_logs(control, study)
         assert math.isnan(instability.mean_difference)
-        assert instability.note == (
-            "instability needs at least 5 epochs, found 3; a fold has no value: no test possible"
-        )
+        assert re.findall(r"\d+", instability.note) == ["5", "3"]
         assert test_r2.mean_difference == pytest.approx(0.06)
         assert test_r2.note == train_r2.note == ""
         assert test_r2.p_holm == pytest.approx(2 * test_r2.p_corrected_t)
@@ -228,7 +234,7 @@ class TestCompareLogs:
         instability, test_r2, _ = comparisons.compare_logs(control, study)
         assert math.isnan(instability.p_bootstrap)
         assert np.isnan(instability.fold_differences).tolist() == [False, True, False, False, False]
-        assert instability.note.startswith("the curve holds NaN or infinity (study fold 2); a fold has no value")
+        assert "study fold 2" in instability.note
         assert test_r2.conclusion == "study > control"
 
     def test_ten_folds_are_drawn_with_the_error_stated(self, tmp_path):
@@ -237,11 +243,9 @@ class TestCompareLogs:
         control = made_arm(tmp_path, "c", finals, 0.05)
         study = made_arm(tmp_path, "s", finals + effects, 0.05)
         row = comparisons.compare_logs(control, study)[1]
-        assert (
-            row.note
-            == f"bootstrap p is drawn, standard error {math.sqrt(row.p_bootstrap * (1 - row.p_bootstrap) / 20000):.5f}"
-        )
+        assert f"{math.sqrt(row.p_bootstrap * (1 - row.p_bootstrap) / 20000):.5f}" in row.note
         # The mean is (5 k - 20) / 1000 with k of ten draws good: at or below zero for k <= 4.
+        # Four standard errors of 20,000 draws.
         assert row.p_bootstrap == pytest.approx(stats.binom.cdf(4, 10, 0.5), abs=0.014)
 
     def test_epochs_may_start_anywhere(self, arms, tmp_path):
@@ -257,20 +261,23 @@ class TestCompareLogs:
             for k, p in enumerate(study)
         ]
         for row, other in zip(comparisons.compare_logs(control, shifted), expected, strict=True):
-            assert row.mean_difference == pytest.approx(other.mean_difference, rel=1e-9)
+            assert_same(row.mean_difference, other.mean_difference, FLOAT64, scale=LARGEST_R2)
 
     def test_unequal_epochs_in_a_pair_are_an_error(self, arms, tmp_path):
         control, study = arms
         study[2] = write_log(tmp_path / "short.csv", wavy(0.6, 0.01)[:14])
-        problem = r"short.csv: epochs 1 to 14 \(14 in all\) differ from those of its pair .*control_3.csv, 1 to 15 \(15"
-        with pytest.raises(InputError, match=problem):
+        with pytest.raises(InputError) as caught:
             comparisons.compare_logs(control, study)
+        assert caught.value.where == str(study[2])
+        assert str(control[2]) in caught.value.problem
+        spans = re.findall(r"(\d+) to (\d+) \((\d+)", caught.value.problem)
+        assert spans == [("1", "14", "14"), ("1", "15", "15")]
 
     def test_unequal_epochs_between_pairs_are_noted(self, arms, tmp_path):
         control, study = arms
         control[4] = write_log(tmp_path / "a.csv", wavy(0.6, 0.01)[:10])
         study[4] = write_log(tmp_path / "b.csv", wavy(0.7, 0.01)[:10])
-        assert comparisons.compare_logs(control, study)[1].note == "runs have 10 to 15 epochs"
+        assert re.findall(r"\d+", comparisons.compare_logs(control, study)[1].note) == ["10", "15"]
 
     def test_unequal_numbers_of_outputs_are_noted(self, arms, tmp_path):
         control, study = arms
@@ -279,14 +286,15 @@ class TestCompareLogs:
         study[0].write_text("\n".join(lines))
         row = comparisons.compare_logs(control, study)[1]
         assert row.fold_differences[0] == pytest.approx(0.65 - 0.60)
-        assert row.note == "the arms log different numbers of outputs: their means are compared"
+        assert row.note
 
     def test_unequal_numbers_of_logs_are_an_error(self, arms):
         control, study = arms
-        with pytest.raises(InputError, match="5 control and 4 study logs cannot be paired"):
-            comparisons.compare_logs(control, study[:4])
-        with pytest.raises(InputError, match="0 control and 0 study"):
-            comparisons.compare_logs([], [])
+        for arm, other in ((control, study[:4]), ([], [])):
+            with pytest.raises(InputError) as caught:
+                comparisons.compare_logs(arm, other)
+            assert caught.value.where == "--control, --study"
+            assert re.findall(r"\d+", caught.value.problem) == [str(len(arm)), str(len(other))]
 
 
 @pytest.fixture
@@ -367,7 +375,7 @@ class TestCompareStudy:
         study_logs["ecg", "coord", "full", 4, 2].unlink()
         row = self.compare(study_logs, table3)[1]
         assert (row.folds, row.fold_ids) == (4, ("1", "2", "4", "5"))
-        assert row.note == "missing logs: weighted fold 3, coord fold 4 seed 2"
+        assert re.findall(r"\w+ fold \d(?: seed \d)?", row.note) == ["weighted fold 3", "coord fold 4 seed 2"]
         # Fold 4 has only seed 1 in both arms: 0.674 against 0.64.
         assert row.fold_differences == pytest.approx([0.031, 0.032, 0.034, 0.035])
 
@@ -378,18 +386,20 @@ class TestCompareStudy:
         rows = self.compare(study_logs, table3)
         one, whole, none = rows[1], rows[4], rows[7]
         assert one.mean_difference == pytest.approx(0.031)
-        assert one.note.endswith("weighted fold 5; one fold: no test possible")
+        assert "weighted fold 5" in one.note
         assert (one.conclusion, one.agrees_sign, one.agrees_conclusion) == ("no test possible", True, None)
         assert whole.conclusion == "study > control"
         assert (none.folds, none.fold_differences, none.agrees_sign) == (0, (), None)
-        assert none.note.endswith("no fold has both arms: nothing to compare")
+        assert none.conclusion == "no test possible"
         # The three rows of the reduced ECG net are the only tests that were done.
         assert [math.isnan(row.p_holm) for row in rows] == [True] * 3 + [False] * 3 + [True] * 3
 
     def test_a_damaged_log_is_an_error_not_a_missing_one(self, study_logs, table3):
         study_logs["ecg", "weighted", "full", 3, 1].write_text("epoch,train_r2,test_r2\n1,0.5\n")
-        with pytest.raises(InputError, match="line 2 has 2 fields"):
+        damaged = study_logs["ecg", "weighted", "full", 3, 1]
+        with pytest.raises(InputError) as caught:
             self.compare(study_logs, table3)
+        assert caught.value.where == str(damaged)
 
 
 class TestPublished:
@@ -409,8 +419,10 @@ class TestPublished:
         text = table3.read_text()
         path = tmp_path / "table3.csv"
         path.write_text(text + text.splitlines()[1] + "\n")
-        with pytest.raises(InputError, match="line 14 repeats a row"):
+        with pytest.raises(InputError) as caught:
             comparisons.read_published(path)
+        assert caught.value.where == str(path)
+        assert "line 14" in caught.value.problem
 
 
 class TestFormats:
@@ -467,10 +479,11 @@ class TestFormats:
         )
         assert lines[5] == "ecg reduced: weighted - coord, 4 folds"
         assert lines[7].split()[4] == "<0.00391"
-        assert "5 folds: the least p that can be told is 0.00032 (bootstrap), 0.03125 (sign-flip)" in "\n".join(lines)
-        assert lines[-1] == (
-            "ecg reduced: weighted - coord, 4 folds, instability, test_r2, train_r2: missing logs: weighted fold 3"
-        )
+        # The smallest p of each test for the number of folds, and below the table what is missing.
+        (floor,) = [line for line in lines if line.startswith("5 folds:")]
+        assert re.findall(r"0\.\d+", floor) == ["0.00032", "0.03125"]
+        assert lines[-1].startswith("ecg reduced: weighted - coord, 4 folds, instability, test_r2, train_r2")
+        assert lines[-1].endswith("weighted fold 3")
 
     def test_table_of_bare_logs_has_no_published_columns(self, arms):
         control, study = arms
@@ -523,5 +536,5 @@ class TestCommand:
         control, study = arms
         before = study[0].read_bytes()
         assert self.run("--control", *control, "--study", *study, "--out", study[0]) == 1
-        assert f"siwcc: --out: {study[0]} is one of the logs" in capsys.readouterr().err
+        assert f"siwcc: --out: {study[0]} " in capsys.readouterr().err
         assert study[0].read_bytes() == before

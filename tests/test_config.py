@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from refusals import refused
 from snakemake.utils import update_config
 
 from siwcc import config as config_module
@@ -83,17 +81,16 @@ def test_the_paper_is_what_config_yaml_says() -> None:
 @pytest.mark.parametrize(
     ("run", "names", "known"),
     [
-        (["ecg"], ["noise", "blur"], "'blur' is not done to what is run (known for ecg: noise, wander, lead_missing"),
-        (["nuclei"], ["rate"], "'rate' is not done to what is run (known for nuclei: noise, blur, contrast"),
+        (["ecg"], ["noise", "blur"], "ecg: noise, wander, lead_missing"),
+        (["nuclei"], ["rate"], "nuclei: noise, blur, contrast"),
         (["ecg", "nuclei"], ["tilt"], "'wander', 'lead_missing', 'rate', 'polarity', 'blur', 'contrast'"),
-        (["ecg"], ["noise", "noise"], "an entry stands there twice"),
+        (["ecg"], ["noise", "noise"], "twice"),
     ],
 )
 def test_a_disturbance_that_no_task_has_is_refused_with_those_that_there_are(run, names, known) -> None:
     values = default_values() | {"run": run, "robustness": names}
-    with pytest.raises(InputError, match=re.escape(known)) as caught:
+    with refused("config", "robustness", known, remedy=None):
         parse_config(values)
-    assert "robustness" in str(caught.value)
 
 
 def test_each_task_is_given_the_disturbances_that_it_has() -> None:
@@ -109,7 +106,7 @@ def test_the_only_lead_cannot_be_missing() -> None:
     values["datasets"]["mine"] = own
     values["tasks"]["ecg"]["dataset"] = "mine"
     assert parse_config(values).robustness == ("polarity",)
-    with pytest.raises(InputError, match="'lead_missing' would leave nothing of a recording of one lead"):
+    with refused("config", "robustness", "'lead_missing'", remedy=None):
         parse_config(values | {"robustness": ["lead_missing"]})
 
 
@@ -213,48 +210,37 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "found"),
     [
-        ("encodings", [], "encodings: Tuple should have at least 1 item"),
-        ("encodings", "coord", "encodings: Input should be a valid tuple (found 'coord')"),
-        ("seeds", [1, 1], "seeds: an entry stands there twice"),
-        ("train", None, "train: Input should be"),
-        ("train", [1], "train: Input should be"),
-        ("comparisons", [["coord"]], "comparisons.0.1: Field required"),
-        ("comparisons", [["coord", "none"]], "comparisons: 'none' is not among encodings ['coord', 'weighted']"),
-        ("comparisons", [["coord", "coord"]], "comparisons: 'coord' is compared with itself"),
-        ("tasks.ecg.dataset", "vfbd", "tasks.ecg.dataset: 'vfbd' is not among datasets ['sipakmed', 'vfdb']"),
-        ("tasks.ecg.dataset", "sipakmed", "tasks.ecg.dataset: 'sipakmed' has format 'sipakmed'"),
-        ("tasks.nuclei.dataset", "vfdb", "tasks.nuclei.dataset: 'vfdb' has format 'vfdb'"),
-        ("tasks.ecg.median_samples", 10, "tasks.ecg.median_samples: must be odd, not 10"),
-        (
-            "tasks.ecg.augmentation.scale",
-            [1.2, 0.8],
-            "tasks.ecg.augmentation.scale: must be [from, to] with 0 <= from <= to <= 100, not [1.2, 0.8]",
-        ),
-        ("tasks.ecg.augmentation.scale", [1.2], "tasks.ecg.augmentation.scale.1: Field required"),
-        ("tasks.ecg.augmentation.noise_fraction", [0.5, 1.5], "noise_fraction: must be [from, to] with 0 <= from"),
-        ("tasks.nuclei.augmentation.scale", [1.25, 0.75], "tasks.nuclei.augmentation.scale: must be [from, to]"),
-        (
-            "tasks.ecg.augmentation.lowpass_hz",
-            [30, 125],
-            "tasks.ecg.augmentation.lowpass_hz: 125 Hz is not below half the sampling rate of vfdb (125 Hz)",
-        ),
-        (
-            "datasets.vfdb.rate_hz",
-            100,
-            "tasks.ecg.augmentation.lowpass_hz: 50 Hz is not below half the sampling rate of vfdb (50 Hz)",
-        ),
-        ("tasks.ecg.augmentation.highpass_hz", [0.5, 30], "highpass_hz: the band-pass needs every high-pass edge"),
-        ("tasks.ecg.augmentation.shift_s", 10, "tasks.ecg.augmentation.shift_s: must be below half a window (10 s)"),
-        ("tasks.ecg.augmentation.dropout_s", [1, 10], "tasks.ecg.augmentation.dropout_s: must stay below 10 s"),
-        ("tasks.ecg.decimate_by", 160, "tasks.ecg.decimate_by: leaves fewer than 32 samples of a window"),
-        ("datasets", {}, "tasks.ecg.dataset: 'vfdb' is not among datasets []"),
-        ("datasets.bad name", {"format": "vfdb"}, "datasets.bad name"),
+        ("encodings", [], ["encodings:"]),
+        ("encodings", "coord", ["encodings:", "'coord'"]),
+        ("seeds", [1, 1], ["seeds:", "twice"]),
+        ("train", None, ["train:", "None"]),
+        ("train", [1], ["train:", "[1]"]),
+        ("comparisons", [["coord"]], ["comparisons.0.1:"]),
+        ("comparisons", [["coord", "none"]], ["comparisons:", "'none'", "['coord', 'weighted']"]),
+        ("comparisons", [["coord", "coord"]], ["comparisons:", "'coord'", "itself"]),
+        ("tasks.ecg.dataset", "vfbd", ["tasks.ecg.dataset:", "'vfbd'", "['sipakmed', 'vfdb']"]),
+        ("tasks.ecg.dataset", "sipakmed", ["tasks.ecg.dataset:", "'sipakmed'"]),
+        ("tasks.nuclei.dataset", "vfdb", ["tasks.nuclei.dataset:", "'vfdb'"]),
+        ("tasks.ecg.median_samples", 10, ["tasks.ecg.median_samples:", "odd", "10"]),
+        ("tasks.ecg.augmentation.scale", [1.2, 0.8], ["tasks.ecg.augmentation.scale:", "<= 100", "[1.2, 0.8]"]),
+        ("tasks.ecg.augmentation.scale", [1.2], ["tasks.ecg.augmentation.scale.1:"]),
+        ("tasks.ecg.augmentation.noise_fraction", [0.5, 1.5], ["noise_fraction:", "<= 1", "[0.5, 1.5]"]),
+        ("tasks.nuclei.augmentation.scale", [1.25, 0.75], ["tasks.nuclei.augmentation.scale:", "[1.25, 0.75]"]),
+        ("tasks.ecg.augmentation.lowpass_hz", [30, 125], ["tasks.ecg.augmentation.lowpass_hz:", "125 Hz", "vfdb"]),
+        ("datasets.vfdb.rate_hz", 100, ["tasks.ecg.augmentation.lowpass_hz:", "50 Hz", "vfdb"]),
+        ("tasks.ecg.augmentation.highpass_hz", [0.5, 30], ["highpass_hz:", "low-pass"]),
+        ("tasks.ecg.augmentation.shift_s", 10, ["tasks.ecg.augmentation.shift_s:", "10 s"]),
+        ("tasks.ecg.augmentation.dropout_s", [1, 10], ["tasks.ecg.augmentation.dropout_s:", "10 s"]),
+        ("tasks.ecg.decimate_by", 160, ["tasks.ecg.decimate_by:", "32"]),
+        ("datasets", {}, ["tasks.ecg.dataset:", "'vfdb'", "[]"]),
+        ("datasets.bad name", {"format": "vfdb"}, ["datasets.bad name"]),
     ],
 )
-def test_values_that_do_not_fit_together(key: str, value: object, said: str) -> None:
-    assert said in problem_of(key, value)
+def test_values_that_do_not_fit_together(key: str, value: object, found: list[str]) -> None:
+    line = problem_of(key, value)
+    assert [each for each in found if each not in line] == []
 
 
 @pytest.mark.parametrize(("variant", "what"), [("residual", "standardised leads"), ("heatmap", "train.jitter")])
@@ -264,7 +250,7 @@ def test_a_stored_weighted_channel_goes_with_the_leads_as_they_are(variant: str,
     values["variants"] = [variant]
     if what == "standardised leads":
         values["train"]["by_variant"] = {}
-    with pytest.raises(InputError, match=f"which {variant}'s {what} would not reach; use model_rate"):
+    with refused("config", "tasks.ecg.weighted_at", variant, what, "model_rate", remedy=None):
         parse_config(values)
     assert parse_config(values | {"encodings": ["none"], "comparisons": []}).variants == (variant,)
 
@@ -281,7 +267,7 @@ def test_windows_are_longer_than_what_the_filter_adds() -> None:
         "shift_s": 1,
         "dropout_s": [0.5, 1],
     }
-    with pytest.raises(InputError, match=r"augmentation\.filter_order: 8 needs more than 51 samples a window"):
+    with refused("config", "augmentation.filter_order", 8, 51, remedy=None):
         parse_config(values)
     ecg["augmentation"]["filter_order"] = 7
     assert parse_config(values).tasks.ecg.augmentation.filter_order == 7
@@ -346,16 +332,16 @@ def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
 
 def test_data_have_one_origin() -> None:
     made_up = {"made_up": {"samples": 3}}
-    with pytest.raises(InputError, match="path: names a copy, and made_up asks for made-up files; set one of them to"):
+    with refused("config: dataset", "path", "made_up", remedy=None):
         parse_dataset({"format": "vfdb", "path": "/a", **made_up})
-    with pytest.raises(InputError, match="made_up: is not made in this format; take sipakmed"):
+    with refused("config: dataset", "made_up", "sipakmed", remedy=None):
         parse_dataset({"format": "herlev", **made_up})
     section = parse_dataset({"format": "folder", "task": "ecg", **made_up})
     assert parse_protocol(section.protocol()) == section
 
 
 def test_a_wrong_entry_of_its_own() -> None:
-    with pytest.raises(InputError, match=r"rate_hz: Input should be a valid number.*\(found 'fast'\)"):
+    with refused("config: dataset", "rate_hz", "number", "'fast'", remedy=None):
         parse_dataset({"format": "vfdb", "rate_hz": "fast"})
     assert isinstance(parse_dataset({"format": "herlev"}), HerlevSection)
 
@@ -365,7 +351,7 @@ def test_a_wrong_entry_of_its_own() -> None:
 
 def test_too_few_cores_are_an_error_because_the_bytes_would_differ() -> None:
     check_cores(Train(threads=2), 2)
-    with pytest.raises(InputError, match=r"^train\.threads: asks for 2 threads, only 1 core\(s\) are given; run with"):
+    with refused("train.threads", 2, 1):
         check_cores(Train(threads=2), 1)
 
 
@@ -379,12 +365,3 @@ def test_auto_is_cuda_only_beside_an_nvidia_device(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "exists", lambda self: False)
     monkeypatch.setattr(config_module.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert resolve_device("auto") == "cuda"
-
-
-def test_config_imports_nothing_heavy() -> None:
-    program = (
-        "import sys; from siwcc.config import resolve_device; resolve_device('auto');"
-        "print(sorted({'torch', 'h5py', 'pandas', 'scipy', 'wfdb', 'numpy', 'matplotlib'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

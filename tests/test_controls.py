@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_predict
+from tolerances import FLOAT64, largest
 
 from siwcc import cli, controls
 from siwcc.augment import ecg, variant_rng
@@ -27,6 +29,7 @@ EVERY_CONTROL = pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTRO
 # Half a signal of the default, one encoding: a network learns within 12 epochs of 8 steps.
 SMALL = Size(records_per_fold=4, signals_per_record=15, studies=("coord_unit",), epochs=12)
 TINY = Size(records_per_fold=2, signals_per_record=3)
+UNTRAINED = Size(records_per_fold=2, signals_per_record=5, studies=("coord_unit",), epochs=1)
 
 
 def many(control, count=4000):
@@ -92,11 +95,12 @@ def rows():
 
 class TestWhatTheTargetCanBeReadFrom:
     def test_values_without_their_order_say_nothing_of_the_last_peak(self, rows):
-        values = np.sort(rows["position"]["signal"], axis=2).reshape(1000, -1)
+        # Of one lead: the other has the same peaks, and half the columns cost a quarter of the time.
+        values = np.sort(rows["position"]["signal"][:, 0], axis=1)
         assert out_of_fold_r2(values, rows["position"]["target"][:, 0]) < 0.02
 
     def test_values_without_their_order_give_the_height(self, rows):
-        values = np.sort(rows["no_position"]["signal"], axis=2).reshape(1000, -1)
+        values = np.sort(rows["no_position"]["signal"][:, 0], axis=1)
         assert out_of_fold_r2(values, rows["no_position"]["target"][:, 0]) > 0.95
 
     def test_places_say_nothing_of_the_height(self):
@@ -125,6 +129,7 @@ class TestWhatTheTargetCanBeReadFrom:
         assert np.corrcoef(noise[:, 0].ravel(), noise[:, 1].ravel())[0, 1] == pytest.approx(0, abs=0.02)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(("encoding", "sees"), [("none", False), ("coord_unit", True), ("weighted_unit", True)])
 def test_without_a_coordinate_the_network_cannot_tell_places(encoding, sees):
     # All peaks move by other multiples of 16 samples, the distance of two features, as far as their room goes.
@@ -135,9 +140,9 @@ def test_without_a_coordinate_the_network_cannot_tell_places(encoding, sees):
     localiser = build_localiser("nimesha", "pooled", encoding, 2, spec.shape, spec.extent, spec.output_scale)
     with torch.no_grad():
         answers = localiser.double().eval()(torch.from_numpy(signals)).flatten()
-    assert (answers.max() - answers.min() > 1e-5).item() == sees
-    if not sees:
-        assert (answers.max() - answers.min()).item() < 1e-12
+    # Rounding is far below 1e-11 of the predictions, a coordinate far above it.
+    spread, rounding = (answers.max() - answers.min()).item(), FLOAT64 * largest(answers)
+    assert spread > 1000 * rounding if sees else spread < rounding
 
 
 # --------------------------------------------------------------------- files
@@ -205,15 +210,26 @@ def recorded_fold(folder):
 # ------------------------------------------------------------------- verdicts
 
 
+def test_a_control_is_trained_and_compared(tmp_path, capsys):
+    (finding,) = controls.run_control(POSITION, tmp_path, 42, UNTRAINED).findings
+    assert_is_the_row_of_the_table(finding, tmp_path)
+
+
+def assert_is_the_row_of_the_table(finding, folder):
+    row = next(row for row in read_rows(folder / "stats" / "comparisons.csv") if row.metric == "test_r2")
+    assert row == finding.row
+    assert finding.study_r2 - finding.control_r2 == pytest.approx(row.mean_difference)
+    assert (row.folds, row.variant, row.control, row.study) == (5, "pooled", "none", "coord_unit")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROLS)
 def test_the_verdict_of_a_shortened_control_is_right(name, tmp_path, capsys):
     outcome = controls.run_control(CONTROLS[name], tmp_path, 42, SMALL)
     assert outcome.is_right
     (finding,) = outcome.findings
-    row = next(row for row in read_rows(tmp_path / "stats" / "comparisons.csv") if row.metric == "test_r2")
-    assert row == finding.row
-    assert finding.study_r2 - finding.control_r2 == pytest.approx(row.mean_difference)
-    assert (row.folds, row.variant, row.control, row.study) == (5, "pooled", "none", "coord_unit")
+    assert_is_the_row_of_the_table(finding, tmp_path)
+    row = finding.row
     if name == "position":
         # Nothing to be had without positions, and as small a p as five folds and twenty records allow.
         assert finding.control_r2 < 0.2
@@ -264,22 +280,21 @@ def cells(lines, name):
 
 def test_the_table_of_one_control():
     lines = printed([outcome(POSITION, Reading.HINT)])
-    assert lines[0] == "position, seed 42: coordinates must help"
-    assert cells(lines, "test R²") == ["test R²", "0.125 -> 0.625"]
-    assert cells(lines, "95 % interval") == ["95 % interval", "+0.250 to +0.750"]
-    assert cells(lines, "bootstrap") == ["p folds, the paper's bootstrap", "< 0.001"]
-    assert cells(lines, "p folds, exact") == ["p folds, exact sign-flip", "0.031"]
-    assert cells(lines, "after Holm") == ["p folds, corrected t after Holm", "0.250"]
-    assert cells(lines, "over folds") == ["reading over folds", "hint of a gain"]
-    assert "position: a gain over folds in 0 of 1: WRONG" in lines
-    assert not any("How often" in line for line in lines)
+    assert lines[0].startswith("position, seed 42")
+    assert cells(lines, "test R²")[1:] == ["0.125 -> 0.625"]
+    assert cells(lines, "95 % interval")[1:] == ["+0.250 to +0.750"]
+    assert cells(lines, "bootstrap")[1:] == ["< 0.001"]
+    assert cells(lines, "p folds, exact")[1:] == ["0.031"]
+    assert cells(lines, "after Holm")[1:] == ["0.250"]
+    assert cells(lines, "over folds")[1:] == [Reading.HINT.value]
+    assert any("0 of 1" in line and "WRONG" in line for line in lines)
 
 
 def test_shares_of_several_seeds():
     outcomes = [outcome(POSITION, Reading.GAIN, Reading.GAIN, seed=seed) for seed in (1, 2)]
     outcomes += [outcome(NO_POSITION, Reading.HINT, Reading.GAIN, seed=seed) for seed in (1, 2, 3)]
     lines = printed(outcomes)
-    lines = lines[next(i for i, line in enumerate(lines) if "How often, in 3 seeds" in line) :]
+    lines = lines[next(i for i, line in enumerate(lines) if "3 seeds" in line) :]
     # p is 0, 1/32 and 1/16 in all of them; the reading is a gain in some.
     assert cells(lines, "bootstrap")[1:] == ["4 of 4", "6 of 6"]
     assert cells(lines, "folds, exact sign-flip")[1:] == ["4 of 4", "6 of 6"]
@@ -299,12 +314,12 @@ class TestCommand:
         codes = [cli.main(["controls", "--out", str(tmp_path), "--seed", "5", "--repeats", "2"]) for _ in range(2)]
         assert codes == [0, 1]
         assert asked == [(tmp_path, [5, 6])] * 2
-        assert "no_position: a gain over folds in 1 of 1: WRONG" in capsys.readouterr().out
+        assert re.search(r"no_position: .*1 of 1.*WRONG", capsys.readouterr().out)
 
     @pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--repeats", "0"]])
     def test_impossible_numbers(self, arguments, capsys):
         assert cli.main(["controls", *arguments]) == 1
-        assert capsys.readouterr().err == "siwcc: --seed, --repeats: must be at least 0 and 1\n"
+        assert capsys.readouterr().err.startswith("siwcc: --seed, --repeats: ")
 
     @pytest.mark.parametrize("keeps", [True, False])
     def test_every_control_and_seed_has_its_folder(self, keeps, monkeypatch, tmp_path, capsys):
@@ -324,4 +339,4 @@ class TestCommand:
         ]
         assert [folder.parts[-2:] for folder in folders] == [(f"seed{one.seed}", one.control.name) for one in done]
         assert all(folder.is_relative_to(tmp_path) == keeps for folder in folders)
-        assert "control position, seed 2: 15 trainings" in capsys.readouterr().err
+        assert re.search(r"control position, seed 2: .*\b15\b", capsys.readouterr().err)

@@ -6,10 +6,14 @@ import math
 
 import pytest
 import torch
+from tolerances import FLOAT32, FLOAT64, assert_same
 from torch import nn
 
 from siwcc.dense import DenseNet, ResidualNet, Standardise
 from siwcc.networks import count_parameters
+from siwcc.optimiser import Adam
+
+pytestmark = pytest.mark.numeric
 
 # 11 samples, one every four seconds, and as many scores.
 LINE = {"in_channels": 2, "shape": (11,), "extent": (40.0,)}
@@ -62,7 +66,7 @@ class TestPlaces:
         signal[..., 700:1300] = torch.randn(600, dtype=torch.float64)
         moved = signal.roll(37, dims=2)
         scores = [network.head(network.features(one))[0, 0, 0] for one in (signal, moved)]
-        torch.testing.assert_close(scores[0][300:1600], scores[1][337:1637], rtol=0, atol=1e-10)
+        assert_same(scores[0][300:1600], scores[1][337:1637], FLOAT64)
 
     def test_parameters(self):
         # Two leads: 2*32*7, with 2*32 of BatchNorm; six blocks of 2*(32*32*5 + 2*32); head 32 + 1.
@@ -78,18 +82,19 @@ class TestAnswers:
         network = DenseNet(**LINE, readout="soft_argmax").double()
         # A quarter at 8 s, three quarters at 20 s.
         shares = [0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0]
-        assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, abs=1e-6)]]
+        assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, rel=1e-9)]]
 
+    # Float64 of at most 160 s: the bound is 10,000 roundings. The clamp of shares at 1e-12 moves a place by less.
     def test_the_peak_is_not_moved_by_a_second_one(self):
         # Both are further from each other, and the first from the edges, than the smoothing reaches: 48 scores.
         line = LINE | {"shape": (161,), "extent": (160.0,)}
         network = DenseNet(**line, readout="arg_max").double()
         alone = [0.0] * 161
         alone[79:82] = [1.0, 2.0, 1.0]
-        assert network.read(log_map(alone)).item() == pytest.approx(80.0, abs=1e-9)
+        assert network.read(log_map(alone)).item() == pytest.approx(80.0, rel=1e-9)
         mean = DenseNet(**line, readout="soft_argmax").double()
         both = [*alone[:140], 1.5, *alone[141:]]
-        assert network.read(log_map(both)).item() == pytest.approx(80.0, abs=1e-9)
+        assert network.read(log_map(both)).item() == pytest.approx(80.0, rel=1e-9)
         assert mean.read(log_map(both)).item() == pytest.approx((79 + 2 * 80 + 81 + 1.5 * 140) / 5.5)
 
     @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
@@ -97,6 +102,7 @@ class TestAnswers:
         for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(1, (51,), (200.0,), readout).double()
             shares = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
+            # A parabola and straight pieces through a Gaussian: of a step of 4 s, 1 %.
             assert network.read(log_map(shares)).item() == pytest.approx(5 * place_s, abs=0.03)
 
     def test_a_peak_at_the_edge_stays_there(self):
@@ -126,6 +132,7 @@ class TestAnswers:
     def test_the_median_has_half_of_a_flattened_line_on_either_side(self, shares, place):
         network = DenseNet(**LINE, readout="median").double()
         found = network.read(log_map([share**1.75 for share in shares])).item()
+        # Shares of 1e-12 in place of 0 are 1e-7 of a flattened line, 40 s long.
         assert found == pytest.approx(place, abs=1e-4)
 
     def test_the_median_of_an_image_is_not_flattened(self):
@@ -139,6 +146,7 @@ class TestAnswers:
         network = DenseNet(**LINE, readout="arg_max", points=2).double()
         maps = torch.cat([log_map([0, 1, *[0] * 9]), log_map([*[0] * 8, 1, 0, 0])], dim=1)
         answer = network.read(maps)
+        # Shares of 1e-12 in place of 0, flattened and smoothed.
         assert answer.tolist() == [[pytest.approx(4.0, abs=1e-3), pytest.approx(32.0, abs=1e-3)]]
         assert network.confidence(maps, answer).tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]
 
@@ -189,39 +197,49 @@ class TestLosses:
         divergence = sum((p * (p / middle).log()).sum() for p in (gaussian, uniform)) / 2
         # The uniform map's mean is 20 s: 4 s off, in units of 8 s.
         expected = 0.25 + divergence.item()
-        assert network.loss(log_map([1] * 11), target, torch.tensor([8.0])).item() == pytest.approx(expected)
+        # The divergence is a few thousandths.
+        found = network.loss(log_map([1] * 11), target, torch.tensor([8.0])).item()
+        assert found == pytest.approx(expected, rel=FLOAT64)
 
-    @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax", "median"])
-    def test_learns_where_a_peak_is_and_finds_it_where_it_never_was(self, readout):
+    # A median is read from the weights of `arg_max`: their loss is the same.
+    @pytest.mark.parametrize(
+        ("trained", "readouts"),
+        [("arg_max", ("arg_max", "median")), pytest.param("soft_argmax", ("soft_argmax",), marks=pytest.mark.slow)],
+    )
+    def test_learns_where_a_peak_is_and_finds_it_where_it_never_was(self, trained, readouts):
         torch.manual_seed(0)
-        network = DenseNet(1, (201,), (200.0,), readout)
-        optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+        network = DenseNet(1, (201,), (200.0,), trained)
+        optimiser = Adam(network.parameters(), lr=3e-3)
 
         def peaks(at: torch.Tensor) -> torch.Tensor:
             return torch.exp(-0.5 * ((torch.arange(201) - at) / 3) ** 2).unsqueeze(1)
 
-        for _ in range(80):
-            target = torch.rand(32, 1) * 80 + 20
+        for _ in range(60):
+            target = torch.rand(16, 1) * 80 + 20
             loss = network.loss(network.log_map(peaks(target)), target, torch.tensor([50.0]))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        network.eval()
-        with torch.no_grad():
-            unseen = torch.arange(110.0, 171.0, 7.5).unsqueeze(1)
-            assert (network(peaks(unseen)) - unseen).abs().median().item() < 4
+        unseen = torch.arange(110.0, 171.0, 7.5).unsqueeze(1)
+        for readout in readouts:
+            reader = DenseNet(1, (201,), (200.0,), readout).eval()
+            reader.load_state_dict(network.state_dict())
+            with torch.no_grad():
+                # One place for all is off by 15 at best.
+                assert (reader(peaks(unseen)) - unseen).abs().median().item() < 4
 
 
 class TestStandardise:
     def test_gain_and_offset_do_not_matter(self):
         signal = torch.randn(3, 2, 400)
         other = signal * torch.tensor([50.0, 0.2]).view(1, 2, 1) + 7
+        # 0.001 beside a deviation of 0.2 is 0.5 % of values of up to 4.
         torch.testing.assert_close(Standardise()(signal), Standardise()(other), rtol=0, atol=0.02)
 
     def test_values(self):
         # Mean 2, standard deviation 2.
         answer = Standardise()(torch.tensor([[[0.0, 4.0, 0.0, 4.0]]]))
-        torch.testing.assert_close(answer, torch.tensor([[[-1.0, 1.0, -1.0, 1.0]]]) * 2 / 2.001)
+        assert_same(answer, torch.tensor([[[-1.0, 1.0, -1.0, 1.0]]]) * 2 / 2.001, FLOAT32)
 
     def test_a_silent_channel_stays_silent(self):
         assert torch.equal(Standardise()(torch.full((1, 1, 9), 3.0)), torch.zeros(1, 1, 9))
@@ -232,13 +250,13 @@ class TestStandardise:
     [lambda shape: DenseNet(2, shape, (1.0,) * len(shape), "arg_max"), lambda shape: ResidualNet(2, shape, 1.0)],
 )
 def test_shapes_that_cannot_be(network):
-    with pytest.raises(ValueError, match=r"shape \(2,\) is too small: \w+ needs at least 3 along each axis"):
+    with pytest.raises(ValueError, match=r"\(2,\).* 3 "):
         network((2,))
-    with pytest.raises(ValueError, match=r"shape \(8, 20\) is too small: \w+ needs at least 9 along each axis"):
+    with pytest.raises(ValueError, match=r"\(8, 20\).* 9 "):
         network((8, 20))
-    with pytest.raises(ValueError, match=r"one or two axes, not \(9, 9, 9\)"):
+    with pytest.raises(ValueError, match=r"\(9, 9, 9\)"):
         network((9, 9, 9))
-    with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 2, 16\), got \(1, 2, 17\)"):
+    with pytest.raises(ValueError, match=r"2, 16\).*\(1, 2, 17\)"):
         network((16,))(torch.zeros(1, 2, 17))
 
 
@@ -257,8 +275,8 @@ class TestNowhere:
         network = self.network()
         places, nowhere = network.log_shares(torch.randn(3, 2, 11, dtype=torch.float64))
         assert (places.shape, nowhere.shape) == ((3, 2, 1, 11), (3, 2))
-        torch.testing.assert_close(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2, dtype=torch.float64))
-        torch.testing.assert_close(network.visible(places), 1 - nowhere.exp())
+        assert_same(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2), FLOAT64)
+        assert_same(network.visible(places), 1 - nowhere.exp(), FLOAT64, scale=1)
 
     def test_shares_are_never_above_one(self):
         network = DenseNet(1, (257,), (1024.0,), "arg_max", nowhere=True)
@@ -286,9 +304,9 @@ class TestNowhere:
         for readout in ("arg_max", "soft_argmax", "median"):
             network = self.network(readout)
             few = shares + math.log(1e-12)
-            torch.testing.assert_close(network.read(few), network.read(shares), rtol=0, atol=1e-6)
+            assert_same(network.read(few), network.read(shares), FLOAT64)
             fallen = network.confidence(few, network.read(few))
-            torch.testing.assert_close(fallen, 1e-12 * network.confidence(shares, network.read(shares)))
+            assert_same(1e12 * fallen, network.confidence(shares, network.read(shares)), FLOAT64)
 
     def test_the_loss_of_a_point_that_is_not_visible_is_what_is_not_nowhere(self):
         network = self.network()
@@ -297,7 +315,7 @@ class TestNowhere:
         target = torch.tensor([[20.0, math.nan]], dtype=torch.float64)
         found = network.loss(flat, target, torch.ones(2, dtype=torch.float64), nowhere)
         # The Gaussian sums to 1 and the map is flat: -log(0.7 / 11); the other -log(0.3).
-        assert found.item() == pytest.approx((-math.log(0.7 / 11) - math.log(0.3)) / 2, abs=1e-12)
+        assert found.item() == pytest.approx((-math.log(0.7 / 11) - math.log(0.3)) / 2, rel=FLOAT64)
 
     def test_the_mean_place_is_held_against_visible_targets_only(self):
         network = self.network("soft_argmax")
@@ -322,13 +340,13 @@ class TestNowhere:
         torch.manual_seed(1)
         network = DenseNet(1, (41,), (40.0,), "arg_max", points=2, nowhere=True)
         generator = torch.Generator().manual_seed(2)
-        signal = 0.1 * torch.randn(128, 1, 41, generator=generator)
-        place = torch.randint(4, 37, (128,), generator=generator)
-        shown = torch.arange(128) % 2 == 0
+        signal = 0.1 * torch.randn(64, 1, 41, generator=generator)
+        place = torch.randint(4, 37, (64,), generator=generator)
+        shown = torch.arange(64) % 2 == 0
         signal[shown.nonzero().flatten(), 0, place[shown]] += 5
-        target = torch.where(shown, place.float(), torch.full((128,), math.nan))
+        target = torch.where(shown, place.float(), torch.full((64,), math.nan))
         both = torch.stack([target, target], dim=1)
-        optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+        optimiser = Adam(network.parameters(), 3e-3)
         for _ in range(60):
             optimiser.zero_grad()
             places, nowhere = network.log_shares(signal)

@@ -202,15 +202,15 @@ def test_every_command_is_run_by_a_test(command: Command, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("words", "problem"),
+    "words",
     [
-        ("frobnicate x", "no test runs this command: frobnicate x"),
-        ("python -c 1", "no test runs this command"),
-        ("make nonsense", "make refuses nonsense"),
+        "frobnicate x",
+        "python -c 1",
+        "make nonsense",
     ],
 )
-def test_a_command_that_nothing_runs_is_found(words: str, problem: str) -> None:
-    with pytest.raises(UntestedError, match=problem):
+def test_a_command_that_nothing_runs_is_found(words: str) -> None:
+    with pytest.raises(UntestedError, match=words.split()[-1]):
         check_all(Command("here", tuple(words.split())))
 
 
@@ -300,8 +300,13 @@ def _values_after(words: tuple[str, ...], option: str) -> list[str]:
     return list(rest[: next((place for place, word in enumerate(rest) if word.startswith("-")), len(rest))])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("words", plans(), ids=lambda words: " ".join(words[1:]).replace(f"{REPOSITORY}/", ""))
+def _marked_plans() -> list[object]:
+    """The first in every run of the tests; each takes seconds."""
+    first, *rest = plans()
+    return [first, *(pytest.param(words, marks=pytest.mark.slow) for words in rest)]
+
+
+@pytest.mark.parametrize("words", _marked_plans(), ids=lambda words: " ".join(words[1:]).replace(f"{REPOSITORY}/", ""))
 def test_what_snakemake_would_do_can_be_planned(words: tuple[str, ...], tmp_path: Path) -> None:
     folder, data = tmp_path / "study", tmp_path / "raw"
     for each in (folder, data):

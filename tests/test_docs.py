@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import subprocess
-import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -157,6 +156,5 @@ def test_names_in_the_api_page_are_there() -> None:
     """The site's build reads the source; this finds a lost name where the site's programs are not installed."""
     names = re.findall(r"^::: ([\w.]+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) > 20
-    program = "\n".join(f"from {name.rpartition('.')[0]} import {name.rpartition('.')[2]}" for name in names)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stderr == ""
+    parts = [name.rpartition(".")[::2] for name in names]
+    assert [name for module, name in parts if not hasattr(importlib.import_module(module), name)] == []

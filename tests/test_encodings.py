@@ -14,16 +14,17 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from tolerances import FLOAT32, FLOAT64, assert_same
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from siwcc.config import EncodingName
 from siwcc.encodings import ENCODINGS, CoordinateChannels, coordinates, encode, shuffled_order
+
+pytestmark = pytest.mark.numeric
 
 TORCH = tuple(int(number) for number in torch.__version__.split(".")[:2])
 
@@ -188,8 +189,8 @@ def appended_by_loop(name, signal, extent, learned):
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 EVERY_ENCODING = pytest.mark.parametrize("name", list(ENCODINGS))
-# sin(8 pi) in float64 is -1e-15: pi itself is rounded. All other values of the cases are exact.
-ROUNDING = {"fourier": 2e-15}
+# sin(8 pi) in float64 is -1e-15: pi itself is rounded. Its largest value is 1. All other cases are exact.
+ROUNDING = {"fourier": FLOAT64}
 
 
 def map_for(name, shape):
@@ -216,10 +217,6 @@ def appended(signal: torch.Tensor, expected: list) -> torch.Tensor:
 @pytest.mark.parametrize("cases", [LINE_CASES, IMAGE_CASES, LINE_GRADIENTS, IMAGE_GRADIENTS, BY_LOOP])
 def test_every_encoding_has_its_cases(cases):
     assert set(cases) == set(ENCODINGS)
-
-
-def test_the_config_knows_the_same_encodings():
-    assert set(get_args(EncodingName)) == set(ENCODINGS)
 
 
 def test_the_page_lists_every_encoding_with_its_channels():
@@ -270,7 +267,7 @@ class TestCoordinates:
         assert row[[255, 256, 257, 258, 259]].tolist() == [255.0, 256.0, 256.0, 258.0, 260.0]
 
     def test_extent_must_fit(self):
-        with pytest.raises(ValueError, match=r"extent \(20.0,\) has 1 entries, the signal has 2 spatial axes"):
+        with pytest.raises(ValueError, match=r"extent \(20.0,\).* 2 "):
             coordinates((2, 3), (20.0,))
 
 
@@ -337,8 +334,8 @@ class TestEncode:
         assert torch.equal(encoded[:, :3], signal)
         for one, channels in zip(signal, encoded[:, 3:], strict=True):
             expected = appended_by_loop(name, one, extent, learned)
-            found = {place: channels[place].item() for place in np.ndindex(tuple(channels.shape))}
-            assert found == pytest.approx(expected, rel=1e-14, abs=1e-14)
+            assert set(expected) == set(np.ndindex(tuple(channels.shape)))
+            assert_same([channels[place].item() for place in expected], list(expected.values()), FLOAT64)
 
     @EVERY_ENCODING
     @pytest.mark.parametrize(
@@ -389,13 +386,11 @@ class TestEncode:
             assert torch.equal(encode(IMAGE, plain, (8.0, 8.0))[:, 1:], 8 * encode(IMAGE, unit)[:, 1:])
 
     def test_learned_map_must_be_there_and_fit(self):
-        with pytest.raises(ValueError, match="the encoding 'learned' needs learned_map"):
+        with pytest.raises(ValueError, match=r"'learned'.*learned_map"):
             encode(LINE, "learned")
-        with pytest.raises(ValueError, match="the encoding 'coord' takes no learned_map"):
+        with pytest.raises(ValueError, match=r"'coord'.*learned_map"):
             encode(LINE, "coord", learned_map=LINE_MAP)
-        with pytest.raises(
-            ValueError, match=r"the learned map is for signals of shape \(4,\), got one of shape \(3,\)"
-        ):
+        with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
             encode(LINE, "learned", learned_map=torch.zeros(1, 4))
 
     def test_weighted_takes_each_sample_of_a_batch_by_itself(self):
@@ -419,7 +414,7 @@ class TestEncode:
         plain = encode(signal, name, learned_map=learned)
         assert encoded.is_contiguous(memory_format=layout)
         assert plain.is_contiguous()
-        torch.testing.assert_close(encoded, plain, rtol=1e-6, atol=1e-6)
+        assert_same(encoded, plain, FLOAT32)
 
     @EVERY_ENCODING
     def test_follows_the_device(self, name):
@@ -440,7 +435,7 @@ class TestEncode:
         assert encoded.shape == (0, 2 + ENCODINGS[name].added(1), 7)
 
     def test_unknown_name(self):
-        with pytest.raises(ValueError, match="unknown encoding 'polar': choose one of none, coord, weighted"):
+        with pytest.raises(ValueError, match=r"'polar'.*none, coord, weighted"):
             encode(LINE, "polar")
 
     @EVERY_ENCODING
@@ -459,18 +454,16 @@ class TestEncode:
         assert encode(image, "weighted")[0, 2].tolist() == [[0.0, 150.0, 300.0]]
 
     def test_complex_signals_are_refused(self):
-        with pytest.raises(TypeError, match=r"must be real, not torch.complex64: give real and imaginary part as two"):
+        with pytest.raises(TypeError, match=r"torch.complex64"):
             encode(LINE.to(torch.complex64), "coord")
 
     @pytest.mark.parametrize("shape", [(3,), (2, 3), (1, 1, 2, 2, 2, 2)])
     def test_wrong_rank(self, shape):
-        with pytest.raises(ValueError, match=r"must be \(batch, channels, \[z, \[y,\]\] x\), not of shape"):
+        with pytest.raises(ValueError, match=re.escape(str(tuple(shape)))):
             encode(torch.zeros(shape), "none")
 
     def test_a_missing_batch_axis_is_guessed(self):
-        with pytest.raises(
-            ValueError, match=r"not of shape \(2, 500\); without a batch axis, give the layer spatial_dims"
-        ):
+        with pytest.raises(ValueError, match=r"\(2, 500\).*spatial_dims"):
             CoordinateChannels("weighted", 20.0)(torch.zeros(2, 500))
 
 
@@ -490,11 +483,11 @@ class TestCoordinateChannels:
         assert CoordinateChannels("both", spatial_dims=2).added_channels() == 4
         assert CoordinateChannels("fourier", shape=(4, 5)).added_channels() == 16
         assert CoordinateChannels("learned", shape=500).added_channels() == 1
-        with pytest.raises(ValueError, match="give spatial_dims"):
+        with pytest.raises(ValueError, match="spatial_dims"):
             CoordinateChannels("coord").added_channels()
-        with pytest.raises(ValueError, match="spatial_dims must be 1, 2 or 3, not 4"):
+        with pytest.raises(ValueError, match=r"spatial_dims.* 4"):
             CoordinateChannels("coord").added_channels(4)
-        with pytest.raises(ValueError, match="the layer is for 2 spatial axes, not 3"):
+        with pytest.raises(ValueError, match=r" 2 .* 3"):
             CoordinateChannels("coord", spatial_dims=2).added_channels(3)
 
     @pytest.mark.parametrize("number", [20, np.float32(20.0), np.float64(20.0), np.int64(20)])
@@ -535,19 +528,19 @@ class TestCoordinateChannels:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"encoding": "polar"}, "unknown encoding 'polar'"),
-            ({"spatial_dims": 4}, "spatial_dims must be 1, 2 or 3, not 4"),
-            ({"spatial_dims": 0}, "spatial_dims must be 1, 2 or 3, not 0"),
-            ({"extent": (1.0, float("nan"))}, "extent must be finite"),
-            ({"extent": (1.0,), "spatial_dims": 2}, r"extent \(1.0,\) has 1 entries, needs 2, x first"),
-            ({"extent": ()}, r"extent \(\) has 0 entries, needs 1 or 2 or 3, x first"),
-            ({"encoding": "learned"}, "'learned' learns a number for every position: give shape"),
-            ({"encoding": "learned", "spatial_dims": 1}, "give shape, for example"),
-            ({"shape": (4, 5), "spatial_dims": 1}, r"shape \(4, 5\) has 2 entries, spatial_dims is 1"),
-            ({"shape": (4, 5), "extent": 3.0}, r"extent \(3.0,\) has 1 entries, needs 2, x first"),
-            ({"shape": ()}, r"one to three positive sizes, \(x,\), \(y, x\) or \(z, y, x\), not \(\)"),
-            ({"shape": (2, 3, 4, 5)}, "one to three positive sizes"),
-            ({"shape": 0}, r"one to three positive sizes, .* not \(0,\)"),
+            ({"encoding": "polar"}, "encoding 'polar'"),
+            ({"spatial_dims": 4}, "spatial_dims .* 4$"),
+            ({"spatial_dims": 0}, "spatial_dims .* 0$"),
+            ({"extent": (1.0, float("nan"))}, "extent"),
+            ({"extent": (1.0,), "spatial_dims": 2}, r"extent \(1.0,\).* 2,"),
+            ({"extent": ()}, r"extent \(\)"),
+            ({"encoding": "learned"}, "'learned'.*shape"),
+            ({"encoding": "learned", "spatial_dims": 1}, "'learned'.*shape"),
+            ({"shape": (4, 5), "spatial_dims": 1}, r"shape \(4, 5\).*spatial_dims is 1"),
+            ({"shape": (4, 5), "extent": 3.0}, r"extent \(3.0,\).* 2,"),
+            ({"shape": ()}, r"shape.* \(\)"),
+            ({"shape": (2, 3, 4, 5)}, r"shape.* \(2, 3, 4, 5\)"),
+            ({"shape": 0}, r"shape.* \(0,\)"),
         ],
     )
     def test_bad_arguments(self, arguments, message):
@@ -556,17 +549,17 @@ class TestCoordinateChannels:
 
     @pytest.mark.parametrize("shape", [(3,), (2, 1, 2, 3, 4)])
     def test_wrong_rank(self, shape):
-        with pytest.raises(ValueError, match="with 2 spatial axes, got a tensor of shape"):
+        with pytest.raises(ValueError, match=re.escape(str(shape))):
             CoordinateChannels(spatial_dims=2)(torch.zeros(shape))
 
     def test_extent_of_another_rank_than_the_signal(self):
-        with pytest.raises(ValueError, match=r"extent \(20.0,\) has 1 entries, the signal has 2 spatial axes"):
+        with pytest.raises(ValueError, match=r"extent \(20.0,\).* 2 "):
             CoordinateChannels(extent=(20.0,))(IMAGE)
 
     @EVERY_ENCODING
     def test_another_shape_than_promised(self, name):
         layer = layer_for(name, (4,))
-        with pytest.raises(ValueError, match=r"the layer is for signals of shape \(4,\), got one of shape \(3,\)"):
+        with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
             layer(LINE)
 
     @pytest.mark.skipif(TORCH < (2, 6), reason="torch before 2.6 exports no axis of any length")
@@ -576,10 +569,12 @@ class TestCoordinateChannels:
         layer = CoordinateChannels(name, extent, spatial_dims=1)
         any_size = {0: torch.export.Dim("batch", min=1, max=64), 2: torch.export.Dim("length", min=2, max=512)}
         exported = torch.export.export(layer, (torch.ones(2, 2, 8),), dynamic_shapes=(any_size,)).module()
-        assert torch.equal(exported(LINE), layer(LINE))
+        assert_same(exported(LINE), layer(LINE), FLOAT32)
 
-    @EVERY_ENCODING
-    @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4)])
+    # Each encoding of images; the paper's with the other numbers of axes.
+    @pytest.mark.parametrize(
+        ("name", "shape"), [*((name, (2, 3)) for name in ENCODINGS), ("weighted", (3,)), ("weighted", (2, 3, 4))]
+    )
     def test_exports_for_any_batch(self, name, shape):
         layer = layer_for(name, shape)
         signal = torch.randn(3, 2, *shape, generator=torch.Generator().manual_seed(1))
@@ -589,7 +584,7 @@ class TestCoordinateChannels:
         # Not even after a forward pass: what is kept is no part of the program.
         assert set(exported.state_dict) == ({"learned_map"} if name == "learned" else set())
         assert not exported.constants
-        assert torch.equal(exported.module()(signal), encoded)
+        assert_same(exported.module()(signal), encoded, FLOAT32)
 
     @EVERY_ENCODING
     def test_traces_to_one_graph(self, name):
@@ -598,11 +593,12 @@ class TestCoordinateChannels:
         batch = torch.cat((IMAGE, 2 - IMAGE)).requires_grad_()
         encoded = layer(batch)
         compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")(batch)
-        assert torch.equal(compiled, encoded)
+        assert_same(compiled, encoded, FLOAT32)
         weight = torch.arange(float(encoded.numel())).reshape(encoded.shape)
         gradients = [torch.autograd.grad((made * weight).sum(), batch)[0] for made in (compiled, encoded)]
-        assert torch.equal(*gradients)
+        assert_same(*gradients, FLOAT32)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
     @pytest.mark.parametrize(("signal", "cases"), [(LINE, LINE_GRADIENTS), (IMAGE, IMAGE_GRADIENTS)])
     def test_compiles_to_one_graph(self, signal, cases):
@@ -610,9 +606,9 @@ class TestCoordinateChannels:
         layer = CoordinateChannels("weighted")
         signal = signal.clone().requires_grad_()
         encoded = torch.compile(layer, fullgraph=True)(signal)
-        assert torch.equal(encoded, layer(signal))
+        assert_same(encoded, layer(signal), FLOAT32)
         encoded[:, signal.shape[1] :].sum().backward()
-        assert torch.equal(signal.grad[0], torch.tensor(cases["weighted"]))
+        assert_same(signal.grad[0], cases["weighted"], FLOAT32)
 
 
 class TestLearned:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
+from tolerances import FLOAT32, assert_same
 
 from siwcc import export
 from siwcc.cli import main
@@ -23,6 +25,8 @@ from siwcc.export import export_model
 from siwcc.models import model_bytes, network_for, read_model
 from siwcc.networks import NETWORKS
 from siwcc.tasks import TaskSpec
+
+pytestmark = pytest.mark.numeric
 
 SPECS = {
     "nimesha": TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0),
@@ -94,8 +98,16 @@ def test_every_encoding_is_exported_in_some_network() -> None:
     assert set(ENCODED.values()) | {"none"} == set(ENCODINGS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("network", "variant"), list(NETWORKS))
+# One with a weight for each position, one pooled and one with a heatmap.
+FAST = [("nimesha", "full"), ("lakshya", "pooled"), ("nimesha", "heatmap")]
+
+
+def with_slow(fast: list[tuple[str, str]], networks: Iterable[tuple[str, str]]) -> list[Any]:
+    """Parameters for each network; all but the fast ones are slow."""
+    return [pytest.param(*case, marks=[] if case in fast else pytest.mark.slow) for case in networks]
+
+
+@pytest.mark.parametrize(("network", "variant"), with_slow(FAST, NETWORKS))
 def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
     out = export_model(path, "onnx")
@@ -107,7 +119,7 @@ def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -
     for count in (1, 5):
         signal = signals(path, count)
         (found,) = session.run(None, {"signal": signal.astype(np.float32)})
-        np.testing.assert_allclose(found, answers(path, signal), rtol=0, atol=1e-5 * SPECS[network].output_scale)
+        assert_same(found, answers(path, signal), FLOAT32, scale=SPECS[network].output_scale)
     # Nothing of the machine that it was made on.
     assert b"site-packages" not in out.read_bytes()
     assert str(Path(export.__file__).parent).encode() not in out.read_bytes()
@@ -116,10 +128,13 @@ def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -
 # Both ways to standardise and to pool, all readouts; the graph is the one that ONNX is made from.
 @pytest.mark.parametrize(
     ("network", "variant"),
-    [
-        *[("nimesha", variant) for variant in ("full", "residual", "heatmap", "median")],
-        *[("lakshya", variant) for variant in ("reduced", "pooled", "dense", "median")],
-    ],
+    with_slow(
+        [("nimesha", "full")],
+        [
+            *[("nimesha", variant) for variant in ("full", "residual", "heatmap", "median")],
+            *[("lakshya", variant) for variant in ("reduced", "pooled", "dense", "median")],
+        ],
+    ),
 )
 def test_an_exported_program_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
@@ -129,7 +144,7 @@ def test_an_exported_program_answers_as_the_model(network: str, variant: str, tm
     for count in (1, 5):
         signal = signals(path, count)
         found = program(torch.from_numpy(signal.astype(np.float32))).detach().numpy()
-        np.testing.assert_allclose(found, answers(path, signal), rtol=0, atol=1e-5 * SPECS[network].output_scale)
+        assert_same(found, answers(path, signal), FLOAT32, scale=SPECS[network].output_scale)
     assert json.loads(extra["siwcc.json"])["model"]["training_groups"] == ["r1", "r2"]
     assert b"site-packages" not in out.read_bytes()
 
@@ -149,21 +164,22 @@ def test_the_file_can_be_understood_alone(tmp_path: Path) -> None:
     assert note["encoding"] == {"name": "weighted", "made_by": "the network", "extent": [19.0]}
     assert note["output"]["columns"] == ["time"]
     assert note["output"]["unit"] == "s"
-    for said in ("window of 20.0 s at 250.0 samples", "median over 11 samples", "every 10th sample", "48 samples"):
-        assert said in note["preprocessing"]
+    # Window, sampling rate, samples of the running median, decimation and samples of the network.
+    assert re.findall(r"\d+(?:\.\d+)?", note["preprocessing"])[:5] == ["20.0", "250.0", "11", "10", "48"]
     assert note["model"]["weights_sha256"] == read_model(path).metadata.weights_sha256
     # The same bytes again, and by onnx's own evaluator, which knows nothing of either runtime.
     assert export_model(path, "onnx", tmp_path / "b.onnx").read_bytes() == out.read_bytes()
     signal = signals(path, 3)
     (found,) = ReferenceEvaluator(onnx.load(out)).run(None, {"signal": signal.astype(np.float32)})
-    np.testing.assert_allclose(found, answers(path, signal), rtol=0, atol=2e-4)
+    assert_same(found, answers(path, signal), FLOAT32, scale=SPECS["nimesha"].output_scale)
 
 
 def test_images_are_described(tmp_path: Path) -> None:
     note = described(write_model(tmp_path / "model.pt", "lakshya", "full", "coord"))
     assert note["input"]["channels"] == ["red", "green", "blue"]
     assert (note["output"]["columns"], note["output"]["unit"]) == (["x", "y"], "px")
-    assert "longer side is 32 pixels" in note["preprocessing"]
+    # Range of a value and size; the border of the settings, mirrored.
+    assert re.findall(r"\d+", note["preprocessing"])[:3] == ["0", "255", "32"]
     assert "mirrored" in note["preprocessing"]
 
 
@@ -173,7 +189,7 @@ def test_an_encoding_that_was_made_before_the_network_is_named(tmp_path: Path) -
     assert note["encoding"]["made_by"] == "preprocessing"
     assert note["input"]["shape"] == ["batch", 3, 48]
     assert note["input"]["channels"][2] == "time times the mean of the leads, mV s"
-    assert "from 0 at the first sample to 20.0 at the last" in note["preprocessing"]
+    assert re.search(r"from 0 .* to 20\.0 ", note["preprocessing"])
     out = export_model(path, "exported-program")
     assert torch.export.load(out).module()(torch.zeros(4, 3, 48)).shape == (4, 1)
 
@@ -195,9 +211,9 @@ def test_without_the_exporter_the_command_says_what_to_install(
     path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", str(path), "--to", "onnx"]) == 1
-    way_out = "in a copy of the repository: pip install '.[export]'"
-    said = f"siwcc export: needs siwcc[export] (onnxscript is not installed); {way_out}\n"
-    assert capsys.readouterr().err == said
+    error = capsys.readouterr().err
+    assert all(part in error for part in ("onnxscript", "pip install", "[export]"))
+    assert error.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
 
 
@@ -206,7 +222,7 @@ def test_a_bad_model_is_one_line(tmp_path: Path, content: bytes, capsys: pytest.
     (tmp_path / "model.pt").write_bytes(content)
     assert main(["export", str(tmp_path / "model.pt")]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"siwcc: {tmp_path / 'model.pt'}: is damaged")
+    assert error.startswith(f"siwcc: {tmp_path / 'model.pt'}: ")
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
@@ -217,7 +233,7 @@ def test_the_model_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "link.onnx").symlink_to(path)
     for out in (path, tmp_path / "link.onnx"):
         assert main(["export", str(path), "--out", str(out)]) == 1
-        assert "is the model itself" in capsys.readouterr().err
+        assert str(out) in capsys.readouterr().err
     assert path.read_bytes() == before
 
 
@@ -233,7 +249,8 @@ def test_a_file_that_answers_otherwise_is_not_left(
     )
     assert main(["export", str(path), "--to", "exported-program"]) == 1
     error = capsys.readouterr().err
-    assert "model.pt2: was not written: its answers to 1 random signals differ from the model's by " in error
+    assert error.startswith(f"siwcc: {tmp_path / 'model.pt2'}: ")
+    assert re.search("nan|0.001", error)
     assert error.count("\n") == 1
     assert (tmp_path / "model.pt2").read_bytes() == b"an older file"
     assert {file.name for file in tmp_path.iterdir()} == {"model.pt", "model.pt2"}
@@ -251,8 +268,3 @@ def test_a_task_that_is_none_of_ours_is_not_imported(tmp_path: Path) -> None:
     path.write_bytes(model_bytes(metadata, content["weights"]))
     assert described(path)["preprocessing"] == "unknown"
     assert described(path)["input"]["channels"] == ["channel 1", "channel 2"]
-
-
-def test_reading_the_module_loads_no_exporter() -> None:
-    program = "import sys, siwcc.export; print(*sorted({'onnx', 'onnxscript', 'onnxruntime'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
 from siwcc import files
 from siwcc.errors import InputError
@@ -70,14 +71,14 @@ def test_a_full_disk_is_one_line_about_the_file_that_was_wanted(tmp_path: Path) 
         with atomic_path(tmp_path / "file"):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(InputError, match=r"/file: cannot be written \(No space left on device\); make room or choose"):
+    with refused(tmp_path / "file", "No space left on device"):
         fill_disk()
     assert names(tmp_path) == []
 
 
 def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("")
-    with pytest.raises(InputError, match=r"^/.*/folder/file: cannot be written \("):
+    with refused(tmp_path / "folder" / "file"):
         write_text(tmp_path / "folder" / "file", "x")
 
 
@@ -142,7 +143,8 @@ def test_a_file_has_one_writer_at_a_time(
     assert (tmp_path / ".file.part").read_text() == "a longer text, cut"
     write_text(tmp_path / "other", "mine")
     # Who waits long enough comes after it, not into it.
-    finish = threading.Timer(0.5, writer.stdin.close)  # type: ignore[union-attr]
+    monkeypatch.setattr(files, "_LOCK_WAIT_S", 600)
+    finish = threading.Timer(0.2, writer.stdin.close)  # type: ignore[union-attr]
     finish.start()
     write_text(tmp_path / "file", "mine")
     assert writer.wait() == 0
@@ -162,7 +164,7 @@ def test_a_file_system_without_locks_is_written_to_without(tmp_path: Path, monke
 def test_a_link_under_the_name_of_a_part_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / ".file.part").symlink_to(tmp_path / "precious")
-    with pytest.raises(InputError, match=r"/file: cannot be written \("):
+    with refused(tmp_path / "file"):
         write_text(tmp_path / "file", "x")
     assert (tmp_path / "precious").read_text() == "mine"
 
@@ -182,26 +184,25 @@ def test_a_csv_has_plain_line_ends_and_quotes_only_where_needed(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "found"),
     [
-        (b"", "lacks the column(s) a, b; found none"),
-        (b"a,c\n1,2\n", "lacks the column(s) b; found a, c"),
-        (b"a,b\n1,2\n3\n", "line 3 does not have 2 fields"),
-        (b"a,b\n1,2,3\n", "line 2 does not have 2 fields"),
-        (b"a,b\n\xff\xfe,2\n", "cannot be read as text in UTF-8 ("),
-        (b"a,b\n" + b"1" * 200_000 + b",2\n", "cannot be read as a CSV ("),
+        (b"", ["a, b"]),
+        (b"a,c\n1,2\n", ["b", "a, c"]),
+        (b"a,b\n1,2\n3\n", ["line 3", "2 fields"]),
+        (b"a,b\n1,2,3\n", ["line 2", "2 fields"]),
+        (b"a,b\n\xff\xfe,2\n", ["UTF-8"]),
+        (b"a,b\n" + b"1" * 200_000 + b",2\n", ["CSV"]),
     ],
 )
-def test_a_damaged_csv_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_damaged_csv_is_one_line(tmp_path: Path, content: bytes, found: list[str]) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
+    with refused(path, *found, remedy=None):
         read_csv(path, ["a", "b"])
-    assert str(caught.value).startswith(f"{path}: {said}")
 
 
 def test_a_missing_csv_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist"):
+    with refused(tmp_path / "absent.csv", remedy=None):
         read_csv(tmp_path / "absent.csv", ["a"])
 
 
@@ -234,5 +235,5 @@ def test_a_header_of_very_many_columns_is_refused_and_does_not_take_for_ever(tmp
     # Compared with one another these would be 10^11 pairs.
     path = tmp_path / "wide.csv"
     path.write_text("sample_id" + "," * 300_000 + "\n")
-    with pytest.raises(InputError, match="has the column without a name twice"):
+    with refused(path, "column", remedy=None):
         read_csv(path, ("sample_id",))

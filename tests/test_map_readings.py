@@ -11,12 +11,15 @@ import pytest
 import torch
 from made_models import write_model
 from made_study import write_mapped_study
+from tolerances import FLOAT32, assert_same
 
 from benchmarks import map_readings
 from siwcc.answers import read_predictions
 from siwcc.augment import augment_module
 from siwcc.files import read_csv
 from siwcc.predicting import load_models
+
+pytestmark = pytest.mark.numeric
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,8 @@ def test_two_seeds_answer_as_predict_does_with_both(study, tmp_path, monkeypatch
     predictor = load_models([study.run_folder(key._replace(seed=seed)) / "model.pt" for seed in (42, 43)])
     signal = inputs.batch(np.arange(len(inputs.target)), "coord")
     together = predictor._answers([signal, signal]).together
-    np.testing.assert_allclose(found.prediction, together, atol=1e-4)
+    # In batches of another size; of a window of 20 s.
+    assert_same(found.prediction, together, FLOAT32, scale=20)
     single = read_predictions(study.run_folder(key) / "predictions.csv")
     assert np.abs(found.prediction - single.prediction).max() > 0.1
 
@@ -92,7 +96,7 @@ def test_a_map_cut_off_by_hand():
     share = torch.tensor([0.1, 0.2, 0.3, 0.4]).log().view(1, 1, 1, 4).repeat(3, 1, 1, 1)
     cut = map_readings.cut_off(share, 0.16, np.array([0.0, 0.2, math.inf])).exp()
     expected = [[1.0, 0.0, 0.0, 0.0], [1 / 3, 2 / 3, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4]]
-    torch.testing.assert_close(cut[:, 0, 0], torch.tensor(expected))
+    assert_same(cut[:, 0, 0], expected, FLOAT32)
 
 
 def test_images_have_no_gap(study, tmp_path, monkeypatch, capsys):

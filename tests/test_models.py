@@ -23,6 +23,8 @@ from siwcc.networks import Localiser, build_localiser
 from siwcc.runs import RunKey
 from siwcc.tasks import TaskSpec
 
+pytestmark = pytest.mark.numeric
+
 SPEC = TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0)
 METADATA: dict[str, Any] = {
     "run": {"task": "ecg", "encoding": "weighted", "variant": "full", "fold": 2, "seed": 7},
@@ -55,14 +57,13 @@ def written(folder: Path) -> Path:
     return path
 
 
-def line_of(path: Path) -> str:
+def problem_of(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         read_model(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ")
+    assert caught.value.where == str(path)
     # torch's own message says how to load without the check.
-    assert "weights_only" not in line
-    return line.removeprefix(f"{path}: ")
+    assert "weights_only" not in str(caught.value)
+    return caught.value.problem
 
 
 def test_a_network_comes_back_as_it_was(path: Path) -> None:
@@ -112,7 +113,7 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     torch.save({"metadata": Runs(marker), "weights": {}}, legacy, _use_new_zipfile_serialization=False)
     for content in (*contents, legacy.getvalue()):
         path.write_bytes(content)
-        assert line_of(path).startswith("is damaged or was not written by siwcc")
+        assert "damaged" in problem_of(path)
         assert not marker.exists()
     torch.load(io.BytesIO(contents[0]), weights_only=False)
     assert marker.exists(), "the files would do harm if they were trusted"
@@ -128,27 +129,27 @@ def changed(change: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> by
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda m, w: w.update({"body.head.bias": torch.zeros(2)}), "body.head.bias is float32 (2,), not float32 (1,)"),
-        (lambda m, w: w.update({"body.head.bias": torch.zeros(1).double()}), "body.head.bias is float64 (1,), not"),
-        (lambda m, w: w.update({"body.head.bias": torch.full((1,), torch.inf)}), "holds a value that is not finite"),
-        (lambda m, w: w.pop("body.head.bias"), "body.head.bias is missing"),
-        (lambda m, w: w.update({"more": torch.zeros(1)}), "more is unknown"),
-        (lambda m, w: m.update({"layer_encoding": "none"}), "body.blocks.0.conv.weight is float32 (16, 3, 1, 3), not"),
-        (lambda m, w: m.update({"layer_encoding": "x"}), "its metadata describe no network"),
-        (lambda m, w: m["spec"].update({"network": "os.system"}), "its metadata describe no network"),
-        (lambda m, w: m["spec"].update({"shape": [1 << 40]}), "its metadata are wrong at spec.shape.0"),
-        (lambda m, w: m["spec"].update({"shape": [4096, 4096]}), "its metadata describe signals of shape"),
-        (lambda m, w: m["spec"].update({"output_scale": -1.0}), "its metadata are wrong at spec.output_scale"),
-        (lambda m, w: m.update({"signal_channels": 10**9}), "its metadata are wrong at signal_channels"),
-        (lambda m, w: m.update({"more": 1}), "its metadata are wrong at more"),
-        (lambda m, w: m.pop("run"), "its metadata are wrong at run"),
+        (lambda m, w: w.update({"body.head.bias": torch.zeros(2)}), "body.head.bias"),
+        (lambda m, w: w.update({"body.head.bias": torch.zeros(1).double()}), "body.head.bias"),
+        (lambda m, w: w.update({"body.head.bias": torch.full((1,), torch.inf)}), "not finite"),
+        (lambda m, w: w.pop("body.head.bias"), "body.head.bias"),
+        (lambda m, w: w.update({"more": torch.zeros(1)}), "more"),
+        (lambda m, w: m.update({"layer_encoding": "none"}), "body.blocks.0.conv.weight"),
+        (lambda m, w: m.update({"layer_encoding": "x"}), "metadata"),
+        (lambda m, w: m["spec"].update({"network": "os.system"}), "metadata"),
+        (lambda m, w: m["spec"].update({"shape": [1 << 40]}), "spec.shape.0"),
+        (lambda m, w: m["spec"].update({"shape": [4096, 4096]}), "4096"),
+        (lambda m, w: m["spec"].update({"output_scale": -1.0}), "spec.output_scale"),
+        (lambda m, w: m.update({"signal_channels": 10**9}), "signal_channels"),
+        (lambda m, w: m.update({"more": 1}), "more"),
+        (lambda m, w: m.pop("run"), " run"),
     ],
 )
 def test_content_that_fits_no_network_is_named_even_under_right_seals(
     path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], object], problem: str
 ) -> None:
     path.write_bytes(changed(change))
-    assert problem in line_of(path)
+    assert problem in problem_of(path)
 
 
 def test_weights_and_metadata_of_two_models_do_not_mix(path: Path) -> None:
@@ -156,18 +157,18 @@ def test_weights_and_metadata_of_two_models_do_not_mix(path: Path) -> None:
     other["body.head.bias"] = other["body.head.bias"] + 1
     metadata = torch.load(path, weights_only=True)["metadata"]
     path.write_bytes(archive_bytes({"metadata": metadata, "weights": other}))
-    assert "its weights do not match their digest" in line_of(path)
+    assert "weights" in problem_of(path)
     path.write_bytes(archive_bytes({"metadata": metadata.replace('"made"', '"mode"'), "weights": other}))
-    assert "content does not match its digest" in line_of(path)
+    assert "digest" in problem_of(path)
     path.write_bytes(archive_bytes({"metadata": sealed_json({"x": 1}), "weights": other, "code": "import os"}))
-    assert "must hold metadata and weights alone" in line_of(path)
+    assert "metadata and weights" in problem_of(path)
 
 
 def test_another_runs_model_in_a_runs_folder(path: Path) -> None:
     write_manifest(path.with_name("manifest.json"), "", [path])
     read_model(path)
     path.write_bytes(model_bytes(METADATA | {"dataset": "other"}, network().state_dict()))
-    assert line_of(path).startswith("is not the file that manifest.json lists")
+    assert "manifest.json" in problem_of(path)
 
 
 def test_an_archive_that_would_unpack_to_more_than_it_is_is_refused(path: Path) -> None:
@@ -176,19 +177,18 @@ def test_an_archive_that_would_unpack_to_more_than_it_is_is_refused(path: Path) 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-    assert line_of(path).startswith("is damaged or was not written by siwcc")
+    assert "damaged" in problem_of(path)
 
 
 def test_tensors_must_be_plain() -> None:
     expected = {"a": torch.zeros(1000)}
     assert tensor_problem({"a": torch.ones(1000)}, expected) == ""
-    assert tensor_problem({"a": torch.ones(1).expand(1000)}, expected) == "a repeats values that are stored once"
-    assert tensor_problem({"a": torch.ones(1000).to_sparse()}, expected) == "a is no plain tensor"
-    assert tensor_problem({"a": [1.0] * 1000}, expected) == "a is no plain tensor"
-    assert tensor_problem({3: torch.ones(1)}, expected) == "3 is unknown"
+    for refused in (torch.ones(1).expand(1000), torch.ones(1000).to_sparse(), [1.0] * 1000):
+        assert tensor_problem({"a": refused}, expected).startswith("a ")
+    assert tensor_problem({3: torch.ones(1)}, expected).startswith("3 ")
 
 
 @pytest.mark.parametrize("length", [0, 3, 100, 5000, -1])
 def test_a_cut_file(path: Path, length: int) -> None:
     path.write_bytes(path.read_bytes()[:length])
-    assert line_of(path).startswith("is damaged or was not written by siwcc")
+    assert "damaged" in problem_of(path)

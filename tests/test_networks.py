@@ -6,10 +6,12 @@ from typing import get_args
 
 import pytest
 import torch
+from tolerances import FLOAT32, FLOAT64, assert_same, largest
 from torch import nn
 from torch.nn import functional
 
-from siwcc.config import TaskName, VariantName
+from siwcc.config import TaskName
+from siwcc.dense import DenseNet
 from siwcc.encodings import ENCODINGS, encode
 from siwcc.figures import MODELS
 from siwcc.networks import (
@@ -23,6 +25,9 @@ from siwcc.networks import (
     build_localiser,
     count_parameters,
 )
+from siwcc.optimiser import Adam
+
+pytestmark = pytest.mark.numeric
 
 
 class PlainNimesha(nn.Module):
@@ -203,17 +208,24 @@ def copy_weights(ours: nn.Module, plain: nn.Module) -> None:
 
 
 def assert_same_step(ours: nn.Module, plain: nn.Module, signal: torch.Tensor, target: torch.Tensor) -> None:
-    """Forward, gradients and running statistics, to 1e-10; gradients of several hundred to 1e-11 of their size."""
+    """Predictions, gradients and weights with running statistics, each to the largest value of its kind.
+
+    The gradients have one scale: that of a convolution's bias before a normalisation is 0 but for the rounding of
+    others, which are several hundred.
+    """
     signals = [signal.clone().requires_grad_() for _ in range(2)]
-    answers = [network(copy) for network, copy in zip((ours, plain), signals, strict=True)]
-    for answer in answers:
-        functional.mse_loss(answer, target).backward()
-    torch.testing.assert_close(answers[0], answers[1], rtol=0, atol=1e-10)
-    torch.testing.assert_close(signals[0].grad, signals[1].grad, rtol=0, atol=1e-10)
-    for a, b in weight_pairs(ours, plain):
-        torch.testing.assert_close(a.reshape(b.shape), b, rtol=0, atol=1e-10)
-        if a.requires_grad:
-            torch.testing.assert_close(a.grad.reshape(b.shape), b.grad, rtol=1e-11, atol=1e-10)
+    predictions = [network(copy) for network, copy in zip((ours, plain), signals, strict=True)]
+    for prediction in predictions:
+        functional.mse_loss(prediction, target).backward()
+    assert_same(predictions[0], predictions[1], FLOAT64)
+    pairs = weight_pairs(ours, plain)
+    values = [(a.reshape(b.shape), b) for a, b in pairs]
+    gradients = [(a.grad.reshape(b.shape), b.grad) for a, b in pairs if a.requires_grad]
+    assert_same(signals[0].grad, signals[1].grad, FLOAT64)
+    for kind in (values, gradients):
+        scale = largest(*(theirs for _, theirs in kind))
+        for found, expected in kind:
+            assert_same(found, expected, FLOAT64, scale=scale)
 
 
 PLAIN = {
@@ -226,12 +238,11 @@ PLAIN = {
     **{("nimesha", variant): plain_residual(1, 20.0) for variant in ("residual", "dense", "heatmap", "median")},
     **{("lakshya", variant): plain_residual(2, 255.0) for variant in ("residual", "dense", "heatmap", "median")},
 }
-# Channels and samples along each axis.
-# 250 and 125 samples are odd after one and no pooling: the odd last sample falls away.
-SIZES = {"nimesha": [(3, 500), (2, 250), (1, 125)], "lakshya": [(5, 32), (3, 48), (1, 16)]}
+# Channels and samples along each axis, in training and in evaluation.
+# 250 and 125 samples are odd after one and no pooling: the odd last sample is dropped.
+SIZES = {"nimesha": {True: (2, 125), False: (3, 250)}, "lakshya": {True: (3, 32), False: (5, 48)}}
 AXES = {"nimesha": 1, "lakshya": 2}
 SCALES = {"nimesha": 20.0, "lakshya": 255.0}
-EVERY_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 EVERY_NETWORK = pytest.mark.parametrize(("name", "variant"), list(NETWORKS))
 
 
@@ -245,22 +256,20 @@ def test_every_network_has_its_cases():
     assert set(NETWORKS) == {(name, variant) for name in SIZES for variant in VARIANTS}
 
 
-def test_the_config_knows_the_same_variants():
-    assert get_args(VariantName) == VARIANTS
-
-
 def test_pictures_have_a_name_for_every_network():
     assert set(MODELS) == {(task, variant) for task in get_args(TaskName) for variant in VARIANTS}
 
 
 @EVERY_NETWORK
 class TestEqualToThePlainNetwork:
-    @pytest.mark.parametrize("case", [0, 1, 2])
     @pytest.mark.parametrize("training", [True, False])
-    def test_forward_and_gradients(self, name, variant, case, training):
-        channels, size = SIZES[name][case]
-        torch.manual_seed(case)
+    def test_forward_and_gradients(self, name, variant, training):
+        channels, size = SIZES[name][training]
+        torch.manual_seed(0)
         ours = build_body(name, variant, channels, size).double().train(training)
+        if isinstance(ours, DenseNet):
+            # An untrained heatmap is almost flat: the place of its maximum multiplies rounding by 100.
+            ours.head.weight.data *= 30
         plain = PLAIN[name, variant](channels, size, variant).double().train(training)
         copy_weights(ours, plain)
         signal = torch.randn(4, channels, *([size] * AXES[name]), dtype=torch.float64)
@@ -271,7 +280,7 @@ class TestEqualToThePlainNetwork:
         networks = []
         for build in (build_body, lambda *case: PLAIN[case[:2]](*case[2:], variant)):
             torch.manual_seed(42)
-            networks.append(build(name, variant, *SIZES[name][0]))
+            networks.append(build(name, variant, *SIZES[name][True]))
         if variant == "pooled":
             # Its plain twin draws the weights of the learnable pool as well; what stands before it is alike.
             networks = [getattr(network, part) for network, part in zip(networks, ("blocks", "features"), strict=True)]
@@ -417,8 +426,9 @@ class TestPooledNet:
         for row, place in enumerate((100, 148, 153)):
             signal[row, 0, place] = 1
         answer = network(signal).flatten()
-        assert answer[0].item() == pytest.approx(answer[1].item(), abs=1e-14)
-        assert abs(answer[0] - answer[2]).item() > 1e-8
+        assert_same(answer[0], answer[1], FLOAT64)
+        # A thousand times what is allowed above.
+        assert abs(answer[0] - answer[2]).item() > 1000 * FLOAT64 * largest(answer)
 
     def test_an_odd_end_is_dropped(self):
         # 500 -> 250 -> 125 -> 62 -> 31 positions; the last four of 500 reach the features through convolutions only.
@@ -435,9 +445,9 @@ class TestPooledNet:
     @pytest.mark.parametrize(
         ("shape", "message"),
         [
-            ((15,), r"shape \(15,\) is too small: PooledNet needs at least 16 along each axis"),
-            ((64, 7), r"shape \(64, 7\) is too small: PooledNet needs at least 8 along each axis"),
-            ((8, 8, 8), r"one or two axes, not \(8, 8, 8\)"),
+            ((15,), r"\(15,\).* 16 "),
+            ((64, 7), r"\(64, 7\).* 8 "),
+            ((8, 8, 8), r"\(8, 8, 8\)"),
         ],
     )
     def test_shapes_that_leave_nothing(self, shape, message):
@@ -445,44 +455,43 @@ class TestPooledNet:
             PooledNet(1, shape, 1.0)
 
     def test_another_signal_than_promised(self):
-        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 3, 64\), got \("):
+        with pytest.raises(ValueError, match=r"3, 64\).*\(1, 3, 48\)"):
             PooledNet(3, (64,), 1.0)(torch.zeros(1, 3, 48))
 
 
 class TestErrors:
     @pytest.mark.parametrize(("length", "variant", "least"), [(15, "full", 16), (31, "reduced", 32)])
     def test_too_short(self, length, variant, least):
-        message = f"length {length} is too short: a {variant} NimeshaNet needs at least {least} samples"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=rf"length {length} .* {least} "):
             NimeshaNet(3, length, variant)
 
     @pytest.mark.parametrize("size", [0, 8, 100, 255])
     def test_image_size(self, size):
-        with pytest.raises(ValueError, match=f"image_size must be a multiple of 16, not {size}"):
+        with pytest.raises(ValueError, match=rf"image_size .* 16, .*\b{size}$"):
             LakshyaNet(5, size)
 
     @pytest.mark.parametrize("network", [NimeshaNet, LakshyaNet])
     def test_variant(self, network):
-        with pytest.raises(ValueError, match="unknown variant 'small': choose one of full, reduced"):
+        with pytest.raises(ValueError, match=r"'small'.*full, reduced"):
             network(variant="small")
 
     @pytest.mark.parametrize("shape", [(1, 3, 63), (1, 2, 64), (3, 64)])
     def test_another_signal_than_promised(self, shape):
-        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 3, 64\), got \("):
+        with pytest.raises(ValueError, match=r"3, 64\)"):
             NimeshaNet(3, 64)(torch.zeros(shape))
 
     def test_another_image_than_promised(self):
-        with pytest.raises(ValueError, match=r"expected an encoded signal of shape \(batch, 5, 32, 32\), got \("):
+        with pytest.raises(ValueError, match=r"5, 32, 32\).*\(1, 5, 32, 48\)"):
             LakshyaNet(5, 32)(torch.zeros(1, 5, 32, 48))
 
     @pytest.mark.parametrize(
         ("network", "encoding", "shape", "message"),
         [
-            ("resnet", "coord", (64,), "unknown network 'resnet': choose one of nimesha, lakshya"),
-            ("nimesha", "polar", (64,), "unknown encoding 'polar'"),
-            ("nimesha", "coord", (64, 64), r"one axis, \(time,\), not \(64, 64\)"),
-            ("lakshya", "coord", (64, 32), r"square images, \(height, width\), not \(64, 32\)"),
-            ("lakshya", "coord", (64,), r"square images, \(height, width\), not \(64,\)"),
+            ("resnet", "coord", (64,), "'resnet'.*nimesha, lakshya"),
+            ("nimesha", "polar", (64,), "'polar'"),
+            ("nimesha", "coord", (64, 64), r"\(64, 64\)"),
+            ("lakshya", "coord", (64, 32), r"\(64, 32\)"),
+            ("lakshya", "coord", (64,), r"\(64,\)"),
         ],
     )
     def test_build_localiser(self, network, encoding, shape, message):
@@ -490,7 +499,7 @@ class TestErrors:
             build_localiser(network, "full", encoding, 2, shape, tuple(map(float, shape)), 20.0)
 
     def test_unknown_variant(self):
-        with pytest.raises(ValueError, match="unknown variant 'small': choose one of full, reduced, pooled, residual"):
+        with pytest.raises(ValueError, match=r"'small'.*full, reduced, pooled, residual"):
             build_localiser("nimesha", "small", "coord", 2, (64,), (20.0,), 20.0)
 
 
@@ -509,10 +518,13 @@ def standardise(signal: torch.Tensor) -> torch.Tensor:
 
 
 class TestLocaliser:
+    # Each network without coordinates, and each encoding in the paper's networks.
+    @pytest.mark.parametrize(
+        ("variant", "encoding"),
+        [*((variant, "none") for variant in VARIANTS), *(("full", name) for name in ENCODINGS if name != "none")],
+    )
     @pytest.mark.parametrize("task", [ECG, IMAGE])
-    @pytest.mark.parametrize("encoding", list(ENCODINGS))
-    @EVERY_VARIANT
-    def test_is_the_body_on_the_encoded_signal(self, task, encoding, variant):
+    def test_is_the_body_on_the_encoded_signal(self, task, variant, encoding):
         torch.manual_seed(0)
         localiser = build_localiser(**task, encoding=encoding, variant=variant).eval()
         signal = torch.randn(3, task["signal_channels"], *task["shape"])
@@ -520,7 +532,8 @@ class TestLocaliser:
         encoded = encode(
             standardise(signal) if standardised else signal, encoding, task["extent"], localiser.encoding.learned_map
         )
-        torch.testing.assert_close(localiser(signal), localiser.body(encoded), rtol=0, atol=1e-4 * standardised)
+        # Standardised in another order of sums; otherwise the very same operations.
+        assert_same(localiser(signal), localiser.body(encoded), FLOAT32 if standardised else 0)
 
     def test_same_seed_same_network(self):
         starts = []
@@ -545,20 +558,22 @@ class TestLocaliser:
         signal = torch.randn(2, task["signal_channels"], *task["shape"])
         assert torch.equal(first(signal), second(signal))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("task", [ECG, IMAGE])
     def test_exports_for_any_batch(self, task):
         localiser = build_localiser(**task, encoding="weighted", variant="full").eval()
         signal = torch.randn(3, task["signal_channels"], *task["shape"])
         batch = {0: torch.export.Dim("batch", min=1, max=64)}
         exported = torch.export.export(localiser, (signal,), dynamic_shapes=(batch,)).module()
-        torch.testing.assert_close(exported(signal[:2]), localiser(signal[:2]), rtol=0, atol=1e-5)
+        assert_same(exported(signal[:2]), localiser(signal[:2]), FLOAT32)
 
+    @pytest.mark.slow
     def test_traces_to_one_graph(self):
         torch.compiler.reset()
         localiser = build_localiser(**ECG, encoding="weighted", variant="full").eval()
         signal = torch.randn(3, 2, 64)
         traced = torch.compile(localiser, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(traced(signal), localiser(signal), rtol=0, atol=1e-5)
+        assert_same(traced(signal), localiser(signal), FLOAT32)
 
     def test_learns_where_a_peak_is(self):
         # One sample of 1 in a row of zeros: its index is the target.
@@ -567,7 +582,7 @@ class TestLocaliser:
         peaks = torch.arange(32)
         signal = functional.one_hot(peaks, 32).float().unsqueeze(1)
         target = peaks.float().unsqueeze(1)
-        optimiser = torch.optim.Adam(localiser.parameters(), lr=1e-3)
+        optimiser = Adam(localiser.parameters(), lr=1e-3)
         for _ in range(150):
             optimiser.zero_grad()
             loss = functional.mse_loss(localiser(signal), target)

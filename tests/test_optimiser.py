@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 
 from siwcc.optimiser import Adam
+
+pytestmark = pytest.mark.numeric
 
 STEPS = 25
 
@@ -65,29 +65,13 @@ def test_a_run_goes_on_from_a_state_of_either() -> None:
 
 
 def test_the_first_step_by_hand() -> None:
-    # Bias-corrected, the first step is lr * g / (|g| + eps), eps 1e-8: the sign of the gradient times lr.
+    # Bias-corrected, the first step is lr * g / (|g| + eps), eps 1e-8: the sign of the gradient times lr, in float32.
     weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
     optimiser = Adam([weight], lr=0.125)
     weight.grad = torch.tensor([4.0, -0.5, 0.0])
     optimiser.step()
-    assert weight.tolist() == pytest.approx([0.875, -1.875, 3.0], abs=1e-6)
+    assert weight.tolist() == pytest.approx([0.875, -1.875, 3.0], rel=1e-6)
     assert weight.requires_grad
     assert torch.is_grad_enabled()
     optimiser.zero_grad()
     assert weight.grad is None
-
-
-def test_nothing_of_it_imports_the_compiler() -> None:
-    program = """
-import sys, torch
-from siwcc.optimiser import Adam
-weight = torch.nn.Parameter(torch.ones(2))
-optimiser = Adam([weight], lr=0.1)
-weight.square().sum().backward()
-optimiser.step()
-optimiser.load_state_dict(optimiser.state_dict())
-optimiser.zero_grad(set_to_none=True)
-print(sorted({"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,12 @@ def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("- a list", "not a YAML mapping"), ("a: [", "cannot be read"), ("trian: {}", "'train'")]
+    ("content", "named"), [("- a list", "bad.yaml"), ("a: [", "bad.yaml"), ("trian: {}", "'train'")]
 )
-def test_a_bad_overlay_is_one_line(repository: Path, tmp_path: Path, content: str, said: str) -> None:
+def test_a_bad_overlay_is_one_line(repository: Path, tmp_path: Path, content: str, named: str) -> None:
     overlay = tmp_path / "bad.yaml"
     overlay.write_text(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=named):
         load_study(repository / "config.yaml", [overlay])
     with pytest.raises(InputError, match=r"absent\.yaml"):
         load_study(repository / "config.yaml", [tmp_path / "absent.yaml"])
@@ -63,11 +64,11 @@ def test_the_command_counts_what_it_is_given(
     for cores in ("1", "3"):
         assert cli.main([*given, "--cores", cores]) == 0
         first, second, *_ = capsys.readouterr().out.splitlines()
-        assert first == f"study small on cpu, {cores} run(s) at once with 1 thread(s) each"
-        assert "ecg: 47 samples" in second
-        assert " 10 networks, " in second
+        assert re.findall(r"\d+", first) == [cores, "1"]
+        assert re.findall(r"\d+", second)[0] == "47"
+        assert re.search(r"\b10 networks", second)
     assert cli.main(["plan", "absent.yaml", "--config", str(repository / "config.yaml")]) == 1
-    assert capsys.readouterr().err == "siwcc: absent.yaml: does not exist\n"
+    assert re.fullmatch(r"siwcc: absent\.yaml: .*\n", capsys.readouterr().err)
 
 
 def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_disturbed_samples_are_counted(small: Config, tmp_path: Path) -> None:
     disturbed = small.model_copy(update={"robustness": ("noise", "lead_missing")})
     (without,), (plan,) = plan_study(small, tmp_path), plan_study(disturbed, tmp_path)
     assert (without.disturbed_answers, plan.disturbed_answers) == (0, 47 * (5 + 2) * 2)
-    assert "658 answers to disturbed samples" in format_plan([plan], disturbed)
+    assert re.search(r"\b658\b", format_plan([plan], disturbed))
     assert "disturbed" not in format_plan([without], small)
 
 
@@ -104,7 +105,6 @@ def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> No
 def test_runs_side_by_side_share_the_time(small: Config) -> None:
     plan = TaskPlan("ecg", 47, "somewhere", 10, 0, 0.012, 7200.0, 1_500_000, 2_500_000_000)
     text = format_plan([plan], small, cores=2)
-    assert "2 run(s) at once" in text
-    assert "47 samples (somewhere), 10 networks, 12 ms a step: about 60 min" in text
-    assert "disk 2 MB (as float tensors 2.5 GB)" in text
-    assert "about 2.0 h" in format_plan([plan], small, cores=1)
+    shown = re.findall(r"\d[\d.]* (?:run|samples|networks|ms|min|MB|GB)", text)
+    assert shown[:7] == ["2 run", "47 samples", "10 networks", "12 ms", "60 min", "2 MB", "2.5 GB"]
+    assert "2.0 h" in format_plan([plan], small, cores=1)

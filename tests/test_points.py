@@ -14,6 +14,7 @@ import pytest
 import torch
 from made_models import ECG_SECTION, ECG_TASK, IMAGE_SECTION, IMAGE_TASK, write_model
 from made_study import made_config, write_study
+from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.accuracy import measure_study, write_errors
 from siwcc.answers import read_predictions
@@ -39,6 +40,8 @@ from siwcc.shards import _write_seal, read_shard
 from siwcc.tasks import ErrorLimits
 from siwcc.training import RunFiles, standardisation, train_run
 from siwcc.visibility import hide, visible_points
+
+pytestmark = pytest.mark.numeric
 
 NAN = math.nan
 POINTS = {"ecg": ["onset", "end"], "nuclei": ["nucleus", "cytoplasm"]}
@@ -101,8 +104,9 @@ def test_a_point_is_visible_with_all_its_coordinates() -> None:
 
 
 def test_points_that_the_samples_do_not_have_are_refused() -> None:
-    with pytest.raises(InputError, match=r"tasks\.ecg\.points: 'made_up' has onset and not 'end'"):
+    with pytest.raises(InputError, match="'end'") as caught:
         made_config("ecg", tasks={"ecg": {"dataset": "made_up", "points": ["onset", "end"]}})
+    assert "tasks.ecg.points" in str(caught.value)
 
 
 @pytest.mark.parametrize("points", [["end"], ["end", "onset"], ["onset", "onset"], []])
@@ -114,7 +118,7 @@ def test_points_begin_with_the_tasks_own(points: list[str]) -> None:
 def test_a_dropout_has_room_beside_both_points() -> None:
     config = points_config("ecg").model_dump(mode="json")
     config["tasks"]["ecg"]["augmentation"]["dropout_s"] = [1.0, 6.7]
-    with pytest.raises(InputError, match=r"dropout_s: must stay below 6\.66667 s"):
+    with pytest.raises(InputError, match=r"dropout_s.*6\.66667"):
         parse_config(config)
 
 
@@ -154,7 +158,7 @@ def test_the_end_moves_with_the_event(ecg_study: Study) -> None:
             expected_s = onset_s + lasts_s.get(sample_id, math.inf)
             if expected_s < 20 - after_s:
                 seen += 1
-                assert end_s == pytest.approx(expected_s, abs=1e-9)
+                assert end_s == pytest.approx(expected_s, rel=1e-9)
             else:
                 assert math.isnan(end_s)
     assert seen > 10
@@ -172,7 +176,8 @@ def test_both_centres_are_moved_by_one_affine(nuclei_study: Study) -> None:
         affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
         source = np.stack([samples[name][place[sample_id]] for name in ("target", "cytoplasm")], axis=1)
         moved = affine_matrix(affine, 64) @ np.vstack([source, np.ones(2)])
-        np.testing.assert_allclose(fold["target"][row], moved.T.ravel(), atol=1e-9)
+        # The same product of float64 matrices, of 64 px.
+        np.testing.assert_allclose(fold["target"][row], moved.T.ravel(), rtol=0, atol=64 * FLOAT64)
         assert ((moved >= 0) & (moved <= 63)).all()
 
 
@@ -188,8 +193,10 @@ def test_a_fold_that_hides_a_target_which_is_visible_is_refused(tmp_path: Path, 
         values[row, -1] = NAN
         handle["target"][...] = values
     _write_seal(path)
-    with pytest.raises(InputError, match=r"target is not finite in 1 row"):
+    with pytest.raises(InputError) as caught:
         augment_module(task).open_inputs([path], study.samples_path(task), augmented_only=False)
+    assert caught.value.where == str(path)
+    assert "target" in caught.value.problem
 
 
 # ------------------------------------------------------------------- scores
@@ -251,34 +258,37 @@ def test_an_empty_target_is_a_point_that_is_not_visible(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    "cells",
     [
-        ({"target_end": "nan"}, "no number"),
-        ({"target_end": "inf"}, "no number"),
-        ({"prediction_end": ""}, "no number"),
-        ({"prediction_end": "nan"}, "not finite"),
-        ({"visible_end": "1.5"}, "between 0 and 1"),
-        ({"visible_end": ""}, "no number"),
+        {"target_end": "nan"},
+        {"target_end": "inf"},
+        {"prediction_end": ""},
+        {"prediction_end": "nan"},
+        {"visible_end": "1.5"},
+        {"visible_end": ""},
     ],
 )
-def test_nothing_else_is(tmp_path: Path, cells: dict[str, str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_nothing_else_is(tmp_path: Path, cells: dict[str, str]) -> None:
+    with pytest.raises(InputError) as caught:
         read_predictions(write_rows(tmp_path / "predictions.csv", **cells))
+    assert caught.value.where.startswith(str(tmp_path / "predictions.csv"))
 
 
 def test_a_point_in_an_image_is_hidden_whole(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     columns = prediction_columns(SUFFIXES["nuclei"])
     path.write_text(",".join(columns) + "\na,1,1,2,,4,1,2,3,4\n")
-    with pytest.raises(InputError, match="target of cytoplasm with one coordinate"):
+    with pytest.raises(InputError, match="cytoplasm") as caught:
         read_predictions(path)
+    assert caught.value.where.startswith(str(path))
 
 
 def test_a_single_points_target_is_never_empty(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("sample_id,variant,target,prediction\na,1,,2.0\n")
-    with pytest.raises(InputError, match="no number"):
+    with pytest.raises(InputError) as caught:
         read_predictions(path)
+    assert caught.value.where.startswith(str(path))
 
 
 # ------------------------------------------------------------- tables, report
@@ -354,9 +364,11 @@ def test_baselines_answer_every_point(study: Study, tmp_path: Path) -> None:
     for name, outputs in first.spec.points.items():
         # Fold 1 is answered by the mean of fold 2's augmented rows in which the point is visible.
         expected = np.nanmean(of_point(first, name).target.astype(np.float64), axis=0)
-        np.testing.assert_allclose(found.prediction[0, outputs], expected, atol=1e-6)
+        # predictions.csv has six decimals.
+        np.testing.assert_allclose(found.prediction[0, outputs], expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("study", ["ecg", pytest.param("nuclei", marks=pytest.mark.slow)], indirect=True)
 def test_the_report_has_a_table_for_every_point(study: Study, repository) -> None:
     task = study.config.run[0]
     page = study.folder / "report.html"
@@ -419,7 +431,8 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     assert found.suffixes == SUFFIXES[task]
     assert (found.told is not None) == (variant in ("heatmap", "median", "dense"))
     inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), False)
-    np.testing.assert_allclose(found.target, inputs.target, atol=1e-6)
+    # Six decimals in predictions.csv; R2 of one epoch is a few units.
+    np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
     log = next(csv.DictReader(files.log.open()))
     assert set(log) == {"epoch"} | {
         f"{name}{suffix}" for name in ("train_r2", "test_r2", "test_mae") for suffix in SUFFIXES[task]
@@ -445,8 +458,9 @@ def test_a_point_that_is_nowhere_in_training_is_named(study: Study, tmp_path: Pa
     settings = Train(epochs=1, device="cpu")
     files = RunFiles.in_folder(tmp_path / task / "none" / "heatmap" / "fold1" / "seed42")
     key = RunKey(task, "none", "heatmap", 1, 42)
-    with pytest.raises(InputError, match=f"the point '{POINTS[task][1]}' is visible in 0 of the training rows"):
+    with pytest.raises(InputError, match=f"'{POINTS[task][1]}'") as caught:
         train_run(key, study.fold_paths(task), study.samples_path(task), settings, files)
+    assert caught.value.where == f"{task} none heatmap fold 1 seed 42"
 
 
 def points_model(path: Path, task: str, absent: float = 0.0, **options) -> Path:
@@ -472,7 +486,7 @@ def test_a_window_is_answered_point_by_point(tmp_path: Path) -> None:
     assert [round(point.visible, 3) for point in answer.points] == [1.0, 0.0]
     assert answer.further[0].confidence < 1e-6
     assert answer.further[0].score_map.share.sum() < 1e-6
-    assert answer.score_map.share.sum() == pytest.approx(1.0, abs=1e-5)
+    assert answer.score_map.share.sum() == pytest.approx(1.0, abs=FLOAT32)
     assert all(point.window_s == answer.window_s for point in answer.points)
     assert answer.answers.shape == answer.further[0].answers.shape == (2, 1)
 
@@ -507,19 +521,25 @@ def test_the_command_has_a_row_for_every_point(task: str, tmp_path: Path, capsys
     assert "not visible" in table[2]
 
 
-def test_the_exported_network_tells_too(tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize("kind", ["exported-program", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_the_exported_network_tells_too(tmp_path: Path, kind: str) -> None:
     from siwcc.export import describe, export_model
 
     path = points_model(tmp_path / "model.pt", "ecg", 1.0)
     model = read_model(path)
-    session = onnxruntime.InferenceSession(export_model(path, "onnx").read_bytes())
+    exported = export_model(path, kind)
     signal = torch.randn(3, 2, 40, generator=torch.Generator().manual_seed(0))
-    answer, visible = session.run(["answer", "visible"], {"signal": signal.numpy()})
+    if kind == "onnx":
+        onnxruntime = pytest.importorskip("onnxruntime")
+        session = onnxruntime.InferenceSession(exported.read_bytes())
+        answer, visible = session.run(["answer", "visible"], {"signal": signal.numpy()})
+    else:
+        answer, visible = torch.export.load(exported).module()(signal)
     with torch.inference_mode():
         expected, _, told = model.network.answer_with_confidence(signal)
-    np.testing.assert_allclose(answer, expected.numpy(), atol=1e-4)
-    np.testing.assert_allclose(visible, told.numpy(), atol=1e-5)
+    # Seconds of a window of 4 s; a fraction.
+    assert_same(answer, expected, FLOAT32, scale=model.spec.output_scale)
+    assert_same(visible, told, FLOAT32, scale=1)
     about = describe(model)
     assert about["output"]["columns"] == about["visible"]["columns"] == ["onset", "end"]
 
@@ -532,8 +552,9 @@ def test_metadata_whose_outputs_are_no_points_are_refused(tmp_path: Path) -> Non
     metadata = json.loads(model.metadata.model_dump_json(exclude={"weights_sha256"}))
     metadata["spec"]["outputs"] = ["_nucleus_x", "_nucleus_y", "_cytoplasm_x"]
     path.write_bytes(model_bytes(metadata, model.network.state_dict()))
-    with pytest.raises(InputError, match="describe outputs"):
+    with pytest.raises(InputError, match="outputs") as caught:
         read_model(path)
+    assert caught.value.where == str(path)
 
 
 def test_rows_of_a_point_alone_keep_the_others_out(study: Study) -> None:
@@ -557,5 +578,6 @@ def test_rows_are_written_as_they_are_read(study: Study, tmp_path: Path) -> None
     with path.open("w", newline="") as handle:
         csv.writer(handle).writerows([columns, *prediction_rows(inputs, answers, told, told)])
     found = read_predictions(path)
-    np.testing.assert_allclose(found.target, inputs.target, atol=1e-6)
-    np.testing.assert_allclose(found.told, told, atol=1e-6)
+    # Six decimals.
+    np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.told, told, rtol=0, atol=1e-6)

@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import weakref
@@ -16,16 +17,17 @@ import cv2
 import numpy as np
 import pytest
 from made_models import waves, write_model, write_record
+from tolerances import FLOAT32
 
 from siwcc import predict_command
 from siwcc.cli import main
 from siwcc.errors import InputError
 from siwcc.predict_command import find_models, plot_paths
 
-ASSUMES = (
-    "a localiser assumes an event in each window, the first of several, and answers in any case; "
-    "for research, not for clinical decisions"
-)
+pytestmark = pytest.mark.numeric
+
+# What float32 gives for a window of 4 s, an image of 60 px and probabilities, in six decimals.
+SAME_S, SAME_PX, SAME = 4 * FLOAT32, 60 * FLOAT32, FLOAT32
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +72,9 @@ def test_a_folder_stands_for_its_models(tmp_path: Path) -> None:
             (tmp_path / name).touch()
         return [tmp_path / name for name in names]
 
-    with pytest.raises(InputError, match=r"holds no model \(fold\*\.pt, \*\.pt, fold\*/seed\*/model\.pt\)"):
+    with pytest.raises(InputError) as caught:
         find_models(tmp_path)
+    assert caught.value.where == str(tmp_path)
     of_study = touched("fold1/seed42/model.pt", "fold1/seed43/model.pt", "fold2/seed42/model.pt")
     touched("all/seed42/model.pt", "fold2/seed42/.state.pt")
     assert find_models(tmp_path) == of_study
@@ -95,13 +98,14 @@ def test_of_a_folder_those_answer_that_have_not_seen_the_record(place: Path, cap
         (4.5, None, None, 1),
         (4.5, 4.0, 6.0, 3),
     ]
-    assert rows[1]["sd_s"] == pytest.approx(np.sqrt(13 / 12), abs=1e-5)
+    assert rows[1]["sd_s"] == pytest.approx(np.sqrt(13 / 12), abs=SAME_S)
     assert [row["models_that_saw_it"] for row in rows] == [0, 0]
-    assert said == [
-        ASSUMES,
-        f"{place / 'r1'}: answered by {place / 'folds/fold3.pt'} alone, as the others were trained on that name",
-        f"{place / 'new'}: leads 0 (lead0), 1 (lead1) of 3",
-    ]
+    limits, chosen, leads = said
+    assert "clinical" in limits
+    assert chosen.startswith(f"{place / 'r1'}: ")
+    assert re.findall(r"fold\d\.pt", chosen) == ["fold3.pt"]
+    assert leads.startswith(f"{place / 'new'}: ")
+    assert re.findall(r"lead\d", leads) == ["lead0", "lead1"]
 
 
 def test_files_named_one_by_one_all_answer_and_are_warned_of(place: Path, capsys) -> None:
@@ -109,11 +113,14 @@ def test_files_named_one_by_one_all_answer_and_are_warned_of(place: Path, capsys
     for arguments in ([first, second, place / "r1"], [first, place / "r1", "--model", second]):
         rows, said = answers(capsys, *arguments, "--at", 5)
         assert (rows[0]["models"], rows[0]["models_that_saw_it"], rows[0]["answer_s"]) == (2, 2, 5.0)
-        assert said[1:] == [f"warning: {place / 'r1'}: {first}, {second} trained on that name; this is no test of them"]
+        (warning,) = said[1:]
+        assert warning.startswith(f"warning: {place / 'r1'}: ")
+        assert re.findall(r"fold\d\.pt", warning) == [first.name, second.name]
     rows, _ = answers(capsys, first, place / "r1", "--at", 5, "--model", place / "folds/fold3.pt", "--unseen-only")
     assert (rows[0]["models"], rows[0]["answer_s"]) == (1, 4.5)
     line = refusal(capsys, first, second, place / "r1", "--at", 5, "--unseen-only")
-    assert line.startswith(f"{place / 'r1'}: every model was trained on a record or slide image of this name; leave")
+    assert line.startswith(f"{place / 'r1'}: ")
+    assert "--unseen-only" in line
 
 
 # ------------------------------------------------------------------ answers
@@ -169,7 +176,9 @@ def test_a_window_without_any_signal_has_no_answer(place: Path, tmp_path: Path, 
 def test_a_single_lead_of_a_csv_is_told(place: Path, capsys) -> None:
     rows, said = answers(capsys, place / "folds", place / "one.csv", "--rate", 100)
     assert [(row["window_start_s"], row["answer_s"]) for row in rows] == [(0.0, 1.5)]
-    assert said[1:] == [f"{place / 'one.csv'}: lead 0 alone; the model takes 2, the other is silent, as in training"]
+    (leads,) = said[1:]
+    assert leads.startswith(f"{place / 'one.csv'}: ")
+    assert re.findall(r"\d+", leads.removeprefix(str(place)))[:2] == ["0", "2"]
 
 
 def test_images_are_answered_in_their_own_pixels(place: Path, capsys) -> None:
@@ -180,10 +189,10 @@ def test_images_are_answered_in_their_own_pixels(place: Path, capsys) -> None:
         *("input", "result", "x_px", "x_lowest_px", "x_highest_px", "x_sd_px", "y_px", "y_lowest_px", "y_highest_px"),
         *("y_sd_px", "confidence", "models", "models_that_saw_it", "of_each"),
     }
-    assert said == [
-        ASSUMES.replace("an event in each window, the first of several,", "a point in each image"),
-        f"warning: {place / '11-22-01.bmp'}: {place / 'image.pt'} trained on that name; this is no test of them",
-    ]
+    limits, warning = said
+    assert "clinical" in limits
+    assert warning.startswith(f"warning: {place / '11-22-01.bmp'}: ")
+    assert str(place / "image.pt") in warning
     assert main(["predict", str(place / "image.pt"), str(place / "other.png")]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == [str(place / "other.png"), f"{rows[1]['x_px']:.1f}"]
 
@@ -196,7 +205,7 @@ def test_a_picture_has_the_same_bytes_and_a_mark_for_every_answer(place: Path, t
         first, second = tmp_path / f"1{kind}", tmp_path / f"2{kind}"
         for path in (first, second):
             rows, said = answers(capsys, place / "map.pt", place / "r1", "--at", 5, "--plot", path)
-            assert said[-1] == f"drew {path}"
+            assert str(path) in said[-1]
         assert first.read_bytes().startswith(start)
         assert first.read_bytes() == second.read_bytes()
     assert len(rows) == 1
@@ -226,11 +235,11 @@ def test_many_windows_are_drawn_at_a_glance(place: Path, tmp_path: Path, monkeyp
     arguments = (place / "map.pt", place / "r1", "--every", 0.5, "--plot", tmp_path / "a.png", "--min-confidence", 1)
     (figure,) = drawn(monkeypatch, capsys, *arguments)
     upper, lower = figure.axes
-    assert upper.get_title(loc="left") == "r1: 0 of 13 answers are sure enough, a point each"
+    assert re.findall(r"\d+", upper.get_title(loc="left").removeprefix("r1")) == ["0", "13"]
     points = [line for line in lower.lines if line.get_marker() == "o"]
     assert len(points) == 13
     rows, _ = answers(capsys, place / "map.pt", place / "r1", "--every", 0.5)
-    assert [point.get_ydata()[0] for point in points] == pytest.approx([row["confidence"] for row in rows], abs=1e-5)
+    assert [point.get_ydata()[0] for point in points] == pytest.approx([row["confidence"] for row in rows], abs=SAME)
 
 
 def test_an_images_picture_has_the_point_in_its_pixels(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -239,7 +248,7 @@ def test_an_images_picture_has_the_point_in_its_pixels(place: Path, tmp_path: Pa
     (axis,) = figure.axes
     (row,), _ = answers(capsys, *arguments[:2])
     cross = [line for line in axis.lines if line.get_marker() == "x"][-1]
-    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == pytest.approx((row["x_px"], row["y_px"]), abs=1e-5)
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == pytest.approx((row["x_px"], row["y_px"]), abs=SAME_PX)
     assert axis.get_xlim() == (-0.5, 59.5)
     assert axis.get_ylim() == (39.5, -0.5)
 
@@ -251,21 +260,22 @@ def test_several_inputs_have_a_picture_each(tmp_path: Path) -> None:
         inputs[1]: Path("out/p-2.svg"),
     }
     assert plot_paths(Path("out/p.svg"), inputs[:1]) == {inputs[0]: Path("out/p.svg")}
-    for wanted, given, said in [
-        ("p.gif", inputs, "--plot: p.gif does not end in .png, .svg, .pdf"),
-        ("p.png", [Path("a/1"), Path("b/1")], "--plot: two inputs would be drawn to p-1.png"),
-        ("p.png", [Path("p.png")], "--plot: p.png is one of the inputs; choose another file"),
+    for wanted, given, found in [
+        ("p.gif", inputs, ".png, .svg, .pdf"),
+        ("p.png", [Path("a/1"), Path("b/1")], "p-1.png"),
+        ("p.png", [Path("p.png")], "p.png"),
     ]:
         with pytest.raises(InputError) as caught:
             plot_paths(Path(wanted), given)
-        assert str(caught.value).startswith(said)
+        assert caught.value.where == "--plot"
+        assert found in caught.value.problem
 
 
 def test_damaged_annotations_do_not_cost_the_picture(place: Path, tmp_path: Path, capsys) -> None:
     record = write_record(tmp_path, "r9", waves(300), 50, [(100, "VT")])
     (tmp_path / "r9.atr").write_bytes((tmp_path / "r9.atr").read_bytes()[:-1])
     _, said = answers(capsys, place / "map.pt", record, "--at", 3, "--plot", tmp_path / "a.png")
-    assert said[1].startswith(f"warning: {tmp_path / 'r9.atr'}: is cut off")
+    assert said[1].startswith(f"warning: {tmp_path / 'r9.atr'}: ")
     assert (tmp_path / "a.png").is_file()
 
 
@@ -273,27 +283,29 @@ def test_damaged_annotations_do_not_cost_the_picture(place: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "where", "found"),
     [
-        (["folds", "folds/all.pt"], "siwcc predict: is given models alone; name records or images behind them"),
-        (["folds", "r1", "r1"], "siwcc predict: is given an input twice"),
-        (["folds", "r1", "--min-confidence", "2"], "--min-confidence: is 2; give a share, 0 ... 1"),
-        (["folds", "r1", "--every", "0"], "--every: is 0 s; give seconds above 0"),
-        (["folds", "r1", "--rate", "nan"], "--rate: is nan Hz; give samples a second, above 0"),
-        (["folds", "r1", "--leads", "0", "0"], "--leads: is 0 0; give different numbers, from 0"),
-        (["folds", "other.png"], "other.png: is an image, and folds/fold1.pt is made for recordings"),
-        (["image.pt", "r1"], "r1: is no image, and image.pt is made for images"),
-        (["image.pt", "other.png", "--at", "3"], "--at: has no meaning for images; leave it out"),
-        (["folds", "r1", "--at", "99"], "r1: is 10 s long and has nothing at 99 s"),
-        (["folds", "absent"], "absent: is no WFDB record: there is no absent.hea; give a record's path"),
-        (["absent.pt", "r1"], "absent.pt: does not exist"),
-        (["r1.dat", "r1"], "r1.dat: is damaged or was not written by siwcc"),
-        (["folds", "one.csv"], "one.csv: does not say at which rate it was recorded; give the samples a second as"),
+        (["folds", "folds/all.pt"], "siwcc predict", ""),
+        (["folds", "r1", "r1"], "siwcc predict", "twice"),
+        (["folds", "r1", "--min-confidence", "2"], "--min-confidence", "is 2"),
+        (["folds", "r1", "--every", "0"], "--every", "is 0 s"),
+        (["folds", "r1", "--rate", "nan"], "--rate", "is nan Hz"),
+        (["folds", "r1", "--leads", "0", "0"], "--leads", "is 0 0"),
+        (["folds", "other.png"], "other.png", "folds/fold1.pt"),
+        (["image.pt", "r1"], "r1", "image.pt"),
+        (["image.pt", "other.png", "--at", "3"], "--at", ""),
+        (["folds", "r1", "--at", "99"], "r1", "99 s"),
+        (["folds", "absent"], "absent", "absent.hea"),
+        (["absent.pt", "r1"], "absent.pt", ""),
+        (["r1.dat", "r1"], "r1.dat", ""),
+        (["folds", "one.csv"], "one.csv", "--rate"),
     ],
 )
-def test_bad_input_is_one_line(place: Path, arguments, said, capsys, monkeypatch) -> None:
+def test_bad_input_is_one_line(place: Path, arguments, where, found, capsys, monkeypatch) -> None:
     monkeypatch.chdir(place)
-    assert refusal(capsys, *arguments).startswith(said)
+    line = refusal(capsys, *arguments)
+    assert line.startswith(f"{where}: ")
+    assert found in line
 
 
 def test_nothing_is_drawn_when_a_later_input_fails(place: Path, tmp_path: Path, capsys) -> None:
@@ -309,7 +321,8 @@ def test_a_name_that_is_no_text_is_answered_and_drawn(place: Path, tmp_path: Pat
         pytest.skip("this file system takes names in UTF-8 alone")
     picture = tmp_path / "a.svg"
     rows, said = answers(capsys, place / "image.pt", image, "--plot", picture)
-    assert (rows[0]["input"], said[-1]) == (str(image), f"drew {picture}")
+    assert rows[0]["input"] == str(image)
+    assert str(picture) in said[-1]
     assert picture.read_bytes().startswith(b"<?xml")
     record = tmp_path / os.fsdecode(b"caf\xe9.csv")
     record.write_bytes((place / "one.csv").read_bytes())
@@ -320,7 +333,7 @@ def test_a_name_that_is_no_text_is_answered_and_drawn(place: Path, tmp_path: Pat
 # -------------------------------------------------------------------- price
 
 
-@pytest.mark.parametrize("plots", [False, True])
+@pytest.mark.parametrize("plots", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypatch, capsys, plots: bool) -> None:
     records = [write_record(tmp_path, name, waves(500, leads=3)) for name in ("a", "b", "c")]
     read, signals, alive = predict_command.read_signal_file, [], []
@@ -338,9 +351,9 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
     rows, said = answers(capsys, place / "map.pt", *records, "--at", 5, *drawn)
     assert alive == [0, 0, 0]
     assert [row["input"] for row in rows] == [str(record) for record in records]
-    leads = [f"{record}: leads 0 (lead0), 1 (lead1) of 3" for record in records]
     pictures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []
-    assert said[1:] == [*leads, *(f"drew {path}" for path in pictures)]
+    for line, path in zip(said[1:], [*records, *pictures], strict=True):
+        assert str(path) in line
     assert all(path.is_file() for path in pictures)
 
 
@@ -352,9 +365,14 @@ def test_the_command_loads_nothing_of_the_study(place: Path, tmp_path: Path) -> 
     program += f"print(*sorted({absent!r} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""
+
+
+@pytest.mark.slow
+def test_for_a_record_it_loads_what_wfdb_does_alone(place: Path) -> None:
+    """wfdb imports pandas and requests, and fetches nothing unless it is asked to."""
+    absent = {"snakemake", "sklearn", "jinja2", "ruptures", "py7zr", "psutil"}
     arguments = ["predict", str(place / "map.pt"), str(place / "r1"), "--at", "5"]
     program = f"import sys; from siwcc.cli import main; assert main({arguments!r}) == 0; "
-    # wfdb imports pandas and requests, and fetches nothing unless it is asked to.
-    program += f"print(*sorted({absent - {'pandas', 'requests'}!r} & set(sys.modules)), file=sys.stderr)"
+    program += f"print(*sorted({absent!r} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from made_study import made_config, write_study
+from tolerances import FLOAT64, assert_same, largest
 
 from siwcc import protocols
 from siwcc.accuracy import measure_study, write_errors
@@ -102,14 +103,18 @@ def test_cells_come_in_the_order_of_the_square_whatever_is_given(tmp_path):
 
 def test_a_missing_cell_and_one_given_twice_are_named(tmp_path):
     folders = square(tmp_path)
-    with pytest.raises(InputError, match=r"no study has folds by group and rewindow \(both\)"):
+    with pytest.raises(InputError) as caught:
         protocols.open_cells(folders[:3])
+    assert "group and rewindow" in caught.value.problem
     again = folder_with(tmp_path / "again", config_of(APART))
-    with pytest.raises(InputError, match=r"again: has folds by group and zero_fill, as .*group-zero_fill has"):
+    with pytest.raises(InputError) as caught:
         protocols.open_cells([*folders, again])
+    assert caught.value.where == str(again)
+    assert str(folders[2]) in caught.value.problem
     (folders[1] / "config.json").unlink()
-    with pytest.raises(InputError, match=r"sample-rewindow/config\.json: does not exist"):
+    with pytest.raises(InputError) as caught:
         protocols.open_cells(folders)
+    assert caught.value.where == str(folders[1] / "config.json")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +129,10 @@ def test_a_missing_cell_and_one_given_twice_are_named(tmp_path):
 def test_cells_that_differ_in_more_than_their_protocol_are_refused(tmp_path, changes, named):
     folders = square(tmp_path)
     folder_with(folders[3], config_of(BOTH, **changes))
-    with pytest.raises(InputError, match=f"differs from .*sample-zero_fill in {re.escape(named)}, not in its protocol"):
+    with pytest.raises(InputError) as caught:
         protocols.open_cells(folders)
+    assert caught.value.where == str(folders[3] / "config.json")
+    assert f"{folders[0]} in {named}," in caught.value.problem
 
 
 def test_studies_of_several_points_are_refused(tmp_path):
@@ -133,8 +140,11 @@ def test_studies_of_several_points_are_refused(tmp_path):
     tasks = {"ecg": {"dataset": "made", "shift": "zero_fill", "variants_per_sample": 2, "points": ["onset", "end"]}}
     datasets = {"made": DATASETS["made"] | {"points": ["onset", "end"]}}
     folder_with(folders[0], config_of(PAPERS, tasks=tasks, datasets=datasets))
-    with pytest.raises(InputError, match=r"config\.json: asks for the points onset, end, .*; set tasks.*points to"):
+    with pytest.raises(InputError) as caught:
         protocols.open_cells(folders)
+    assert caught.value.where == str(folders[0] / "config.json")
+    assert "onset, end" in caught.value.problem
+    assert "tasks.ecg.points" in caught.value.remedy
 
 
 def test_where_a_cell_was_trained_and_its_data_lay_may_differ(tmp_path):
@@ -193,6 +203,7 @@ def write_stats(cell, **changes):
     write_csv(cell.folder / "stats" / "errors.csv", row, [row.values()])
 
 
+@pytest.mark.numeric
 def test_r2_of_folds_and_of_all_folds_together(tmp_path):
     # Fold 1: residual 0, R2 1. Fold 2: answers its mean, R2 0.
     # Together: targets 1, 3, 0, 4 about 2 give 1 + 1 + 4 + 4 = 10, residuals 0, 0, 4, 4: R2 1 - 8/10.
@@ -200,7 +211,7 @@ def test_r2_of_folds_and_of_all_folds_together(tmp_path):
     write_stats(cell)
     (score,) = protocols.gather_scores(cell)
     assert score.fold_values == [1.0, 0.0]
-    assert score.r2_pooled == pytest.approx(0.2, abs=1e-12)
+    assert score.r2_pooled == pytest.approx(0.2)
     assert (score.folds_by, score.shift, score.rows, score.median) == ("sample", "zero_fill", 4, 1.0)
 
 
@@ -210,7 +221,7 @@ def test_seeds_are_averaged_within_a_fold_and_after_pooling(tmp_path):
     write_stats(cell)
     (score,) = protocols.gather_scores(cell)
     assert score.fold_values == [1.0, 0.5]
-    assert score.r2_pooled == pytest.approx(0.6, abs=1e-12)
+    assert score.r2_pooled == pytest.approx(0.6)
 
 
 def test_isolated_events_are_those_without_another_for_a_window(tmp_path):
@@ -218,18 +229,21 @@ def test_isolated_events_are_those_without_another_for_a_window(tmp_path):
     # Answers 3 and 2: residual 4 over 0.25 + 0.25, R2 1 - 4/0.5.
     cell = write_cell(tmp_path)
     pooled, of_folds = protocols._fold_scores(cell)[Answerer("ecg", "full", "coord"), View("augmented", "isolated")]
-    assert pooled == pytest.approx(-7.0, abs=1e-12)
+    assert pooled == pytest.approx(-7.0)
     assert all(math.isnan(value) for value in of_folds)
 
 
 def test_errors_without_predictions_or_with_text_for_numbers_are_refused(tmp_path):
     cell = write_cell(tmp_path)
     write_stats(cell, answer="centre", variant="")
-    with pytest.raises(InputError, match=r"errors\.csv: has centre, whose predictions are not there"):
+    table = str(cell.folder / "stats" / "errors.csv")
+    with pytest.raises(InputError, match="centre") as caught:
         protocols.gather_scores(cell)
+    assert caught.value.where == table
     write_stats(cell, median="near")
-    with pytest.raises(InputError, match=r"errors\.csv: holds something that is no number"):
+    with pytest.raises(InputError, match="near") as caught:
         protocols.gather_scores(cell)
+    assert caught.value.where == table
 
 
 # --------------------------------------------------------------- differences
@@ -297,13 +311,18 @@ def test_differences_are_those_of_the_cells_own_tables(tmp_path):
 def test_records_that_are_no_numbers_are_refused(tmp_path):
     write_rows(tmp_path / "stats" / "comparisons.csv", [made_row()])
     write_csv(tmp_path / "stats" / "records.csv", RECORD, [(RECORD | {"p_holm": "?"}).values()])
-    with pytest.raises(InputError, match=r"records\.csv: holds something that is no number"):
+    with pytest.raises(InputError) as caught:
         protocols.gather_differences(Cell(BOTH, tmp_path, config_of(BOTH)))
+    assert caught.value.where == str(tmp_path / "stats" / "records.csv")
 
 
 # ----------------------------------------------------------------- sentences
 
 R2 = {PAPERS: 0.7, NO_PADDING: 0.4, APART: 0.6, BOTH: -0.1}
+
+
+def numbers(text):
+    return [float(found.replace("\N{MINUS SIGN}", "-")) for found in re.findall(r"\N{MINUS SIGN}?\d+(?:\.\d+)?", text)]
 
 
 def test_what_goes_with_each_step_in_words():
@@ -312,11 +331,10 @@ def test_what_goes_with_each_step_in_words():
     scores.append(made_score(PAPERS, inputs="unaugmented", r2=0.9))
     (step,) = protocols.take_steps(scores)
     assert (step.no_padding, step.apart, step.both) == pytest.approx((-0.3, -0.1, -0.8))
-    assert step.sentences() == [
-        "Test R² 0.700 with the paper's protocol; 0.400 without padding (−0.300); 0.600 with patients apart (−0.100); "  # noqa: RUF001
-        "−0.100 with both (−0.800). The two steps taken one at a time add up to −0.400.",  # noqa: RUF001
-        "Median error in the same order: 1.00, 2.00, 1.25, 2.50 s.",
-    ]
+    # R2 and each change from the paper's protocol, the sum of the two single changes; then the medians.
+    r2, medians = map(numbers, step.sentences())
+    assert r2 == [0.7, 0.4, -0.3, 0.6, -0.1, -0.1, -0.8, -0.4]
+    assert medians == [1.0, 2.0, 1.25, 2.5]
 
 
 def test_an_answer_that_a_cell_lacks_has_no_steps():
@@ -333,11 +351,9 @@ def test_the_share_that_the_quiet_edges_reach():
         made_score(BOTH, "weighted", r2=0.3),
         made_score(APART, "weighted", r2=0.3),
     ]
-    assert list(page.padding_sentences(scores)) == [
-        "The paper's protocol: R² 0.520, 80 % of NimeshaNet, weighted coordinates (0.650), "
-        "65 % of NimeshaNet, no coordinates (0.800).",
-        "Both: R² −0.040, 0 % of NimeshaNet, weighted coordinates (0.300).",  # noqa: RUF001
-    ]
+    papers, both = map(numbers, page.padding_sentences(scores))
+    assert papers == [0.52, 80, 0.65, 65, 0.8]
+    assert both == [-0.04, 0, 0.3]
 
 
 # -------------------------------------------------------- picture and page
@@ -380,10 +396,10 @@ def summary(tmp_path_factory):
     """Folder of a summary of four made studies; training_mean and edge_silence are their baselines."""
     root = tmp_path_factory.mktemp("square")
     studies = []
-    for key in PROTOCOLS:
+    for number, key in enumerate(PROTOCOLS):
         tasks = {"ecg": {"dataset": "made_up", "variants_per_sample": 2, "shift": key.shift}}
         config = made_config(study=f"square-{key.folds_by}-{key.shift}", folds_by=key.folds_by, tasks=tasks)
-        study = write_study(root, config)
+        study = write_study(root, config, samples_exist=number > 0)
         edge = study.folder / "ecg" / "baselines" / "edge_silence" / "predictions.csv"
         write_baseline("edge_silence", "ecg", study.fold_paths("ecg"), study.samples_path("ecg"), edge)
         write_statistics(study)
@@ -415,7 +431,8 @@ def test_r2_is_the_mean_of_the_folds_shown(summary):
     for row in read(summary / "protocols.csv"):
         folds = [float(value) for value in row["r2_folds"].split(";")]
         assert len(folds) == int(row["folds"])
-        assert float(row["r2"]) == pytest.approx(sum(folds) / len(folds), nan_ok=True, abs=1e-12)
+        # A fold's R2 may be far below 0 where the mean is near it.
+        assert_same(float(row["r2"]), sum(folds) / len(folds), FLOAT64, scale=largest(folds))
 
 
 def test_differences_hold_both_views_of_every_cell(summary):
@@ -431,7 +448,6 @@ def test_differences_hold_both_views_of_every_cell(summary):
 def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     text = (summary / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!#|data:)', text)
-    assert "made-up data, not measurements" in text
     for row in read(summary / "protocols.csv"):
         if row["subset"] == "all":
             assert f'<td class="number">{float(row["median"]):.2f}</td>' in text
@@ -439,8 +455,7 @@ def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
         [score for cell in protocols.open_cells(cell_folders(summary)) for score in protocols.gather_scores(cell)]
     )
     assert step.sentences()[0].replace("'", "&#39;") in text
-    for heading in ("What the numbers say", "Differences between encodings", "All scores", "What was run"):
-        assert heading in text
+    assert {"said", "differences", "scores", "run"} <= set(re.findall(r'<h2 id="(\w+)"', text))
     shared = read(summary / "shared.csv")
     assert {row["shift"] for row in shared} == {"zero_fill", "rewindow"}
     for row in shared:

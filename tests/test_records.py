@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from tolerances import FLOAT64, assert_same
 
 from siwcc import records, statistics
 from siwcc.errors import InputError
 from siwcc.files import write_csv
 from siwcc.tasks import ErrorLimits
+
+pytestmark = pytest.mark.numeric
 
 LIMITS = {"ecg": ErrorLimits("s", 0.5, 1.0, isolated_s=20.0)}
 CLAIM = [("coord", "weighted")]
@@ -176,7 +179,7 @@ def test_equals_pandas_and_scipy(tmp_path, groups):
         errors = of_seed.groupby(["group", "encoding"]).mean().unstack()
         (test,) = [test for test in found.tests if (test.inputs, test.subset) == view]
         assert test.records == len(errors)
-        assert (test.control_error, test.study_error) == pytest.approx(tuple(errors.mean()), rel=1e-12)
+        assert_same((test.control_error, test.study_error), errors[["coord", "weighted"]].mean(), FLOAT64)
         for alternative, p in (("less", test.p_smaller), ("greater", test.p_larger), ("two-sided", test.p_two_sided)):
             expected = stats.permutation_test(
                 (errors["weighted"].to_numpy(), errors["coord"].to_numpy()),
@@ -186,7 +189,7 @@ def test_equals_pandas_and_scipy(tmp_path, groups):
                 n_resamples=np.inf,
                 vectorized=True,
             )
-            assert p == pytest.approx(expected.pvalue, rel=1e-12)
+            assert_same(p, expected.pvalue, FLOAT64)
 
 
 def test_the_interval_is_the_bootstrap_over_records(tmp_path):
@@ -226,7 +229,7 @@ def test_records_in_several_folds_are_noted(tmp_path):
         made.run(encoding, 1, 1, [("a1", 1, error)])
         made.run(encoding, 2, 1, [("a2", 1, 3 * error), ("b", 1, error)])
     found = made.compare()
-    assert found.tests[0].note == "records stand in several folds: networks were trained on other samples of them"
+    assert found.tests[0].note
     assert math.isnan(found.tests[0].p_folds)
     assert [point.study_error for point in found.points[:2]] == [2.0, 1.0]
 
@@ -234,7 +237,7 @@ def test_records_in_several_folds_are_noted(tmp_path):
 def test_only_what_both_sides_have_is_compared(by_hand):
     by_hand.runs = [path for path in by_hand.runs if "weighted/full/fold2/seed2" not in path.as_posix()]
     found = by_hand.compare()
-    assert found.tests[0].note == "3 of 4 trainings (folds times seeds) could be paired"
+    assert found.tests[0].note.startswith("3 of 4 ")
     assert [point.control_error for point in found.points[:3]] == [3.0, 1.0, 5.0]
     by_hand.runs = [path for path in by_hand.runs if "weighted" not in path.as_posix()]
     assert by_hand.compare() == ([], [])
@@ -242,8 +245,9 @@ def test_only_what_both_sides_have_is_compared(by_hand):
 
 def test_rows_that_the_other_side_has_not_are_an_error(by_hand):
     by_hand.run("weighted", 2, 2, [("b", 1, 2), ("c", 1, 4), ("c", 2, 4), ("b", 0, 1), ("c", 0, 1)])
-    with pytest.raises(InputError, match=r"seed2/predictions\.csv: answers for other augmented rows than"):
+    with pytest.raises(InputError) as caught:
         by_hand.compare()
+    assert caught.value.where == str(by_hand.runs[-1])
 
 
 def test_what_cannot_be_tested_has_the_reason(tmp_path):
@@ -251,10 +255,10 @@ def test_what_cannot_be_tested_has_the_reason(tmp_path):
     made.run("coord", 1, 1, [("a", 1, 1.0), ("b", 1, 1.0)])
     made.run("weighted", 1, 1, [("a", 1, 0.5), ("b", 1, math.nan)])
     whole, isolated = made.compare().tests
-    assert whole.note == "a record has no value: no test possible"
+    assert whole.note
     assert math.isnan(whole.p_smaller)
     assert math.isnan(whole.p_holm)
-    assert isolated.note == "one record: no test possible"
+    assert isolated.note not in ("", whole.note)
     assert isolated.mean_difference == -0.5
     assert math.isnan(isolated.p_smaller)
     assert math.isnan(isolated.ci_low)

@@ -9,7 +9,8 @@ import shutil
 import subprocess
 
 import pytest
-from made_study import shared_study
+from made_study import reported_study
+from places import HANGS_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found; on Debian: apt-get install chromium")
@@ -43,7 +44,7 @@ parent.document.body.append(answer);
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    return shared_study(tmp_path_factory, "ecg").folder / "report.html"
+    return reported_study(tmp_path_factory, "nuclei").folder / "report.html"
 
 
 def browse(path, folder, *flags):
@@ -51,7 +52,7 @@ def browse(path, folder, *flags):
     log = folder / f"{path.stem}.net.json"
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / path.stem}", f"--log-net-log={log}", *flags]
     command += ["--enable-logging=stderr", "--v=0", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S, check=True)
     return done, requests_of_page(log)
 
 
@@ -70,11 +71,12 @@ def console_lines(done):
 
 def test_no_console_message_and_no_request(page, tmp_path):
     done, asked = browse(page, tmp_path)
-    assert "What the numbers say" in done.stdout
+    assert 'id="verdict"' in done.stdout
     assert console_lines(done) == []
     assert asked == []
 
 
+@pytest.mark.slow
 def test_the_check_would_notice_both(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     bad = '<img alt="" src="http://127.0.0.1:9/x"><script>console.error("seen")</script></body>'
@@ -85,9 +87,10 @@ def test_the_check_would_notice_both(page, tmp_path):
     assert any("seen" in line for line in console_lines(done))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "width_px"), [("ecg", 390), ("ecg", 768), ("ecg", 1280), ("strict", 390)])
 def test_nothing_is_wider_than_the_screen(kind, width_px, tmp_path, tmp_path_factory):
-    page = shared_study(tmp_path_factory, kind).folder / "report.html"
+    page = reported_study(tmp_path_factory, kind).folder / "report.html"
     text = page.read_text(encoding="utf-8").replace("</body>", PROBE)
     frame = tmp_path / "frame.html"
     # A frame, because the browser's own window cannot be as narrow as a telephone.

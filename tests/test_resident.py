@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
+from tolerances import largest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from siwcc import resident, training
@@ -29,6 +30,8 @@ from siwcc.runs import RunKey
 from siwcc.shards import shard_writer
 from siwcc.tasks import TaskSpec
 from siwcc.training import RunFiles, standardisation, train_run
+
+pytestmark = pytest.mark.numeric
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 SIZE = 64
@@ -175,9 +178,12 @@ def test_images_are_those_of_scipy_in_float64(border: str) -> None:
     for image, row in zip(images, rows, strict=True):
         expected = reference(inputs, row, border)
         steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (1, 2))
-        # Places are good to 1e-5 px; at the smallest scale they reach 320 px beyond the frame, and 1e-4 px.
+        # A place is rounded to float32: 4e-6 px at 64 px, 1e-4 px where the smallest scale reaches 320 px beyond the
+        # frame after a few products. A value is off by at most the steepest difference times that, along x and y.
         error_px = 1e-4 if inputs._scale[row] < 0.5 else 1e-5
-        np.testing.assert_allclose(image.numpy(), expected, rtol=0, atol=2 * error_px * steepest + 1e-6)
+        np.testing.assert_allclose(
+            image.numpy(), expected, rtol=0, atol=2 * error_px * steepest + 1e-6 * largest(expected)
+        )
 
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])
@@ -190,6 +196,7 @@ def test_images_are_the_hosts_to_rounding(border: str) -> None:
     assert torch.equal(targets, expected_targets)
     steepest = max(float(expected.diff(dim=axis).abs().max()) for axis in (2, 3))
     difference = (images - expected).abs().max()
+    # Both round their places: along x and y by 1e-4 px at most, or OpenCV by 1/64 px and in its weights as much again.
     assert difference < (2 / 64 * 2 * steepest if FIXED_POINT else 2e-4 * steepest)
     assert all(signal.is_contiguous(memory_format=torch.channels_last) for signal, _ in device.over(rows, 8))
 
@@ -332,9 +339,8 @@ def test_what_fits_a_device_depends_on_all_of_its_memory(
     assert fits_device([source, source], cuda)
     assert caplog.messages == []
     assert not fits_device([source, source, ecg_rows(1).source("coord")], cuda)
-    assert caplog.messages == [
-        "device cuda:0: 0.0 GB of signals are more than half of its 0.0 GB; the CPU makes the batches, more slowly"
-    ]
+    (message,) = caplog.messages
+    assert message.startswith("device cuda:0: ")
 
 
 def test_an_apple_gpu_has_the_machines_memory() -> None:
@@ -359,9 +365,8 @@ def test_a_full_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = turned_cells("zero")
     with pytest.raises(InputError) as caught:
         DeviceBatches(inputs, inputs.source("coord"), torch.device("cuda:1"))
-    assert str(caught.value) == (
-        "device cuda:1: has no room for 0.00 GB of signals; end what else uses its memory, or set train.device to cpu"
-    )
+    assert caught.value.where == "device cuda:1"
+    assert "train.device" in caught.value.remedy
 
 
 # ------------------------------------------------------------ a whole run
@@ -407,6 +412,7 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     # It grows from epoch to epoch, and with AVX2 faster than with AVX-512: 1e-6, 5e-5 and 1.4e-4 in R2.
     cases = ((slice(1), train, 2e-5), (slice(1, 3), train, 1e-3), (slice(3), test, 1e-2), (slice(3), error_px, 3e-2))
     for epochs, columns, tolerance in cases:
+        # OpenCV before 5 makes other images: up to 1/64 px apart along each axis, as a reference test above allows.
         tolerance = 0.1 if FIXED_POINT else tolerance
         np.testing.assert_allclose(logs[1][epochs, columns], logs[0][epochs, columns], rtol=0, atol=tolerance)
     np.testing.assert_allclose(answers[1], answers[0], rtol=0, atol=0.5 if FIXED_POINT else 0.05)
@@ -435,8 +441,12 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     itself = torch.from_numpy(inputs.variant == 0)
     assert torch.equal(images[itself], expected[itself])
     difference = images - expected
-    assert difference.abs().max() < (0.2 if FIXED_POINT else 4e-4)
-    assert difference.square().mean().sqrt() < (5e-3 if FIXED_POINT else 5e-6)
+    # Places are off by 2e-5 px along each axis, half of the 4e-5 px between two float32 at 320 px, or by 1/64 px;
+    # the steepest edges are few, so the root mean square of all pixels is far below that.
+    steepest = max(float(expected.diff(dim=axis).abs().max()) for axis in (2, 3))
+    bound = (2 / 64 * 2 if FIXED_POINT else 1e-4) * steepest
+    assert difference.abs().max() < bound
+    assert difference.square().mean().sqrt() < bound / 10
 
 
 @pytest.mark.parametrize(("found", "device"), [(True, "cuda"), (False, "cpu")])
@@ -447,12 +457,14 @@ def test_auto_is_a_device_that_torch_can_compute_on(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
     assert usable_device("auto").type == device
     assert usable_device("cpu").type == "cpu"
-    assert ("cannot compute on: using the CPU" in caplog.text) is not found
+    assert ("train.device" in caplog.text) is not found
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
 def test_a_device_that_was_named_and_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(InputError, match=rf"^train\.device: is {name}, and torch .* cannot compute on such a device"):
+    with pytest.raises(InputError) as caught:
         usable_device(name)
+    assert caught.value.where == "train.device"
+    assert name in caught.value.problem

@@ -12,6 +12,7 @@ import torch
 from made_models import write_model
 from made_study import copied_study, shared_study
 from scipy.signal import welch
+from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
 from siwcc import report
 from siwcc.answers import read_predictions
@@ -82,15 +83,17 @@ def test_the_neutral_strength_changes_nothing_and_every_other_does(task, disturb
     np.testing.assert_array_equal(source, kept)
 
 
+@pytest.mark.numeric
 def test_chance_depends_on_the_sample_and_the_seed_and_not_on_the_strength():
     noise, source = ECG[0], tone(3.0)
     weak, strong = (noise.change(strength, 42)("a", source) - source for strength in (0.1, 0.2))
-    np.testing.assert_allclose(strong, 2 * weak, atol=1e-12)
+    # Both are small differences from the source, whose rounding they keep.
+    assert_same(strong, 2 * weak, FLOAT64, scale=largest(source))
     assert not np.allclose(noise.change(0.1, 42)("b", source) - source, weak)
     assert not np.allclose(noise.change(0.1, 43)("a", source) - source, weak)
     # The frequency, too: twice the amplitude is the same sine.
     slow, slower = (ECG[1].change(strength, 42)("a", source) - source for strength in (0.5, 1.0))
-    np.testing.assert_allclose(slower, 2 * slow, atol=1e-12)
+    assert_same(slower, 2 * slow, FLOAT64, scale=largest(source))
 
 
 # ------------------------------------------------------------------------- ECG
@@ -108,12 +111,13 @@ def test_noise_has_the_deviation_it_says_and_no_colour():
     assert power[1:125].mean() == pytest.approx(power[125:-1].mean(), rel=0.1)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.numeric
+@pytest.mark.parametrize("seed", range(3))
 def test_wander_is_one_slow_sine_on_all_leads(seed):
     source = np.zeros((2, 100_000))
     source[1, 0] = -4.0
     wander = ecg.add_baseline_wander(source, 0.5, np.random.default_rng(seed), RATE_HZ) - source
-    np.testing.assert_allclose(wander[0], wander[1], atol=1e-12)
+    assert_same(wander[0], wander[1], FLOAT64, scale=largest(source))
     assert np.abs(wander).max() == pytest.approx(2.0, rel=1e-3)
     frequency_hz = np.fft.rfftfreq(100_000, 1 / RATE_HZ)[np.abs(np.fft.rfft(wander[0])).argmax()]
     assert 0.1 - 0.0025 <= frequency_hz <= 0.5 + 0.0025
@@ -244,6 +248,7 @@ def test_samples_that_the_fold_was_not_made_from_are_refused(tmp_path_factory):
 # ------------------------------------------------------------------- intervals
 
 
+@pytest.mark.numeric
 def test_drawn_sums_are_those_of_the_rows_drawn():
     random = np.random.default_rng(0)
     error = random.exponential(size=40)
@@ -256,10 +261,10 @@ def test_drawn_sums_are_those_of_the_rows_drawn():
     for draw in (0, 1, 999, 1999):
         rows = np.repeat(error, times[draw][of_row])
         expected = [np.median(rows), np.percentile(rows, 90), rows.mean(), np.mean(rows <= 0.3), np.mean(rows <= 1.0)]
-        np.testing.assert_allclose([kind[draw] for kind in found], expected, rtol=1e-12)
+        assert_same([kind[draw] for kind in found], expected, FLOAT64)
     whole = [float(kind[0]) for kind in draws.sums_of_all(error)]
     expected = [np.median(error), np.percentile(error, 90), error.mean(), np.mean(error <= 0.3), np.mean(error <= 1.0)]
-    np.testing.assert_allclose(whole, expected, rtol=1e-12)
+    assert_same(whole, expected, FLOAT64)
     low, high = interval_of(0.0, found.mean)[1:]
     assert low < error.mean() < high
 
@@ -295,6 +300,7 @@ def measured(study, task, models, names):
     return measure_robustness(models, study.fold_paths(task), study.samples_path(task), names, study.limits(task))
 
 
+@pytest.mark.numeric
 def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
     study, task, models = asked
     models += made_models(study, task, tmp_path, fold=2)
@@ -308,12 +314,14 @@ def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
     # Shuffled: the folds are told by the paths.
     whole, *others = measured(study, task, models[::-1], ["noise"])
     assert whole.rows == sum(map(len, errors))
-    assert whole.mean == pytest.approx(np.concatenate(errors).mean(), rel=1e-5)
+    # The network's prediction in other batches.
+    assert_same(whole.mean, np.concatenate(errors).mean(), FLOAT32, scale=largest(*errors))
     assert len(others) > 1
     for line in others:
         assert line.change == pytest.approx(line.within_coarse - whole.within_coarse)
 
 
+@pytest.mark.numeric
 def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     study, task, models = asked
     [line, *_] = measured(study, task, models, ["noise"])
@@ -330,7 +338,8 @@ def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     error = np.concatenate(errors)
     assert (line.undisturbed, line.rows, line.seeds, line.change) == (1, len(error), 2, 0.0)
     found = (line.median, line.p90, line.mean)
-    np.testing.assert_allclose(found, [np.median(error), np.percentile(error, 90), error.mean()], atol=1e-4)
+    # The network's prediction in other batches; the file rounds it to six decimals.
+    assert_same(found, [np.median(error), np.percentile(error, 90), error.mean()], FLOAT32, scale=largest(error))
     assert line.within_coarse == pytest.approx(np.mean(error <= line.limit_coarse))
     assert line.records == len(set(inputs.group))
 
@@ -355,20 +364,25 @@ def test_lines_do_not_depend_on_what_else_is_asked_or_in_what_order(asked, tmp_p
 
 def test_wrong_questions_end_in_one_line(asked, tmp_path):
     study, task, models = asked
-    with pytest.raises(InputError, match=f"'tilt' is no disturbance of the task; use {', '.join(DISTURBANCES[task])}"):
+    with pytest.raises(InputError) as caught:
         measured(study, task, models, ["tilt"])
-    with pytest.raises(InputError, match="there is no network to ask"):
+    assert "'tilt'" in caught.value.problem
+    assert ", ".join(DISTURBANCES[task]) in caught.value.remedy
+    with pytest.raises(InputError) as caught:
         measured(study, task, [], ["noise"])
+    assert "model.pt" in caught.value.remedy
     elsewhere = tmp_path / task / "none" / "heatmap" / "fold2" / "seed0" / "model.pt"
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_bytes(models[0].read_bytes())
-    with pytest.raises(InputError, match="is the network of another run"):
+    with pytest.raises(InputError) as caught:
         measured(study, task, [elsewhere], ["noise"])
+    assert caught.value.where == str(elsewhere)
 
 
 # ------------------------------------------------------------- figure and page
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
     study, task, models = asked
     lines = measured(study, task, models, DISTURBANCES[task][:3])
@@ -386,19 +400,20 @@ def test_the_page_has_a_section_where_there_are_answers(tmp_path, tmp_path_facto
     config = whole.config.model_copy(update={"robustness": ("lead_missing",), "encodings": ("none",)})
     config = config.model_copy(update={"variants": ("heatmap",), "comparisons": ()})
     study = Study(whole.folder, whole.data, config)
-    missing = "ECG changepoints: answers to disturbed samples of Dense net, peak of the map, no coordinates"
-    assert missing in report.describe_missing(study)
+    missing = report.describe_missing(study)
     resources = report.Resources(*(repository / "resources" / name for name in ("table3.csv", "deviations.yaml")))
     page = study.folder / "report.html"
     report.write_report(study, resources, page)
-    assert "Robustness" not in page.read_text(encoding="utf-8")
+    assert 'id="robustness"' not in page.read_text(encoding="utf-8")
     lines = measured(study, "ecg", made_models(study, "ecg", tmp_path / "models"), ["lead_missing"])
     write_robustness(study.folder / "ecg" / "none" / "heatmap" / "robustness.csv", lines)
-    assert missing not in report.describe_missing(study)
+    # One thing less: the predictions for perturbed samples.
+    assert len(set(missing) - set(report.describe_missing(study))) == 1
     report.draw_figures(study, report.measure(study, resources.published))
     report.write_report(study, resources, page)
     text = page.read_text(encoding="utf-8")
     assert '<h2 id="robustness">' in text
     assert 'href="#robustness"' in text
     assert f">{lines[1].median:.2f}<" in text
-    assert "figures/robustness_ecg" in text
+    data = study.folder / "figures" / "robustness_ecg.csv"
+    assert len(data.read_text().splitlines()) == 1 + len(lines)

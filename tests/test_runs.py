@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
-from siwcc.errors import InputError
 from siwcc.runs import NO_FOLD, RunKey, run_key_of, run_place
 
 
@@ -39,5 +39,5 @@ def test_a_run_is_named_by_its_folders(path: str, key: RunKey) -> None:
     ],
 )
 def test_other_paths_are_refused(path: str) -> None:
-    with pytest.raises(InputError, match=r"does not lie in <task>/<encoding>/<variant>/fold<k>/seed<s>/"):
+    with refused(path, "<task>/<encoding>/<variant>/fold<k>/seed<s>/", remedy=None):
         run_key_of(Path(path))

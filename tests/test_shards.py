@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from refusals import refused
 
 from siwcc.errors import InputError
 from siwcc.shards import SCHEMA_VERSION, _write_seal, read_attributes, read_shard, shard_writer
@@ -107,12 +108,12 @@ def test_the_digest_covers_values_attributes_and_names(path: Path, tmp_path: Pat
 def test_the_digest_is_over_attributes_and_arrays_in_the_order_of_their_names(tmp_path: Path) -> None:
     path = tmp_path / "shard.h5"
     with shard_writer(path, "samples", {"rate_hz": 250.0}) as writer:
-        for row in range(600):
+        for row in range(300):
             writer.append({"signal": np.array([row, -row], dtype="<i2"), "name": f"ä{row}"})
-    expected = hashlib.sha256(b"@kind='samples'\0@rate_hz=250.0\0@schema_version=2\0name:text:(600,)\0")
-    expected.update("".join(f"ä{row}\0" for row in range(600)).encode())
-    expected.update(b"signal:<i2:(600, 2)\0")
-    for row in range(600):
+    expected = hashlib.sha256(b"@kind='samples'\0@rate_hz=250.0\0@schema_version=2\0name:text:(300,)\0")
+    expected.update("".join(f"ä{row}\0" for row in range(300)).encode())
+    expected.update(b"signal:<i2:(300, 2)\0")
+    for row in range(300):
         expected.update(row.to_bytes(2, "little", signed=True) + (-row).to_bytes(2, "little", signed=True))
     assert read_shard(path, "samples").digest == expected.hexdigest()
 
@@ -135,12 +136,12 @@ def test_how_an_array_is_stored_changes_no_digest(tmp_path: Path) -> None:
 def test_attributes_alone(path: Path, tmp_path: Path) -> None:
     assert read_attributes(path, "samples") == read_shard(path, "samples").attributes
     assert read_attributes(path, "samples")["digest"] == read_shard(path, "samples").digest
-    with pytest.raises(InputError, match="is a samples file where a fold file is needed"):
+    with refused(path, "samples", "fold", remedy=None):
         read_attributes(path, "fold")
-    with pytest.raises(InputError, match="does not exist"):
+    with refused(tmp_path / "absent.h5", remedy=None):
         read_attributes(tmp_path / "absent.h5", "samples")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="is damaged or not an HDF5 file"):
+    with refused(path, "damaged"):
         read_attributes(path, "samples")
 
 
@@ -256,7 +257,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(tmp_path: Path) -> None:
         writer.extend({"noise": noise, "sample_id": np.array([f"s{i:03}" for i in range(300)], dtype=object)})
     content = path.read_bytes()
     draw = random.Random(1)
-    for place in [*range(0, 600, 7), *(draw.randrange(len(content)) for _ in range(200))]:
+    for place in [*range(0, 600, 17), *(draw.randrange(len(content)) for _ in range(60))]:
         damaged = bytearray(content)
         damaged[place] ^= 1 << draw.randrange(8)
         path.write_bytes(damaged)
@@ -272,7 +273,7 @@ def test_a_failure_inside_the_writer_leaves_nothing(tmp_path: Path) -> None:
             writer.append({"value": 1.0})
             raise InputError("record 7", "is damaged")
 
-    with pytest.raises(InputError, match="record 7"):
+    with refused("record 7", remedy=None):
         fail()
     assert list(tmp_path.iterdir()) == []
 
@@ -283,7 +284,7 @@ def test_rows_must_have_the_same_names_and_lengths(tmp_path: Path) -> None:
             for row in rows:
                 writer.extend(row)
 
-    with pytest.raises(ValueError, match=r"a row must have \['a', 'b'\], not \['a'\]"):
+    with pytest.raises(ValueError, match=r"\['a', 'b'\].*\['a'\]"):
         write_rows({"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2)})
     with pytest.raises(ValueError, match="b has 3 rows, others 2"):
         write_rows({"a": np.zeros(2), "b": np.zeros(3)})
@@ -309,7 +310,9 @@ except InputError as error:
 
 
 # 100 rows take 380 kB: no room at all, for the first row, in the middle, and for what closing adds.
-@pytest.mark.parametrize("limit_bytes", [0, 600, 5_000, 200_000, 370_000])
+@pytest.mark.parametrize(
+    "limit_bytes", [0, *(pytest.param(each, marks=pytest.mark.slow) for each in (600, 5_000)), 200_000, 370_000]
+)
 def test_a_full_device_is_one_line_and_no_crash(tmp_path: Path, limit_bytes: int) -> None:
     path = tmp_path / "x.h5"
     command = [sys.executable, "-c", FILL, str(limit_bytes), str(path)]

@@ -25,6 +25,8 @@ def steps() -> list[tuple[str, list[str]]]:
     return [(command, shown.splitlines()) for command, shown in parts if not command.startswith("source ")]
 
 
+@pytest.mark.slow
+@pytest.mark.numeric
 def test_the_page_shows_what_comes_out(tmp_path: Path, shared_data: Path) -> None:
     for name in ("models", "examples"):
         (tmp_path / name).symlink_to(REPOSITORY / name)

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
+from tolerances import FLOAT32, assert_same
 
 from siwcc import blocks, training
 from siwcc import files as siwcc_files
@@ -39,11 +41,14 @@ from siwcc.samples import write_samples
 from siwcc.tasks import TaskSpec
 from siwcc.training import RunFiles, log_columns, standardisation, train_run
 
+pytestmark = pytest.mark.numeric
+
 DATASET = VfdbSection(format="vfdb")
 TASK = EcgTask(variants_per_sample=3)
 # 8 training samples x 3 variants in batches of 10: the last one has 4.
 SETTINGS = Train(epochs=3, batch_size=10, device="cpu")
 KEY = RunKey("ecg", "weighted", "full", 1, 42)
+NAME = "ecg weighted full fold 1 seed 42"
 FOLDS, SAMPLES = 3, 12
 
 
@@ -209,13 +214,16 @@ def test_two_epochs_are_those_of_a_plain_loop(folds: list[Path], tmp_path: Path,
             answers.append(answer.detach())
         with torch.no_grad():
             test_answer = plain(test_signal, training=False)
+        # R2 is about 1: a step of Adam changes it by more than half of its rate, float32 by less than 5e-6.
         assert float(row["train_r2"]) == pytest.approx(
             r2_score(target[shuffled], torch.cat(answers)), abs=rate / 2 + 5e-6
         )
-        # In float32, Adam moves the convolutions' biases, whose gradient is nothing but rounding, by up to
-        # the rate a step. In train mode that cancels; in eval mode the running means follow it late.
-        assert float(row["test_r2"]) == pytest.approx(r2_score(test_target, test_answer), abs=30 * rate)
-        assert float(row["test_mae"]) == pytest.approx(float((test_answer - test_target).abs().mean()), abs=30 * rate)
+        # In float32, Adam moves the convolutions' biases, whose gradient is only rounding, by up to the rate a step,
+        # and each processor in its own directions. In training that cancels; in evaluation the running means follow
+        # late: in six steps by up to six rates, of outputs up to 20 s. The smallest rate is the sharpest test.
+        late = 20 * 6 * rate
+        assert float(row["test_r2"]) == pytest.approx(r2_score(test_target, test_answer), abs=late)
+        assert float(row["test_mae"]) == pytest.approx(float((test_answer - test_target).abs().mean()), abs=late)
 
 
 # ------------------------------------------------------------- what is there
@@ -237,6 +245,7 @@ def test_predictions_hold_the_test_fold_with_variant_0_and_scores_leave_it_out(
         targets = handle["target"][:, 0].tolist()
     assert [(row["sample_id"], int(row["variant"])) for row in rows] == list(zip(ids, variants, strict=True))
     assert variants == [0, 1, 2, 3] * 4
+    # predictions.csv has six decimals; log.csv has all.
     assert [float(row["target"]) for row in rows] == pytest.approx(targets, abs=1e-6)
     last = rows_of(finished.log)[-1]
     scored = [row for row in rows if row["variant"] != "0"]
@@ -298,7 +307,7 @@ def test_the_model_file_is_enough_to_answer_as_the_run_did(
     with torch.inference_mode():
         answer = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
     stored = [float(row["prediction"]) for row in rows_of(files.predictions)]
-    np.testing.assert_allclose(answer, stored, atol=2e-5, rtol=0)
+    assert_same(answer, stored, FLOAT32, scale=spec.output_scale)
     with torch.inference_mode():
         assert torch.equal(reader.network(inputs.batch(np.arange(16), encoding))[:, 0], torch.from_numpy(answer))
     assert (reader.key, reader.spec) == (key, spec)
@@ -351,8 +360,7 @@ def test_a_second_run_elsewhere_is_equal_to_the_byte(folds: list[Path], finished
     assert contents(run(folds, tmp_path / "a" / "longer_name")) == contents(finished)
 
 
-@pytest.mark.parametrize("encoding", ["coord", "weighted"])
-@pytest.mark.parametrize("weighted_at", ["model_rate", "source_rate"])
+@pytest.mark.parametrize(("encoding", "weighted_at"), [("coord", "model_rate"), ("weighted", "source_rate")])
 def test_data_that_live_on_the_device_give_the_same_bytes(tmp_path: Path, encoding: str, weighted_at: str) -> None:
     folds = write_folds(tmp_path, TASK.model_copy(update={"weighted_at": weighted_at}))
     key, settings = KEY._replace(encoding=encoding), SETTINGS.model_copy(update={"epochs": 2})
@@ -459,8 +467,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         patch.setattr(logging.getLogger("siwcc"), "propagate", True)
         files = run(folds, tmp_path)
     assert contents(files) == contents(finished)
-    said = [message for message in caplog.messages if "going on after epoch" in message]
-    assert said == ([] if epochs_kept is None else [f"{state}: going on after epoch {epochs_kept}"])
+    resumed = [re.search(r"epoch (\d+)", message) for message in caplog.messages if message.startswith(f"{state}: ")]
+    assert [int(found[1]) for found in resumed if found] == ([] if epochs_kept is None else [epochs_kept])
 
 
 def test_what_a_recipe_draws_goes_on_where_it_was(
@@ -473,6 +481,22 @@ def test_what_a_recipe_draws_goes_on_where_it_was(
     whole = contents(run(folds, tmp_path / "whole", KEY, recipe))
     leave_state(folds, tmp_path / "stopped", monkeypatch, recipe)
     assert contents(run(folds, tmp_path / "stopped", KEY, recipe)) == whole
+
+
+def test_the_schedule_is_over_the_steps_of_all_epochs(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    step_size = training.step_size
+
+    def noted(settings: Train, step: int, steps: int) -> float:
+        asked.append((step, steps))
+        return step_size(settings, step, steps)
+
+    monkeypatch.setattr(training, "step_size", noted)
+    run(folds, tmp_path)
+    # Three epochs of three batches.
+    assert asked == [(step, 9) for step in range(9)]
 
 
 def test_what_is_changed_is_told_where_the_points_stand(
@@ -493,7 +517,7 @@ def test_what_is_changed_is_told_where_the_points_stand(
     monkeypatch.setattr(training, "_answer_and_loss", spied)
     run(folds, tmp_path)
     # The last of 500 samples is the 4990th of 4999 steps over 20 s.
-    torch.testing.assert_close(torch.cat(places), torch.cat(targets) / 20 * 4999 / 4990 * 499)
+    assert_same(torch.cat(places), torch.cat(targets) / 20 * 4999 / 4990 * 499, FLOAT32)
 
 
 def test_new_copies_are_in_no_fold_no_other_epoch_and_of_no_other_seed(folds: list[Path]) -> None:
@@ -596,8 +620,9 @@ def test_a_second_process_at_the_same_run_is_refused(
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match=rf"^{folder}: another process is training this run; wait for it, or end it"):
+    with pytest.raises(InputError) as caught:
         run(folds, tmp_path)
+    assert caught.value.where == str(folder)
     assert list(folder.iterdir()) == []
     holder.kill()
     holder.communicate()
@@ -611,8 +636,10 @@ def test_a_sample_in_training_and_test_folds_is_refused(folds: list[Path], tmp_p
         copies.append(tmp_path / path.name)
     ids = ["r0_00", "r1_01"]
     augment_module("ecg").write_fold(copies[3], ids, TASK, DATASET, 42, 2, copies[1])
-    with pytest.raises(InputError, match=rf"^{copies[0]}: sample r0_00 is in training folds too"):
+    with pytest.raises(InputError) as caught:
         run(copies[:3], tmp_path / "out")
+    assert caught.value.where == str(copies[0])
+    assert "r0_00" in caught.value.problem
     assert list(files_in(tmp_path / "out").log.parent.iterdir()) == []
 
 
@@ -623,7 +650,8 @@ def test_constant_targets_are_one_line_and_leave_nothing(tmp_path: Path) -> None
     folds = write_folds(tmp_path, TASK.model_copy(update={"augmentation": still}), same)
     with pytest.raises(InputError) as caught:
         run(folds, tmp_path / "out")
-    assert str(caught.value).startswith("ecg weighted full fold 1 seed 42: epoch 1 gave a value that is not finite; ")
+    assert caught.value.where == NAME
+    assert "epoch 1" in caught.value.problem
     assert list(files_in(tmp_path / "out").log.parent.iterdir()) == []
 
 
@@ -655,9 +683,8 @@ def test_a_value_that_is_not_finite_stops_the_run_with_sample_and_epoch(
     with pytest.raises(InputError) as caught:
         run(folds, tmp_path)
     which = {"train": "training", "test": "test"}[part]
-    assert str(caught.value).startswith(
-        f"ecg weighted full fold 1 seed 42: epoch 1, {which} set: the signal or target of {name} holds a value that is"
-    )
+    assert caught.value.where == NAME
+    assert all(part in caught.value.problem for part in ("epoch 1", which, name))
     assert list(files_in(tmp_path).log.parent.iterdir()) == []
 
 
@@ -675,8 +702,10 @@ def test_the_last_good_state_is_left_and_gone_on_from(
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_train_one_epoch", diverges)
-        with pytest.raises(InputError, match=r"seed 42: epoch 3, training set: the answer to r\d_\d\d \(variant \d\)"):
+        with pytest.raises(InputError) as caught:
             run(folds, tmp_path)
+        assert caught.value.where == NAME
+        assert re.search(r"epoch 3, training .* r\d_\d\d \(\w+ \d\)", caught.value.problem)
         files = files_in(tmp_path)
         assert [path.name for path in files.log.parent.iterdir()] == [".state.pt"]
         good = files.state.read_bytes()
@@ -695,7 +724,7 @@ def test_answers_to_the_sample_itself_are_looked_at_too(
 
     # Row 4 is variant 0 of the second sample: no epoch is scored by it.
     spoil(monkeypatch, change)
-    with pytest.raises(InputError, match=r"epoch 3, test set: the signal or target of r1_01 \(variant 0\) holds"):
+    with pytest.raises(InputError, match=r"epoch 3, test .* r1_01 \(\w+ 0\)"):
         run(folds, tmp_path)
     assert [path.name for path in files_in(tmp_path).log.parent.iterdir()] == [".state.pt"]
 
@@ -736,8 +765,9 @@ def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
     for path, copy in zip(folds, copies, strict=True):
         copy.write_bytes(path.read_bytes())
     copies[2].write_bytes(copies[2].read_bytes()[:5000])
-    with pytest.raises(InputError, match=rf"^{copies[2]}: is damaged: its content does not match"):
+    with pytest.raises(InputError) as caught:
         run(copies, tmp_path / "out")
+    assert caught.value.where == str(copies[2])
 
 
 @pytest.mark.slow
@@ -853,7 +883,7 @@ def test_one_answer_for_every_row_is_told(last: float, stuck: bool, caplog: pyte
     spec = SimpleNamespace(output_scale=20.0, unit="s")
     run = SimpleNamespace(key=KEY, train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)))
     training._warn_of_one_answer(run, np.array([[10.0], [10.0], [last]]))
-    assert ("answers 10 s for every test row; the training is stuck" in caplog.text) is stuck
+    assert ("10 s" in caplog.text) is stuck
 
 
 def test_a_compiler_that_fails_is_done_without(
@@ -866,5 +896,6 @@ def test_a_compiler_that_fails_is_done_without(
     network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
     assert training._compiled(network, (4, 2, 500), torch.device("cpu")) is network
     assert [block.loops_for_batch for block in network.modules() if isinstance(block, blocks.Block)] == [None] * 4
-    assert "torch cannot compile here (RuntimeError: no <omp.h>)" in caplog.text
+    assert "no <omp.h>" in caplog.text
+    assert "long output" not in caplog.text
     network.train()(torch.zeros(4, 2, 500)).sum().backward()

@@ -80,7 +80,7 @@ def slurm_jobs(folder: Path) -> list[str]:
     if shutil.which("squeue") is None:
         return []
     command = ["squeue", "--me", "--noheader", "--format=%A|%Z|%k"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - constants only
     if done.returncode != 0:
         if not (folder / "logs" / "slurm").is_dir():
             return []
@@ -101,7 +101,8 @@ def cancel(jobs: list[str], folder: Path) -> None:
         RuntimeError: they are still there two minutes later.
     """
     print(f"{folder}: cancelling {len(jobs)} SLURM job(s) that the dead study has left", file=sys.stderr)
-    subprocess.run(["scancel", *jobs], check=False)
+    # A list, so no shell reads the numbers that squeue printed; SLURM is where the user's PATH has it.
+    subprocess.run(["scancel", *jobs], check=False)  # noqa: S603, S607
     give_up_at = time.monotonic() + _CANCEL_WAIT_S
     while left := slurm_jobs(folder):
         if time.monotonic() > give_up_at:
@@ -145,7 +146,8 @@ def main(arguments: Sequence[str]) -> None:
     # Targets among the arguments may follow a `--`, behind which nothing is an option.
     options = ["--snakefile", snakefile, "--unlock", "--quiet=all"]
     # In this process's place: a child would outlive a kill, and be taken for a study that is running.
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *options, *arguments])
+    # A list, without a shell; the arguments are those that the user typed.
+    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *options, *arguments])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def cut_window(sample: EcgSample, event_sample: int) -> PlacedWindow:
         sample: The window, with its context.
         event_sample: 0 ... samples - 1.
     """
-    assert sample.context is not None, "read the context for `rewindow`"
+    assert sample.context is not None, "read the context for `rewindow`"  # noqa: S101 - narrows the type
     samples = sample.signal.shape[-1]
     window = slice(samples - event_sample, 2 * samples - event_sample)
     cut = np.asarray(sample.context[:, window], dtype=np.float64)
@@ -537,7 +537,7 @@ def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
     attributes = read_attributes(fold_paths[0], "fold")
     settings = EcgTask.model_validate(json.loads(attributes["protocol"]))
     dataset = parse_protocol(json.loads(attributes["dataset_protocol"]))
-    assert isinstance(dataset, EcgDataset), "the fold is of the task"
+    assert isinstance(dataset, EcgDataset), "the fold is of the task"  # noqa: S101 - narrows the type
     samples = read_windows(samples_path, settings, dataset)
     if samples.digest != attributes["samples_digest"]:
         raise InputError(samples_path, f"changed since {fold_paths[0]} was made from it", "delete that and run again")

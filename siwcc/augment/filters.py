@@ -101,11 +101,15 @@ def filter_both_ways(numerator: np.ndarray, denominator: np.ndarray, signal: np.
 
     Returns:
         float64 (leads, samples) in the signal's unit.
+
+    Raises:
+        ValueError: the signal is too short to be padded.
     """
     from scipy.signal import lfilter
 
     edge = 3 * len(denominator)
-    assert signal.shape[-1] > edge, "the signal is too short to be padded as filtfilt does"
+    if signal.shape[-1] <= edge:
+        raise ValueError(f"a signal of {signal.shape[-1]} samples is too short to be padded by {edge} as in filtfilt")
     before = 2 * signal[:, :1] - signal[:, edge:0:-1]
     after = 2 * signal[:, -1:] - signal[:, -2 : -edge - 2 : -1]
     extended = np.concatenate([before, signal, after], axis=1)

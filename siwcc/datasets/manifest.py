@@ -112,7 +112,7 @@ def _warn_of_differences(name: str, found: Mapping[str, str], published: Mapping
 def _make_up(section: AnyDataset, folder: Path) -> None:
     from siwcc.datasets.synthetic import write_made_up
 
-    assert section.made_up is not None
+    assert section.made_up is not None  # noqa: S101 - narrows the type
     made = folder.with_name(f".{folder.name}.part")
     # The folder is held: what lies there was left by a process that was killed.
     shutil.rmtree(made, ignore_errors=True)

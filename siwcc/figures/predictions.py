@@ -79,7 +79,7 @@ def _words(prediction: Prediction, shown: bool) -> str:
 def _draw_window(
     axis: Axes, signal: SignalFile, prediction: Prediction, shown: Sequence[bool], changes: Sequence[Change]
 ) -> None:
-    assert prediction.window_s is not None
+    assert prediction.window_s is not None  # noqa: S101 - narrows the type
     start_s, end_s = prediction.window_s
     beside_s = _BESIDE * (end_s - start_s)
     low_s, high_s = start_s - beside_s, end_s + beside_s

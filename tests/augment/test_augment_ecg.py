@@ -1,19 +1,26 @@
-"""The six steps against hand-worked numbers and a second, plain implementation; the fold files."""
+"""The six steps compared with numbers worked out by hand and a second, plain implementation; the fold files.
+
+Bounds on counts of seeded draws are four standard deviations: sampling error, not rounding.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
+import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
 import wfdb
+from refusals import refused
 from scipy.signal import butter, filtfilt, medfilt
+from tolerances import FLOAT64, assert_same
 
 from siwcc.augment import augment_module, ecg, ecg_steps, filters, variant_rng
 from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
@@ -30,6 +37,9 @@ AT_SOURCE = EcgTask(variants_per_sample=2, weighted_at="source_rate")
 REWINDOW = EcgTask(variants_per_sample=6, shift="rewindow")
 RANGES = EcgAugmentation()
 SEED = 42
+# Two forms of one filter, in units of the largest value. Poles near 1 amplify the coefficients' rounding, 1.1e-16:
+# a filter of third order with the edge 0.5 Hz at 250 Hz by (250 / 0.5) ** 3 = 1.2e8, to 1.4e-8.
+FILTERED = 1e-6
 EVENTS_S = {"418_0099624": 10.0, "419_0000900": 1.6, "602_0034000": 9.9}
 
 
@@ -106,15 +116,21 @@ def plain_decimate(channel: np.ndarray) -> np.ndarray:
 
 
 def assert_equal_in_float32(ours: np.ndarray, other: np.ndarray) -> None:
-    """At most one unit in the last place apart, or the filters' own 1e-9 of the peak."""
-    np.testing.assert_allclose(ours, other, rtol=2.0**-23, atol=1e-9 * float(np.abs(other).max()))
+    """Equal but for one rounding to float32, and the difference between two forms of the filter."""
+    assert_same(ours, other, 2.0**-23 + FILTERED)
+
+
+@pytest.fixture(scope="module")
+def written_samples(tmp_path_factory):
+    path = tmp_path_factory.mktemp("samples") / "samples.h5"
+    write_samples(path)
+    return path
 
 
 @pytest.fixture
-def samples_path(tmp_path):
-    path = tmp_path / "samples.h5"
-    write_samples(path)
-    return path
+def samples_path(written_samples, tmp_path):
+    """A copy, for one test."""
+    return Path(shutil.copy(written_samples, tmp_path))
 
 
 def write_samples(path, *, task="ecg", samples=5000, rate_hz=RATE_HZ, events_s=None):
@@ -194,13 +210,15 @@ def test_add_noise_scales_unit_noise():
     np.testing.assert_array_equal(ecg_steps.add_noise(np.ones((2, 2)), 0.25, noise), [[1.25, 0.5], [1, 2]])
 
 
+@pytest.mark.numeric
 def test_wander_starts_at_phase_zero_on_both_leads():
     signal = np.array([[0.0] * 5, [10.0] * 5])
     wandering = ecg_steps.add_wander(signal, amplitude_mv=3.0, frequency_hz=0.25, rate_hz=1.0)
     expected = np.array([0.0, 3, 0, -3, 0])
-    np.testing.assert_allclose(wandering, [expected, 10 + expected], atol=1e-14)
+    assert_same(wandering, [expected, 10 + expected], FLOAT64)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("kind", "edge", "expected_constant"),
     [("lowpass", 40.0, 1.0), ("highpass", 1.25, 0.0), ("bandpass", (1.25, 40.0), 0.0)],
@@ -209,20 +227,23 @@ def test_filter_equals_numerator_and_denominator_filtfilt(kind, edge, expected_c
     signal = beats(3).astype(np.float64)
     ours = filters.filter_band(signal, kind, 1.25, 40.0, 3, RATE_HZ)
     theirs = filtfilt(*butter(3, edge, kind, fs=RATE_HZ), signal)
-    assert np.abs(ours - theirs).max() < 1e-9 * np.abs(theirs).max()
+    assert_same(ours, theirs, FILTERED)
     constant = filters.filter_band(np.ones((2, 5000)), kind, 1.25, 40.0, 3, RATE_HZ)
-    np.testing.assert_allclose(constant, expected_constant, atol=1e-8)
+    assert_same(constant, np.full((2, 5000), expected_constant), FILTERED, scale=1.0)
 
 
+@pytest.mark.numeric
 def test_filter_halves_a_sine_at_its_edge():
     """Butterworth is 1/sqrt(2) at its edge, and runs twice."""
     time_s = np.arange(5000) / RATE_HZ
     sine = np.tile(np.sin(2 * np.pi * 40.0 * time_s), (2, 1))
     middle = slice(1000, 4000)
     filtered = filters.filter_band(sine, "lowpass", 1.0, 40.0, 3, RATE_HZ)
+    # What the start and the end of the signal still add here; the sine has the amplitude 1.
     np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-6)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(("order", "rate_hz"), [(1, 250.0), (2, 360.0), (3, 250.0), (4, 128.0)])
 def test_design_equals_scipys(order, rate_hz):
     rng = np.random.default_rng(order)
@@ -232,18 +253,21 @@ def test_design_equals_scipys(order, rate_hz):
         ours = filters.design_butterworth(order, kind, low_hz, high_hz, rate_hz)
         for coefficients, theirs in zip(ours, butter(order, edge, kind, fs=rate_hz), strict=True):
             assert coefficients.dtype == np.float64
-            np.testing.assert_allclose(coefficients, theirs, rtol=1e-13, atol=0)
+            assert_same(coefficients, theirs, FLOAT64)
 
 
+@pytest.mark.numeric
 def test_filtering_both_ways_equals_filtfilt():
     signal = beats(3).astype(np.float64)
     for kind, edge in (("lowpass", 33.0), ("highpass", 0.7), ("bandpass", (0.7, 33.0))):
         coefficients = butter(3, edge, kind, fs=RATE_HZ)
         theirs = filtfilt(*coefficients, signal)
         ours = filters.filter_both_ways(*coefficients, signal)
-        assert np.abs(ours - theirs).max() < 1e-12 * np.abs(theirs).max()
+        # Of the same coefficients: only the ends are computed in another order.
+        assert_same(ours, theirs, FLOAT64)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("kind", filters.FILTER_KINDS)
 def test_both_forms_of_the_filter_agree(kind, monkeypatch):
     signal = beats(3).astype(np.float64)
@@ -251,10 +275,11 @@ def test_both_forms_of_the_filter_agree(kind, monkeypatch):
     monkeypatch.setattr(filters, "_SMALLEST_FOR_POLYNOMIALS", 1.0)
     sections = filters.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
     assert not np.array_equal(polynomials, sections)
-    assert np.abs(polynomials - sections).max() < 1e-9 * np.abs(sections).max()
+    assert_same(polynomials, sections, FILTERED)
 
 
-@pytest.mark.parametrize(("order", "rate_hz"), [(8, 250.0), (5, 1000.0), (3, 20_000.0)])
+@pytest.mark.numeric
+@pytest.mark.parametrize(("order", "rate_hz"), [(8, 250.0), (5, 1000.0), (3, 5000.0)])
 def test_filter_stays_right_where_polynomials_fail(order, rate_hz):
     """Butterworth of any order is 1/sqrt(2) at its edge, and runs twice."""
     time_s = np.arange(int(60 * rate_hz)) / rate_hz
@@ -262,6 +287,7 @@ def test_filter_stays_right_where_polynomials_fail(order, rate_hz):
     middle = slice(len(time_s) // 3, 2 * len(time_s) // 3)
     for kind in ("highpass", "bandpass"):
         filtered = filters.filter_band(sine, kind, 0.5, 30.0, order, rate_hz)
+        # What the ends still add in the middle third; polynomials are off by more than the amplitude of 1.
         np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-3)
 
 
@@ -275,7 +301,7 @@ def test_scale_multiplies():
 @pytest.mark.parametrize("event", [0, 100, 2500, 4999])
 def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
     lengths = []
-    for seed in range(3000):
+    for seed in range(1000):
         start, length = ecg_steps.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
         assert not start <= event < start + length
         assert 0 <= start < 5000 - length
@@ -287,31 +313,32 @@ def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
 
 def test_dropout_starts_anywhere_it_may():
     """Of the starts 0 ... 8 for 1 sample of 10, all but the event's own, equally often."""
-    drawn = (ecg_steps.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(8000))
+    drawn = (ecg_steps.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(4000))
     starts = Counter(drawn)
     assert sorted(starts) == [0, 1, 2, 4, 5, 6, 7, 8]
-    assert all(abs(count - 1000) < 118 for count in starts.values())  # four standard deviations
+    assert all(abs(count - 500) < 84 for count in starts.values())
 
 
 def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
     monkeypatch.setattr(ecg_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
-    for variant in range(3000):
+    for variant in range(900):
         ecg_steps.distort(np.ones((2, 2000)), [900], variant_rng(1, "a", variant), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
-    assert all(abs(count - 1000) < 104 for count in used.values())  # four standard deviations
+    assert all(abs(count - 300) < 57 for count in used.values())
 
 
 def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_variants():
     """U(-5, 5) s, whole samples toward zero: gone below -1 s, that is with probability 0.4."""
-    made = ecg.make_variants(made_sample(event=250, samples=2600), range(1, 801), TASK, DATASET, 7)
+    made = ecg.make_variants(made_sample(event=250, samples=2600), range(1, 301), TASK, DATASET, 7)
     assert np.all(made.target_s[~made.event_visible] == 0)
-    assert abs(np.mean(~made.event_visible) - 0.4) < 0.05
+    assert abs(np.mean(~made.event_visible) - 0.4) < 0.12
 
 
 # ------------------------------------------------- the second implementation
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("event_sample", [2500, 400, 0])
 def test_variants_equal_the_plain_implementation(event_sample):
     sample = made_sample(event=event_sample)
@@ -322,10 +349,11 @@ def test_variants_equal_the_plain_implementation(event_sample):
         made = ecg_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
         plain, *event = plain_variant(kept, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
-        assert np.abs(made - plain).max() < 1e-9 * np.abs(plain).max()
+        assert_same(made, plain, FILTERED)
     np.testing.assert_array_equal(sample.signal, kept)
 
 
+@pytest.mark.numeric
 def test_a_whole_fold_equals_the_plain_implementation(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5"), "fold").arrays
     samples = read_shard(samples_path, "samples").arrays
@@ -419,7 +447,7 @@ def test_the_event_comes_after_the_previous_one_and_within_a_window(event, previ
 def test_no_place_of_the_event_is_left_out():
     drawn = Counter(ecg.draw_event(np.random.default_rng(seed), 1000, 995, 5000) for seed in range(5000))
     assert sorted(drawn) == [0, 1, 2, 3, 4]
-    assert all(abs(count - 1000) < 114 for count in drawn.values())  # four standard deviations
+    assert all(abs(count - 1000) < 114 for count in drawn.values())
 
 
 def test_a_cut_window_is_a_slice_of_the_recording():
@@ -444,6 +472,7 @@ def test_padding_of_a_cut_window_is_counted_where_the_recording_ends():
     assert not ecg.cut_window(sample, 1000).signal[:, 2000:].any()
 
 
+@pytest.mark.numeric
 def test_cut_variants_equal_the_plain_implementation(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5", settings=REWINDOW), "fold").arrays
     context = read_shard(samples_path, "samples").arrays["context"]
@@ -475,9 +504,9 @@ def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
     monkeypatch.setattr(
         ecg_steps, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
     )
-    made = ecg.make_variants(made_sample(gap=300), range(1, 400), REWINDOW, DATASET, SEED)
+    made = ecg.make_variants(made_sample(gap=300), range(1, 101), REWINDOW, DATASET, SEED)
     events = np.rint(made.target_s * 250).astype(int)
-    assert len(patches) == len(events) == 399
+    assert len(patches) == len(events) == 100
     assert not any(start <= event < stop for event, (start, stop) in zip(events, patches, strict=True))
 
 
@@ -507,7 +536,7 @@ def test_cut_windows_are_the_recording_itself(tmp_path):
     ids = [f"r1_{event:07d}" for event in events]
     settings = EcgTask(variants_per_sample=1, shift="rewindow")
     seen_after_the_end = 0
-    for seed in range(12):
+    for seed in range(4):
         path = write_fold(samples_path, tmp_path / "fold1.h5", ids=ids, settings=settings, seed=seed)
         fold = read_shard(path, "fold").arrays
         for row in range(0, 10, 2):
@@ -524,9 +553,10 @@ def test_cut_windows_are_the_recording_itself(tmp_path):
             assert missing == 0 or event == 39_000
         assert fold["gap_s"][::2].tolist() == [math.inf, 30.0, 2.8, 29.2, 88.0]
         path.unlink()
-    assert seen_after_the_end > 6
+    assert seen_after_the_end > 1
 
 
+@pytest.mark.slow
 def test_all_windows_of_vfdb_cut_anew(shared_data):
     items = list(vfdb.iter_samples(DATASET, shared_data / "vfdb"))
     assert len(items) == 236
@@ -551,6 +581,7 @@ def test_all_windows_of_vfdb_cut_anew(shared_data):
 # ------------------------------------------------------- decimation and coordinate
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("samples", "median", "by"), [(5000, 11, 10), (5003, 11, 10), (37, 5, 3), (9, 9, 1), (20, 1, 4), (400, 101, 7)]
 )
@@ -570,6 +601,7 @@ def test_decimate_takes_any_number_of_rows():
     assert ours.tobytes() == np.stack(one_by_one).tobytes()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("values", [1, 3, 5, 7, 9, 11])
 def test_median_network_by_the_0_1_principle(values):
     """Comparisons that are right for all zeros and ones are right for all numbers."""
@@ -593,6 +625,7 @@ def test_weighted_channel_by_hand():
     np.testing.assert_array_equal(ecg.weighted_channel(signal, 20.0), [0, 20, 40])
 
 
+@pytest.mark.numeric
 def test_weighted_at_the_source_rate_is_filtered_and_decimated_with_the_leads(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5", settings=AT_SOURCE), "fold").arrays
     signal = read_shard(samples_path, "samples").arrays["signal"]
@@ -618,15 +651,6 @@ def test_any_variant_can_be_made_alone(samples_path, tmp_path):
     assert (alone.target_s[0], alone.event_visible[0]) == (whole["target"][row, 0], whole["event_visible"][row])
     one = read_shard(write_fold(samples_path, tmp_path / "one.h5", ids=["419_0000900"]), "fold").arrays
     np.testing.assert_array_equal(one["signal"], whole["signal"][7:14])
-
-
-def test_seed_and_variant_and_sample_change_the_numbers():
-    made = [
-        ecg.make_variants(replace(made_sample(), sample_id=sample_id), [variant], TASK, DATASET, seed).signal.tobytes()
-        for sample_id, variant, seed in [("a", 1, 42), ("a", 2, 42), ("a", 1, 43), ("b", 1, 42), ("a", 1, 42)]
-    ]
-    assert len(set(made)) == 4
-    assert made[0] == made[4]
 
 
 def test_the_same_bytes_whatever_the_order_of_the_ids(samples_path, tmp_path):
@@ -733,37 +757,26 @@ def test_a_source_is_what_the_folds_were_made_from(samples_path, tmp_path):
 
 
 def test_unknown_sample_stops_before_anything_is_written(samples_path, tmp_path):
-    with pytest.raises(InputError, match=r"samples\.h5: has no sample 999_1 \(1 missing\); delete folds\.csv"):
+    with refused(samples_path, "999_1", remedy="folds.csv"):
         write_fold(samples_path, tmp_path / "fold1.h5", ids=["999_1", "418_0099624"])
     assert [path.name for path in tmp_path.iterdir()] == ["samples.h5"]
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("changed", "found"),
     [
-        ({"task": "nuclei"}, "holds samples for the task 'nuclei', not 'ecg'"),
-        ({"samples": 4000}, r"windows of \(2, 4000\) at 250.0 Hz, the config asks for \(2, 5000\) at 250.0 Hz"),
-        ({"rate_hz": 125.0}, r"at 125.0 Hz, the config asks for"),
-        ({"events_s": {"418_1": 10.0, "418_2": 20.0}}, "target of 418_2 is outside its window"),
-        ({"events_s": {"418_1": math.nan}}, "target of 418_1 is outside its window"),
+        ({"task": "nuclei"}, ["'nuclei'", "'ecg'"]),
+        ({"samples": 4000}, ["(2, 4000) at 250.0 Hz", "(2, 5000) at 250.0 Hz"]),
+        ({"rate_hz": 125.0}, ["(2, 5000) at 125.0 Hz", "(2, 5000) at 250.0 Hz"]),
+        ({"events_s": {"418_1": 10.0, "418_2": 20.0}}, ["418_2"]),
+        ({"events_s": {"418_1": math.nan}}, ["418_1"]),
     ],
 )
-def test_wrong_samples_file(tmp_path, changed, message):
+def test_wrong_samples_file(tmp_path, changed, found):
     path = tmp_path / "samples.h5"
     write_samples(path, **changed)
-    with pytest.raises(InputError, match=message):
+    with refused(path, *found, remedy=None):
         write_fold(path, tmp_path / "fold1.h5", ids=[])
-
-
-@pytest.mark.parametrize(
-    ("changed", "key"),
-    [({"seed": 43}, "seed"), ({"settings": AT_SOURCE}, "protocol"), ({"settings": EcgTask(decimate_by=20)}, "spec")],
-)
-def test_folds_must_agree(samples_path, tmp_path, changed, key):
-    one = write_fold(samples_path, tmp_path / "fold1.h5", ids=["418_0099624"])
-    two = write_fold(samples_path, tmp_path / "fold2.h5", ids=["602_0034000"], fold=2, **changed)
-    with pytest.raises(InputError, match=rf"fold2\.h5: has another {key} than .*fold1\.h5"):
-        ecg.open_inputs([one, two], samples_path, augmented_only=True)
 
 
 def test_samples_without_the_recording_around_them_are_refused(samples_path, tmp_path):
@@ -772,7 +785,7 @@ def test_samples_without_the_recording_around_them_are_refused(samples_path, tmp
         attributes = {name: value for name, value in handle.attrs.items() if name not in {"schema_version", "kind"}}
     with shard_writer(samples_path, "samples", attributes) as writer:
         writer.extend(arrays)
-    with pytest.raises(InputError, match=r"samples\.h5: lacks previous_event; delete it and run again"):
+    with refused(samples_path, "previous_event"):
         write_fold(samples_path, tmp_path / "fold1.h5")
 
 
@@ -788,15 +801,7 @@ def test_a_fold_with_a_value_that_is_not_finite_is_refused(samples_path, tmp_pat
     if not is_refused:
         ecg.open_inputs([path], samples_path, augmented_only=True)
         return
-    with pytest.raises(InputError, match=rf"fold1\.h5: {name} is not finite in 1 row\(s\), of 418_0099624; delete"):
-        ecg.open_inputs([path], samples_path, augmented_only=True)
-
-
-def test_a_damaged_fold_is_refused(samples_path, tmp_path):
-    path = write_fold(samples_path, tmp_path / "fold1.h5", ids=["418_0099624"])
-    with h5py.File(path, "r+") as handle:
-        handle["signal"][2, 0, 7] += 1
-    with pytest.raises(InputError, match="content does not match its digest"):
+    with refused(path, name, "1 row", "418_0099624"):
         ecg.open_inputs([path], samples_path, augmented_only=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from refusals import refused
+from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
 from siwcc.augment import variant_rng
 from siwcc.augment.nuclei import (
@@ -26,7 +29,6 @@ from siwcc.augment.nuclei import (
 )
 from siwcc.config import NucleiAugmentation, NucleiTask, SipakmedSection
 from siwcc.encodings import encode
-from siwcc.errors import InputError
 from siwcc.shards import read_shard, shard_writer
 from siwcc.tasks import TaskSpec
 
@@ -66,9 +68,15 @@ def write_samples(path: Path, size: int = SIZE, dataset: str = "cells", seed: in
     return path
 
 
+@pytest.fixture(scope="module")
+def written_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_samples(tmp_path_factory.mktemp("samples") / "cells.h5")
+
+
 @pytest.fixture
-def samples_path(tmp_path: Path) -> Path:
-    return write_samples(tmp_path / "cells.h5")
+def samples_path(written_samples: Path, tmp_path: Path) -> Path:
+    """A copy, for one test."""
+    return Path(shutil.copy(written_samples, tmp_path))
 
 
 def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settings: NucleiTask = SETTINGS) -> Path:
@@ -97,6 +105,7 @@ def test_translation_shrinks_with_the_image() -> None:
     at_256 = [draw_affine(np.random.default_rng(n), SETTINGS, 256) for n in range(50)]
     at_64 = [draw_affine(np.random.default_rng(n), SETTINGS, 64) for n in range(50)]
     for large, small in zip(at_256, at_64, strict=True):
+        # Both are rounded to 0.01 px: by 0.005 px, and by a fourth of that.
         np.testing.assert_allclose(small.translation_px, np.divide(large.translation_px, 4), atol=0.0063)
         assert (small.rotation_deg, small.scale) == (large.rotation_deg, large.scale)
 
@@ -112,24 +121,26 @@ def test_identity_is_drawn_again() -> None:
 
 def test_ranges_without_any_variant_are_refused() -> None:
     nothing = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
-    with pytest.raises(InputError, match=r"tasks\.nuclei\.augmentation"):
+    with refused("config: tasks.nuclei.augmentation"):
         draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), 64)
 
 
+@pytest.mark.numeric
 def test_matrix_by_hand() -> None:
     # 90 degrees counter-clockwise about (128, 128), twice as large, then (+3, -5):
     # x' = 2 (y - 128) + 128 + 3, y' = -2 (x - 128) + 128 - 5.
     matrix = affine_matrix(Affine((3.0, -5.0), 90.0, 2.0), 256)
-    np.testing.assert_allclose(matrix, [[0, 2, -125], [-2, 0, 379]], atol=1e-12)
+    assert_same(matrix, [[0, 2, -125], [-2, 0, 379]], FLOAT64)
     # The point 10 px right of the centre goes 20 px above it, then moves by the translation.
-    np.testing.assert_allclose(transform_point(matrix, np.array([138.0, 128.0])), [131, 103], atol=1e-12)
+    assert_same(transform_point(matrix, np.array([138.0, 128.0])), [131, 103], FLOAT64)
 
 
+@pytest.mark.numeric
 def test_matrix_at_another_size_and_angle() -> None:
     angle = math.radians(-30)
     a, b = 1.2 * math.cos(angle), 1.2 * math.sin(angle)
     expected = [[a, b, (1 - a) * 32 - b * 32 + 1.5], [-b, a, b * 32 + (1 - a) * 32 + 2.25]]
-    np.testing.assert_allclose(affine_matrix(Affine((1.5, 2.25), -30.0, 1.2), 64), expected, atol=1e-12)
+    assert_same(affine_matrix(Affine((1.5, 2.25), -30.0, 1.2), 64), expected, FLOAT64)
 
 
 def test_identity_matrix() -> None:
@@ -147,8 +158,9 @@ def _centroid(image: np.ndarray) -> np.ndarray:
     return np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum()
 
 
+@pytest.mark.numeric
 def test_point_and_image_move_together(tmp_path: Path) -> None:
-    """A hundred variants of a marked point, through the files and `batch`: within half a pixel."""
+    """Forty variants of a marked point, through the files and `batch`: within 0.05 px."""
     size, point_px = 128, np.array([52.3, 70.8])
     path = tmp_path / "blob.h5"
     with shard_writer(path, "samples", {"dataset": "cells", "image_size": size}) as writer:
@@ -164,20 +176,20 @@ def test_point_and_image_move_together(tmp_path: Path) -> None:
                 "std": 255.0,
             }
         )
-    settings = NucleiTask(dataset="cells", variants_per_sample=100)
+    settings = NucleiTask(dataset="cells", variants_per_sample=40)
     dataset = SipakmedSection(format="sipakmed", image_size=size)
     write_fold(path, ["1_001_01"], settings, dataset, seed=7, fold=1, path=tmp_path / "fold1.h5")
     inputs = open_inputs([tmp_path / "fold1.h5"], path, augmented_only=True)
-    images = inputs.batch(np.arange(100), "coord").numpy()
+    images = inputs.batch(np.arange(40), "coord").numpy()
     errors_px = [
         np.abs(_centroid(image[0]) - target).max() for image, target in zip(images, inputs.target, strict=True)
     ]
-    assert len(errors_px) == 100
-    assert max(errors_px) < 0.5
+    assert len(errors_px) == 40
     # The quantised blob itself is good to a few hundredths, so a half-pixel convention error cannot hide.
     assert max(errors_px) < 0.05
 
 
+@pytest.mark.numeric
 def test_fold_file_by_hand(samples_path: Path) -> None:
     path = make_fold(samples_path, 2, ("3_004_07", "1_001_02"))
     samples = read_shard(samples_path, "samples")
@@ -200,7 +212,7 @@ def test_fold_file_by_hand(samples_path: Path) -> None:
         )
         source = samples.arrays["target"][1 if row < 5 else 3]
         moved = transform_point(affine_matrix(affine, SIZE), source)
-        np.testing.assert_allclose(fold.arrays["target"][row], moved, rtol=0, atol=1e-12)
+        assert_same(fold.arrays["target"][row], moved, FLOAT64)
     assert {name: fold.attributes[name] for name in ("task", "dataset", "fold", "seed", "samples_digest")} == {
         "task": "nuclei", "dataset": "cells", "fold": 2, "seed": 42, "samples_digest": samples.digest,
     }  # fmt: skip
@@ -225,6 +237,7 @@ def test_same_bytes_twice(samples_path: Path) -> None:
     assert make_fold(samples_path, 1, IDS[:2]).read_bytes() == first
 
 
+@pytest.mark.numeric
 def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
     wide = NucleiAugmentation(translation_px=200, rotation_deg=0, scale=(1, 1))
     settings = NucleiTask(dataset="cells", variants_per_sample=50, augmentation=wide)
@@ -232,7 +245,7 @@ def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
     inside = [0 <= x <= 63 and 0 <= y <= 63 for x, y in fold["target"]]
     assert fold["event_visible"].tolist() == [int(value) for value in inside]
     assert 0 < sum(inside) < len(inside)
-    np.testing.assert_allclose(fold["target"] - fold["target"][0], fold["translation"], atol=1e-12)
+    assert_same(fold["target"], fold["target"][0] + fold["translation"], FLOAT64)
     assert fold["target"].min() < 0
 
 
@@ -260,6 +273,17 @@ def _reference(image: np.ndarray, box: np.ndarray, mean: float, std: float, matr
     return warped
 
 
+def assert_warped(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal but for the resolution of OpenCV's source positions.
+
+    They are float32: 2**-19 px near column 64, which moves a value by that much of the difference between neighbours.
+    """
+    steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (0, 1))
+    position_px = 2 / 64 if FIXED_POINT else 2.0**-17
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2 * position_px * steepest + FLOAT32 * largest(expected))
+
+
+@pytest.mark.numeric
 def test_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:3])], samples_path, augmented_only=False)
     fold = read_shard(samples_path.parent / "fold1.h5", "fold").arrays
@@ -272,9 +296,7 @@ def test_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
         affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
         source = [samples[name][row // 5] for name in ("signal", "content_box", "mean", "std")]
         expected = _reference(*source, affine_matrix(affine, SIZE))
-        steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (0, 1))
-        tolerance = 2 / 64 * 2 * steepest if FIXED_POINT else 1e-4
-        np.testing.assert_allclose(images[row].permute(1, 2, 0).numpy(), expected, rtol=0, atol=tolerance)
+        assert_warped(images[row].permute(1, 2, 0).numpy(), expected)
 
 
 def _mirrored(content: np.ndarray, column: int, row: int) -> np.ndarray:
@@ -287,6 +309,7 @@ def _mirrored(content: np.ndarray, column: int, row: int) -> np.ndarray:
     return content[tuple(places)]
 
 
+@pytest.mark.numeric
 def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:3], REFLECT)], samples_path, augmented_only=False)
     fold = read_shard(samples_path.parent / "fold1.h5", "fold").arrays
@@ -308,8 +331,7 @@ def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path
                 for a, weight_x in ((0, 1 - dx), (1, dx)):
                     for b, weight_y in ((0, 1 - dy), (1, dy)):
                         expected[y, x] += weight_x * weight_y * _mirrored(content, column + a, line + b)
-        steepest = max(np.abs(np.diff(expected, axis=axis)).max() for axis in (0, 1))
-        np.testing.assert_allclose(images[row], expected, rtol=0, atol=2 / 64 * 2 * steepest if FIXED_POINT else 1e-4)
+        assert_warped(images[row], expected)
 
 
 def test_reflected_padding_of_the_image_itself_is_numpys(samples_path: Path) -> None:
@@ -324,6 +346,7 @@ def test_reflected_padding_of_the_image_itself_is_numpys(samples_path: Path) -> 
         np.testing.assert_array_equal(mirrored, np.pad(content, around, mode="reflect"))
 
 
+@pytest.mark.numeric
 def test_reflection_leaves_no_edge_in_an_even_image(tmp_path: Path) -> None:
     path = write_samples(tmp_path / "cells.h5")
     samples = read_shard(path, "samples")
@@ -333,7 +356,7 @@ def test_reflection_leaves_no_edge_in_an_even_image(tmp_path: Path) -> None:
     inputs = open_inputs([make_fold(path, 1, IDS, REFLECT)], path, augmented_only=False)
     images = inputs.batch(np.arange(len(inputs.target)), "coord").numpy()
     for image in images:
-        assert np.ptp(image) < 1e-5
+        assert np.ptp(image) < FLOAT32 * largest(image)
         assert abs(image.mean()) > 0.1
 
 
@@ -367,27 +390,27 @@ def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
 def test_ranges_that_always_lose_the_target_are_refused() -> None:
     turned = NucleiAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
     settings = REFLECT.model_copy(update={"augmentation": turned})
-    with pytest.raises(
-        InputError, match=r"100 variants in a row put the target at \(3\.0, 60\.0\) px outside"
-    ) as caught:
+    with refused("config: tasks.nuclei.augmentation", "(3.0, 60.0) px", remedy="tasks.nuclei.border to zero"):
         draw_variant(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
-    assert "set tasks.nuclei.border to zero" in str(caught.value)
 
 
+@pytest.mark.numeric
 def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
     originals = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").numpy()
     boxes = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"]
     for image, (left, top, width, height) in zip(originals, boxes, strict=True):
         content = image[:, top : top + height, left : left + width].astype(np.float64)
-        assert abs(content.mean()) < 1e-6
-        assert abs(content.std() - 1) < 1e-6
+        # Pixels are rounded to float32.
+        assert_same(content.mean(), 0.0, FLOAT32, scale=largest(content))
+        assert_same(content.std(), 1.0, FLOAT32, scale=largest(content))
         outside = np.ones(image.shape[1:], dtype=bool)
         outside[top : top + height, left : left + width] = False
         assert outside.any()
         assert np.all(image[:, outside] == 0)
 
 
+@pytest.mark.numeric
 def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:1])], samples_path, augmented_only=False)
     signal = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord")
@@ -401,7 +424,7 @@ def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samp
     assert np.all(weighted[:, :, 60:] == 0)
     assert np.all(weighted[:, :, :3] == 0)
     pixel = signal[0, :, 20, 40].numpy().astype(np.float64)
-    np.testing.assert_allclose(weighted[:, 20, 40], [40 * pixel.mean(), 20 * pixel.mean()], rtol=1e-5)
+    assert_same(weighted[:, 20, 40], [40 * pixel.mean(), 20 * pixel.mean()], FLOAT32)
 
 
 def test_what_lies_beyond_the_border_is_exactly_zero(samples_path: Path) -> None:
@@ -489,30 +512,23 @@ def test_a_source_moves_images_as_the_folds_do(samples_path: Path, settings: Nuc
 def test_another_samples_file_is_refused(samples_path: Path) -> None:
     path = make_fold(samples_path, 1, IDS)
     write_samples(samples_path, seed=1)
-    with pytest.raises(InputError, match=r"cells\.h5: changed since"):
+    with refused(samples_path, "changed"):
         open_source([path], samples_path)
-    with pytest.raises(InputError, match=r"cells\.h5: changed since"):
+    with refused(samples_path, "changed"):
         open_inputs([path], samples_path, augmented_only=True)
 
 
 def test_samples_of_another_data_set_or_size_are_refused(samples_path: Path) -> None:
     other = write_samples(samples_path.parent / "other.h5", dataset="herlev")
-    with pytest.raises(InputError, match="has dataset 'herlev' where the config has 'cells'"):
+    with refused(other, "dataset", "'herlev'", "'cells'"):
         make_fold(other, 1, IDS)
     larger = write_samples(samples_path.parent / "larger.h5", size=128)
-    with pytest.raises(InputError, match="has image_size 128 where the config has 64"):
+    with refused(larger, "image_size", 128, 64):
         make_fold(larger, 1, IDS)
 
 
 def test_an_unknown_sample_is_refused(samples_path: Path) -> None:
-    with pytest.raises(InputError, match="lacks the sample '9_001_01'"):
+    with refused(samples_path, "'9_001_01'"):
         make_fold(samples_path, 1, (IDS[0], "9_001_01"))
-    with pytest.raises(InputError, match="without samples"):
+    with refused(samples_path):
         make_fold(samples_path, 1, ())
-
-
-def test_a_damaged_fold_is_refused(samples_path: Path) -> None:
-    path = make_fold(samples_path, 1, IDS)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"fold1\.h5"):
-        open_inputs([path], samples_path, augmented_only=True)

@@ -20,7 +20,14 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from places import Place, copy_repository, unlock, wait_until_nobody_works_in, when_runs_open
+from places import (
+    HANGS_S,
+    Place,
+    change_of_training,
+    copy_repository,
+    unlock,
+    wait_until_nobody_works_in,
+)
 
 from tests.cluster.local_slurm import LocalSlurm, UnavailableError
 from tests.workflow.test_workflow import ARMS, epochs_logged, error_lines
@@ -37,15 +44,18 @@ BOTH_TASKS = ("--config", "run=[ecg, nuclei]")
 FEWER = ("--omit-from", "plot_encodings", "plot_predictions", "plot_records", "plot_targets")
 ECG = "results/tiny/ecg"
 # Fails in coord, fold 1, once, and in weighted, fold 1, always; leaves `attempts-<encoding>-<fold>`.
-FAILURES = when_runs_open("""
-attempts = pathlib.Path(f"attempts-{key.encoding}-{key.fold}")
+FAILURES = change_of_training(
+    "_open_run",
+    """
+attempts = pathlib.Path(f"attempts-{first.encoding}-{first.fold}")
 with attempts.open("a") as handle:
     handle.write("x")
-allowed = {("coord", 1): 1, ("weighted", 1): 99}.get((key.encoding, key.fold), 0)
+allowed = {("coord", 1): 1, ("weighted", 1): 99}.get((first.encoding, first.fold), 0)
 if len(attempts.read_text()) <= allowed:
-    raise module.InputError("pretended", f"failure of {key.encoding}, fold {key.fold}")
-return opened(key, *rest)
-""")
+    raise module.InputError("pretended", f"failure of {first.encoding}, fold {first.fold}")
+return original(first, *rest)
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -270,7 +280,7 @@ def test_a_failure_is_tried_again_and_one_that_stays_is_named_with_its_logs(loca
 
 
 def wait_until(what: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 300
+    give_up_at = time.monotonic() + HANGS_S
     while not what():
         assert time.monotonic() < give_up_at
         time.sleep(0.05)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import py7zr
 import pytest
+from refusals import refused
 
 from siwcc.datasets.archives import extract_archive
 from siwcc.errors import InputError
@@ -43,12 +44,10 @@ def archive(tmp_path) -> Path:
     return write_archive(tmp_path / "im_A.7z", MEMBERS)
 
 
-def assert_refused(archive: Path, tmp_path: Path, problem: str, max_bytes: int = LIMIT_BYTES) -> None:
+def assert_refused(archive: Path, tmp_path: Path, found: str, max_bytes: int = LIMIT_BYTES) -> None:
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match=problem) as caught:
+    with refused(archive, found):
         extract_archive(archive, tmp_path / "im_A", place, max_bytes)
-    assert str(archive) in str(caught.value)
-    assert "\n" not in str(caught.value)
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -149,7 +148,7 @@ def test_an_encrypted_archive_is_refused(tmp_path):
 
 def test_a_cut_archive_is_refused_wherever_it_is_cut(archive, tmp_path):
     whole = archive.read_bytes()
-    for length in range(7, len(whole), 23):
+    for length in range(7, len(whole), 61):
         archive.write_bytes(whole[:length])
         assert_refused(archive, tmp_path, "cannot be unpacked")
 
@@ -158,7 +157,7 @@ def test_a_damaged_archive_is_refused_or_unpacks_the_same_bytes(archive, tmp_pat
     whole = archive.read_bytes()
     rng = np.random.default_rng(8)
     refused = 0
-    for number in range(150):
+    for number in range(50):
         mutated = bytearray(whole)
         mutated[rng.integers(6, len(whole))] ^= 1 << rng.integers(0, 8)
         archive.write_bytes(mutated)
@@ -170,7 +169,7 @@ def test_a_damaged_archive_is_refused_or_unpacks_the_same_bytes(archive, tmp_pat
             assert not folder.exists()
         else:
             assert tree(folder) == EXPECTED
-    assert refused > 100
+    assert refused > 30
 
 
 def test_a_full_disk_blames_the_folder_and_leaves_nothing(archive, tmp_path, monkeypatch):
@@ -178,6 +177,6 @@ def test_a_full_disk_blames_the_folder_and_leaves_nothing(archive, tmp_path, mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(InputError, match=r"im_A: cannot be written .No space left.*make room"):
+    with refused(tmp_path / "im_A", "No space left"):
         extract_archive(archive, tmp_path / "im_A", place, LIMIT_BYTES)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["im_A.7z"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from refusals import refused
 
 from siwcc.config import VfdbSection
 from siwcc.datasets import download, vfdb
@@ -111,7 +112,7 @@ def status(code: int, body: bytes = b"<html>no</html>", **headers: str) -> Answe
 
 
 def fetch(server: Server, folder: Path, **options: object) -> None:
-    settings: dict[str, object] = {"max_bytes": 10_000_000, "backoff_s": 0.0, "timeout_s": 5.0}
+    settings: dict[str, object] = {"max_bytes": 10_000_000, "backoff_s": 0.0, "timeout_s": 600.0}
     sha256 = options.pop("sha256", SUM)
     fetch_files(server.url, {"a.bin": sha256}, folder, REMEDY, **{**settings, **options})  # type: ignore[arg-type]
 
@@ -194,7 +195,7 @@ def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_path: Path) -> None:
     server.answers = [ranged(sent=2_000_000)]
-    with pytest.raises(InputError, match="cannot be downloaded"):
+    with refused(f"{server.url}a.bin"):
         fetch(server, tmp_path, retries=0)
     assert names(tmp_path) == {"a.bin.part"}
     kept = (tmp_path / "a.bin.part").stat().st_size
@@ -262,7 +263,7 @@ def test_connection_refused_is_one_line(tmp_path: Path) -> None:
 
 def test_silence_is_a_broken_connection(server: Server, tmp_path: Path) -> None:
     released = threading.Event()
-    server.answers = [lambda _: released.wait(5) and None]
+    server.answers = [lambda _: released.wait(600) and None]
     line = refusal(server, tmp_path, retries=0, timeout_s=0.2)
     released.set()
     assert "timed out" in line
@@ -345,7 +346,7 @@ def test_too_large_a_file_is_refused(server: Server, tmp_path: Path, announced: 
 
 def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InputError, match=r"file/set: cannot be written \(Not a directory\)"):
+    with refused(tmp_path / "file" / "set", "Not a directory"):
         fetch(server, tmp_path / "file" / "set")
     assert server.requests == []
 
@@ -358,9 +359,8 @@ def test_only_https_leaves_this_machine(tmp_path: Path, url: str, monkeypatch: p
         raise AssertionError("a request was made")
 
     monkeypatch.setattr(requests.Session, "send", never)
-    with pytest.raises(InputError, match="https") as caught:
+    with refused(url, remedy=REMEDY):
         fetch_files(url, {"a.bin": SUM}, tmp_path, REMEDY, max_bytes=1)
-    assert REMEDY in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_a_redirect_is_followed(server: Server, tmp_path: Path) -> None:
 
 def test_a_redirect_to_plain_http_is_refused(server: Server, tmp_path: Path) -> None:
     server.answers = [status(301, Location="http://example.org/a.bin")]
-    with pytest.raises(InputError, match=r"http://example\.org/a\.bin: is plain http"):
+    with refused("http://example.org/a.bin"):
         fetch(server, tmp_path)
     assert len(server.requests) == 1
 
@@ -401,7 +401,7 @@ def test_a_redirect_from_https_to_this_machine_is_refused(tmp_path: Path, monkey
         return response
 
     monkeypatch.setattr(requests.Session, "get", redirect)
-    with pytest.raises(InputError, match=r"https://example\.org/a\.bin: leads from https to http://127\.0\.0\.1:1/"):
+    with refused("https://example.org/a.bin", "http://127.0.0.1:1/"):
         fetch_files("https://example.org", {"a.bin": SUM}, tmp_path, REMEDY, max_bytes=1)
 
 
@@ -412,7 +412,7 @@ def test_redirects_in_a_circle_end(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../a", "/a", "a/b", "..", "", "a\\b"])
 def test_a_file_cannot_leave_its_folder(server: Server, tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="will not hold a download named"):
+    with refused(tmp_path / "set", repr(name)):
         fetch_files(server.url, {name: SUM}, tmp_path / "set", REMEDY, max_bytes=1)
     assert server.requests == []
 
@@ -466,13 +466,13 @@ def test_two_at_once_fetch_a_file_once(server: Server, tmp_path: Path) -> None:
 
     def slow(handler: Handler) -> None:
         first_is_asked.set()
-        may_answer.wait(5)
+        may_answer.wait(600)
         handler.reply(200, CONTENT)
 
     server.answers = [slow, whole()]
     threads = [threading.Thread(target=fetch, args=(server, tmp_path)) for _ in range(2)]
     threads[0].start()
-    assert first_is_asked.wait(5)
+    assert first_is_asked.wait(600)
     threads[1].start()
     may_answer.set()
     for thread in threads:
@@ -494,7 +494,7 @@ def test_sums_are_read_in_order(tmp_path: Path) -> None:
 def test_a_damaged_list_of_sums(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "sums"
     path.write_text(text)
-    with pytest.raises(InputError, match=problem):
+    with refused(path, problem):
         read_checksums(path)
 
 

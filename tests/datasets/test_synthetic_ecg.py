@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from refusals import refused
 from scipy.signal import find_peaks, welch
 
 from siwcc.datasets.synthetic.ecg import (
@@ -95,21 +96,16 @@ def dominant_hz(signal_mv: np.ndarray) -> float:
     return float(frequency_hz[total.argmax()])
 
 
-def test_same_seed_gives_the_same_bytes(folder, tmp_path):
-    write_ecg_records(tmp_path, RECORDS, SEED)
-    assert contents(tmp_path) == contents(folder)
-
-
 def test_another_seed_gives_other_signals_and_annotations(folder, tmp_path):
-    write_ecg_records(tmp_path, 2, SEED + 1)
+    write_ecg_records(tmp_path, 1, SEED + 1)
     for name, content in contents(tmp_path).items():
         assert content != (folder / name).read_bytes(), name
 
 
-def test_a_record_does_not_depend_on_the_size_of_the_set(folder, tmp_path):
-    write_ecg_records(tmp_path, 3, SEED)
+def test_a_record_has_the_same_bytes_again_in_a_set_of_any_size(folder, tmp_path):
+    write_ecg_records(tmp_path, 2, SEED)
     written = contents(tmp_path)
-    assert len(written) == 9
+    assert len(written) == 6
     assert all(content == (folder / name).read_bytes() for name, content in written.items())
 
 
@@ -182,7 +178,7 @@ def test_there_are_enough_events_unevenly_spread(records):
     assert per_record.count(1) >= 1
 
 
-@pytest.mark.parametrize("seed", [0, 1, 42, 4_000_000_000])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 42, 4_000_000_000))])
 def test_every_awkward_case_is_there(seed):
     plans = [make_record(index, seed)[0] for index in range(RECORDS)]
     ends = [plan[-1].stop for plan in plans]
@@ -319,6 +315,7 @@ def test_plan_words_become_segments_without_gaps():
         assert 0.9 * nominal_s * 250 - 1 <= segment.stop - segment.start <= 1.1 * nominal_s * 250 + 1
 
 
+@pytest.mark.numeric
 def test_a_beat_is_a_sum_of_skewed_gaussians():
     beat = Beat(
         np.array([0.0, 0.3]), np.array([0.02, 0.04]), np.array([0.01, 0.08]), np.array([[1.0, -0.5], [0.2, 0.4]])
@@ -335,6 +332,15 @@ def test_a_beat_is_a_sum_of_skewed_gaussians():
     assert signal_mv[100].tolist() == pytest.approx([2.0, -1.0], abs=1e-3)
 
 
+@pytest.mark.numeric
+def test_the_r_wave_of_a_normal_beat_is_positive_in_the_first_lead():
+    """It points to 50 degrees, and that lead to 0 ... 60: they differ by less than 90 degrees."""
+    for seed in range(30):
+        sinus = make_patient("normal", np.random.default_rng(seed)).sinus
+        (r_wave,) = sinus.height_mv[sinus.centre_s == 0]
+        assert r_wave[0] > 0
+
+
 def test_beats_beyond_the_ends_are_dropped():
     beat = Beat(np.array([0.0]), np.array([0.02]), np.array([0.02]), np.array([[1.0, 1.0]]))
     signal_mv = np.zeros((100, 2))
@@ -345,16 +351,16 @@ def test_beats_beyond_the_ends_are_dropped():
     assert signal_mv[40:75].max() < 1e-3
 
 
-@pytest.mark.parametrize(("records", "seed", "problem"), [(0, 1, "0 made-up records"), (1, -3, "-3 is negative")])
-def test_numbers_out_of_range_are_input_errors(tmp_path, records, seed, problem):
-    with pytest.raises(InputError, match=problem):
+@pytest.mark.parametrize(("records", "seed", "found"), [(0, 1, "0"), (1, -3, "-3")])
+def test_numbers_out_of_range_are_input_errors(tmp_path, records, seed, found):
+    with refused(tmp_path / "new", found):
         write_ecg_records(tmp_path / "new", records, seed)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_file_in_the_folders_place_is_an_input_error(tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with refused(tmp_path / "taken"):
         write_ecg_records(tmp_path / "taken", 1, SEED)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from refusals import refused
+from tolerances import FLOAT32, assert_same
 
 from siwcc.config import VfdbSection
 from siwcc.datasets import Excluded, Sample, vfdb
@@ -263,6 +265,7 @@ def test_an_annotation_past_the_end_is_excluded(tmp_path: Path) -> None:
     assert past == Excluded("a1_0012000", reason)
 
 
+@pytest.mark.numeric
 def test_another_rate_is_resampled_with_one_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rate_hz, samples = 360, 360 * 60
     time_s = np.arange(samples) / rate_hz
@@ -283,6 +286,7 @@ def test_another_rate_is_resampled_with_one_notice(tmp_path: Path, caplog: pytes
     np.testing.assert_allclose(samples_read[0].signal, expected, atol=0.015)
 
 
+@pytest.mark.numeric
 def test_resampling_keeps_invalid_samples_local_and_the_ends_level(tmp_path: Path) -> None:
     digital = np.full((500 * 60, 2), 600)
     digital[20_000] = -2048
@@ -291,6 +295,7 @@ def test_resampling_keeps_invalid_samples_local_and_the_ends_level(tmp_path: Pat
     # 2500.5 rounds to the even neighbour; the last sample of 30,000 stays inside 15,000.
     assert first.sample_id == "a1_0002500"
     assert third.sample_id == "a1_0014999"
+    # The ripple of the resampling filter, 0.3 %.
     np.testing.assert_allclose(first.signal[:, :5000], 3.0, atol=0.01)
     np.testing.assert_allclose(third.signal[:, :2501], 3.0, atol=0.01)
     assert isinstance(second, Excluded)
@@ -307,7 +312,7 @@ def test_the_annotations_own_time_resolution_is_honoured(tmp_path: Path) -> None
 
 def test_a_rate_beyond_reason_is_an_error(tmp_path: Path) -> None:
     write_record(tmp_path, "a1", ramp(20_000), [(8000, "(VT\0")], rate_hz=2)
-    with pytest.raises(InputError, match=r"a1\.hea: gives 2 Hz as the sampling rate, which cannot be resampled"):
+    with refused(tmp_path / "a1.hea", "2 Hz", remedy=None):
         read(tmp_path)
 
 
@@ -317,12 +322,13 @@ def test_the_first_two_of_three_leads_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(only_sample(tmp_path).signal, millivolts(digital[3500:8500, :2]))
 
 
+@pytest.mark.numeric
 def test_microvolts_become_millivolts(tmp_path: Path) -> None:
     digital = ramp(12_000)
     write_record(tmp_path, "a1", digital, [(6000, "(VT\0")])
     edit_header(tmp_path / "a1.hea", ("/mV", "/uV"))
     expected = digital[3500:8500].T / GAIN / 1000
-    np.testing.assert_allclose(only_sample(tmp_path).signal, expected, rtol=1e-6)
+    assert_same(only_sample(tmp_path).signal, expected, FLOAT32)
 
 
 @pytest.mark.parametrize("format_code", ["16", "80", "24", "32"])
@@ -366,7 +372,7 @@ def test_raw_files_are_what_is_read_and_nothing_else(folder: Path) -> None:
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     for call in (partial(vfdb.raw_files, SECTION), read):
-        with pytest.raises(InputError, match="holds no WFDB record"):
+        with refused(tmp_path):
             call(tmp_path)
 
 
@@ -374,7 +380,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 def test_a_missing_file(folder: Path, suffix: str) -> None:
     (folder / f"a2.{suffix}").unlink()
     assert_refused(folder, f"a2.{suffix}", "does not exist, but a2.hea needs it")
-    with pytest.raises(InputError, match=rf"a2\.{suffix}: does not exist"):
+    with refused(folder / f"a2.{suffix}", "a2.hea", remedy=None):
         vfdb.raw_files(SECTION, folder)
 
 
@@ -489,7 +495,7 @@ def test_damage_at_random_ends_in_a_result_or_one_line(folder: Path) -> None:
     rng = np.random.default_rng(7)
     sound = {name: (folder / name).read_bytes() for name in ("a1.hea", "a1.atr", "a1.dat")}
     refused = Counter[str]()
-    for number in range(120):
+    for number in range(45):
         name = sorted(sound)[number % 3]
         content = bytearray(sound[name])
         for place in rng.integers(0, len(content), size=3):
@@ -503,7 +509,7 @@ def test_damage_at_random_ends_in_a_result_or_one_line(folder: Path) -> None:
             assert all(np.isfinite(item.signal).all() for item in items if isinstance(item, Sample))
         (folder / name).write_bytes(sound[name])
     # The checksum is a sum of 16 bits: three changed bytes rarely leave it as it was, and none of these do.
-    assert refused["a1.dat"] == 40
+    assert refused["a1.dat"] == 15
 
 
 def test_the_checksums_name_the_66_files() -> None:
@@ -515,13 +521,13 @@ def test_the_checksums_name_the_66_files() -> None:
 
 def test_download_needs_an_address(tmp_path: Path) -> None:
     section = VfdbSection(format="vfdb", url=None)
-    with pytest.raises(InputError, match=r"datasets\.mine\.url: is empty; .* as datasets\.mine\.path"):
+    with refused("config: datasets.mine.url", remedy="datasets.mine.path"):
         vfdb.download(section, tmp_path / "mine")
 
 
 def test_a_missing_list_of_checksums_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vfdb, "CHECKSUMS", tmp_path / "vfdb.sha256")
-    with pytest.raises(InputError, match=r"vfdb\.sha256: cannot be read as a list of checksums"):
+    with refused(tmp_path / "vfdb.sha256", remedy=None):
         vfdb.download(SECTION, tmp_path / "vfdb")
 
 
@@ -560,6 +566,7 @@ def test_the_real_events_with_six_labels(real: list[Sample]) -> None:
     assert sum(starts_at_another_event(sample, real) for sample in real) == 102
 
 
+@pytest.mark.slow
 def test_the_real_events_with_svta(real_with_svta: list[Sample]) -> None:
     counts = Counter(sample.group for sample in real_with_svta)
     assert " ".join(f"{record}:{counts[record]}" for record in sorted(counts)) == COUNTS_WITH_SVTA
@@ -567,6 +574,7 @@ def test_the_real_events_with_svta(real_with_svta: list[Sample]) -> None:
     assert (shifted.count(False), shifted.count(True)) == (137, 105)
 
 
+@pytest.mark.slow
 def test_dropping_svta_moves_one_kept_window(real: list[Sample], real_with_svta: list[Sample]) -> None:
     before = {sample.sample_id: int(sample.extras["window_start"]) for sample in real_with_svta}
     after = {sample.sample_id: int(sample.extras["window_start"]) for sample in real}
@@ -574,6 +582,7 @@ def test_dropping_svta_moves_one_kept_window(real: list[Sample], real_with_svta:
     assert moved == {"426_0444269": (442_538, 441_769)}
 
 
+@pytest.mark.slow
 def test_one_real_window_is_padded(real: list[Sample], real_with_svta: list[Sample]) -> None:
     def padded(samples: list[Sample]) -> list[str]:
         return [sample.sample_id for sample in samples if not sample.signal[:, -1000:].any()]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in
+from places import HANGS_S, Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in
 from test_workflow import ONE_RUN, REPOSITORY, RUN_FILES, epochs_logged, wait_for_epochs
 
 from siwcc.files import sha256_of
@@ -109,7 +109,7 @@ def test_two_studies_that_start_at_once_make_their_shared_data_once(empty: Place
     data.mkdir()
     places = {study: sharing(empty, data, study) for study in ("tiny", "other")}
     running = [place.start(target(study), "--config", f"study={study}") for study, place in places.items()]
-    outputs = [process.communicate(timeout=300)[0] for process in running]
+    outputs = [process.communicate(timeout=HANGS_S)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     jobs = sum((rules_in(planned_jobs(output)) for output in outputs), Counter())
     assert jobs == {"provide_raw": 1, "extract_samples": 1, "assign_folds": 2}
@@ -135,7 +135,7 @@ def test_a_study_waits_for_data_that_another_one_makes_and_takes_them_as_they_ar
             shutil.copytree(finished.folder / "data" / part, data / part)
         # It goes on although the other study does, which from now on only reads them.
         fcntl.flock(handle, fcntl.LOCK_SH)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=HANGS_S)
     assert process.returncode == 0, output
     assert rules_in(planned_jobs(output)) == {"assign_folds": 1}
     assert folds_of(place, "tiny") == folds_of(finished, "tiny")
@@ -200,7 +200,7 @@ def test_two_jobs_at_one_samples_file_leave_one_whole_file(empty: Place, finishe
     second = start("go")
     assert second.stdout is not None
     assert second.stdout.readline() == "started\n"
-    first.communicate("go on\n", timeout=120)
-    second.communicate(timeout=120)
+    first.communicate("go on\n", timeout=HANGS_S)
+    second.communicate(timeout=HANGS_S)
     assert (first.returncode, second.returncode) == (0, 0)
     assert empty.digests("data/samples") == finished.digests("data/samples")

@@ -1,7 +1,8 @@
 """The real Snakefile on the smallest study: reruns, interruptions, bad input, and the same bytes.
 
 One finished study is made once and copied for each scenario. It runs from a copy of the
-repository that lies beside it, so that a scenario may edit the code.
+repository that lies beside it, so that a scenario may edit the code. The fast tests plan, or make one run; what makes
+a whole study again is slow.
 """
 
 from __future__ import annotations
@@ -26,7 +27,16 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from places import Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in, when_runs_open
+from places import (
+    HANGS_S,
+    Place,
+    change_of_training,
+    changed_place,
+    planned_jobs,
+    rules_in,
+    unlock,
+    wait_until_nobody_works_in,
+)
 
 from siwcc.baselines import baselines_of
 from siwcc.calibration_file import load_calibration
@@ -34,8 +44,6 @@ from siwcc.models import read_model
 from siwcc.report import describe_missing
 from siwcc.report.study import open_study
 from siwcc.runs import STATE_NAME
-
-pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ARMS = ("coord", "weighted")
@@ -84,31 +92,30 @@ def test_every_file_of_the_study_is_there(finished: Place) -> None:
 
 
 def test_images_go_through_the_same_stages(empty: Place) -> None:
-    empty.run("--config", "run=[nuclei]")
+    run = "results/tiny/nuclei/coord/reduced/fold1/seed42"
+    empty.run(f"{run}/log.csv", "--config", "run=[nuclei]")
     excluded = (empty.folder / "data" / "samples" / "demo_nuclei.excluded.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in excluded] == ["sample_id", "2_004_03", "3_001_04", "5_004_02"]
-    study = empty.folder / "results" / "tiny" / "nuclei"
-    header = "epoch,train_r2_x,train_r2_y,test_r2_x,test_r2_y,test_mae_x,test_mae_y"
-    for encoding in ARMS:
-        for fold in (1, 2):
-            run = study / encoding / "reduced" / f"fold{fold}" / "seed42"
-            log = (run / "log.csv").read_text().splitlines()
-            assert log[0] == header
-            assert len(log) == 1 + 5
-            rows = (run / "predictions.csv").read_text().splitlines()
-            assert rows[0] == "sample_id,variant,target_x,target_y,prediction_x,prediction_y"
-            samples = sum(line.endswith(f",{fold}") for line in (study / "folds.csv").read_text().splitlines())
-            assert len(rows) == 1 + 3 * samples
+    log = (empty.folder / run / "log.csv").read_text().splitlines()
+    assert log[0] == "epoch,train_r2_x,train_r2_y,test_r2_x,test_r2_y,test_mae_x,test_mae_y"
+    assert len(log) == 1 + 5
+    rows = (empty.folder / run / "predictions.csv").read_text().splitlines()
+    assert rows[0] == "sample_id,variant,target_x,target_y,prediction_x,prediction_y"
+    folds = (empty.folder / "results" / "tiny" / "nuclei" / "folds.csv").read_text().splitlines()
+    assert len(rows) == 1 + 3 * sum(line.endswith(",1") for line in folds)
+
+
+@pytest.mark.slow
+def test_synthetic_images_are_shown_next_to_published_values_and_not_judged(empty: Place) -> None:
+    empty.run("results/tiny/report.html", "--config", "run=[nuclei]")
     with (empty.folder / "results" / "tiny" / "stats" / "comparisons.csv").open(newline="") as handle:
         table = list(csv.DictReader(handle))
     assert [row["metric"] for row in table] == ["instability", "test_r2", "train_r2"]
     for row in table:
         assert [row[name] for name in ("task", "variant", "control", "study")] == ["nuclei", "reduced", *ARMS]
-        # Made-up data: published values for orientation, agreement is not judged.
         assert row["published_conclusion"] != ""
         assert [row[f"agrees_{what}"] for what in ("sign", "size", "conclusion")] == ["", "", ""]
-        assert "published values are of other data" in row["note"]
-    assert (empty.folder / "results" / "tiny" / "report.html").is_file()
+        assert row["note"] != ""
 
 
 def test_a_finished_study_has_nothing_to_do_also_after_a_checkout(copied: Place) -> None:
@@ -125,6 +132,7 @@ def test_a_finished_study_has_nothing_to_do_also_after_a_checkout(copied: Place)
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_a_second_run_in_another_order_of_more_jobs_at_once_is_equal_to_the_byte(finished: Place, empty: Place) -> None:
     empty.run("--cores", "3", "--prioritize", f"{ONE_RUN}/log.csv")
     for below in ("results", "data"):
@@ -135,6 +143,7 @@ def test_a_second_run_in_another_order_of_more_jobs_at_once_is_equal_to_the_byte
     assert kinds[".h5"] == 2
 
 
+@pytest.mark.slow
 def test_the_layout_for_the_catalogue_plans_the_same_study(copied: Place, empty: Place) -> None:
     assert "Nothing to be done" in copied.run("--dry-run", snakefile="workflow/Snakefile")
     jobs = rules_in(empty.planned(snakefile="workflow/Snakefile"))
@@ -177,7 +186,7 @@ def test_a_lost_checkpoint_is_made_again_and_nothing_else(finished: Place, copie
         for path in (copied.folder / "results/tiny/ecg").rglob("*")
         if path.is_file() and ONE_RUN not in path.as_posix()
     }
-    copied.run()
+    copied.run(f"{ONE_RUN}/model.pt", "results/tiny/stats/comparisons.csv")
     assert copied.digests() == finished.digests()
     assert {path: path.stat().st_mtime_ns for path in others} == others
 
@@ -185,11 +194,11 @@ def test_a_lost_checkpoint_is_made_again_and_nothing_else(finished: Place, copie
 @pytest.mark.parametrize(
     "name",
     [
-        "data/raw/demo_ecg.manifest.csv",
-        "data/samples/demo_ecg.h5",
-        "results/tiny/ecg/fold2.h5",
-        "results/tiny/stats/comparisons.csv",
         f"{ONE_RUN}/manifest.json",
+        pytest.param("data/raw/demo_ecg.manifest.csv", marks=pytest.mark.slow),
+        pytest.param("data/samples/demo_ecg.h5", marks=pytest.mark.slow),
+        pytest.param("results/tiny/ecg/fold2.h5", marks=pytest.mark.slow),
+        pytest.param("results/tiny/stats/comparisons.csv", marks=pytest.mark.slow),
     ],
 )
 def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
@@ -197,6 +206,7 @@ def test_any_lost_file_is_brought_back(copied: Place, name: str) -> None:
     assert "Nothing to be done" not in copied.run("--dry-run")
 
 
+@pytest.mark.slow
 def test_snakemake_packs_its_own_report_without_a_network(copied: Place) -> None:
     copied.run("--report", "report.zip")
     with zipfile.ZipFile(copied.folder / "report.zip") as packed:
@@ -207,6 +217,7 @@ def test_snakemake_packs_its_own_report_without_a_network(copied: Place) -> None
         assert packed.read(table) == (copied.folder / "results/tiny/stats/table3.txt").read_bytes()
 
 
+@pytest.mark.slow
 def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
     asked = ("--config", "robustness=[noise, lead_missing]")
     added = Counter(measure_robustness=2, plot_robustness=1, record_config=1, write_report=1)
@@ -227,6 +238,7 @@ def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, c
     assert "Nothing to be done" in copied.run("--dry-run", *asked)
 
 
+@pytest.mark.slow
 def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_pictures(copied: Place) -> None:
     asked = ("--config", "variants=[heatmap]", "encodings=[none]", "comparisons=[]")
     copied.run(*asked)
@@ -255,11 +267,7 @@ def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_pictures(copie
     assert "Nothing to be done" in copied.run("--dry-run", *asked)
 
 
-def plotting_module(repository: Path) -> Path:
-    curves = repository / "siwcc" / "figures" / "curves.py"
-    return curves if curves.is_file() else repository / "siwcc" / "figures.py"
-
-
+@pytest.mark.slow
 def test_a_network_of_every_fold_is_made_where_it_is_asked_for(copied: Place) -> None:
     folder = "results/tiny/ecg/coord/reduced/all/seed42"
     assert rules_in(copied.planned(f"{folder}/model.pt")) == Counter(train_on_all=1)
@@ -272,7 +280,7 @@ def test_a_network_of_every_fold_is_made_where_it_is_asked_for(copied: Place) ->
 
 
 def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:
-    path = plotting_module(copied.repository)
+    path = copied.repository / "siwcc" / "figures" / "curves.py"
     status = path.stat()
     path.touch()
     assert "Nothing to be done" in copied.run("--dry-run")
@@ -330,14 +338,44 @@ def epochs_logged(log: Path) -> int:
 
 
 def wait_for_epochs(log: Path, count: int, process: subprocess.Popen[str]) -> None:
-    give_up_at = time.monotonic() + 300
+    give_up_at = time.monotonic() + HANGS_S
     while epochs_logged(log) < count:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
 
 
-def test_a_study_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, copied: Place) -> None:
+# Kills all processes of a study once, after the third epoch of a run.
+KILL = change_of_training(
+    "_save_state",
+    """
+original(first, *rest)
+killed = pathlib.Path("killed")
+if len(first.log) == 3 and not killed.exists():
+    killed.touch()
+    os.killpg(0, signal.SIGKILL)
+""",
+)
+
+
+def test_a_killed_run_goes_on_after_its_last_epoch_and_ends_in_the_same_bytes(finished: Place, copied: Place) -> None:
+    place = changed_place(copied, KILL)
+    shutil.rmtree(place.folder / ONE_RUN)
+    target = f"{ONE_RUN}/log.csv"
+    assert place.run(target, ok=False) is not None
+    wait_until_nobody_works_in(place.folder)
+    assert {path.name for path in (place.folder / ONE_RUN).iterdir()} == {STATE_NAME}
+    assert "Error: Directory cannot be locked." in place.run(target, ok=False)
+    assert unlock(place).returncode == 0
+    place.run(target)
+    log = place.folder / "logs/tiny/ecg/coord/reduced/fold1/seed42.log"
+    assert "going on after epoch 3" in log.read_text()
+    assert epochs_logged(log) == 2
+    assert place.digests() == finished.digests()
+
+
+@pytest.mark.slow
+def test_a_run_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, copied: Place) -> None:
     folder = copied.folder.with_name("undisturbed")
     subprocess.run(["cp", "-a", finished.folder, folder], check=True)
     undisturbed = Place(finished.repository, folder)
@@ -383,6 +421,7 @@ def test_a_study_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: 
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_done_and_not_yet_recorded_is_not_trained_again(finished: Place, copied: Place) -> None:
     """Snakemake deletes the files of a job whose end it has not recorded, and asks for them once more."""
     (copied.folder / ONE_RUN / "log.csv").unlink()
@@ -404,6 +443,7 @@ def test_a_run_that_was_done_and_not_yet_recorded_is_not_trained_again(finished:
     assert list(copied.folder.glob(f"results/**/{STATE_NAME}")) == []
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_study_with_samples_of_its_own_is_released_with_its_own_config(copied: Place) -> None:
     # As if the set had another name: that of the paper's, whose labels these are not.
     protocol = json.loads((copied.folder / "data/samples/demo_ecg.protocol.json").read_text())
@@ -418,6 +458,7 @@ def test_the_folder_of_a_study_with_samples_of_its_own_is_released_with_its_own_
     assert not lock.exists()
 
 
+@pytest.mark.slow
 def test_what_releases_the_folder_can_be_killed_itself(copied: Place) -> None:
     """A Snakemake that outlived it would be taken for a study that is running."""
     command = [sys.executable, str(copied.repository / "workflow" / "unlock.py")]
@@ -472,6 +513,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
     }
 
 
+@pytest.mark.slow
 def test_a_forced_rerun_leaves_the_originals_as_they_are(empty: Place) -> None:
     records = made_records(empty.folder / "there" / "records", 2, empty.repository)
     for path in records.iterdir():
@@ -515,10 +557,13 @@ def test_no_network_is_touched_by_a_dry_run_or_with_a_local_copy(empty: Place) -
     jobs = rules_in(planned_jobs(run_alone("--dry-run")))
     assert (jobs["provide_raw"], jobs["train_network"]) == (2, 40)
     records = made_records(empty.folder / "records", 1, empty.repository)
+    before = state_of(records)
     run_alone("data/samples/mine.h5", *with_records(empty, mine=records))
     assert (empty.folder / "data" / "samples" / "mine.h5").is_file()
+    assert state_of(records) == before
 
 
+@pytest.mark.slow
 def test_without_network_the_line_says_how_to_give_a_copy(empty: Place) -> None:
     output = empty.run("data/raw/vfdb.manifest.csv", study=None, ok=False)
     lines = error_lines(output)
@@ -534,11 +579,12 @@ def test_without_network_the_line_says_how_to_give_a_copy(empty: Place) -> None:
     ("change", "said"),
     [
         ("train={epoch: 3}", "config: unknown key 'train.epoch', did you mean 'epochs'?"),
-        (
+        pytest.param(
             "tasks={ecg: {augmentation: {lowpass_hz: [30, 130]}}}",
-            "config: tasks.ecg.augmentation.lowpass_hz: 130 Hz is not below half the sampling rate",
+            "config: tasks.ecg.augmentation.lowpass_hz: ",
+            marks=pytest.mark.slow,
         ),
-        ("train={epochs: many}", "config: train.epochs: Input should be a valid integer, unable to"),
+        pytest.param("train={epochs: many}", "config: train.epochs: ", marks=pytest.mark.slow),
     ],
 )
 def test_a_slip_in_the_config_stops_before_any_job(empty: Place, change: str, said: str) -> None:
@@ -550,6 +596,7 @@ def test_a_slip_in_the_config_stops_before_any_job(empty: Place, change: str, sa
     assert not (empty.folder / "results").exists()
 
 
+@pytest.mark.slow
 def test_too_many_folds_for_the_records_stop_in_the_folds_job(copied: Place) -> None:
     output = copied.run("--config", "folds=13", "folds_by=group", "study=other", ok=False)
     lines = error_lines(output)
@@ -572,6 +619,7 @@ def test_other_events_do_not_overwrite_the_samples(copied: Place) -> None:
     assert copied.digests("data") == before
 
 
+@pytest.mark.slow
 def test_samples_that_no_task_reads_are_not_overwritten_either(copied: Place) -> None:
     before = copied.digests("data")
     change = ("run=[nuclei]", "datasets={demo_ecg: {event_labels: [VT]}}")
@@ -636,24 +684,20 @@ def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
 # -------------------------------------------------------------------- distrust
 
 # Puts a NaN into one signal of one run, after all that reads and checks files.
-SPOIL = when_runs_open("""
-run = opened(key, *rest)
-if (key.encoding, key.fold) == ("weighted", 1):
+SPOIL = change_of_training(
+    "_open_run",
+    """
+run = original(first, *rest)
+if (first.encoding, first.fold) == ("weighted", 1):
     run.train.inputs.signal[5, 0, 7] = float("nan")
 return run
-""")
+""",
+)
 
 
-class SpoiltPlace(Place):
-    def environment(self) -> dict[str, str]:
-        values = super().environment()
-        return values | {"PYTHONPATH": os.pathsep.join([str(self.folder / "spoil"), values["PYTHONPATH"]])}
-
-
+@pytest.mark.slow
 def test_a_nan_stops_its_run_alone_and_the_report_says_so(finished: Place, copied: Place) -> None:
-    spoilt = SpoiltPlace(copied.repository, copied.folder)
-    (copied.folder / "spoil").mkdir()
-    (copied.folder / "spoil" / "sitecustomize.py").write_text(SPOIL)
+    spoilt = changed_place(copied, SPOIL)
     runs = copied.folder / "results" / "tiny" / "ecg"
     for arm in ARMS:
         shutil.rmtree(runs / arm / "reduced" / "fold1")
@@ -677,6 +721,7 @@ def test_a_nan_stops_its_run_alone_and_the_report_says_so(finished: Place, copie
 ODD_NAME = '-o\'dd "nämé" $HOME; `true` %s & #x'
 
 
+@pytest.mark.slow
 def test_names_of_folders_are_only_names(empty: Place) -> None:
     """The working directory, and a folder of records in it, with what a shell or an option parser would act on."""
     place = Place(empty.repository, empty.folder / ODD_NAME)
@@ -696,7 +741,10 @@ def test_names_of_folders_are_only_names(empty: Place) -> None:
     assert {path.name for path in place.folder.iterdir()} >= {ODD_NAME, "data", "logs"}
 
 
-@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b'{"rate_hz": ', b"", b"9"])
+@pytest.mark.parametrize(
+    "content",
+    [b'{"rate_hz": ', *(pytest.param(each, marks=pytest.mark.slow) for each in (b"[]", b"\xff\xfe", b"", b"9"))],
+)
 def test_a_damaged_protocol_is_one_line(copied: Place, content: bytes) -> None:
     (copied.folder / "data" / "samples" / "demo_ecg.protocol.json").write_bytes(content)
     output = copied.run("--dry-run", ok=False)
