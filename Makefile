@@ -113,7 +113,7 @@ $(OLDEST)/.ready: pyproject.toml Makefile
 	@touch $@
 
 test-oldest: $(OLDEST)/.ready
-	@$(OLDEST)/bin/python -m pytest tests/test_encodings.py tests/test_networks.py tests/test_dense.py tests/test_models.py
+	@$(OLDEST)/bin/python -m pytest tests/nn/test_coordinate_channels.py tests/nn/test_paper_networks.py tests/nn/test_heatmap_networks.py tests/training/test_checkpoint.py
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from benchmarks.processes import usable_cores
 from benchmarks.published import PlainNimesha, PlainRun
-from siwcc.augment import Inputs, augment_module
 from siwcc.config import Train, read_config
-from siwcc.encodings import encode
-from siwcc.files import read_csv, write_csv
-from siwcc.models import network_for
-from siwcc.networks import Localiser
-from siwcc.scores import r2_scores
+from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.evaluation.metrics import r2_scores
+from siwcc.io.files import read_csv, write_csv
+from siwcc.nn.coordinate_channels import encode
+from siwcc.nn.paper_networks import Localiser
+from siwcc.training.checkpoint import network_for
 
 COLUMNS = ("encoding", "fold", "epoch", "train_r2", "plain_train_r2", "test_r2", "plain_test_r2")
 _BLOCK_LAYERS = 4

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from siwcc.answers import Predictions, join, read_predictions
 from siwcc.config import RecipeChanges, Train
-from siwcc.files import read_yaml, write_csv
-from siwcc.runs import RunKey, run_place
-from siwcc.training import RunFiles, train_run
+from siwcc.evaluation.methods import Predictions, join, read_predictions
+from siwcc.io.files import read_yaml, write_csv
+from siwcc.io.run_key import RunKey, run_place
+from siwcc.training.run import RunFiles, train_run
 
 COLUMNS = ("recipe", "folds", "rows", "within_1", "within_half", "median", "mean", "seconds")
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from benchmarks.processes import REPOSITORY
-from siwcc.augment import augment_module
 from siwcc.config import AnyDataset, Config, EcgTask, NucleiTask, parse_config, parse_dataset
-from siwcc.datasets.manifest import provide_raw
-from siwcc.encodings import encode
-from siwcc.files import read_yaml
-from siwcc.samples import extract_samples
-from siwcc.shards import read_shard
+from siwcc.data.augment.interface import augment_module
+from siwcc.data.datasets.manifest import provide_raw
+from siwcc.data.samples import extract_samples
+from siwcc.io.files import read_yaml
+from siwcc.io.shards import read_shard
+from siwcc.nn.coordinate_channels import encode
 
 SEED = 42
 RECORDS = 12

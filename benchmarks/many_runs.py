@@ -18,14 +18,14 @@ import psutil
 
 from benchmarks.processes import REPOSITORY, worker_environment
 from benchmarks.workflow import run_snakemake
-from siwcc.augment import augment_module
-from siwcc.baselines import baselines_of
+from siwcc.cli.plan import load_study
 from siwcc.config import Config
-from siwcc.files import write_csv, write_manifest
-from siwcc.planning import load_study
-from siwcc.predictions import prediction_columns, prediction_rows
+from siwcc.data.augment.interface import augment_module
+from siwcc.evaluation.baselines.registry import baselines_of
+from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.io.files import write_csv, write_manifest
+from siwcc.io.run_key import run_place
 from siwcc.report.study import Study
-from siwcc.runs import run_place
 
 RUNS_A_SEED = 20
 TABLES = ("comparisons", "errors", "records", "variance")
@@ -64,7 +64,7 @@ def measure(folder: Path, runs: int, records: int, variants: int) -> list[tuple[
     run_snakemake(folder, [f"results/many/stats/{name}.csv" for name in TABLES], overlay, 1)
     for name in TABLES:
         found += [(f"stats/{name}.csv", *_benchmark(folder / f"results/many/benchmarks/stats/{name}.tsv"))]
-    command = [sys.executable, "-m", "siwcc.cli", "report", "results/many"]
+    command = [sys.executable, "-m", "siwcc.cli.main", "report", "results/many"]
     return [*found, ("siwcc report, with its pictures", *_watched(command, folder))]
 
 

@@ -24,19 +24,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siwcc.accuracy import measure_study, write_errors
-from siwcc.augment import Inputs, augment_module
-from siwcc.augment.ecg import EcgInputs
-from siwcc.dense import DenseNet, mean_map
-from siwcc.files import write_csv
-from siwcc.models import TrainedModel, read_model
-from siwcc.networks import READOUTS
-from siwcc.predictions import prediction_columns, prediction_rows
-from siwcc.records import compare_records, write_records
-from siwcc.reliability import measure_reliability, write_scores
-from siwcc.resident import open_batches
-from siwcc.runs import RunKey, run_place
-from siwcc.tasks import TaskSpec, task_module
+from siwcc.data.augment.ecg import EcgInputs
+from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.data.tasks.interface import TaskSpec, task_module
+from siwcc.evaluation.errors_table import measure_study, write_errors
+from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.evaluation.record_tests import compare_records, write_records
+from siwcc.evaluation.reliability_table import measure_reliability, write_scores
+from siwcc.io.files import write_csv
+from siwcc.io.run_key import RunKey, run_place
+from siwcc.nn.heatmap_networks import DenseNet, mean_map
+from siwcc.nn.paper_networks import READOUTS
+from siwcc.training.batches import open_batches
+from siwcc.training.checkpoint import TrainedModel, read_model
 
 VARIANT_OF = {readout: variant for variant, readout in READOUTS.items()}
 BATCH_SIZE = 256

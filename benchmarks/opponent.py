@@ -13,10 +13,10 @@ from benchmarks import published
 from benchmarks.made import SEED, fold_paths, paper_config
 from benchmarks.processes import Channel, Message
 from benchmarks.roles import StepClock
-from siwcc.allocator import keep_large_buffers
-from siwcc.augment import variant_rng
 from siwcc.config import EcgTask, VfdbSection, parse_dataset
-from siwcc.shards import Shard, read_shard
+from siwcc.data.augment.interface import variant_rng
+from siwcc.io.shards import Shard, read_shard
+from siwcc.training.torch_setup import keep_large_buffers
 
 
 def train_published(channel: Channel, arguments: Message) -> None:
@@ -106,7 +106,7 @@ def augment_windows(channel: Channel, arguments: Message) -> None:
 
 
 def _augment_ours(shard: Shard, row: int, variants: Sequence[int], section: VfdbSection) -> None:
-    from siwcc.augment.ecg import EcgSample, make_variants
+    from siwcc.data.augment.ecg import EcgSample, make_variants
 
     arrays = shard.arrays
     sample = EcgSample(

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results import Line
-from siwcc.figures import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, style_axis
-from siwcc.files import write_bytes
+from siwcc.io.files import write_bytes
+from siwcc.report.figures.style import BLUE, GREEN, INK, MUTED, VERMILION, new_figure, style_axis
 
 _STYLES = {"samples": (BLUE, "o"), "variants": (VERMILION, "s"), "folds": (GREEN, "^")}
 _TITLES = {"ecg": "ECG, 500 samples", "nuclei": "images, 256 px", "both": "whole paper study"}

@@ -166,7 +166,7 @@ def make_batches(
 def augment(signal: np.ndarray, event_sample: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """The six steps of the paper's section 2.1 on one window, with numpy and scipy and the paper's ranges.
 
-    The draws come in the order of `siwcc.augment.ecg`, so that one generator gives the same variant.
+    The draws come in the order of `siwcc.data.augment.ecg`, so that one generator gives the same variant.
 
     Args:
         signal: float64 (2, samples), mV, at 250 Hz.

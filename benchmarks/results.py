@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks.bench import Bench
 from benchmarks.processes import usable_cores
 from benchmarks.targets import TARGETS, Target
-from siwcc.files import write_csv, write_text
+from siwcc.io.files import write_csv, write_text
 
 COLUMNS = ("row", "what", "unit", "median", "low", "high", "count", "must", "aim", "reached")
 GROWTH_COLUMNS = ("task", "axis", "factor", "quantity", "value")

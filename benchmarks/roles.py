@@ -19,10 +19,10 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 from benchmarks.flops import PeakMeter
 from benchmarks.made import SEED, fold_paths, open_set, paper_config
 from benchmarks.processes import Channel, Message
-from siwcc.allocator import keep_large_buffers
-from siwcc.augment import augment_module
-from siwcc.runs import RunKey
-from siwcc.training import RunFiles, train_run
+from siwcc.data.augment.interface import augment_module
+from siwcc.io.run_key import RunKey
+from siwcc.training.run import RunFiles, train_run
+from siwcc.training.torch_setup import keep_large_buffers
 
 _EPOCH_LINE = re.compile(r"epoch \d+/\d+")
 _ENDLESS = 10_000
@@ -89,7 +89,7 @@ class EpochGate(logging.Handler):
 
 
 def train_ours(channel: Channel, arguments: Message) -> None:
-    """An epoch of `siwcc.training.train_run` a round, with the study's own settings.
+    """An epoch of `siwcc.training.run.train_run` a round, with the study's own settings.
 
     Args:
         channel: To the driver.
@@ -97,7 +97,7 @@ def train_ours(channel: Channel, arguments: Message) -> None:
             with the peak memory after so many steps.
     """
     gate = EpochGate(channel)
-    logger = logging.getLogger("siwcc.training")
+    logger = logging.getLogger("siwcc.training.run")
     logger.setLevel(logging.INFO)
     logger.addHandler(gate)
     if steps := arguments.get("stop_after_steps"):

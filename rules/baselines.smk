@@ -3,7 +3,7 @@
 REQUIRED INPUTS: results/{study}/{task}/fold{fold}.h5, all of them
 OUTPUTS:         results/{study}/{task}/baselines/{baseline}/predictions.csv
 
-One job per (task, baseline); siwcc/baselines/__init__.py lists them.
+One job per (task, baseline); siwcc/evaluation/baselines/registry.py lists them.
 """
 
 
@@ -13,7 +13,10 @@ rule predict_baseline:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         code=lambda w: code_of(
-            "predict_baseline.py", "baselines", module_of_baseline(w.baseline), f"augment.{w.task}"
+            "predict_baseline.py",
+            "evaluation.baselines.registry",
+            module_of_baseline(w.baseline),
+            f"data.augment.{w.task}",
         ),
     output:
         predictions="<results>/{task}/baselines/{baseline}/predictions.csv",

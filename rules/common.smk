@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import get_args
 
 import siwcc
-from siwcc.baselines import BASELINES, baselines_of
-from siwcc.closure import import_closure
+from siwcc.evaluation.baselines.registry import BASELINES, baselines_of
+from siwcc.jobs.import_closure import import_closure
 from siwcc.config import (
     PAPERS_FORMAT,
     EncodingName,
@@ -23,12 +23,12 @@ from siwcc.config import (
     parse_dataset,
     resolve_device,
 )
-from siwcc.errors import InputError
-from siwcc.files import sha256_of
-from siwcc.jobs import OWNER, claim_to
+from siwcc.io.errors import InputError
+from siwcc.io.files import sha256_of
+from siwcc.jobs.job import OWNER, claim_to
 from siwcc.map_variants import MAP_VARIANTS, shown_arm
-from siwcc.manifests import parse_json, read_text
-from siwcc.tasks import task_module
+from siwcc.io.checksums import parse_json, read_text
+from siwcc.data.tasks.interface import task_module
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -311,7 +311,7 @@ def first_existing(folder):
 
 def module_of_baseline(name):
     """The module of the package that holds a baseline."""
-    return f"baselines.{BASELINES[name].module}"
+    return f"evaluation.baselines.{BASELINES[name].module}"
 
 
 def study_figures():
@@ -365,7 +365,7 @@ def measured_of_arms():
 
 
 def limits_of_tasks():
-    """What counts as close, and as isolated, in each task; see `siwcc.tasks.ErrorLimits`."""
+    """What counts as close, and as isolated, in each task; see `siwcc.data.tasks.interface.ErrorLimits`."""
     checked = parse_config(config)
     limits = {}
     for task in config["run"]:

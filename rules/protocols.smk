@@ -28,10 +28,12 @@ rule summarise_protocols:
         samples=collect("data/samples/{dataset}.h5", dataset=datasets_in_use(config)),
         excluded=collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
         templates=[
-            package_file(f"templates/{name}")
+            package_file(f"report/templates/{name}")
             for name in ["protocols.html.j2", "macros.html.j2", "report.css"]
         ],
-        code=code_of("summarise_protocols.py", "report", "report.protocols", "tasks.ecg"),
+        code=code_of(
+            "summarise_protocols.py", "report.build", "analyses.leakage_report", "data.tasks.ecg"
+        ),
     output:
         svg=report(
             "<results>/protocols.svg",

@@ -16,8 +16,8 @@ rule provide_raw:
     input:
         code=lambda w: code_of(
             "provide_raw.py",
-            "datasets.manifest",
-            f"datasets.{config['datasets'][w.dataset]['format']}",
+            "data.datasets.manifest",
+            f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:
         manifest="data/raw/{dataset}.manifest.csv",

@@ -13,7 +13,7 @@ report: "../resources/captions/workflow.rst"
 rule record_config:
     """Leave the checked config in the study's folder, before anything else is done."""
     input:
-        code=code_of("record_config.py", "config", "files"),
+        code=code_of("record_config.py", "config", "io.files"),
     output:
         config="<results>/config.json",
     log:
@@ -36,7 +36,7 @@ rule plot_learning_curves:
         logs=lambda w: [
             path for path in study_runs(config | {"run": [w.task]}) if path.endswith("log.csv")
         ],
-        code=code_of("plot_learning_curves.py", "figures.curves"),
+        code=code_of("plot_learning_curves.py", "report.figures.curves"),
     output:
         svg=report(
             "<results>/figures/learning_curves_{task}_{variant}.svg",
@@ -63,7 +63,7 @@ rule plot_forest:
     """The effect on every model by one metric, fold by fold, beside the published one."""
     input:
         comparisons="<results>/stats/comparisons.csv",
-        code=code_of("plot_forest.py", "figures.forest"),
+        code=code_of("plot_forest.py", "report.figures.forest"),
     output:
         svg=report(
             "<results>/figures/forest_{metric}.svg",
@@ -91,7 +91,9 @@ rule plot_encodings:
     input:
         fold="<results>/{task}/fold1.h5",
         samples=samples_of,
-        code=lambda w: code_of("plot_encodings.py", "figures.signals", f"augment.{w.task}"),
+        code=lambda w: code_of(
+            "plot_encodings.py", "report.figures.inputs", f"data.augment.{w.task}"
+        ),
     output:
         svg=report(
             "<results>/figures/encodings_{task}.svg",
@@ -122,7 +124,9 @@ rule plot_predictions:
         predictions=of_arm("predictions.csv", config["seeds"][:1]),
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
-        code=lambda w: code_of("plot_predictions.py", "figures.signals", f"augment.{w.task}"),
+        code=lambda w: code_of(
+            "plot_predictions.py", "report.figures.inputs", f"data.augment.{w.task}"
+        ),
     output:
         svg=report(
             "<results>/figures/predictions_{task}_{encoding}_{variant}.svg",
@@ -149,7 +153,7 @@ rule plot_gaps:
     """How long before each event the event before lies."""
     input:
         strata="<results>/{task}/strata.csv",
-        code=code_of("plot_gaps.py", "figures.samples"),
+        code=code_of("plot_gaps.py", "report.figures.samples"),
     output:
         svg=report(
             "<results>/figures/gaps_{task}.svg",
@@ -178,7 +182,7 @@ rule plot_targets:
     """Where the targets of the augmented copies lie, fold by fold."""
     input:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
-        code=code_of("plot_targets.py", "figures.samples"),
+        code=code_of("plot_targets.py", "report.figures.samples"),
     output:
         svg=report(
             "<results>/figures/targets_{task}.svg",
@@ -205,7 +209,7 @@ rule plot_records:
     """Both errors of every record of one comparison."""
     input:
         points="<results>/stats/records_points.csv",
-        code=code_of("plot_records.py", "figures.records"),
+        code=code_of("plot_records.py", "report.figures.records"),
     output:
         svg=report(
             "<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.svg",
@@ -239,7 +243,7 @@ rule plot_reliability:
     """Share within the limit, and error, against the confidence of one arm."""
     input:
         bins="<results>/stats/calibration.csv",
-        code=code_of("plot_reliability.py", "figures.reliability"),
+        code=code_of("plot_reliability.py", "report.figures.reliability"),
     output:
         svg=report(
             "<results>/figures/reliability_{task}_{encoding}_{variant}.svg",
@@ -270,7 +274,7 @@ rule plot_worst:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         strata="<results>/{task}/strata.csv",
-        code=lambda w: code_of("plot_worst.py", "figures.worst", f"augment.{w.task}"),
+        code=lambda w: code_of("plot_worst.py", "report.figures.worst", f"data.augment.{w.task}"),
     output:
         svg=report(
             "<results>/figures/worst_{task}_{encoding}_{variant}.svg",
@@ -297,7 +301,7 @@ rule plot_robustness:
     """Answers of every network and encoding against the strength of each disturbance."""
     input:
         robustness=lambda w: study_robustness(w.task),
-        code=code_of("plot_robustness.py", "figures.robustness"),
+        code=code_of("plot_robustness.py", "report.figures.robustness"),
     output:
         svg=report(
             "<results>/figures/robustness_{task}.svg",
@@ -335,7 +339,7 @@ rule write_report:
         published=resource_file("table3.csv"),
         deviations=resource_file("deviations.yaml"),
         templates=[
-            package_file(f"templates/{name}")
+            package_file(f"report/templates/{name}")
             for name in [
                 "report.html.j2",
                 "folds.html.j2",
@@ -348,7 +352,9 @@ rule write_report:
                 "report.css",
             ]
         ],
-        code=code_of("write_report.py", "report", *(f"tasks.{task}" for task in config["run"])),
+        code=code_of(
+            "write_report.py", "report.build", *(f"data.tasks.{task}" for task in config["run"])
+        ),
     output:
         report=report(
             "<results>/report.html",

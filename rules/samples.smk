@@ -11,7 +11,9 @@ rule extract_samples:
     input:
         manifest="data/raw/{dataset}.manifest.csv",
         code=lambda w: code_of(
-            "extract_samples.py", "samples", f"datasets.{config['datasets'][w.dataset]['format']}"
+            "extract_samples.py",
+            "data.samples",
+            f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:
         samples="data/samples/{dataset}.h5",

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from siwcc.encodings import CoordinateChannels
-    from siwcc.errors import InputError
+    from siwcc.io.errors import InputError
+    from siwcc.nn.coordinate_channels import CoordinateChannels
 
 __version__ = "0.1.0"
 __all__ = ["CoordinateChannels", "InputError", "__version__", "load_model", "load_models"]
 
 _LAZY = {
-    "CoordinateChannels": "siwcc.encodings",
-    "InputError": "siwcc.errors",
-    "load_model": "siwcc.predicting",
-    "load_models": "siwcc.predicting",
+    "CoordinateChannels": "siwcc.nn.coordinate_channels",
+    "InputError": "siwcc.io.errors",
+    "load_model": "siwcc.inference.predictor",
+    "load_models": "siwcc.inference.predictor",
 }
 
 

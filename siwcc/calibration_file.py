@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
-from siwcc.errors import InputError
-from siwcc.files import write_text
-from siwcc.manifests import read_text, sealed_json, unsealed_json
+from siwcc.io.checksums import read_text, sealed_json, unsealed_json
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_text
 
 NAME = "calibration.json"
 MAX_KNOTS = 10_000
@@ -57,7 +57,7 @@ class Calibration(BaseModel):
         balance: What a row of a record with n of them counted: n to the power of minus this.
         folds, seeds, records, rows: How much it was fitted on, all of it out of fold.
         predictions_sha256: Over the sums of the `predictions.csv`.
-        confidence, probability: The knots, see `siwcc.calibration.IsotonicMap`.
+        confidence, probability: The knots, see `siwcc.evaluation.calibration.IsotonicMap`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

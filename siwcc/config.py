@@ -19,9 +19,9 @@ from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from siwcc.errors import InputError
-from siwcc.files import write_text
-from siwcc.manifests import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
+from siwcc.io.checksums import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_text
 
 EncodingName = Literal[
     "none",
@@ -38,7 +38,7 @@ EncodingName = Literal[
 ]
 VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
-# They take each lead of a signal without its offset and scale: `siwcc.networks`.
+# They take each lead of a signal without its offset and scale: `siwcc.nn.paper_networks`.
 STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
 TaskName = Literal["ecg", "nuclei"]
 EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
@@ -584,7 +584,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 
 
 def write_config(path: Path, config: Config) -> None:
-    """Leave a study's config in its folder as sealed JSON (`siwcc.manifests.sealed_json`)."""
+    """Leave a study's config in its folder as sealed JSON (`siwcc.io.checksums.sealed_json`)."""
     write_text(path, sealed_json(config.model_dump(mode="json")))
 
 

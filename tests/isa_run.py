@@ -11,7 +11,7 @@ them choose the code of an older one. Each row of the table is one run of `pytes
 
 A run fails if ATen does not report what was asked for. MKL applies its variable to Intel processors only; for others it
 reports "Intel(R) Architecture". On a processor that is not x86 there is one setting, `native`. What is behind `--` goes
-to pytest, for example `-- tests/test_dense.py -x`.
+to pytest, for example `-- tests/nn/test_heatmap_networks.py -x`.
 """
 
 from __future__ import annotations

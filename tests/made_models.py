@@ -11,9 +11,9 @@ import torch
 import wfdb
 
 from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
-from siwcc.dense import DenseNet
-from siwcc.models import model_bytes, network_for
-from siwcc.tasks import task_module
+from siwcc.data.tasks.interface import task_module
+from siwcc.nn.heatmap_networks import DenseNet
+from siwcc.training.checkpoint import model_bytes, network_for
 
 # 4 s at 50 Hz: 200 samples, 40 of the model's.
 ECG_SECTION = VfdbSection(format="vfdb", window_s=4.0, rate_hz=50.0)

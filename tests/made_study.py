@@ -11,17 +11,17 @@ import numpy as np
 from filelock import FileLock
 from made_models import write_model
 
-from siwcc.augment import augment_module
-from siwcc.baselines import write_baseline
 from siwcc.config import Config, parse_config, write_config
-from siwcc.datasets.manifest import provide_raw
-from siwcc.files import write_csv, write_manifest, write_text
-from siwcc.folds import make_fold, write_folds
-from siwcc.models import read_model
-from siwcc.predictions import prediction_columns, prediction_rows
-from siwcc.report import report_study
+from siwcc.data.augment.interface import augment_module
+from siwcc.data.datasets.manifest import provide_raw
+from siwcc.data.folds import make_fold, write_folds
+from siwcc.data.samples import extract_samples
+from siwcc.evaluation.baselines.registry import write_baseline
+from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.io.files import write_csv, write_manifest, write_text
+from siwcc.report.build import report_study
 from siwcc.report.study import Study
-from siwcc.samples import extract_samples
+from siwcc.training.checkpoint import read_model
 
 EPOCHS = 6
 

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import psutil
 
-from siwcc.runs import STATE_NAME
+from siwcc.io.run_key import STATE_NAME
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Only guards against a test that would wait for ever: no test fails because the machine is slow.
@@ -149,18 +149,18 @@ def unlock(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def change_of_training(name: str, body: str) -> str:
-    """A `sitecustomize.py` that replaces a function of `siwcc.training`.
+    """A `sitecustomize.py` that replaces a function of `siwcc.training.run`.
 
     Args:
         name: Of the function.
         body: Of its replacement, for its first argument `first` and the `rest`; `original` is the replaced function,
-            `module` is `siwcc.training`.
+            `module` is `siwcc.training.run`.
     """
     return f"""
 import importlib.util, os, pathlib, signal, sys
 class Change:
     def find_spec(self, name, path=None, target=None):
-        if name != "siwcc.training":
+        if name != "siwcc.training.run":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

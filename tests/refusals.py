@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from siwcc.errors import InputError
+from siwcc.io.errors import InputError
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from benchmarks.results import lines_of
 from benchmarks.speed import step_flops
 from benchmarks.targets import TARGETS
 from benchmarks.workflow import Cost, Overhead
-from siwcc.augment import augment_module, variant_rng
-from siwcc.networks import build_localiser
-from siwcc.shards import read_shard
-from siwcc.training import standardisation
+from siwcc.data.augment.interface import augment_module, variant_rng
+from siwcc.io.shards import read_shard
+from siwcc.nn.paper_networks import build_localiser
+from siwcc.training.run import standardisation
 
 pytestmark = pytest.mark.numeric
 

@@ -25,7 +25,7 @@ from siwcc.config import (
     parse_protocol,
     resolve_device,
 )
-from siwcc.errors import InputError
+from siwcc.io.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STUDIES = sorted((REPOSITORY / "resources" / "studies").glob("*.yaml"))

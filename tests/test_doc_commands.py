@@ -19,7 +19,7 @@ import pytest
 from doc_pages import Command, blocks, commands, name_of, pages, without_blocks
 from places import REPOSITORY, Place
 
-from siwcc import cli
+from siwcc.cli import main as cli
 
 PAGES = pages()
 
@@ -27,7 +27,7 @@ PAGES = pages()
 OWN_TESTS = {
     "docs/layer.md": "tests/test_layer_page.py",
     "docs/own-data.md": "tests/workflow/test_own_data.py",
-    "docs/predict.md": "tests/test_predict_docs.py",
+    "docs/predict.md": "tests/cli/test_predict_docs.py",
     "docs/tour.md": "tests/test_tour.py",
 }
 
@@ -39,13 +39,13 @@ ELSEWHERE = {
     "make setup": ("Makefile", "demo: setup"),
     "source .venv/bin/activate": ("Makefile", "-m venv $(VENV)"),
     "siwcc show": ("Makefile", "siwcc show results/demo"),
-    "siwcc report": ("tests/test_report.py", 'cli.main(["report"'),
-    "siwcc controls": ("tests/test_controls.py", 'cli.main(["controls"'),
-    "siwcc inspect": ("tests/test_inspecting.py", 'main(["inspect"'),
-    "siwcc predict": ("tests/test_predict_docs.py", "page_commands()"),
+    "siwcc report": ("tests/report/test_build.py", 'cli.main(["report"'),
+    "siwcc controls": ("tests/analyses/test_controls.py", 'cli.main(["controls"'),
+    "siwcc inspect": ("tests/cli/test_inspect.py", 'main(["inspect"'),
+    "siwcc predict": ("tests/cli/test_predict_docs.py", "page_commands()"),
     "siwcc export": ("tests/test_layer_page.py", "layer.md"),
     "python examples/bright_pixel.py": ("tests/test_layer_page.py", "bright_pixel"),
-    "siwcc plan": ("tests/test_planning.py", "plan_study("),
+    "siwcc plan": ("tests/cli/test_plan.py", "plan_study("),
     # There is no docker and no apptainer where the tests run: the recipes are held against lock and files.
     "docker build": ("tests/test_house.py", "def test_the_image_is_made_from_the_lock"),
     "apptainer build": ("tests/test_house.py", "siwcc:latest"),

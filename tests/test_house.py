@@ -15,10 +15,11 @@ import pytest
 import yaml
 import yte
 
-from siwcc import comparisons, config
-from siwcc.encodings import ENCODINGS
-from siwcc.networks import STANDARDISED, VARIANTS
-from siwcc.tasks import task_module
+from siwcc import config
+from siwcc.data.tasks.interface import task_module
+from siwcc.evaluation import comparisons
+from siwcc.nn.coordinate_channels import ENCODINGS
+from siwcc.nn.paper_networks import STANDARDISED, VARIANTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RULE_FILES = sorted((REPOSITORY / "rules").glob("*.smk"))
@@ -140,10 +141,10 @@ def test_names_in_the_config_are_those_of_the_registries() -> None:
     assert config.STANDARDISED == STANDARDISED
     for task in get_args(config.TaskName):
         assert callable(task_module(task).make_spec)
-        assert (REPOSITORY / "siwcc" / "augment" / f"{task}.py").is_file()
+        assert (REPOSITORY / "siwcc" / "data" / "augment" / f"{task}.py").is_file()
     for name in get_args(config.AnyDataset):
         (format_name,) = get_args(name.model_fields["format"].annotation)
-        assert (REPOSITORY / "siwcc" / "datasets" / f"{format_name}.py").is_file()
+        assert (REPOSITORY / "siwcc" / "data" / "datasets" / f"{format_name}.py").is_file()
 
 
 # ------------------------------------------------------------------ source

@@ -13,7 +13,7 @@ from places import REPOSITORY
 from test_export import write_model
 
 from siwcc import CoordinateChannels
-from siwcc.cli import main
+from siwcc.cli.main import main
 
 PAGE = (REPOSITORY / "docs" / "layer.md").read_text(encoding="utf-8")
 EXAMPLE = REPOSITORY / "examples" / "bright_pixel.py"

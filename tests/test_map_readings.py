@@ -14,10 +14,10 @@ from made_study import write_mapped_study
 from tolerances import FLOAT32, assert_same
 
 from benchmarks import map_readings
-from siwcc.answers import read_predictions
-from siwcc.augment import augment_module
-from siwcc.files import read_csv
-from siwcc.predicting import load_models
+from siwcc.data.augment.interface import augment_module
+from siwcc.evaluation.methods import read_predictions
+from siwcc.inference.predictor import load_models
+from siwcc.io.files import read_csv
 
 pytestmark = pytest.mark.numeric
 

@@ -18,10 +18,10 @@ from places import REPOSITORY
 from snakemake.utils import update_config
 from tolerances import assert_same, largest
 
-from siwcc.comparisons import compare_study, read_rows
 from siwcc.config import parse_config
-from siwcc.files import write_csv
-from siwcc.runs import run_key_of
+from siwcc.evaluation.comparisons import compare_study, read_rows
+from siwcc.io.files import write_csv
+from siwcc.io.run_key import run_key_of
 
 TESTS = REPOSITORY / "tests"
 PAGE = TESTS / "README.md"

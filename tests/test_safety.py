@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from siwcc.errors import InputError
+from siwcc.io.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*(REPOSITORY / "siwcc").rglob("*.py"), *(REPOSITORY / "workflow").rglob("*.py")])

@@ -11,7 +11,7 @@ from made_models import write_model
 from made_study import write_mapped_study
 from places import load_program
 
-from siwcc.errors import InputError
+from siwcc.io.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
 

@@ -35,7 +35,7 @@ def test_the_page_shows_what_comes_out(tmp_path: Path, shared_data: Path) -> Non
     found = steps()
     assert len(found) == 7
     for command, shown in found:
-        words = command.replace("siwcc ", f"{shlex.quote(sys.executable)} -m siwcc.cli ", 1)
+        words = command.replace("siwcc ", f"{shlex.quote(sys.executable)} -m siwcc.cli.main ", 1)
         words = re.sub(r"^python ", f"{shlex.quote(sys.executable)} ", words)
         done = subprocess.run(
             ["bash", "-c", words],

@@ -13,15 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from siwcc.accuracy import measure_study, write_errors, write_errors_by_stratum
 from siwcc.calibration_file import NAME, write_calibration
-from siwcc.errors import InputError
-from siwcc.files import write_bytes
-from siwcc.folds import read_folds_csv
+from siwcc.data.folds import read_folds_csv
+from siwcc.data.tasks.interface import task_module
+from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
+from siwcc.evaluation.reliability_table import calibrate_arm
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_bytes
 from siwcc.map_variants import MAP_VARIANTS
-from siwcc.models import TrainedModel, read_model
-from siwcc.reliability import calibrate_arm
-from siwcc.tasks import task_module
+from siwcc.training.checkpoint import TrainedModel, read_model
 
 
 def ship(arm: Path, out: Path) -> list[Path]:

@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from scipy.interpolate import UnivariateSpline
 from torch import Tensor, nn
 
-from siwcc.figures import INK, MUTED, PAPER, arm_style, new_figure, style_axis
-from siwcc.files import write_bytes, write_text
-from siwcc.networks import LakshyaNet, NimeshaNet
-from siwcc.statistics import instability
+from siwcc.evaluation.statistics import instability
+from siwcc.io.files import write_bytes, write_text
+from siwcc.nn.paper_networks import LakshyaNet, NimeshaNet
+from siwcc.report.figures.style import INK, MUTED, PAPER, arm_style, new_figure, style_axis
 
 DOCS = Path(__file__).resolve().parent.parent
 LOGS = DOCS / "results" / "paper-ecg" / "logs.csv"

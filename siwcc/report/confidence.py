@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siwcc.answers import AUGMENTED
 from siwcc.config import Config
-from siwcc.figures import arm_style, model_name
-from siwcc.files import read_csv
+from siwcc.evaluation.methods import AUGMENTED
+from siwcc.evaluation.reliability_table import CalibrationScore, Reliability, ReliabilityBin
+from siwcc.io.files import read_csv
 from siwcc.map_variants import shown_arm
-from siwcc.reliability import CalibrationScore, Reliability, ReliabilityBin
+from siwcc.report.figures.style import arm_style, model_name
 
 _ROWS = {True: "augmented copies", False: "samples themselves"}
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siwcc.errors import InputError
-from siwcc.manifests import read_text
+from siwcc.io.checksums import read_text
+from siwcc.io.errors import InputError
 
 STAGES = {
     "raw": "raw data: fetch, make up or check",

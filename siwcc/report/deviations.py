@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siwcc.errors import InputError
-from siwcc.files import read_yaml
+from siwcc.io.errors import InputError
+from siwcc.io.files import read_yaml
 
 _NEEDED = ("id", "title", "text")
 _KINDS = ("departs", "keeps")

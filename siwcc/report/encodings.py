@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from siwcc.encodings import ENCODINGS
-from siwcc.figures import arm_style
+from siwcc.nn.coordinate_channels import ENCODINGS
+from siwcc.report.figures.style import arm_style
 
 ENCODING_NOTES = {
     "none": "nothing is appended",
@@ -26,7 +26,7 @@ def describe_encodings(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """(label, what is appended in words, its formula; empty where nothing is) of each encoding.
 
     Args:
-        names: Keys of `siwcc.encodings.ENCODINGS`.
+        names: Keys of `siwcc.nn.coordinate_channels.ENCODINGS`.
     """
     formulas = {name: ENCODINGS[name].formula if ENCODINGS[name].added(1) else "" for name in names}
     return [(arm_style(name).label, ENCODING_NOTES[name], formulas[name]) for name in names]

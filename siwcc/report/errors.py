@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siwcc.accuracy import Accuracy
-from siwcc.answers import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
-from siwcc.figures import GROUPS, arm_style, model_name
-from siwcc.report.words import capital
+from siwcc.evaluation.errors_table import Accuracy
+from siwcc.evaluation.methods import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
+from siwcc.report.figures.style import GROUPS, arm_style, model_name
+from siwcc.report.wording import capital
 
 BASELINE_NOTES = {
     "training_mean": "always answers the mean of its training targets",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siwcc.folds import Stratum, read_strata_csv
+from siwcc.data.folds import Stratum, read_strata_csv
 
 # More groups than this are counted, and only the largest of a fold are named.
 _MOST_NAMED = 60

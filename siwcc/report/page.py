@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 import siwcc
-from siwcc.files import write_text
+from siwcc.io.files import write_text
 
 DASH = "\N{EN DASH}"
 _SHOWN_PACKAGES = ("siwcc", "torch", "numpy", "scipy", "h5py", "opencv-python-headless", "wfdb", "snakemake")
@@ -21,7 +21,7 @@ _SHOWN_PACKAGES = ("siwcc", "torch", "numpy", "scipy", "h5py", "opencv-python-he
 def open_templates() -> jinja2.Environment:
     """The folder of templates, with the filters for numbers; a name that is not given is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("siwcc", "templates"),
+        loader=jinja2.PackageLoader("siwcc.report", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -41,7 +41,7 @@ def write_page(environment: jinja2.Environment, template: str, content: dict[str
         content: Everything that the template names but `style`.
         path: The HTML file to write.
     """
-    style = jinja2.PackageLoader("siwcc", "templates").get_source(environment, "report.css")[0]
+    style = jinja2.PackageLoader("siwcc.report", "templates").get_source(environment, "report.css")[0]
     # The package's own style sheet.
     write_text(path, environment.get_template(template).render(style=Markup(style), **content))  # noqa: S704
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from siwcc.answers import ALL, AUGMENTED
-from siwcc.comparisons import Row
-from siwcc.figures import arm_style, model_name
-from siwcc.records import BASELINE, NETWORK, PRIMARY, PRIMARY_VIEW, SECONDARY, RecordTest
-from siwcc.variance import ARM, VarianceRow
+from siwcc.evaluation.comparisons import Row
+from siwcc.evaluation.methods import ALL, AUGMENTED
+from siwcc.evaluation.record_tests import BASELINE, NETWORK, PRIMARY, PRIMARY_VIEW, SECONDARY, RecordTest
+from siwcc.evaluation.variance import ARM, VarianceRow
+from siwcc.report.figures.style import arm_style, model_name
 
 _FAMILIES = (PRIMARY, SECONDARY, BASELINE, NETWORK)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from siwcc.figures import arm_style, model_name
-from siwcc.figures.robustness import TITLES
-from siwcc.robustness.measuring import Robustness
+from siwcc.inference.robustness.measure import Robustness
+from siwcc.report.figures.robustness import TITLES
+from siwcc.report.figures.style import arm_style, model_name
 
 
 @dataclass(frozen=True)

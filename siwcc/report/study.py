@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siwcc.accuracy import Errors, measure_study
-from siwcc.baselines import baselines_of
-from siwcc.comparisons import Row, compare_study, without_published
 from siwcc.config import PAPERS_FORMAT, AnyDataset, Config, read_config
-from siwcc.errors import InputError
-from siwcc.folds import read_folds_csv
-from siwcc.manifests import read_manifest
+from siwcc.data.folds import read_folds_csv
+from siwcc.data.samples import read_excluded
+from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
+from siwcc.evaluation.baselines.registry import baselines_of
+from siwcc.evaluation.comparisons import Row, compare_study, without_published
+from siwcc.evaluation.errors_table import Errors, measure_study
+from siwcc.evaluation.record_tests import Records, compare_records
+from siwcc.evaluation.reliability_table import Reliability, measure_reliability
+from siwcc.evaluation.statistics import fold_ratio
+from siwcc.evaluation.variance import VarianceRow, split_study
+from siwcc.inference.robustness.measure import Robustness, read_robustness
+from siwcc.io.checksums import read_manifest
+from siwcc.io.errors import InputError
+from siwcc.io.run_key import RunKey, run_key_of
+from siwcc.io.shards import read_shard
 from siwcc.map_variants import MAP_VARIANTS
-from siwcc.records import Records, compare_records
-from siwcc.reliability import Reliability, measure_reliability
-from siwcc.robustness.measuring import Robustness, read_robustness
-from siwcc.runs import RunKey, run_key_of
-from siwcc.samples import read_excluded
-from siwcc.shards import read_shard
-from siwcc.statistics import fold_ratio
-from siwcc.tasks import ErrorLimits, TaskSpec, task_module
-from siwcc.variance import VarianceRow, split_study
 
 CONFIG_FILE = "config.json"
 

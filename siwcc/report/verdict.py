@@ -6,12 +6,9 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from siwcc.comparisons import METRICS, Row
-from siwcc.figures import GROUPS, arm_style, model_name
-from siwcc.records import PRIMARY, RecordTest
-from siwcc.report.over_records import RECORD_WORDS, read_tests, record_limits, record_sentence, record_summary
-from siwcc.report.words import BAD, GOOD, Reading, capital, count_readings, listed, p_words, plain, signed
-from siwcc.statistics import (
+from siwcc.evaluation.comparisons import METRICS, Row
+from siwcc.evaluation.record_tests import PRIMARY, RecordTest
+from siwcc.evaluation.statistics import (
     NOT_SIGNIFICANT,
     NOT_TESTABLE,
     SIGNIFICANCE,
@@ -19,6 +16,9 @@ from siwcc.statistics import (
     smallest_bootstrap_p,
     smallest_sign_flip_p,
 )
+from siwcc.report.figures.style import GROUPS, arm_style, model_name
+from siwcc.report.record_verdict import RECORD_WORDS, read_tests, record_limits, record_sentence, record_summary
+from siwcc.report.wording import BAD, GOOD, Reading, capital, count_readings, listed, p_words, plain, signed
 
 _METRIC_WORDS = {"test_r2": "test R²", "train_r2": "training R²", "instability": "instability"}
 _ORDER = ("test_r2", "instability", "train_r2")

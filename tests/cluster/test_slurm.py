@@ -350,7 +350,7 @@ def test_one_fold_is_one_job_and_a_report_says_what_is_missing(local: Place) -> 
     place.run(f"{run}/model.pt", *BOTH_TASKS)
     assert [(kind_of(job), job.gpus) for job in records(place)] == [("train_network", 1)]
     assert place.digests(run) == local.digests(run)
-    command = [sys.executable, "-m", "siwcc.cli", "report", "results/tiny"]
+    command = [sys.executable, "-m", "siwcc.cli.main", "report", "results/tiny"]
     done = subprocess.run(
         command, cwd=place.folder, env=place.environment(), capture_output=True, text=True, check=False
     )

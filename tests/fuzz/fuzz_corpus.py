@@ -11,18 +11,18 @@ import py7zr
 import yaml
 from made_study import made_config, write_study
 
-from siwcc import training
-from siwcc.accuracy import measure_study, write_errors
-from siwcc.comparisons import write_comparisons
 from siwcc.config import Config, Train
-from siwcc.datasets.synthetic import write_made_up
-from siwcc.files import write_text
-from siwcc.records import compare_records, write_records
+from siwcc.data.datasets.synthetic.write import write_made_up
+from siwcc.data.tasks.interface import task_module
+from siwcc.evaluation.comparisons import write_comparisons
+from siwcc.evaluation.errors_table import measure_study, write_errors
+from siwcc.evaluation.record_tests import compare_records, write_records
+from siwcc.inference.robustness.measure import Robustness, write_robustness
+from siwcc.io.files import write_text
+from siwcc.io.run_key import RunKey, run_place
 from siwcc.report.study import Study
-from siwcc.robustness.measuring import Robustness, write_robustness
-from siwcc.runs import RunKey, run_place
-from siwcc.tasks import task_module
-from siwcc.training import RunFiles, train_run
+from siwcc.training import run as training
+from siwcc.training.run import RunFiles, train_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = Train(epochs=2, batch_size=16, device="cpu")

@@ -17,25 +17,25 @@ import numpy as np
 import torch
 from fuzz_corpus import INTERRUPTED, SETTINGS, TRAINED, config_of, open_part, run_files
 
-from siwcc.answers import read_answers, read_predictions, read_strata
-from siwcc.augment import augment_module
 from siwcc.calibration_file import load_calibration
-from siwcc.comparisons import compare_logs, read_log, read_published, read_rows
+from siwcc.cli.plan import load_study
 from siwcc.config import parse_dataset, read_config
-from siwcc.datasets import Excluded, reader_for
-from siwcc.datasets.archives import extract_archive
-from siwcc.datasets.download import read_checksums
-from siwcc.files import read_csv, read_yaml
-from siwcc.folds import make_fold, read_folds_csv, read_strata_csv, write_folds
-from siwcc.manifests import read_manifest
-from siwcc.models import read_model
-from siwcc.planning import load_study
+from siwcc.data.augment.interface import augment_module
+from siwcc.data.datasets.archives import extract_archive
+from siwcc.data.datasets.download import read_checksums
+from siwcc.data.datasets.interface import Excluded, reader_for
+from siwcc.data.folds import make_fold, read_folds_csv, read_strata_csv, write_folds
+from siwcc.data.samples import extract_samples, read_excluded
+from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
+from siwcc.evaluation.methods import read_answers, read_predictions, read_strata
+from siwcc.inference.robustness.measure import read_robustness
+from siwcc.io.checksums import read_manifest
+from siwcc.io.files import read_csv, read_yaml
+from siwcc.io.shards import read_shard
 from siwcc.report.costs import read_benchmark
 from siwcc.report.deviations import read_deviations
-from siwcc.robustness.measuring import read_robustness
-from siwcc.samples import extract_samples, read_excluded
-from siwcc.shards import read_shard
-from siwcc.training import train_run
+from siwcc.training.checkpoint import read_model
+from siwcc.training.run import train_run
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def serve_case(root: Path, readers: dict[str, Any], sound: dict[str, str], name:
 
 
 def judge(error: BaseException, path: Path) -> tuple[str, str]:
-    from siwcc.errors import InputError
+    from siwcc.io.errors import InputError
 
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:

@@ -150,7 +150,7 @@ def test_kills_are_dealt_out_over_all_stages(repository: Path) -> None:
 JOB = """
 import os, time
 from pathlib import Path
-from siwcc.files import write_text
+from siwcc.io.files import write_text
 write_text(Path("results/a"), "x")
 Path("results/b").write_text("x")
 Path("elsewhere").write_text("x")

@@ -17,8 +17,8 @@ import pytest
 from places import HANGS_S, Place, planned_jobs, rules_in, unlock, wait_until_nobody_works_in
 from test_workflow import ONE_RUN, REPOSITORY, RUN_FILES, epochs_logged, wait_for_epochs
 
-from siwcc.files import sha256_of
-from siwcc.runs import STATE_NAME
+from siwcc.io.files import sha256_of
+from siwcc.io.run_key import STATE_NAME
 
 pytestmark = pytest.mark.slow
 
@@ -161,8 +161,8 @@ EXTRACT = """
 import sys
 from pathlib import Path
 from siwcc.config import parse_dataset
-from siwcc.datasets import vfdb
-from siwcc.samples import extract_samples
+from siwcc.data.datasets import vfdb
+from siwcc.data.samples import extract_samples
 
 every = vfdb.iter_samples
 def stopping(section, folder):

@@ -12,7 +12,7 @@ from disks import PlaceWithDisks, disks, may_mount
 from places import Place
 from test_workflow import ONE_RUN, RUN_FILES, error_lines, made_records, with_records
 
-from siwcc.runs import STATE_NAME
+from siwcc.io.run_key import STATE_NAME
 
 pytestmark = [
     pytest.mark.slow,

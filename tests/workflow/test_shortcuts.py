@@ -16,7 +16,7 @@ import yaml
 from made_study import made_config, write_study
 from places import Place, planned_jobs, rules_in
 
-from siwcc.baselines import baselines_of, write_baseline
+from siwcc.evaluation.baselines.registry import baselines_of, write_baseline
 
 pytestmark = pytest.mark.slow
 

@@ -38,12 +38,12 @@ from places import (
     wait_until_nobody_works_in,
 )
 
-from siwcc.baselines import baselines_of
 from siwcc.calibration_file import load_calibration
-from siwcc.models import read_model
-from siwcc.report import describe_missing
+from siwcc.evaluation.baselines.registry import baselines_of
+from siwcc.io.run_key import STATE_NAME
+from siwcc.report.build import describe_missing
 from siwcc.report.study import open_study
-from siwcc.runs import STATE_NAME
+from siwcc.training.checkpoint import read_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ARMS = ("coord", "weighted")
@@ -164,7 +164,7 @@ def test_what_a_job_imports_is_among_its_inputs(finished: Place) -> None:
     seen = 0
     for path in finished.folder.glob("imported-*.txt"):
         script = path.name.split("-")[1]
-        for module in set(path.read_text().split()) - {"siwcc.jobs", "siwcc.devices"}:
+        for module in set(path.read_text().split()) - {"siwcc.jobs.job", "siwcc.training.gpu_lock"}:
             base = f"../repository/{module.replace('.', '/')}"
             assert {f"{base}.py", f"{base}/__init__.py"} & inputs_of[script], f"{script} imports {module}"
         seen += 1
@@ -280,7 +280,7 @@ def test_a_network_of_every_fold_is_made_where_it_is_asked_for(copied: Place) ->
 
 
 def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:
-    path = copied.repository / "siwcc" / "figures" / "curves.py"
+    path = copied.repository / "siwcc" / "report" / "figures" / "curves.py"
     status = path.stat()
     path.touch()
     assert "Nothing to be done" in copied.run("--dry-run")
@@ -293,13 +293,13 @@ def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:
 
 def test_an_edit_concerns_what_imports_it_and_nothing_else(copied: Place) -> None:
     package = copied.repository / "siwcc"
-    with edited(package / "augment" / "nuclei.py", "\n# another remark\n"):
+    with edited(package / "data" / "augment" / "nuclei.py", "\n# another remark\n"):
         assert "Nothing to be done" in copied.run("--dry-run")
-    with edited(package / "errors.py", "\n# another remark\n"):
+    with edited(package / "io" / "errors.py", "\n# another remark\n"):
         everything = rules_in(copied.planned())
     assert everything["provide_raw"] == everything["extract_samples"] == everything["assign_folds"] == 1
     assert (everything["augment_fold"], everything["train_network"]) == (2, 4)
-    with edited(package / "networks.py", "\n# another remark\n"):
+    with edited(package / "nn" / "paper_networks.py", "\n# another remark\n"):
         training = rules_in(copied.planned())
     assert training["train_network"] == 4
     assert not {"extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(training)
@@ -480,7 +480,7 @@ def test_what_releases_the_folder_can_be_killed_itself(copied: Place) -> None:
 
 
 def made_records(folder: Path, samples: int, repository: Path) -> Path:
-    command = [sys.executable, "-m", "siwcc.cli", "demo-data", "--folder", str(folder), "--samples", str(samples)]
+    command = [sys.executable, "-m", "siwcc.cli.main", "demo-data", "--folder", str(folder), "--samples", str(samples)]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(repository)})
     return folder
 

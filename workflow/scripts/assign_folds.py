@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_config
-        from siwcc.folds import write_folds
+        from siwcc.data.folds import write_folds
 
         config = parse_config(snakemake.config)
         task = snakemake.wildcards.task

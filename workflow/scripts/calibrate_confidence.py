@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.reliability import measure_reliability, write_reliability, write_scores
-        from siwcc.tasks import ErrorLimits
+        from siwcc.data.tasks.interface import ErrorLimits
+        from siwcc.evaluation.reliability_table import measure_reliability, write_reliability, write_scores
 
         found = measure_reliability(
             run_paths=[Path(path) for path in snakemake.input.predictions],

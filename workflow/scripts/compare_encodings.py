@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.comparisons import write_comparisons
+        from siwcc.evaluation.comparisons import write_comparisons
 
         write_comparisons(
             log_paths=[Path(path) for path in snakemake.input.logs],

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.records import compare_records, write_record_points, write_records
-        from siwcc.tasks import ErrorLimits
+        from siwcc.data.tasks.interface import ErrorLimits
+        from siwcc.evaluation.record_tests import compare_records, write_record_points, write_records
 
         records = compare_records(
             run_paths=[Path(path) for path in snakemake.input.predictions],

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_dataset
-        from siwcc.samples import extract_samples
+        from siwcc.data.samples import extract_samples
 
         name = snakemake.wildcards.dataset
         # The whole entry comes from the config and not from a parameter: a local copy that

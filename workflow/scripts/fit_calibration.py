@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.calibration_file import write_calibration
-        from siwcc.reliability import calibrate_arm
-        from siwcc.tasks import ErrorLimits
+        from siwcc.data.tasks.interface import ErrorLimits
+        from siwcc.evaluation.reliability_table import calibrate_arm
 
         calibration = calibrate_arm(
             run_paths=[Path(path) for path in snakemake.input.predictions],

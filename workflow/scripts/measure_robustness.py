@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.robustness.measuring import measure_robustness, write_robustness
-        from siwcc.tasks import ErrorLimits
+        from siwcc.data.tasks.interface import ErrorLimits
+        from siwcc.inference.robustness.measure import measure_robustness, write_robustness
 
         lines = measure_robustness(
             model_paths=[Path(path) for path in snakemake.input.models],

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.figures import FigureFiles
-        from siwcc.figures.reliability import plot_reliability, select_bins
-        from siwcc.reliability import ReliabilityBin
-        from siwcc.tables import read_lines
+        from siwcc.evaluation.reliability_table import ReliabilityBin
+        from siwcc.io.tables import read_lines
+        from siwcc.report.figures.reliability import plot_reliability, select_bins
+        from siwcc.report.figures.style import FigureFiles
 
         names = snakemake.wildcards
         bins = read_lines(Path(snakemake.input.bins), ReliabilityBin)

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.figures import FigureFiles
-        from siwcc.figures.robustness import plot_robustness
-        from siwcc.robustness.measuring import read_robustness
+        from siwcc.inference.robustness.measure import read_robustness
+        from siwcc.report.figures.robustness import plot_robustness
+        from siwcc.report.figures.style import FigureFiles
 
         plot_robustness(
             lines=read_robustness([Path(path) for path in snakemake.input.robustness]),

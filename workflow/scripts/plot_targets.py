@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.figures import FigureFiles
-        from siwcc.figures.samples import plot_targets
+        from siwcc.report.figures.samples import plot_targets
+        from siwcc.report.figures.style import FigureFiles
 
         plot_targets(
             fold_paths=[Path(path) for path in snakemake.input.folds],

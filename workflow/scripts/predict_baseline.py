@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.baselines import write_baseline
+        from siwcc.evaluation.baselines.registry import write_baseline
 
         write_baseline(
             name=snakemake.wildcards.baseline,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import Train, check_cores
-        from siwcc.devices import one_gpu
-        from siwcc.runs import NO_FOLD, run_key_of
-        from siwcc.training import RunFiles, train_run
+        from siwcc.io.run_key import NO_FOLD, run_key_of
+        from siwcc.training.gpu_lock import one_gpu
+        from siwcc.training.run import RunFiles, train_run
 
         key = run_key_of(Path(snakemake.output.log))
         settings = Train.model_validate(snakemake.params.train)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.jobs import job
+from siwcc.jobs.job import job
 
 if TYPE_CHECKING:
     from snakemake.iocontainers import snakemake
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_config
-        from siwcc.report import Resources, write_report
+        from siwcc.io.run_key import remove_states
+        from siwcc.report.build import Resources, write_report
         from siwcc.report.study import Study
-        from siwcc.runs import remove_states
 
         report = Path(snakemake.output.report)
         write_report(

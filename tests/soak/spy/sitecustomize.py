@@ -56,10 +56,10 @@ def audit(event: str, arguments: tuple[object, ...]) -> None:
 
 
 class EpochsNoted:
-    """Lets every epoch of `siwcc.training` leave a line before it begins."""
+    """Lets every epoch of `siwcc.training.run` leave a line before it begins."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if name != "siwcc.training":
+        if name != "siwcc.training.run":
             return None
         sys.meta_path.remove(self)  # type: ignore[arg-type]
         spec = importlib.util.find_spec(name)

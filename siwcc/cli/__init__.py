@@ -1,0 +1,1 @@
+"""The command `siwcc`: one module per command."""

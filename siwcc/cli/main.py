@@ -1,0 +1,444 @@
+"""The `siwcc` command."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import siwcc
+from siwcc.cli.extras import absent_extra
+from siwcc.io.console import note, talking
+from siwcc.io.errors import InputError
+
+_EXAMPLES = """examples:
+  siwcc demo-data --task ecg --folder demo-records --samples 12
+  siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc inspect data/samples/vfdb.h5 results/paper/ecg/coord/full/fold1/seed42/*
+  siwcc plan resources/studies/herlev-small.yaml
+  siwcc predict models/ecg vfdb/418 --at 1000 --plot 418.png
+  siwcc controls --out controls
+  siwcc show results/paper
+  siwcc report results/paper
+  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
+
+Data go to standard output, messages to standard error. Exit codes:
+    0  done
+    1  bad input: one line says where, what is wrong and the way out; or a wrong verdict of `siwcc controls`
+    2  wrong command line
+  130  interrupted
+"""
+
+
+class _Help(argparse.HelpFormatter):
+    """Fills paragraphs as usual and leaves lines as they are that follow one ending in a colon."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.strip("\n").split("\n\n")
+        return "\n\n".join(
+            block if ":\n" in block else super(_Help, self)._fill_text(block, width, indent) for block in blocks
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        0 on success, 1 on bad input (one line on stderr), 2 on a wrong command line, 130 when interrupted.
+    """
+    _let_every_name_pass()
+    try:
+        options = _parser().parse_args(arguments)
+        # Within it: a bar is gone before an error is told.
+        with talking(options.talk):
+            code = int(options.run(options))
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"siwcc: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        line = absent_extra(f"siwcc {options.command}", error)
+        if line is None:
+            raise
+        print(line, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted.
+        _drop_output()
+        return 0
+    except OSError as error:
+        where = "standard output" if error.filename is None else os.fsdecode(error.filename)
+        print(f"siwcc: {where}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        return 1
+    except KeyboardInterrupt:
+        print("siwcc: interrupted", file=sys.stderr)
+        return 130
+
+
+def _let_every_name_pass() -> None:
+    r"""A file's name may hold bytes that are no text: they are printed as `\udce9`, which JSON reads as the name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Python must not complain when it flushes at the end what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="siwcc",
+        description="Signal intensity-weighted coordinate channels: tools around the study.",
+        epilog=_EXAMPLES,
+        formatter_class=_Help,
+    )
+    parser.set_defaults(talk="normal")
+    parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
+    _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
+    _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
+    _add_predict(commands.add_parser("predict", help="say where it is in a recording or an image of your own"))
+    _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
+    _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
+    _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
+    _add_show(commands.add_parser("show", help="print a study's table and open its report"))
+    _add_export(
+        commands.add_parser("export", help="write a trained model for other programs: ONNX or exported program")
+    )
+    _add_completion(commands.add_parser("completion", help="print what makes a shell complete this command"))
+    for each in (parser, *commands.choices.values()):
+        _add_manners(each)
+    return parser
+
+
+def _add_manners(parser: argparse.ArgumentParser) -> None:
+    """What every command understands, before its name and after it."""
+    parser.formatter_class = _Help
+    talk = parser.add_mutually_exclusive_group()
+    # Without a default of its own: a subcommand's would replace what stood before its name.
+    common: dict[str, Any] = {"action": "store_const", "dest": "talk", "default": argparse.SUPPRESS}
+    talk.add_argument(
+        "-q", "--quiet", const="quiet", help="no notes and no progress, only warnings and errors", **common
+    )
+    talk.add_argument("-v", "--verbose", const="verbose", help="log lines, too", **common)
+
+
+def _add_demo_data(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write made-up raw files in the layout of the real sets: records as in VFDB, three to six minutes each, or "
+        "cell images with contours as in SIPaKMeD. Prints the folder."
+    )
+    parser.epilog = """examples:
+  siwcc demo-data --folder demo-records
+  siwcc demo-data --task nuclei --folder demo-cells --samples 40 --seed 7
+"""
+    parser.add_argument("--task", choices=("ecg", "nuclei"), default="ecg", help="what to make (default: ecg)")
+    parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
+    parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
+    parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same bytes (default: 42)")
+    shown = "as the published sets, or a folder with a table as one's own data (default: published)"
+    parser.add_argument("--layout", choices=("published", "folder"), default="published", help=shown)
+    parser.set_defaults(run=_run_demo_data)
+
+
+def _run_demo_data(options: argparse.Namespace) -> int:
+    from siwcc.data.datasets.synthetic.write import write_made_up
+    from siwcc.jobs.job import locked_folder
+
+    if options.samples < 1 or options.seed < 0:
+        raise InputError("--samples, --seed", "must be at least 1 and 0")
+    # Two seeds at once would leave a mixture of both.
+    with locked_folder(options.folder, "another process is writing made-up files there"):
+        write_made_up(options.task, options.folder, options.samples, options.seed, options.layout)
+    print(options.folder)
+    return 0
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Compare two arms of any training by their per-epoch logs, as in the paper's Table 3."
+    parser.epilog = """A log is a CSV with the columns epoch, train_r2* and test_r2*; several outputs are averaged.
+
+examples:
+  siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
+  siwcc compare --control a.csv b.csv --study c.csv d.csv --format json --out rows.csv
+"""
+    for arm, what in (("control", "one a fold"), ("study", "paired with the control logs in the order given")):
+        shown = f"logs of the {arm} arm, {what}"
+        parser.add_argument(f"--{arm}", nargs="+", type=Path, required=True, metavar="LOG", help=shown)
+    fraction = "share of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
+    parser.add_argument("--test-fraction", type=float, metavar="F", help=fraction)
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the rows there as CSV, too")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
+    parser.set_defaults(run=_run_compare)
+
+
+def _run_compare(options: argparse.Namespace) -> int:
+    from siwcc.evaluation.comparisons import compare_logs, format_rows
+    from siwcc.io.files import write_text
+
+    rows = compare_logs(options.control, options.study, options.test_fraction)
+    for number, (control, study) in enumerate(zip(options.control, options.study, strict=True), start=1):
+        note(f"pair {number}: control {control}, study {study}")
+    if options.out is not None:
+        if options.out.resolve() in {path.resolve() for path in (*options.control, *options.study)}:
+            raise InputError("--out", f"{options.out} is one of the logs", "choose another file")
+        write_text(options.out, format_rows(rows, "csv"))
+    sys.stdout.write(format_rows(rows, options.format))
+    return 0
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    kinds = "samples or fold (.h5), model (.pt), log, predictions or another table (.csv), manifest or config (.json)"
+    parser.description = "Read files of a study with all their checks, and say what is in them."
+    parser.epilog = """examples:
+  siwcc inspect data/samples/demo_ecg.h5 --plot samples.svg
+  siwcc inspect models/ecg/all.pt --format json
+"""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the one file given: .svg, .png or .pdf")
+    shown = "table for the eye, json for programs (default: table)"
+    parser.add_argument("--format", choices=("table", "json"), default="table", help=shown)
+    parser.set_defaults(run=_run_inspect)
+
+
+def _run_inspect(options: argparse.Namespace) -> int:
+    from siwcc.cli.inspect import contents_json, format_contents, inspect_file
+
+    if options.plot and len(options.files) > 1:
+        raise InputError("--plot", "draws one file", "give one file, or leave --plot away")
+    contents = [inspect_file(path) for path in options.files]
+    if options.plot:
+        from siwcc.report.figures.inspection import plot_content
+
+        plot_content(contents[0].path, contents[0].kind, options.plot)
+    sys.stdout.write(format_contents(contents) if options.format == "table" else contents_json(contents))
+    return 0
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
+        "A localiser assumes that there is one in every window or image: it answers in any case (docs/predict.md)."
+    )
+    parser.epilog = """examples:
+  siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
+  siwcc predict models/ecg vfdb/418 --every 10 --format csv  # a window each 10 s
+  siwcc predict models/ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
+  siwcc predict models/nuclei cells/*.png --format json
+"""
+    shown = "a model.pt, or a folder of them: its fold*.pt, else its *.pt, else its fold*/seed*/model.pt"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
+    shown = "WFDB records (with or without extension), CSVs (a line a sample, a column a lead, mV), or images: "
+    shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=shown)
+    shown = "one more model or folder of models; all of them answer together. May be repeated"
+    parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)
+    windows = parser.add_mutually_exclusive_group()
+    shown = "middle of the window, or of several, in seconds of the recording"
+    windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
+    shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
+    windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
+    parser.add_argument("--rate", type=float, metavar="HZ", help="samples a second of CSVs; records say their own")
+    shown = "leads by number, from 0 (default: those that the model was trained on)"
+    parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
+    shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
+    parser.add_argument("--unseen-only", action="store_true", help=shown)
+    shown = "say `no event found` below this confidence, 0 ... 1 (default: 0)"
+    parser.add_argument("--min-confidence", type=float, default=0.0, metavar="C", help=shown)
+    shown = "say so below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
+    parser.add_argument("--at-least", type=float, default=0.0, metavar="P", help=shown)
+    shown = "what turns confidence into that probability (default: the calibration.json beside the models)"
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=shown)
+    shown = "draw the answers: .png, .svg or .pdf; of several inputs FILE-<name> each"
+    parser.add_argument("--plot", type=Path, metavar="FILE", help=shown)
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
+    parser.set_defaults(run=_run_predict)
+
+
+def _run_predict(options: argparse.Namespace) -> int:
+    from siwcc.cli.predict import run
+
+    return run(options)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Estimate what a study will take: a few training steps of each network are timed here and extrapolated. "
+        "Samples that are made already, in data/, are counted; the whole set is assumed otherwise."
+    )
+    parser.epilog = """examples:
+  siwcc plan
+  siwcc plan resources/studies/herlev-small.yaml --cores 4
+"""
+    parser.add_argument(
+        "overlays", nargs="*", type=Path, help="studies laid over config.yaml, as --configfile takes them"
+    )
+    parser.add_argument("--config", type=Path, default=Path("config.yaml"), help="the protocol (default: config.yaml)")
+    parser.add_argument("--cores", type=int, help="cores that will work at once (default: this machine's)")
+    parser.set_defaults(run=_run_plan)
+
+
+def _run_plan(options: argparse.Namespace) -> int:
+    from siwcc.cli.plan import format_plan, load_study, plan_study
+
+    config = load_study(options.config, options.overlays)
+    note("measuring a few training steps ...")
+    sys.stdout.write(format_plan(plan_study(config, Path("data")), config, options.cores))
+    return 0
+
+
+def _add_controls(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Two made tasks, one where coordinates must help and one where they cannot (docs/controls.md)."
+    parser.epilog = """Exit code 0 if the verdicts are right, 1 if one is wrong.
+
+examples:
+  siwcc controls
+  siwcc controls --out controls --repeats 30
+"""
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep data, runs and tables there")
+    parser.add_argument("--seed", type=int, default=42, help="of data and trainings (default: 42)")
+    shown = "run so many seeds from --seed on, and count how often each test finds a gain (default: 1)"
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help=shown)
+    parser.set_defaults(run=_run_controls)
+
+
+def _run_controls(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from siwcc.analyses.controls import print_outcomes, run_controls
+
+    if options.seed < 0 or options.repeats < 1:
+        raise InputError("--seed, --repeats", "must be at least 0 and 1")
+    outcomes = run_controls(options.out, range(options.seed, options.seed + options.repeats))
+    print_outcomes(outcomes, Console())
+    return 0 if all(outcome.is_right for outcome in outcomes) else 1
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Test, draw and report what a study has so far, complete or not. Prints the page's path; what is missing is "
+        "told on standard error and on the page."
+    )
+    parser.epilog = """examples:
+  siwcc report results/paper
+  siwcc report results/paper --out so-far.html
+"""
+    parser.add_argument("folder", type=Path, help="results/<study>")
+    beside = Path(siwcc.__file__).resolve().parent.parent / "resources"
+    shown = "folder with table3.csv and deviations.yaml (default: the project's)"
+    parser.add_argument("--resources", type=Path, default=beside, metavar="FOLDER", help=shown)
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="default: report.html in the study's folder")
+    parser.set_defaults(run=_run_report)
+
+
+def _run_report(options: argparse.Namespace) -> int:
+    from siwcc.report.build import report_study
+
+    path = options.out or options.folder / "report.html"
+    for line in report_study(options.folder, options.resources, path):
+        note(f"missing: {line}")
+    print(path)
+    return 0
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print a study's table and where its files are, and open its report where there is a display."
+    parser.epilog = """example:
+  siwcc show results/paper
+"""
+    parser.add_argument("folder", type=Path, help="results/<study>")
+    parser.set_defaults(run=_run_show)
+
+
+def _run_show(options: argparse.Namespace) -> int:
+    from siwcc.io.checksums import read_text
+
+    table = options.folder / "stats" / "table3.txt"
+    if not table.is_file():
+        raise InputError(table, "does not exist", "run the study first")
+    sys.stdout.write(read_text(table))
+    report = options.folder / "report.html"
+    for path in (options.folder / "stats" / "comparisons.csv", report):
+        if path.is_file():
+            print(path)
+    if report.is_file() and _has_display():
+        import webbrowser
+
+        webbrowser.open(report.resolve().as_uri())
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write a trained network, its encoding included, for programs that know nothing of siwcc."
+    parser.epilog = """The file is compared with the model before it gets its name, and says what it takes and gives.
+
+examples:
+  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
+  siwcc export models/nuclei/all.pt --to exported-program --out nuclei.pt2
+"""
+    parser.add_argument("model", type=Path, metavar="MODEL.pt", help="a model that siwcc wrote")
+    parser.add_argument("--to", choices=("onnx", "exported-program"), default="onnx", help="default: onnx")
+    shown = "default: the model's name with .onnx or .pt2, beside it"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=shown)
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(options: argparse.Namespace) -> int:
+    from siwcc.inference.export import export_model
+
+    print(export_model(options.model, options.to, options.out))
+    return 0
+
+
+def _has_display() -> bool:
+    if os.environ.get("CI"):
+        return False
+    return sys.platform in ("darwin", "win32") or bool(
+        (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and shutil.which("xdg-open")
+    )
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Print a script that makes a shell complete commands, options, choices and paths of siwcc."
+    parser.epilog = """examples, once each:
+  siwcc completion bash > ~/.local/share/bash-completion/completions/siwcc
+  siwcc completion zsh > ~/.zsh/completions/_siwcc      # a folder that is in $fpath
+  siwcc completion tcsh > ~/.siwcc.completion.csh       # to be sourced in ~/.tcshrc
+"""
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+    parser.set_defaults(run=_run_completion)
+
+
+def _run_completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    parser = _parser()
+    _complete_paths(parser)
+    print(shtab.complete(parser, options.shell))
+    return 0
+
+
+def _complete_paths(parser: argparse.ArgumentParser) -> None:
+    from shtab import FILE
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                _complete_paths(each)
+        elif action.type is Path:
+            action.complete = FILE  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

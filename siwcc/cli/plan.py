@@ -1,0 +1,251 @@
+"""How long a study will take on this machine and how much disk, from a measurement of seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from siwcc.config import AnyDataset, Config, Train, parse_config
+from siwcc.data.datasets.folder_table import Table
+from siwcc.data.datasets.manifest import raw_folder
+from siwcc.data.tasks.interface import TaskSpec, task_module
+from siwcc.inference.robustness.ecg import make_disturbances
+from siwcc.inference.robustness.nuclei import DISTURBANCES
+from siwcc.io.console import tracked
+from siwcc.io.errors import InputError
+from siwcc.io.files import read_yaml
+from siwcc.io.shards import read_shard
+from siwcc.optimiser import Adam
+from siwcc.training.batches import usable_device
+from siwcc.training.checkpoint import network_for
+from siwcc.training.torch_setup import keep_large_buffers
+
+# Facts of the complete sets (usable samples), for a study whose samples are not made yet.
+_KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
+# Of the made-up sets: usable events of a record, usable share of the cells.
+_MADE_UP_SHARE = {"ecg": 4.7, "nuclei": 0.96}
+_ECG_CONTEXT_FACTOR = 3
+_COMPRESSED_SHARE = 0.9
+_SECONDS_A_JOB = 2.0
+_SECONDS_AN_ECG_VARIANT = 0.001
+_WARM_UP_STEPS = 2
+_MEASURED_STEPS = 6
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What one task of a study will take.
+
+    Attributes:
+        task: The task.
+        samples: Usable samples.
+        sample_source: Where that number comes from.
+        runs: Networks to train.
+        disturbed_answers: Answers to disturbed test samples.
+        step_s: Seconds of one training step, mean over the study's variants.
+        compute_s: Seconds of one process for all its jobs.
+        disk_bytes: Samples and fold files.
+        float_bytes: What float tensors of every variant would take, all encodings.
+    """
+
+    task: str
+    samples: int
+    sample_source: str
+    runs: int
+    disturbed_answers: int
+    step_s: float
+    compute_s: float
+    disk_bytes: int
+    float_bytes: int
+
+
+def load_study(default_path: Path, overlay_paths: list[Path]) -> Config:
+    """A study as Snakemake would see it: overlays merged deeply over the default, lists replaced.
+
+    Args:
+        default_path: `config.yaml`.
+        overlay_paths: Files of `resources/studies`, or the user's.
+
+    Raises:
+        InputError: a file that is missing or no YAML mapping, or a wrong value.
+    """
+    merged: dict[str, Any] = {}
+    for path in (default_path, *overlay_paths):
+        values = read_yaml(path)
+        if not isinstance(values, dict):
+            raise InputError(path, "is not a YAML mapping of config keys")
+        merged = _merged(merged, values)
+    return parse_config(merged)
+
+
+def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def plan_study(config: Config, data_root: Path) -> list[TaskPlan]:
+    """Measure a few training steps of every task and extrapolate.
+
+    Args:
+        config: The study.
+        data_root: Folder with `samples/`, looked at for the true number of samples.
+    """
+    keep_large_buffers()
+    torch.set_num_threads(config.train.threads)
+    return [_plan_task(config, task, data_root) for task in config.run]
+
+
+def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
+    settings, dataset = config.task(task), config.dataset_of(task)
+    spec = task_module(task).make_spec(settings, dataset)
+    samples, source = _count_samples(settings.dataset, dataset, data_root)
+    rows = samples * settings.variants_per_sample
+    disturbed = samples * _disturbed_cases(config, task, dataset) * len(config.encodings)
+    runs = len(config.encodings) * config.folds * len(config.seeds)
+    compute_s = 0.0
+    step_s = []
+    for variant in tracked(config.variants, f"training steps, {task}"):
+        train = config.train.of(variant)
+        of_a_step_s, of_a_batch_s = _measure_variant(config, spec, variant)
+        compute_s += runs * _run_s(train, rows, config.folds, of_a_step_s, of_a_batch_s)
+        compute_s += disturbed * len(config.seeds) * of_a_batch_s / train.batch_size
+        step_s.append(of_a_step_s)
+    if task == "ecg":
+        compute_s += (rows + disturbed * len(config.variants)) * _SECONDS_AN_ECG_VARIANT
+    return TaskPlan(
+        task=task,
+        samples=samples,
+        sample_source=source,
+        runs=runs * len(config.variants),
+        disturbed_answers=disturbed * len(config.variants) * len(config.seeds),
+        step_s=sum(step_s) / len(step_s),
+        compute_s=compute_s,
+        disk_bytes=_disk_bytes(spec, dataset, samples, rows),
+        float_bytes=len(config.encodings) * rows * (spec.channels + len(spec.shape)) * _positions(spec) * 4,
+    )
+
+
+def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int, str]:
+    path = data_root / "samples" / f"{name}.h5"
+    if path.is_file():
+        return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
+    if dataset.made_up is not None:
+        return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.task]), "estimate for made-up data"
+    if dataset.format == "folder":
+        table = Table(dataset, raw_folder(name, dataset, data_root / "raw"))
+        return len(table.rows), f"rows of {table.path}"
+    return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
+
+
+def _disturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
+    """How often every test sample is disturbed: each strength of what the study names."""
+    known = make_disturbances(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else DISTURBANCES
+    return sum(len(item.strengths) for item in known if item.name in config.disturbances_of(task))
+
+
+def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) -> float:
+    """Seconds of one run: its steps, the answers after each epoch and at the end, and the job around them."""
+    tested = rows / folds
+    trained = train.rows_per_epoch or rows - tested
+    steps, answers = train.epochs * trained / train.batch_size, (train.epochs + 1) * tested / train.batch_size
+    return steps * step_s + answers * answer_s + _SECONDS_A_JOB
+
+
+def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
+    """Seconds of a training step and of answering one batch."""
+    device, train = usable_device(config.train.device), config.train.of(variant)
+    network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
+    optimiser = Adam(network.parameters(), lr=train.learning_rate)
+    signal = torch.randn(train.batch_size, spec.channels, *spec.shape, device=device)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        network(signal).square().mean().backward()
+        optimiser.step()
+
+    def answer() -> None:
+        with torch.inference_mode():
+            network(signal)
+
+    return _seconds(step, device), _seconds(answer, device)
+
+
+def _seconds(action: Callable[[], None], device: torch.device) -> float:
+    for _ in range(_WARM_UP_STEPS):
+        action()
+    _wait_for(device)
+    started_at = time.perf_counter()
+    for _ in range(_MEASURED_STEPS):
+        action()
+    _wait_for(device)
+    return (time.perf_counter() - started_at) / _MEASURED_STEPS
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _positions(spec: TaskSpec) -> int:
+    positions = 1
+    for size in spec.shape:
+        positions *= size
+    return positions
+
+
+def _disk_bytes(spec: TaskSpec, dataset: AnyDataset, samples: int, rows: int) -> int:
+    if dataset.task == "ecg":
+        source = round(dataset.window_s * dataset.rate_hz)
+        floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)
+        return round(4 * floats * _COMPRESSED_SHARE)
+    pixels = samples * spec.channels * _positions(spec)
+    return round(pixels * _COMPRESSED_SHARE + rows * 60)
+
+
+def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None) -> str:
+    """The plan as lines to read.
+
+    Args:
+        plans: From `plan_study`.
+        config: The same study.
+        cores: Cores that will work at once; this machine's when None.
+    """
+    cores = cores or os.cpu_count() or 1
+    device = usable_device(config.train.device).type
+    at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
+    lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
+    for plan in plans:
+        disturbed = f"{plan.disturbed_answers} answers to disturbed samples, " if plan.disturbed_answers else ""
+        lines.append(
+            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, {disturbed}"
+            f"{plan.step_s * 1e3:.0f} ms a step: "
+            f"about {_duration(plan.compute_s / at_once)}; "
+            f"disk {_size(plan.disk_bytes)} (as float tensors {_size(plan.float_bytes)})"
+        )
+    total_s = sum(plan.compute_s for plan in plans) / at_once
+    disk = _size(sum(plan.disk_bytes for plan in plans))
+    lines.append(f"  in all about {_duration(total_s)} and {disk}, downloads not counted")
+    return "\n".join(lines) + "\n"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

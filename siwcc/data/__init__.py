@@ -1,0 +1,1 @@
+"""Raw files to samples, folds and augmented copies."""

@@ -1,0 +1,284 @@
+"""Augmented folds: a module a task, and what training reads from any of them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from siwcc.data.points import output_suffixes
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.io.errors import InputError
+from siwcc.io.shards import Shard, read_shard
+from siwcc.visibility import hide
+
+if TYPE_CHECKING:
+    import torch
+
+_SAME_IN_ALL_FOLDS = ("spec", "seed", "dataset", "samples_digest", "protocol")
+_REMAKE = "delete the fold files and run again"
+_MOST_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Signals that are read as they stand.
+
+    Attributes:
+        signal: float32 (rows, channels, *shape).
+    """
+
+    signal: np.ndarray
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What a device must hold."""
+        return (self.signal,)
+
+
+@dataclass(frozen=True)
+class Warped:
+    """Images that are normalised, framed and warped bilinearly when a row is read.
+
+    Integer coordinates are pixel centres, x to the right and y down.
+
+    Attributes:
+        images: uint8 (images, height, width, channels).
+        content_box: int (images, 4): left, top, width and height of what is no padding, pixels.
+        mean, std: float32 (images,), of the content.
+        image_of_row: int64 (rows,).
+        to_source: float64 (rows, 2, 3), takes (x, y, 1) of an output pixel to its place (x, y) in the image.
+        mirrored: What lies outside the content is its mirror image; otherwise 0 of the normalised image.
+    """
+
+    images: np.ndarray
+    content_box: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    image_of_row: np.ndarray
+    to_source: np.ndarray
+    mirrored: bool
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What a device must hold."""
+        return (self.images, self.content_box, self.mean, self.std, self.image_of_row, self.to_source)
+
+
+class Inputs(Protocol):
+    """The rows of one or more fold files, ready for a network.
+
+    Rows stand in the order of the fold files given, then of sample id, then of variant.
+
+    Attributes:
+        spec: The task's shapes and units.
+        sample_id, group: (rows,) strings.
+        label: (rows,) strings: rhythm label or cell type, the samples file's `class`.
+        variant: (rows,) int; 0 is the sample itself.
+        target: float32 (rows, outputs); of several points NaN where one is not visible.
+    """
+
+    spec: TaskSpec
+    sample_id: np.ndarray
+    group: np.ndarray
+    label: np.ndarray
+    variant: np.ndarray
+    target: np.ndarray
+
+    def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
+        """Signals of these rows, float32 (batch, channels, *shape), before the encoding layer.
+
+        With a precomputed encoding (`layer_encoding`) its channels are already appended.
+        """
+        ...
+
+    def source(self, encoding: str) -> Stored | Warped:
+        """What `batch` reads, for a device that makes its batches itself (`siwcc.training.batches`)."""
+        ...
+
+    def layer_encoding(self, encoding: str) -> tuple[str, int]:
+        """What the network's first layer must be: (encoding name, channels that `batch` returns)."""
+        ...
+
+
+class Source(Protocol):
+    """What fold files were made from, for variants that are in none of them."""
+
+    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> Inputs:
+        """Variants of samples in the folds, moved as the folds' own and not disturbed otherwise.
+
+        Args:
+            sample_id: (rows,) strings.
+            variant: (rows,) int, from 1.
+            seed: With sample and variant it fixes where to; the folds' own variants have the study's.
+
+        Returns:
+            The rows, in that order.
+        """
+        ...
+
+
+class AugmentModule(Protocol):
+    """What the module of a task offers."""
+
+    def write_fold(
+        self,
+        samples_path: Path,
+        sample_ids: Sequence[str],
+        settings: Any,
+        dataset: Any,
+        seed: int,
+        fold: int,
+        path: Path,
+    ) -> None:
+        """Write one fold file: variant 0 and the augmented ones of every sample in it."""
+        ...
+
+    def open_inputs(self, fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> Inputs:
+        """Read fold files; with `augmented_only` variant 0 is left out (training)."""
+        ...
+
+    def open_source(self, fold_paths: Sequence[Path], samples_path: Path) -> Source:
+        """Read what fold files were made from."""
+        ...
+
+
+def augment_module(task: str) -> AugmentModule:
+    """The module of a task, imported when it is needed."""
+    return cast(AugmentModule, import_module(f"siwcc.data.augment.{task}"))
+
+
+def of_point(inputs: Inputs, name: str) -> Inputs:
+    """The same rows with one of several points as the only one.
+
+    Args:
+        inputs: Rows of fold files.
+        name: A key of `inputs.spec.points`.
+    """
+    points = inputs.spec.points
+    one = copy.copy(inputs)
+    one.target = inputs.target[:, points[name]]
+    one.spec = replace(inputs.spec, outputs=output_suffixes([name], len(points[name])))
+    return one
+
+
+def variant_rng(seed: int, sample_id: str, variant: int | str) -> np.random.Generator:
+    """The random numbers of one variant, whatever else is made or not made.
+
+    Args:
+        seed: The study's seed.
+        sample_id: The sample.
+        variant: 1 ... variants_per_sample; 0 where the sample itself is drawn, too. A name for what is none of them.
+    """
+    key = hashlib.sha256(f"{seed}\0{sample_id}\0{variant}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
+
+
+def gaps_s(event_sample: np.ndarray, previous_event: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Seconds since the counted event before, float64; infinite where there is none.
+
+    Args:
+        event_sample: Indices of the events in their records, at `rate_hz`.
+        previous_event: Of the same shape; -1 where there is none.
+        rate_hz: Samples a second.
+    """
+    return np.where(previous_event >= 0, (event_sample - previous_event) / rate_hz, np.inf)
+
+
+def read_folds(paths: Sequence[Path], task: str, names: Sequence[str]) -> Iterator[Shard]:
+    """Read fold files that must belong together, one after the other.
+
+    Args:
+        paths: Files named `fold<k>.h5`, at least one.
+        task: The task that they must be of.
+        names: Arrays that every one must have; others come along.
+
+    Yields:
+        The folds in the order of `paths`.
+
+    Raises:
+        InputError: a file is damaged, lacks an array, is not the fold its name says, is of another
+            task, was made with other settings, seed or samples than the first, holds a sample of an
+            earlier one, or a value that is not finite.
+    """
+    first: Shard | None = None
+    fold_of: dict[str, Path] = {}
+    for path in paths:
+        fold = read_shard(path, "fold")
+        _check_fold(fold, task, names)
+        first = first or fold
+        for name in _SAME_IN_ALL_FOLDS:
+            if fold.attributes.get(name) != first.attributes.get(name):
+                raise InputError(path, f"has another {name} than {first.path}", _REMAKE)
+        for sample_id in dict.fromkeys(fold.arrays["sample_id"]):
+            if sample_id in fold_of:
+                raise InputError(path, f"holds {sample_id!r}, which {fold_of[sample_id]} also holds", _REMAKE)
+            fold_of[sample_id] = path
+        yield fold
+
+
+def join_rows(parts: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The named arrays of several groups of rows, one group after another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def fold_rows(folds: Sequence[Shard], names: Iterable[str], augmented_only: bool) -> dict[str, np.ndarray]:
+    """The named arrays of fold files, in their order; with `augmented_only` without variant 0.
+
+    Args:
+        folds: What `read_folds` gives.
+        names: Arrays that all of them have, `variant` among them.
+        augmented_only: Leave variant 0 out.
+    """
+    rows = join_rows([fold.arrays for fold in folds], names)
+    if not augmented_only:
+        return rows
+    augmented = rows["variant"] > 0
+    return {name: values[augmented] for name, values in rows.items()}
+
+
+def _check_fold(fold: Shard, task: str, names: Sequence[str]) -> None:
+    found = fold.attributes.get("task")
+    if found != task:
+        raise InputError(fold.path, f"is a fold of the task {found!r}, not of {task!r}", _REMAKE)
+    absent = [name for name in ("sample_id", *names) if name not in fold.arrays]
+    if absent:
+        raise InputError(fold.path, f"lacks {', '.join(absent)}", _REMAKE)
+    named = re.fullmatch(r"fold([1-9]\d*)\.h5", fold.path.name)
+    if named is None or int(named[1]) != fold.attributes.get("fold"):
+        problem = f"holds fold {fold.attributes.get('fold')}, which its name does not say"
+        raise InputError(fold.path, problem, "give it its own name back, fold<number>.h5")
+    _check_finite(fold)
+
+
+def _not_finite(fold: Shard, name: str) -> np.ndarray:
+    """Which values must not be so, bool of the array's shape."""
+    values = fold.arrays[name]
+    if name == "gap_s":
+        # The gap before a record's first event is infinite.
+        return np.asarray(np.isnan(values))
+    if name == "target" and "visible" in fold.arrays:
+        # Of a point that is not visible nothing is known.
+        hidden = np.isnan(hide(np.zeros(values.shape), fold.arrays["visible"] > 0))
+        return np.asarray(np.where(hidden, ~np.isnan(values), ~np.isfinite(values)))
+    return np.asarray(~np.isfinite(values))
+
+
+def _check_finite(fold: Shard) -> None:
+    """Refuse what would turn every weight of a network into NaN, and name the rows."""
+    for name, values in fold.arrays.items():
+        if values.dtype.kind != "f":
+            continue
+        bad = _not_finite(fold, name)
+        rows = np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))
+        if len(rows):
+            samples = ", ".join(dict.fromkeys(fold.arrays["sample_id"][rows].tolist()))
+            shown = samples if len(samples) <= _MOST_SHOWN else f"{samples[:_MOST_SHOWN]} ..."
+            raise InputError(fold.path, f"{name} is not finite in {len(rows)} row(s), of {shown}", _REMAKE)

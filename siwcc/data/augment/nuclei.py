@@ -1,0 +1,404 @@
+"""Random affine of cell images: parameters in the fold files, pixels warped when they are read.
+
+Pixel centres have integer coordinates, x to the right and y down. The matrix M maps a point of the
+source to its place in the output: (x', y') = M (x, y, 1). Augmentation is the paper's section 2.1.
+
+What lies outside the image's content, in the padding of a crop that is not square and beyond the
+border after the warp, depends on `border`:
+
+    zero      0 of the normalised image, as in the paper: its edges move with the variant and tell it
+    reflect   the content mirrored at its outermost pixels' centres, as often as needed
+              (BORDER_REFLECT_101: dcb|abcd|cba; no pixel is doubled at the seam)
+
+`reflect` mirrors the content itself, not the padded square, so that there is no zero edge anywhere.
+Variants whose target, or any of several, would lie outside the frame are drawn again; variant 0 is the
+image itself with mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the variants of
+Herlev, in 11 % of its images themselves); which one is meant then shows in its place only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from siwcc.config import ImageDataset, NucleiTask
+from siwcc.data.augment.interface import Warped, fold_rows, join_rows, read_folds, variant_rng
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.data.tasks.nuclei import COLOURS, make_spec
+from siwcc.io.errors import InputError
+from siwcc.io.shards import Shard, read_rows, read_shard, shard_writer
+from siwcc.visibility import hide
+
+PAPER_IMAGE_SIZE_PX = 256
+_MOST_REDRAWS = 100
+_FOLD_ARRAYS = ("sample_id", "group", "class", "variant", "translation", "rotation_deg", "scale", "target")
+_IMAGE_ARRAYS = ("sample_id", "signal", "content_box", "mean", "std")
+_REMAKE = "delete the fold files and run again"
+
+
+@dataclass(frozen=True)
+class Affine:
+    """One variant: rotation and scale about the image's centre, then a translation.
+
+    Attributes:
+        translation_px: (x, y) in pixels of the image at hand.
+        rotation_deg: Counter-clockwise as seen on the screen, as in OpenCV.
+        scale: Above 1 enlarges.
+    """
+
+    translation_px: tuple[float, float]
+    rotation_deg: float
+    scale: float
+
+
+IDENTITY = Affine((0.0, 0.0), 0.0, 1.0)
+
+
+def draw_affine(rng: np.random.Generator, settings: NucleiTask, image_size: int) -> Affine:
+    """Draw one variant (paper, 2.1): translation x, translation y, rotation, scale, in this order.
+
+    All are uniform, then rounded to 2, 2, 2 and 3 decimals. The translation's limit is given for
+    256 px and shrinks with the image. All four are drawn again when they round to the identity.
+
+    Args:
+        rng: The variant's own random numbers.
+        settings: The task's section of the config.
+        image_size: Width and height in pixels.
+
+    Raises:
+        InputError: the ranges leave nothing but the identity.
+    """
+    ranges = settings.augmentation
+    limit_px = ranges.translation_px * image_size / PAPER_IMAGE_SIZE_PX
+    for _ in range(_MOST_REDRAWS):
+        x_px = _rounded(rng.uniform(-limit_px, limit_px), 2)
+        y_px = _rounded(rng.uniform(-limit_px, limit_px), 2)
+        rotation_deg = _rounded(rng.uniform(-ranges.rotation_deg, ranges.rotation_deg), 2)
+        scale = _rounded(rng.uniform(*ranges.scale), 3)
+        affine = Affine((x_px, y_px), rotation_deg, scale)
+        if affine != IDENTITY:
+            return affine
+    raise InputError("config: tasks.nuclei.augmentation", "every variant would be the image itself", "widen a range")
+
+
+def _rounded(value: float, decimals: int) -> float:
+    # + 0.0 turns -0.0 into 0.0, which would otherwise be stored as another value.
+    return round(value, decimals) + 0.0
+
+
+def affine_matrix(affine: Affine, image_size: int) -> np.ndarray:
+    """The matrix M, float64 (2, 3), that maps source pixels to output pixels.
+
+    Args:
+        affine: The variant.
+        image_size: Width and height in pixels; the centre is half of it, (128, 128) at 256 px.
+    """
+    centre_px = (image_size / 2, image_size / 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre_px, affine.rotation_deg, affine.scale), dtype=np.float64)
+    matrix[:, 2] += affine.translation_px
+    return matrix
+
+
+def transform_point(matrix: np.ndarray, point_px: np.ndarray) -> np.ndarray:
+    """Where (x, y) goes under M; float64 (2,), not clipped to the image."""
+    return np.asarray(matrix[:, :2] @ point_px + matrix[:, 2], dtype=np.float64)
+
+
+def in_frame(target_px: np.ndarray, image_size: int) -> np.ndarray:
+    """Whether (x, y) lies between the centres of the outermost pixels; bool (...,) of (..., 2)."""
+    return np.asarray(np.all((target_px >= 0) & (target_px <= image_size - 1), axis=-1))
+
+
+def draw_variant(
+    rng: np.random.Generator, settings: NucleiTask, image_size: int, source_px: np.ndarray
+) -> tuple[Affine, np.ndarray]:
+    """Draw one variant and where its points go; with `border: reflect` again until all of them are in the frame.
+
+    Args:
+        rng: The variant's own random numbers.
+        settings: The task's section of the config.
+        image_size: Width and height in pixels.
+        source_px: float64 (2 * points,), x before y, the targets in the image itself.
+
+    Returns:
+        The variant, and its targets, float64 (2 * points,).
+
+    Raises:
+        InputError: as `draw_affine`; a hundred draws in a row put a target outside.
+    """
+    for _ in range(_MOST_REDRAWS):
+        affine = draw_affine(rng, settings, image_size)
+        matrix = affine_matrix(affine, image_size)
+        target_px = np.concatenate([transform_point(matrix, point_px) for point_px in source_px.reshape(-1, 2)])
+        if settings.border == "zero" or in_frame(target_px.reshape(-1, 2), image_size).all():
+            return affine, target_px
+    source = " and ".join(f"({x:.1f}, {y:.1f})" for x, y in source_px.reshape(-1, 2)) + " px"
+    raise InputError(
+        "config: tasks.nuclei.augmentation",
+        f"{_MOST_REDRAWS} variants in a row put the target at {source} outside the frame",
+        "narrow its ranges, or set tasks.nuclei.border to zero, which keeps such targets",
+    )
+
+
+def write_fold(
+    samples_path: Path,
+    sample_ids: Sequence[str],
+    settings: NucleiTask,
+    dataset: ImageDataset,
+    seed: int,
+    fold: int,
+    path: Path,
+) -> None:
+    """Write a fold: the affine parameters and the target of variants 0 (the image itself) to V.
+
+    Of several points `target` is (2 * points,), NaN where one is outside the frame, and `visible` uint8 (points,).
+
+    Args:
+        samples_path: The data set's samples file.
+        sample_ids: The samples of this fold; rows are written in the order of their ids as strings.
+        settings: The task's section of the config.
+        dataset: The data set's section.
+        seed: The study's seed; with sample id and variant it fixes the parameters.
+        fold: 1 ... folds.
+        path: The file to write.
+
+    Raises:
+        InputError: a damaged samples file, one of another data set or size, an unknown sample.
+    """
+    # The first point is the target, further ones have columns of their own.
+    names = ("sample_id", "group", "class", "target", *settings.points[1:])
+    samples = read_shard(samples_path, "samples", names)
+    _check_samples(samples, settings.dataset, dataset.image_size)
+    attributes = {
+        "task": "nuclei",
+        "dataset": settings.dataset,
+        "fold": fold,
+        "seed": seed,
+        "spec": make_spec(settings, dataset).to_json(),
+        "samples_digest": samples.digest,
+        "dataset_protocol": dataset.protocol(),
+        "protocol": settings.protocol(),
+    }
+    with shard_writer(path, "fold", attributes) as writer:
+        for row in _rows_of_fold(samples, sample_ids):
+            sample = {name: samples.arrays[name][row] for name in names}
+            numbers = range(settings.variants_per_sample + 1)
+            writer.extend(_variants_of(sample, numbers, settings, dataset.image_size, seed))
+
+
+def _check_samples(samples: Shard, dataset_name: str, image_size: int) -> None:
+    remedy = "delete the samples file and run again"
+    for name, expected in (("dataset", dataset_name), ("image_size", image_size)):
+        found = samples.attributes.get(name)
+        if found != expected:
+            raise InputError(samples.path, f"has {name} {found!r} where the config has {expected!r}", remedy)
+
+
+def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
+    row_of = {sample_id: row for row, sample_id in enumerate(samples.arrays["sample_id"])}
+    ordered = sorted(set(sample_ids))
+    absent = [sample_id for sample_id in ordered if sample_id not in row_of]
+    if absent or not ordered:
+        problem = f"lacks the sample {absent[0]!r}" if absent else "is asked for a fold without samples"
+        raise InputError(samples.path, problem, "delete folds.csv and run again")
+    return [row_of[sample_id] for sample_id in ordered]
+
+
+def _variants_of(
+    sample: dict[str, np.ndarray], numbers: Sequence[int], settings: NucleiTask, image_size: int, seed: int
+) -> dict[str, np.ndarray]:
+    count = len(numbers)
+    source_px = np.concatenate([sample[name] for name in ("target", *settings.points[1:])])
+    drawn = [
+        draw_variant(variant_rng(seed, str(sample["sample_id"]), number), settings, image_size, source_px)
+        if number
+        else (IDENTITY, source_px)
+        for number in numbers
+    ]
+    affines = [affine for affine, _ in drawn]
+    target_px = np.stack([moved for _, moved in drawn])
+    inside = in_frame(target_px.reshape(count, -1, 2), image_size)
+    several = len(settings.points) > 1
+    return {
+        **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
+        "variant": np.array(numbers, dtype=np.int32),
+        "translation": np.array([affine.translation_px for affine in affines]),
+        "rotation_deg": np.array([affine.rotation_deg for affine in affines]),
+        "scale": np.array([affine.scale for affine in affines]),
+        "target": hide(target_px, inside) if several else target_px,
+        "event_visible": inside[:, 0].astype(np.uint8),
+        **({"visible": inside.astype(np.uint8)} if several else {}),
+    }
+
+
+class NucleiInputs:
+    """Rows of fold files; images are normalised, padded and warped when a batch is asked for.
+
+    In memory are the uint8 image of every sample, once, and a few numbers a row, so the number of
+    variants does not matter. See `siwcc.data.augment.interface.Inputs` for the attributes.
+
+    Args:
+        spec: The task's shapes and units.
+        rows: The arrays of fold files, but `event_visible`.
+        samples: Images with their placement, mean and standard deviation, of all samples in `rows`.
+        border: `zero` or `reflect`, of the task's section of the config.
+    """
+
+    def __init__(self, spec: TaskSpec, rows: dict[str, np.ndarray], samples: Shard, border: str) -> None:
+        self.spec = spec
+        self.sample_id = rows["sample_id"]
+        self.group = rows["group"]
+        self.label = rows["class"]
+        self.variant = rows["variant"]
+        self.target = rows["target"].astype(np.float32)
+        self.rows = rows
+        self.samples = samples
+        self.border = border
+        self._translation_px = rows["translation"]
+        self._rotation_deg = rows["rotation_deg"]
+        self._scale = rows["scale"]
+        self._images = samples.arrays["signal"]
+        self._content_box = samples.arrays["content_box"]
+        self._mean = samples.arrays["mean"].astype(np.float32)
+        self._std = samples.arrays["std"].astype(np.float32)
+        image_of = {sample_id: index for index, sample_id in enumerate(samples.arrays["sample_id"])}
+        self._image_of_row = np.array([image_of[sample_id] for sample_id in self.sample_id], dtype=np.int64)
+
+    def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
+        """Images of these rows, float32 (batch, 3, size, size) in channels_last memory.
+
+        Each is normalised with its own mean and standard deviation, zero or mirrored outside its
+        content, and warped bilinearly. The encoding is left to the network's first layer.
+        """
+        size = self.spec.shape[0]
+        images = np.empty((len(rows), size, size, COLOURS), dtype=np.float32)
+        fill = self._fill_mirrored if self.border == "reflect" else self._fill_zero
+        for image, row in zip(images, rows, strict=True):
+            fill(row, image)
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def source(self, encoding: str) -> Warped:
+        """The images and where every output pixel of every row comes from, whatever the encoding."""
+        size = self.spec.shape[0]
+        matrices = np.stack([affine_matrix(self._affine(row), size) for row in range(len(self.variant))])
+        linear = np.linalg.inv(matrices[:, :, :2])
+        return Warped(
+            images=self._images,
+            content_box=self._content_box,
+            mean=self._mean,
+            std=self._std,
+            image_of_row=self._image_of_row,
+            to_source=np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2),
+            mirrored=self.border == "reflect",
+        )
+
+    def layer_encoding(self, encoding: str) -> tuple[str, int]:
+        """The first layer adds the coordinates itself, to three colours."""
+        return encoding, COLOURS
+
+    def _affine(self, row: int) -> Affine:
+        x_px, y_px = self._translation_px[row]
+        return Affine((float(x_px), float(y_px)), float(self._rotation_deg[row]), float(self._scale[row]))
+
+    def _content(self, row: int) -> tuple[np.ndarray, int, int]:
+        """The normalised image without its padding, and the columns and rows of padding before it."""
+        index = self._image_of_row[row]
+        left, top, width, height = (int(value) for value in self._content_box[index])
+        content = np.subtract(self._images[index][top : top + height, left : left + width], self._mean[index])
+        content /= self._std[index]
+        return content, left, top
+
+    def _fill_zero(self, row: int, image: np.ndarray) -> None:
+        content, left, top = self._content(row)
+        size = len(image)
+        padded = image if self.variant[row] == 0 else np.empty_like(image)
+        padded[...] = 0
+        padded[top : top + content.shape[0], left : left + content.shape[1]] = content
+        if self.variant[row] > 0:
+            matrix = affine_matrix(self._affine(row), size)
+            # The border's default is BORDER_CONSTANT with 0.
+            cv2.warpAffine(padded, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR)
+
+    def _fill_mirrored(self, row: int, image: np.ndarray) -> None:
+        content, left, top = self._content(row)
+        size = len(image)
+        # Mirroring the content at its own edges: the matrix takes the content's pixels, not the square's.
+        matrix = affine_matrix(self._affine(row), size) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+        cv2.warpAffine(
+            content, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+
+
+@dataclass(frozen=True)
+class NucleiSource:
+    """What the fold files of a study were made from; see `siwcc.data.augment.interface.Source`.
+
+    Attributes:
+        spec: The task's shapes and units.
+        settings: The task's section that the folds were made with.
+        samples: The folds' rows of the samples file.
+    """
+
+    spec: TaskSpec
+    settings: NucleiTask
+    samples: Shard
+
+    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> NucleiInputs:
+        """The given variants of the given images, in that order; nothing else is done to images."""
+        place_of = {name: place for place, name in enumerate(self.samples.arrays["sample_id"])}
+        of_sample = ("sample_id", "group", "class", "target", *self.settings.points[1:])
+        parts = []
+        for name, number in zip(sample_id, variant.tolist(), strict=True):
+            sample = {column: self.samples.arrays[column][place_of[name]] for column in of_sample}
+            parts.append(_variants_of(sample, [number], self.settings, self.spec.shape[0], seed))
+        return NucleiInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
+
+
+def open_source(fold_paths: Sequence[Path], samples_path: Path) -> NucleiSource:
+    """Read what fold files were made from, as they say it.
+
+    Args:
+        fold_paths: Files that `open_inputs` takes.
+        samples_path: The samples file that they were made from.
+
+    Raises:
+        InputError: as `open_inputs`.
+    """
+    folds = list(read_folds(fold_paths, "nuclei", ("sample_id",)))
+    attributes = folds[0].attributes
+    settings = NucleiTask.model_validate(json.loads(attributes["protocol"]))
+    needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
+    names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
+    samples = read_rows(samples_path, "samples", names, needed, attributes["samples_digest"])
+    return NucleiSource(TaskSpec.from_json(attributes["spec"]), settings, samples)
+
+
+def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> NucleiInputs:
+    """Read fold files `fold<k>.h5` and the images that they need.
+
+    Args:
+        fold_paths: The fold files; rows stand in their order, then of sample id, then of variant.
+        samples_path: The samples file that they were made from.
+        augmented_only: Leave variant 0 out, as in training.
+
+    Raises:
+        InputError: as `siwcc.data.augment.interface.read_folds`; a samples file that the folds were not made from.
+    """
+    # OpenCV's threads would compete with torch's for the cores; the pixels are the same for any number of them.
+    cv2.setNumThreads(0)
+    folds = list(read_folds(fold_paths, "nuclei", _FOLD_ARRAYS))
+    rows = fold_rows(folds, _FOLD_ARRAYS, augmented_only)
+    spec = TaskSpec.from_json(folds[0].attributes["spec"])
+    needed = sorted(set(rows["sample_id"]))
+    samples = read_rows(samples_path, "samples", _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])
+    expected = (*spec.shape, COLOURS)
+    if samples.arrays["signal"].shape[1:] != expected:
+        found = samples.arrays["signal"].shape[1:]
+        raise InputError(samples_path, f"has images of shape {found}, the folds need {expected}", _REMAKE)
+    return NucleiInputs(spec, rows, samples, json.loads(folds[0].attributes["protocol"])["border"])

@@ -1,0 +1,1 @@
+"""Readers of data sets, downloads, and synthetic data."""

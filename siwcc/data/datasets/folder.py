@@ -1,0 +1,186 @@
+"""A folder of one's own: recordings or images, and a table of where in each something is (docs/own-data.md).
+
+Signals go through what VFDB goes through (`siwcc.data.datasets.signals`), images through what the image sets go
+through (`siwcc.data.datasets.images`). Nothing is written into the folder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from siwcc.config import FolderSection
+from siwcc.data.datasets.csv_signals import read_csv_signal
+from siwcc.data.datasets.folder_table import Row, Table
+from siwcc.data.datasets.image_files import read_image
+from siwcc.data.datasets.images import SampleDefectError, place_image
+from siwcc.data.datasets.interface import Excluded, Sample
+from siwcc.data.datasets.signals import (
+    Event,
+    Recording,
+    cut_windows,
+    nearest_sample,
+    note_resampling,
+    place_windows,
+    resample,
+    resampling_ratio,
+)
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_header
+from siwcc.io.errors import InputError
+
+_REPAIR = "mend the recording, or take its rows out of the table"
+_LEAD_REMEDY = "name leads that every recording has as datasets.<name>.leads, [0] for a single one"
+
+
+def raw_files(section: FolderSection, folder: Path) -> list[Path]:
+    """The table and every file that it lists, with the signal files of WFDB records, sorted.
+
+    Raises:
+        InputError: a table that is not complete, a file that does not exist, a damaged WFDB header.
+    """
+    table = Table(section, folder)
+    files = {table.path}
+    for row, *_ in table.by_file().values():
+        if section.task == "nuclei" or _is_csv(row):
+            files.add(table.find(row, row.file))
+        else:
+            record = _wfdb_record(section, table, row)
+            files |= {record.folder / name for name in (f"{record.name}.hea", *record.signal_names)}
+    return sorted(files)
+
+
+def download(section: FolderSection, folder: Path) -> None:
+    """Refuse: such a set is where its owner has put it.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(f"datasets.{folder.name}.path", "is missing", "name the folder that holds the table")
+
+
+def published_sums() -> dict[str, str]:
+    """None."""
+    return {}
+
+
+def iter_samples(section: FolderSection, folder: Path) -> Iterator[Sample | Excluded]:
+    """Samples sorted by id, one recording or image in memory at a time.
+
+    Without a `sample_id` in the table, an image's is its file without the extension, an event's also its sample
+    at `rate_hz`, seven digits. Excluded are images that cannot be read and points outside them; times outside
+    their recording, windows with invalid samples, and all but the first event at one sample.
+
+    Args:
+        section: Window and rate, or the image's size.
+        folder: What holds the table.
+
+    Yields:
+        Samples and exclusions.
+
+    Raises:
+        InputError: as `raw_files`; a damaged recording; two samples of one id.
+    """
+    table = Table(section, folder)
+    return _iter_windows(section, table) if section.task == "ecg" else _iter_images(section, table)
+
+
+# ------------------------------------------------------------------- signals
+
+
+def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
+    _refuse_one_name(table)
+    found = [(_recording(section, table, rows[0]), rows) for rows in table.by_file().values()]
+    note_resampling([recording for recording, _ in found], section.rate_hz)
+    windows = [
+        window for recording, rows in found for window in place_windows(recording, _events(rows, recording), section)
+    ]
+    twice, count = Counter(window.sample_id for window in windows).most_common(1)[0]
+    if count > 1:
+        raise InputError(table.path, f"gives {count} samples the id {twice!r}", "give them a sample_id each")
+    yield from cut_windows(windows, section)
+
+
+def _refuse_one_name(table: Table) -> None:
+    """`r1` and `r1.csv` would be one recording in the samples file."""
+    first: dict[str, Row] = {}
+    for row in table.rows:
+        other = first.setdefault(_recording_name(row), row)
+        if other.file != row.file:
+            raise table.problem(row, f"{row.file} has the name of {other.file} in row {other.number}", "rename one")
+
+
+def _is_csv(row: Row) -> bool:
+    return PurePosixPath(row.file).suffix.lower() == ".csv"
+
+
+def _recording_name(row: Row) -> str:
+    return row.name if _is_csv(row) else row.file
+
+
+def _recording(section: FolderSection, table: Table, row: Row) -> Recording:
+    if not _is_csv(row):
+        return _wfdb_record(section, table, row).recording(section.rate_hz, _recording_name(row))
+    if section.csv_rate_hz is None:
+        remedy = "give the samples a second of such recordings as datasets.<name>.csv_rate_hz"
+        raise table.problem(row, f"{row.file} does not say at which rate it was recorded", remedy)
+    path = table.find(row, row.file)
+    read = partial(read_csv_signal, path, section.leads, section.csv_rate_hz, _LEAD_REMEDY)
+    ratio = resampling_ratio(path, section.csv_rate_hz, section.rate_hz)
+    # Read here for its length and again for its windows, so that one recording is in memory at a time.
+    samples = read().shape[1]
+    return Recording(_recording_name(row), section.csv_rate_hz, ratio, samples, lambda: resample(read(), ratio))
+
+
+def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
+    header = table.find(row, f"{row.file}.hea")
+    needs = Needs(section.leads, _REPAIR, _LEAD_REMEDY)
+    record = read_header(header.parent, PurePosixPath(row.file).name, needs)
+    for name in record.signal_names:
+        table.find(row, str(PurePosixPath(row.file).with_name(name)))
+    return record
+
+
+def _events(rows: list[Row], recording: Recording) -> list[Event]:
+    # Of several at one sample the first in the table stays the first.
+    return sorted((_event(row, recording) for row in rows), key=lambda event: event.sample)
+
+
+def _event(row: Row, recording: Recording) -> Event:
+    (time_s,) = row.place
+    position = Fraction(time_s) * Fraction(recording.source_hz) * recording.ratio
+    defect = ""
+    if position < 0:
+        defect = f"the time {time_s:g} s lies before the recording's start"
+    elif position >= recording.length:
+        length_s = recording.source_samples / recording.source_hz
+        defect = f"the time {time_s:g} s lies past the recording's end ({length_s:g} s)"
+    return Event(nearest_sample(position, recording.length), row.label, row.group, row.sample_id, defect)
+
+
+# -------------------------------------------------------------------- images
+
+
+def _iter_images(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
+    table.refuse_twice([row.file for row in table.rows], "the file", "a network answers one point an image")
+    ids = [row.sample_id or row.name for row in table.rows]
+    table.refuse_twice(ids, "the id", "give each a sample_id")
+    for sample_id, row in sorted(zip(ids, table.rows, strict=True), key=lambda item: item[0]):
+        try:
+            yield _read_sample(sample_id, row, table.find(row, row.file), section.image_size)
+        except SampleDefectError as defect:
+            yield Excluded(sample_id, str(defect))
+
+
+def _read_sample(sample_id: str, row: Row, path: Path, image_size: int) -> Sample:
+    image = read_image(path)
+    height, width = image.shape[:2]
+    x_px, y_px = row.place
+    if not (0 <= x_px < width and 0 <= y_px < height):
+        raise SampleDefectError(f"the point ({x_px:g}, {y_px:g}) lies outside the image of {width} x {height} px")
+    placed = place_image(image, np.array([x_px, y_px]), image_size)
+    return Sample(sample_id, row.group, row.label, placed.image, placed.points, placed.extras())

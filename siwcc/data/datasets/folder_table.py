@@ -1,0 +1,168 @@
+"""The table of a `format: folder` set: what is where in which file (docs/own-data.md)."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from siwcc.config import FolderSection
+from siwcc.io.checksums import read_text
+from siwcc.io.errors import InputError
+from siwcc.io.files import parse_csv
+
+PLACE_COLUMNS = {"ecg": ("time_s",), "nuclei": ("x", "y")}
+"""What says where: seconds from the recording's first sample, or pixels."""
+OPTIONAL_COLUMNS = ("group", "class", "sample_id")
+UNLABELLED = "all"
+"""The class of samples that are given none."""
+
+# `times` is like `time_s`; `file;x;y` and `patient` are like nothing.
+_ALIKE = 0.7
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        number: Its number, counted as a spreadsheet does: 2 for the first after the header.
+        file: As it stands there, parts separated by `/`; a WFDB record without an extension.
+        place: Seconds, or x and y in pixels.
+        group, label: The file's name and `UNLABELLED` where the table says nothing.
+        sample_id: Empty where the table says nothing.
+    """
+
+    number: int
+    file: str
+    place: tuple[float, ...]
+    group: str
+    label: str
+    sample_id: str
+
+    @property
+    def name(self) -> str:
+        """The file without its extension."""
+        return str(PurePosixPath(self.file).with_suffix(""))
+
+
+class Table:
+    """The table of a set, and where the files that it lists are."""
+
+    def __init__(self, section: FolderSection, folder: Path) -> None:
+        """Read and check it.
+
+        Raises:
+            InputError: no such table, a column that is missing or misspelt, a row that is not complete, a path
+                that leaves the folder, or an id that stands there twice. One line, with the row.
+        """
+        self.folder = folder
+        self.path = folder / section.table
+        self._root = folder.resolve()
+        if self.path.is_file() and not self._is_inside(self.path):
+            raise InputError(self.path, "is a link that leads out of the folder", "put the table itself there")
+        text, needed = read_text(self.path), ("file", *PLACE_COLUMNS[section.task])
+        with suppress(csv.Error):
+            self._check_names(next(csv.reader(text.splitlines()), []), needed)
+        lines = parse_csv(self.path, text, needed)
+        self.rows = [self._row(number, line, section.task) for number, line in enumerate(lines, start=2)]
+        if not self.rows:
+            raise InputError(self.path, "has no rows", "give a row for each event or image")
+        self.refuse_twice([row.sample_id for row in self.rows], "the sample_id")
+
+    def problem(self, row: Row | int, text: str, remedy: str = "") -> InputError:
+        """The exception that names a row."""
+        number = row if isinstance(row, int) else row.number
+        return InputError(self.path, f"row {number}: {text}", remedy)
+
+    def refuse_twice(self, names: Sequence[str], what: str, remedy: str = "give each another one") -> None:
+        """Refuse a name that two rows have.
+
+        Args:
+            names: One a row, in the order of `rows`; an empty one is none.
+            what: What it is.
+            remedy: The way out.
+
+        Raises:
+            InputError: names both rows.
+        """
+        first: dict[str, int] = {}
+        for row, name in zip(self.rows, names, strict=True):
+            if name and name in first:
+                raise self.problem(row, f"{what} {name!r} stands in row {first[name]}, too", remedy)
+            first[name] = row.number
+
+    def by_file(self) -> dict[str, list[Row]]:
+        """The rows of each file."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row.file, []).append(row)
+        return rows
+
+    def find(self, row: Row, file: str) -> Path:
+        """A file below the folder that a row asks for.
+
+        Raises:
+            InputError: it does not exist, or is a link that leads out of the folder.
+        """
+        path = self.folder / file
+        try:
+            is_there = path.is_file()
+        except OSError:
+            # A name that is too long for the file system.
+            is_there = False
+        if not is_there:
+            raise self.problem(row, f"{file} does not exist", f"paths are relative to {self.folder}")
+        if not self._is_inside(path):
+            raise self.problem(row, f"{file} is a link that leads out of the folder", "put the file itself there")
+        return path
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self._root)
+
+    def _check_names(self, header: Sequence[str], needed: Sequence[str]) -> None:
+        known = (*needed, *OPTIONAL_COLUMNS)
+        unknown = [name for name in header if name not in known]
+        for name in unknown:
+            meant = difflib.get_close_matches(name, [column for column in known if column not in header], 1, _ALIKE)
+            if meant:
+                remedy = f"known: {', '.join(known)}"
+                raise InputError(self.path, f"has the column {name!r}; did you mean {meant[0]!r}?", remedy)
+        if unknown and set(needed) <= set(header):
+            _logger.info("%s: columns that are not used: %s", self.path, ", ".join(unknown))
+
+    def _row(self, number: int, line: dict[str, str], task: str) -> Row:
+        cells = {name: line.get(name, "").strip() for name in ("file", *PLACE_COLUMNS[task], *OPTIONAL_COLUMNS)}
+        for name, value in cells.items():
+            if not value.isprintable():
+                raise self.problem(number, f"{name} holds characters that cannot be printed: {value!r}")
+        file = self._listed_file(number, cells["file"])
+        if task == "ecg" and file.lower().endswith(".hea"):
+            file = file[: -len(".hea")]
+        place = tuple(self._number(number, name, cells[name]) for name in PLACE_COLUMNS[task])
+        return Row(number, file, place, cells["group"] or file, cells["class"] or UNLABELLED, cells["sample_id"])
+
+    def _listed_file(self, number: int, text: str) -> str:
+        path = PurePosixPath(text)
+        if not path.name:
+            raise self.problem(number, "file is empty")
+        if path.is_absolute() or PureWindowsPath(text).drive or ".." in path.parts:
+            remedy = f"name files below {self.folder}, with / between folders"
+            raise self.problem(number, f"file {text!r} is no path below the folder", remedy)
+        return str(path)
+
+    def _number(self, number: int, name: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.problem(number, f"{name} is {text!r}", "give a number with a decimal point")
+        return value

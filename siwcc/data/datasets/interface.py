@@ -1,0 +1,75 @@
+"""Raw files in, samples out - or the reason why one is excluded.
+
+A data set is a module named after its `format`, with the functions of `Reader`. To add one, write
+that module and its section in `siwcc.config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+UNITS: Mapping[str, Mapping[str, str]] = {
+    "ecg": {"signal": "mV", "target": "s"},
+    "nuclei": {"signal": "uint8 RGB", "target": "px"},
+}
+"""Units of `signal` and of `target` in the samples of each task."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window or image with its answer.
+
+    Attributes:
+        sample_id: Unique; samples files are sorted by it as a string.
+        group: What must not be split over folds in a leak-free study (record, patient, slide image).
+        label: The class: rhythm label or cell type.
+        signal: ECG float32 (leads, samples) in mV; images uint8 (size, size, 3), RGB, padded with 0.
+        target: float64 (outputs,), seconds or pixels.
+        extras: Further columns of the samples file, the same names for every sample.
+    """
+
+    sample_id: str
+    group: str
+    label: str
+    signal: np.ndarray
+    target: np.ndarray
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A sample that cannot be used, and why: a line of `<dataset>.excluded.csv`."""
+
+    sample_id: str
+    reason: str
+
+
+class Reader(Protocol):
+    """What the module of a format offers."""
+
+    def raw_files(self, section: Any, folder: Path) -> list[Path]:
+        """Files of the set below `folder`, sorted; InputError when it is no such set."""
+        ...
+
+    def published_sums(self) -> Mapping[str, str]:
+        """SHA-256 by file of the set as published; empty where nobody published them."""
+        ...
+
+    def download(self, section: Any, folder: Path) -> None:
+        """Fetch the set into `folder`: resumable, verified, each file whole or absent."""
+        ...
+
+    def iter_samples(self, section: Any, folder: Path) -> Iterator[Sample | Excluded]:
+        """Samples sorted by id, one in memory at a time where they are large."""
+        ...
+
+
+def reader_for(format_name: str) -> Reader:
+    """The module of a format, imported when it is needed."""
+    return cast(Reader, import_module(f"siwcc.data.datasets.{format_name}"))

@@ -1,0 +1,1 @@
+"""Synthetic raw files in the formats of the published data sets."""

@@ -1,0 +1,68 @@
+"""Changes of rhythm in the annotation file of a WFDB record."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import wfdb
+
+from siwcc.data.datasets.wfdb_files import WfdbRecord, first_line
+from siwcc.io.errors import InputError
+
+# Code of `+`, a change of rhythm. By code, as wfdb fails on the symbols of codes that it has no name for.
+_RHYTHM_CODE = 28
+# The notes that may start with `## `, and their orders; on others wfdb's reader never returns.
+_DEFINITIONS = {
+    "T": re.compile(rb"## time resolution: \d.*", re.DOTALL),
+    "D": re.compile(rb"## annotation type definitions"),
+    "E": re.compile(rb"## end of definitions"),
+}
+_DEFINITION_ORDERS = ("", "T", "DE", "TDE", "DET")
+
+
+def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
+    """When the rhythm changes, and to what, in the order of time.
+
+    Args:
+        record: It has a file `.atr`.
+
+    Returns:
+        (seconds from the record's start, exactly, and the label without its bracket).
+
+    Raises:
+        InputError: a damaged annotation file.
+    """
+    path, remedy = Path(f"{record.stem}.atr"), record.needs.remedy
+    _check_bytes(path, remedy)
+    try:
+        annotation = wfdb.rdann(record.stem, "atr", return_label_elements=["label_store"])
+        rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
+        labels = [annotation.aux_note[index].strip("( \t\r\n\0") for index in rhythm]
+    except Exception as error:
+        raise InputError(path, f"is no readable WFDB annotation file ({first_line(error)})", remedy) from error
+    if np.any(np.diff(annotation.sample, prepend=0) < 0):
+        raise InputError(path, "is damaged: its annotations are not in the order of time", remedy)
+    if not annotation.fs:
+        raise InputError(path, "is damaged: its time resolution is 0", remedy)
+    # An annotation file may count in another unit than the signal's samples.
+    step_s = 1 / Fraction(annotation.fs)
+    return [(int(annotation.sample[index]) * step_s, label) for index, label in zip(rhythm, labels, strict=True)]
+
+
+def _check_bytes(path: Path, remedy: str) -> None:
+    """Refuse what wfdb would read without complaint (a cut file) or never finish."""
+    content = path.read_bytes()
+    if len(content) % 2 or not content.endswith(b"\0\0"):
+        raise InputError(path, "is cut off: its end mark is missing", remedy)
+    found = "".join(_definition_at(content, match.start()) for match in re.finditer(b"## ", content))
+    if found not in _DEFINITION_ORDERS:
+        raise InputError(path, "is damaged: it has a definition that WFDB does not know", remedy)
+
+
+def _definition_at(content: bytes, start: int) -> str:
+    """Kind of the note that starts here; the byte pair before it holds its length."""
+    note = content[start : start + content[start - 2]] if start >= 2 else b""
+    return next((kind for kind, pattern in _DEFINITIONS.items() if pattern.fullmatch(note)), "?")

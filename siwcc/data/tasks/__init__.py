@@ -1,0 +1,1 @@
+"""The tasks: shapes, units and limits."""

@@ -1,0 +1,113 @@
+"""Answers that see no network, in files of the same form as the networks' predictions.
+
+A baseline is a function `(inputs, train, test) -> answers`: the rows of all folds, the numbers of
+the training rows and of the test rows, and float64 (test rows, outputs) in the task's unit.
+The Snakefile reads this module in every job, so it imports what a baseline needs when it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from siwcc.io.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from siwcc.data.augment.interface import Inputs
+
+    Baseline = Callable[[Inputs, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a baseline stands and what it can answer.
+
+    Attributes:
+        module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
+        tasks: Tasks that it applies to; None for every task.
+    """
+
+    module: str
+    tasks: tuple[str, ...] | None = None
+
+
+BASELINES: dict[str, Entry] = {
+    "training_mean": Entry("constant"),
+    "centre": Entry("constant"),
+    "intensity_centroid": Entry("intensity"),
+    "inverted_centroid": Entry("intensity"),
+    "edge_silence": Entry("leaks", ("ecg",)),
+    "gap_oracle": Entry("leaks", ("ecg",)),
+    "change_point": Entry("change_point", ("ecg",)),
+    "otsu_centroid": Entry("intensity", ("nuclei",)),
+}
+
+
+def baselines_of(task: str) -> list[str]:
+    """Names of the baselines that apply to a task, in the order of `BASELINES`."""
+    return [name for name, entry in BASELINES.items() if entry.tasks is None or task in entry.tasks]
+
+
+def load_baseline(name: str) -> Baseline:
+    """The function of a baseline in `BASELINES`; its module is imported now."""
+    return cast("Baseline", getattr(import_module(f"siwcc.evaluation.baselines.{BASELINES[name].module}"), name))
+
+
+def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
+    """Write a baseline's answers for every fold as a test fold, in the order of the folds.
+
+    It learns from the augmented variants of the other folds and answers every variant of its own. Several points are
+    learned and answered one by one, each from the rows in which it is visible; none is told not to be there.
+
+    Args:
+        name: Name in `BASELINES`.
+        task: The task of the folds.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that they were made from.
+        path: The `predictions.csv` to write.
+
+    Raises:
+        InputError: no baseline of this name for this task.
+    """
+    if name not in baselines_of(task):
+        known = ", ".join(sorted(baselines_of(task)))
+        raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {known}")
+    import numpy as np
+
+    from siwcc.data.augment.interface import augment_module, of_point
+    from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+    from siwcc.io.checksums import MANIFEST
+    from siwcc.io.files import sha256_of, write_csv, write_manifest
+    from siwcc.visibility import visible_points
+
+    answer = load_baseline(name)
+    inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)
+    fold_of_row = _fold_of_row(fold_paths)
+    answers = np.empty(inputs.target.shape, dtype=np.float64)
+    for point, outputs in inputs.spec.points.items():
+        one = of_point(inputs, point)
+        visible = visible_points(one.target, 1)[:, 0]
+        for fold in range(len(fold_paths)):
+            train = np.flatnonzero((fold_of_row != fold) & (inputs.variant > 0) & visible)
+            test = np.flatnonzero(fold_of_row == fold)
+            if not len(train):
+                raise InputError(fold_paths[fold], f"has no training row in which {point} is visible", "leave it out")
+            answers[test[:, np.newaxis], outputs] = answer(one, train, test)
+    write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, answers))
+    sums = {fold_path.name: sha256_of(fold_path) for fold_path in fold_paths}
+    write_manifest(path.with_name(MANIFEST), f"{task}/baselines/{name}", (path,), inputs=sums)
+
+
+def _fold_of_row(fold_paths: Sequence[Path]) -> np.ndarray:
+    """Index into `fold_paths` of every row: rows are in the order of the files, see `Inputs`."""
+    import numpy as np
+
+    from siwcc.io.shards import read_shard
+
+    rows = [len(read_shard(path, "fold", names=("variant",)).arrays["variant"]) for path in fold_paths]
+    return np.repeat(np.arange(len(rows)), rows)

@@ -1,0 +1,383 @@
+"""The primary test of the strict study: does one encoding answer better than another, record by record?
+
+A record (image task: a slide image) is what a new patient would bring; its windows, their augmented
+copies and the seeds are not independent of each other. So each record counts once: its mean absolute
+error over all its rows and seeds, out of fold, paired between two answerers, study minus control.
+Of several points it is the error of the first, in the rows in which it is visible.
+
+Tested is the mean of these differences over the records, each of them equally heavy, by flipping
+signs (`siwcc.evaluation.statistics.sign_flip_tests`: exact up to 22 records), one-sided towards a smaller error
+of the study. The interval is the percentile bootstrap over records; with 22 of them, normally
+distributed, it covers 93 % where 95 % is asked for, so where the two disagree the test is right.
+
+Records of one test fold are answered by the same trainings, so one lucky training counts once for
+each of them, and the test over records finds differences between two ways of training that are no
+better or worse than each other too often (docs/controls.md: one in three, where it says one in
+twenty, on made records with one seed). `p_folds` therefore flips all records of a fold together: as
+cautious as five folds are few.
+
+Rows are primary when they compare two encodings on the augmented copies of all events: what the
+networks were trained on, and many windows of each event where variant 0 is one (which, with
+`shift: zero_fill`, mostly has its event in the middle). Holm's adjustment is over the primary rows
+of the study, all tasks and variants together. The other rows of two encodings are secondary; rows
+against a baseline, and rows of a network that is not the paper's against one that is, are families of
+their own; none of these is adjusted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from siwcc.config import PAPERS_VARIANTS
+from siwcc.data.tasks.interface import ErrorLimits
+from siwcc.evaluation import statistics
+from siwcc.evaluation.methods import (
+    ALL,
+    AUGMENTED,
+    VIEWS,
+    Answerer,
+    Answers,
+    Strata,
+    View,
+    read_answers,
+    read_strata,
+    views_of,
+)
+from siwcc.io.errors import InputError
+from siwcc.io.tables import columns_of, write_lines
+
+PRIMARY, SECONDARY, BASELINE, NETWORK = "primary", "secondary", "baseline", "network"
+PRIMARY_VIEW = View(AUGMENTED, ALL)
+
+
+@dataclass(frozen=True)
+class RecordTest:
+    """One line of `stats/records.csv`; the attributes are its columns, in this order.
+
+    Attributes:
+        task, variant, control, study: What is compared; `variant` is the study's network.
+        control_variant: The control's network: the same, another with `network`, none with `baseline`.
+        family: `primary`, `secondary`, `baseline` (the control is one) or `network` (the control is another network).
+        inputs, subset: Which rows are looked at, as in `errors.csv`.
+        records, seeds: Records with such rows, and seeds averaged in each.
+        control_error, study_error: Mean over the records of each record's mean absolute error, in `unit`.
+        mean_difference, ci_low, ci_high: Study minus control over the records, 95 % percentile interval.
+        p_smaller: One-sided p for a smaller error of the study, the direction hoped for.
+        p_larger, p_two_sided: p the other way, and of both.
+        p_folds: `p_smaller` with the records of a fold flipped together; NaN where folds share records.
+        p_holm: `p_smaller` adjusted over the primary rows; None in other rows.
+        p_error: Monte Carlo standard error of `p_smaller`; 0 when all sign patterns were counted.
+        least_p: The smallest one-sided p that so many records can give.
+        records_better, records_worse: Records with a smaller, and a larger, error of the study.
+        unit: `s` or `px`.
+        note: Why a p is NaN, and what a reader must know of the folds or of missing runs.
+    """
+
+    task: str
+    variant: str
+    control: str
+    study: str
+    control_variant: str
+    family: str
+    inputs: str
+    subset: str
+    records: int
+    seeds: int
+    control_error: float
+    study_error: float
+    mean_difference: float
+    ci_low: float
+    ci_high: float
+    p_smaller: float
+    p_larger: float
+    p_two_sided: float
+    p_folds: float
+    p_holm: float | None
+    p_error: float
+    least_p: float
+    records_better: int
+    records_worse: int
+    unit: str
+    note: str
+
+
+@dataclass(frozen=True)
+class RecordPoint:
+    """One line of `stats/records_points.csv`: a record in a row of `records.csv` that compares two networks.
+
+    Attributes:
+        task, variant, control, study, control_variant, family, inputs, subset: The row.
+        record: The record or slide image.
+        rows: Answers of each side that were averaged, over all seeds.
+        control_error, study_error: Mean absolute error, in `unit`.
+        difference: Study minus control.
+        unit: `s` or `px`.
+    """
+
+    task: str
+    variant: str
+    control: str
+    study: str
+    control_variant: str
+    family: str
+    inputs: str
+    subset: str
+    record: str
+    rows: int
+    control_error: float
+    study_error: float
+    difference: float
+    unit: str
+
+
+class Records(NamedTuple):
+    """The lines of both files."""
+
+    tests: list[RecordTest]
+    points: list[RecordPoint]
+
+
+class Pair(NamedTuple):
+    """Two answerers of one task."""
+
+    control: Answerer
+    study: Answerer
+
+    def family(self, view: View) -> str:
+        """Which family a row of this pair belongs to."""
+        if not self.control.variant:
+            return BASELINE
+        if self.control.variant != self.study.variant:
+            return NETWORK
+        return PRIMARY if view == PRIMARY_VIEW else SECONDARY
+
+
+class _Sums(NamedTuple):
+    """Of the answers to one fold: summed absolute error and number of rows of each record, (records,)."""
+
+    path: Path
+    error: Mapping[View, np.ndarray]
+    rows: Mapping[View, np.ndarray]
+
+
+_Runs = Mapping[tuple[int, int | None], _Sums]
+
+
+class _Paired(NamedTuple):
+    """Mean absolute errors of the records that a view has, (records,); `fold` is 0 where a record has several."""
+
+    names: np.ndarray
+    fold: np.ndarray
+    rows: np.ndarray
+    control: np.ndarray
+    study: np.ndarray
+    seeds: int
+    note: str
+
+
+def compare_records(
+    run_paths: Iterable[Path],
+    baseline_paths: Iterable[Path],
+    strata_paths: Iterable[Path],
+    comparisons: Sequence[tuple[str, str]],
+    limits: Mapping[str, ErrorLimits],
+) -> Records:
+    """Every test over records that the given predictions allow.
+
+    Only folds and seeds that both sides have are used. A pair of which one side has not answered at
+    all has no row.
+
+    Args:
+        run_paths: `predictions.csv` of runs.
+        baseline_paths: `<task>/baselines/<name>/predictions.csv`.
+        strata_paths: `<task>/strata.csv` of every task.
+        comparisons: (control, study) encodings; besides, every encoding is compared with every baseline, and in
+            networks that are not the paper's with every encoding in those that are.
+        limits: Of each task; gives the unit and what an isolated event is.
+
+    Returns:
+        Rows by task, variant, pair and view; first the comparisons in their order, then baselines and networks.
+
+    Raises:
+        InputError: a file is damaged, answers for a sample that is not in its fold, or for other
+            rows of a fold than what it is compared with.
+    """
+    strata = {path.parent.name: read_strata(path) for path in strata_paths}
+    runs = {
+        answerer: {
+            (part.fold, part.seed): _sums(part, strata[answerer.task], limits[answerer.task]) for part in answers
+        }
+        for answerer, answers in read_answers(run_paths, baseline_paths, strata)
+    }
+    records = Records([], [])
+    for pair in _pairs(runs, comparisons):
+        task = pair.study.task
+        for view in VIEWS:
+            paired = _pair_up(runs[pair.control], runs[pair.study], view, strata[task])
+            if paired is not None:
+                records.tests.append(_test(pair, view, paired, limits[task].unit))
+                if pair.family(view) != BASELINE:
+                    records.points.extend(_points(pair, view, paired, limits[task].unit))
+    return Records(_with_holm(records.tests), records.points)
+
+
+def _sums(answers: Answers, strata: Strata, limits: ErrorLimits) -> _Sums:
+    names, codes = np.unique(strata.group, return_inverse=True)
+    error, code = answers.predictions.error(), codes[answers.sample]
+    visible = answers.predictions.visible()
+    views = {view: mask & visible for view, mask in views_of(answers, strata, limits.isolated_s).items()}
+    return _Sums(
+        answers.path,
+        {view: np.bincount(code[mask], error[mask], len(names)) for view, mask in views.items()},
+        {view: np.bincount(code[mask], minlength=len(names)) for view, mask in views.items()},
+    )
+
+
+def _pairs(answerers: Iterable[Answerer], comparisons: Sequence[tuple[str, str]]) -> Iterator[Pair]:
+    known = sorted(answerers)
+    for task, variant in sorted({(one.task, one.variant) for one in known if one.variant}):
+        arms = [one for one in known if (one.task, one.variant) == (task, variant)]
+        asked = [
+            Pair(Answerer(task, variant, control), Answerer(task, variant, study)) for control, study in comparisons
+        ]
+        yield from (pair for pair in asked if set(pair) <= set(arms))
+        controls = [one for one in known if one.task == task and not one.variant]
+        if variant not in PAPERS_VARIANTS:
+            controls += [one for one in known if one.task == task and one.variant in PAPERS_VARIANTS]
+        yield from (Pair(control, arm) for control in controls for arm in arms)
+
+
+def _pair_up(control: _Runs, study: _Runs, view: View, strata: Strata) -> _Paired | None:
+    """Errors of each record that has rows in the view; None where no record has."""
+    pairs = {key: (partner, sums) for key, sums in study.items() if (partner := _partner(control, *key)) is not None}
+    seen = {key: pair for key, pair in pairs.items() if view in pair[1].rows}
+    if not seen:
+        return None
+    for partner, sums in seen.values():
+        _check_rows(partner, sums, view)
+    rows = np.sum([sums.rows[view] for _, sums in seen.values()], axis=0)
+    control_error = np.sum([partner.error[view] for partner, _ in seen.values()], axis=0)
+    study_error = np.sum([sums.error[view] for _, sums in seen.values()], axis=0)
+    there = np.flatnonzero(rows)
+    return _Paired(
+        names=np.unique(strata.group)[there],
+        fold=_folds_of_records(strata)[there],
+        rows=rows[there],
+        control=control_error[there] / rows[there],
+        study=study_error[there] / rows[there],
+        seeds=len({seed for _, seed in seen}),
+        note=_note(len(pairs), {seed for _, seed in (*control, *study)} - {None}, strata),
+    )
+
+
+def _folds_of_records(strata: Strata) -> np.ndarray:
+    names, codes = np.unique(strata.group, return_inverse=True)
+    first, last = np.full(len(names), strata.fold.max()), np.zeros(len(names), dtype=np.int64)
+    np.minimum.at(first, codes, strata.fold)
+    np.maximum.at(last, codes, strata.fold)
+    return np.where(first == last, first, 0)
+
+
+def _partner(control: _Runs, fold: int, seed: int | None) -> _Sums | None:
+    # A baseline has one answer to a fold, which every seed is held against.
+    return control.get((fold, seed)) or control.get((fold, None))
+
+
+def _check_rows(control: _Sums, study: _Sums, view: View) -> None:
+    if not np.array_equal(control.rows.get(view, []), study.rows[view]):
+        problem = f"answers for other {view.inputs} rows than {control.path}"
+        raise InputError(study.path, problem, "delete both and run again")
+
+
+def _note(used: int, seeds: Collection[int | None], strata: Strata) -> str:
+    notes = []
+    asked = len(np.unique(strata.fold)) * len(seeds)
+    if used < asked:
+        notes.append(f"{used} of {asked} trainings (folds times seeds) could be paired")
+    if len(set(zip(strata.group, strata.fold.tolist(), strict=True))) > len(set(strata.group)):
+        notes.append("records stand in several folds: networks were trained on other samples of them")
+    return "; ".join(notes)
+
+
+def _test(pair: Pair, view: View, paired: _Paired, unit: str) -> RecordTest:
+    differences = statistics.paired_differences(paired.control, paired.study)
+    flips = statistics.sign_flip_tests(differences)
+    bootstrap = statistics.paired_bootstrap(differences, "less")
+    records = len(differences)
+    return RecordTest(
+        *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name, pair.control.variant),
+        family=pair.family(view),
+        inputs=view.inputs,
+        subset=view.subset,
+        records=records,
+        seeds=paired.seeds,
+        control_error=float(paired.control.mean()),
+        study_error=float(paired.study.mean()),
+        mean_difference=bootstrap.mean,
+        ci_low=bootstrap.ci_low,
+        ci_high=bootstrap.ci_high,
+        p_smaller=flips["less"].p,
+        p_larger=flips["greater"].p,
+        p_two_sided=flips["two-sided"].p,
+        p_folds=_p_of_whole_folds(differences, paired.fold),
+        p_holm=None,
+        p_error=flips["less"].p_error,
+        least_p=statistics.smallest_sign_flip_p(records),
+        records_better=int(np.count_nonzero(differences < 0)),
+        records_worse=int(np.count_nonzero(differences > 0)),
+        unit=unit,
+        note="; ".join(filter(None, [_why_not(differences), paired.note])),
+    )
+
+
+def _p_of_whole_folds(differences: np.ndarray, fold: np.ndarray) -> float:
+    if not fold.all():
+        return math.nan
+    return statistics.sign_flip_tests(np.bincount(fold, differences)[np.unique(fold)])["less"].p
+
+
+def _why_not(differences: np.ndarray) -> str:
+    if not np.isfinite(differences).all():
+        return "a record has no value: no test possible"
+    return "one record: no test possible" if len(differences) == 1 else ""
+
+
+def _points(pair: Pair, view: View, paired: _Paired, unit: str) -> list[RecordPoint]:
+    differences = statistics.paired_differences(paired.control, paired.study)
+    return [
+        RecordPoint(
+            *(pair.study.task, pair.study.variant, pair.control.name, pair.study.name, pair.control.variant),
+            family=pair.family(view),
+            inputs=view.inputs,
+            subset=view.subset,
+            record=str(name),
+            rows=int(paired.rows[row]),
+            control_error=float(paired.control[row]),
+            study_error=float(paired.study[row]),
+            difference=float(differences[row]),
+            unit=unit,
+        )
+        for row, name in enumerate(paired.names)
+    ]
+
+
+def _with_holm(tests: Sequence[RecordTest]) -> list[RecordTest]:
+    primary = [row for row, test in enumerate(tests) if test.family == PRIMARY]
+    adjusted = dict(zip(primary, statistics.holm([tests[row].p_smaller for row in primary]).tolist(), strict=True))
+    return [replace(test, p_holm=adjusted.get(row)) for row, test in enumerate(tests)]
+
+
+def write_records(path: Path, lines: Sequence[RecordTest]) -> None:
+    """Write `stats/records.csv` in one step, numbers in full precision."""
+    write_lines(path, columns_of(RecordTest), lines)
+
+
+def write_record_points(path: Path, lines: Sequence[RecordPoint]) -> None:
+    """Write `stats/records_points.csv` in one step, numbers in full precision."""
+    write_lines(path, columns_of(RecordPoint), lines)

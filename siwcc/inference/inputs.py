@@ -1,0 +1,177 @@
+"""Recordings and images of any origin, for `siwcc predict`: what kind a file is, and its checked content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from siwcc.io.errors import InputError
+
+if TYPE_CHECKING:
+    from siwcc.data.datasets.wfdb_files import WfdbRecord
+
+Kind = Literal["wfdb", "csv", "image"]
+
+IMAGE_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
+# Two leads at 250 Hz for 37 hours; they take half a gigabyte.
+MAX_VALUES = 1 << 26
+
+_WFDB_SUFFIXES = (".hea", ".dat", ".atr")
+_LONGEST_LINE = 1 << 16
+_REPAIR = "fetch the record again, or give its signal as a CSV"
+_LEADS = "choose leads with --leads, from 0"
+
+
+@dataclass(frozen=True)
+class SignalFile:
+    """A recording as it was read.
+
+    Attributes:
+        path: As it was given.
+        signal_mv: float64 (leads, samples), mV at its own rate; NaN where it is missing.
+        rate_hz: Samples a second.
+        leads: Numbers of the leads in the file, from 0, in the order of `signal_mv`.
+        available: How many leads the file has.
+        lead_names: What the file calls them; two may have one name.
+    """
+
+    path: Path
+    signal_mv: np.ndarray
+    rate_hz: float
+    leads: tuple[int, ...]
+    available: int
+    lead_names: tuple[str, ...]
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is by its name: an image, a CSV, or else a WFDB record, with or without an extension."""
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "csv" if suffix == ".csv" else "wfdb"
+
+
+def name_of(path: Path) -> str:
+    """The record's or image's name: the file's without what only says its kind."""
+    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
+
+
+def group_of(path: Path, format_name: str) -> str:
+    """What a study of a data set of this format would have called the file's record or slide image.
+
+    Args:
+        path: The file. It is not read.
+        format_name: Of the data set, `format` in the config.
+    """
+    if format_name in ("herlev", "sipakmed") and kind_of(path) == "image":
+        from siwcc.data.datasets.groups import herlev_group, sipakmed_group
+
+        return herlev_group(path) if format_name == "herlev" else sipakmed_group(path)
+    return name_of(path)
+
+
+def read_signal_file(
+    path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None
+) -> SignalFile:
+    """Read a WFDB record or a CSV.
+
+    Args:
+        path: A record with or without an extension, or a CSV: a line a sample, a column a lead, in mV.
+        wanted: The leads that the networks were trained on.
+        leads: The leads to read instead; None: `wanted`, or as many as there are of the file's first ones.
+        rate_hz: Of a CSV; a record says its own.
+
+    Raises:
+        InputError: no such file, a damaged one, leads that it does not have, a CSV without a rate, or more than
+            `MAX_VALUES` values.
+    """
+    if kind_of(path) == "csv":
+        return _read_csv(path, wanted, leads, rate_hz)
+    available = wfdb_record(path, (0,)).header.n_sig
+    chosen = _choose(wanted, leads, available)
+    record = wfdb_record(path, chosen)
+    header = record.header
+    if header.sig_len * header.n_sig > MAX_VALUES:
+        problem = f"has {header.sig_len} samples of {header.n_sig} leads; {MAX_VALUES} values can be read"
+        raise InputError(path, problem, "cut a part out of it")
+    signal_mv = record.recording(header.fs).read_mv()
+    names = tuple(str(header.sig_name[lead] or "") for lead in chosen)
+    return SignalFile(path, signal_mv, float(header.fs), chosen, available, names)
+
+
+def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
+    """The checked header of a record given with or without an extension.
+
+    Raises:
+        InputError: there is none, it is damaged, or it has fewer leads.
+    """
+    # wfdb brings pandas along.
+    from siwcc.data.datasets.wfdb_files import Needs, read_header
+
+    name = name_of(path)
+    if not (path.parent / f"{name}.hea").is_file():
+        known = ", ".join((".csv", *IMAGE_SUFFIXES))
+        problem = f"is no WFDB record: there is no {name}.hea"
+        raise InputError(path, problem, f"give a record's path without extension, or a file that ends in {known}")
+    return read_header(path.parent, name, Needs(tuple(leads), _REPAIR, _LEADS))
+
+
+def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
+    """(seconds, label) of the changes of rhythm that were annotated; none for a CSV or a record without .atr.
+
+    Raises:
+        InputError: a damaged annotation file.
+    """
+    if kind_of(path) != "wfdb" or not (path.parent / f"{name_of(path)}.atr").is_file():
+        return []
+    from siwcc.data.datasets.wfdb_annotations import rhythm_changes
+
+    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, (0,)))]
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """An image as uint8 (height, width, 3), RGB; see `siwcc.data.datasets.image_files.read_image`.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or has more than 64 megapixels.
+    """
+    from siwcc.data.datasets.image_files import read_image
+    from siwcc.data.datasets.images import SampleDefectError
+
+    try:
+        return read_image(path)
+    except SampleDefectError as defect:
+        raise InputError(path, str(defect).removeprefix(f"{path.name} ")) from defect
+
+
+def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
+    if leads is not None:
+        return tuple(leads)
+    return tuple(wanted) if max(wanted) < available else tuple(range(min(available, len(wanted))))
+
+
+def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None) -> SignalFile:
+    from siwcc.data.datasets.csv_signals import TIME_COLUMN, read_csv_signal
+
+    if rate_hz is None:
+        raise InputError(path, "does not say at which rate it was recorded", "give the samples a second as --rate")
+    first = _first_line(path)
+    fields = [field.strip().strip('"') for field in first.split(",")]
+    columns = [field for field in fields if field != TIME_COLUMN]
+    chosen = _choose(wanted, leads, len(columns))
+    signal_mv = read_csv_signal(path, chosen, rate_hz, _LEADS)
+    is_header = any(character.isalpha() for character in first.lower().replace("nan", "").replace("e", ""))
+    names = tuple(columns[lead] if is_header else "" for lead in chosen)
+    return SignalFile(path, signal_mv, rate_hz, chosen, len(columns), names)
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as handle:
+            return handle.readline(_LONGEST_LINE).decode("utf-8-sig", errors="replace").strip()
+    except OSError as error:
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise InputError(path, problem) from error

@@ -1,0 +1,598 @@
+"""Trained networks for use: a recording or an image in, a time or a point with its spread out.
+
+    array -> (ECG: resampled, windows cut) -> as the study's sample itself, variant 0 -> every network -> one answer
+
+The preparation is that of the study, by its own functions: `siwcc.data.datasets.signals.resample` and
+`siwcc.data.augment.filters.decimate` for signals, `siwcc.data.datasets.images.place_image` and
+`siwcc.data.augment.nuclei.NucleiInputs` for images.
+
+Networks that read the peak or the median of a map of scores (`heatmap`, `median`) answer together with that of the mean
+of their maps: where two `heatmap`s disagree, that is one of their places and not the middle between them. Others give
+the median of their answers.
+
+A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
+each whether it is visible. Networks that make a map of scores (`dense`, `heatmap`, `median`)
+also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from siwcc.config import EcgTask, NucleiTask, parse_protocol
+from siwcc.data.augment.ecg import weighted_channel
+from siwcc.data.augment.filters import decimate
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.inference.inputs import MAX_VALUES
+from siwcc.io.errors import InputError
+from siwcc.io.shards import Shard
+from siwcc.nn.heatmap_networks import STRIDE, DenseNet, mean_map
+from siwcc.training.checkpoint import TrainedModel, read_model
+
+if TYPE_CHECKING:
+    from siwcc.data.datasets.images import Placed
+
+Progress = Callable[[int, int], None]
+"""Called with the windows that are answered, and all of them."""
+
+MAX_WINDOWS = 200_000
+# A recording that is longer by less has one window, its middle.
+ABOUT_ONE_WINDOW = 1.1
+
+_BATCH = 64
+_RETRAIN = "take a model.pt that siwcc wrote, or train it again"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far the answers of several networks lie apart, along each axis.
+
+    Attributes:
+        lowest, highest: (axes,), as `Prediction.position`.
+        sd: (axes,), standard deviation with n - 1, seconds or pixels.
+    """
+
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+    sd: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """Where the networks look for the point: shares that sum to 1, their mean over the networks.
+
+    Attributes:
+        share: float32 (places,) along time, or (rows, columns).
+        first: Coordinate of the first place, x first: seconds of the recording, or pixels of the image.
+        step: From one place to the next, in the same units.
+    """
+
+    share: np.ndarray
+    first: tuple[float, ...]
+    step: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one window or image.
+
+    Attributes:
+        position: (seconds from the recording's start,), or (x, y) in pixels of the image as it was given, pixel centres
+            at integers. Of several networks: see the module.
+        unit: `s` or `px`.
+        confidence: Share of the mean map that lies within 5 % of the extent of the position, 0 ... 1; None where no
+            network makes a map.
+        spread: None for a single network.
+        answers: float64 (networks, axes), the position that each gives.
+        confidences: float64 (networks,), each one's confidence in its own answer; NaN without a map.
+        models: The networks' files, in the order of `answers`.
+        window_s: Start and end of the window in the recording, seconds; None for an image.
+        no_signal_s: Seconds of the window without a signal, beyond the recording's end or missing in it; the network
+            was given zeros there.
+        score_map: None where no network makes one.
+        point: Which of several points this is; empty for networks that look for one.
+        visible: How much says that the point is there, 0 ... 1, the mean over the networks; None where none tells.
+        further: The other points of the same window or image, each with all of the above.
+    """
+
+    position: tuple[float, ...]
+    unit: str
+    confidence: float | None
+    spread: Spread | None
+    answers: np.ndarray
+    confidences: np.ndarray
+    models: tuple[Path, ...]
+    window_s: tuple[float, float] | None = None
+    no_signal_s: float = 0.0
+    score_map: ScoreMap | None = None
+    point: str = ""
+    visible: float | None = None
+    further: tuple[Prediction, ...] = ()
+
+    @property
+    def points(self) -> tuple[Prediction, ...]:
+        """This point and the further ones."""
+        return (self, *self.further)
+
+
+class _Window(NamedTuple):
+    """How signals become inputs, in samples at `rate_hz`; the same for all networks of an ensemble."""
+
+    rate_hz: float
+    samples: int
+    window_s: float
+    median_samples: int
+    decimate_by: int
+    leads: tuple[int, ...]
+
+
+class _Frame(NamedTuple):
+    """How images become inputs."""
+
+    image_size: int
+    border: str
+
+
+class _Answers(NamedTuple):
+    """Of a batch of B.
+
+    Attributes:
+        of_each: float64 (networks, B, outputs).
+        sure_of_own: float64 (networks, B, points).
+        together: float64 (B, outputs).
+        confidence: float64 (B, points), in that; None without maps.
+        share: float32 (B, points, *places), the mean map; None without maps.
+        visible: float64 (B, points); None where a point is always there.
+    """
+
+    of_each: np.ndarray
+    sure_of_own: np.ndarray
+    together: np.ndarray
+    confidence: np.ndarray | None = None
+    share: np.ndarray | None = None
+    visible: np.ndarray | None = None
+
+
+class _Grid(NamedTuple):
+    """Where the places of maps are: `ScoreMap.first` and `ScoreMap.step`, and their axes."""
+
+    first: tuple[float, ...]
+    step: tuple[float, ...]
+    axes: int
+
+
+def load_model(path: str | os.PathLike[str]) -> Predictor:
+    """A trained network, ready to predict.
+
+    Args:
+        path: A `model.pt`. Reading it runs nothing that is in it.
+
+    Raises:
+        InputError: missing, damaged or foreign.
+    """
+    return load_models([path])
+
+
+def load_models(paths: Sequence[str | os.PathLike[str]]) -> Predictor:
+    """Several trained networks of one task that answer together, such as those of the folds of a study.
+
+    Args:
+        paths: Files `model.pt`, at least one.
+
+    Raises:
+        InputError: no path, a file that is missing, damaged or foreign, or networks that do not take the same input.
+    """
+    return Predictor([read_model(Path(path)) for path in paths])
+
+
+class Predictor:
+    """One or several trained networks, on the CPU.
+
+    Args:
+        models: As `siwcc.training.checkpoint.read_model` gives them.
+
+    Raises:
+        InputError: none, networks that do not take the same input, or whose metadata say nothing of the input.
+    """
+
+    def __init__(self, models: Sequence[TrainedModel]) -> None:
+        if not models:
+            raise InputError("models", "there is none", "give at least one model.pt")
+        self.models = tuple(models)
+        self.spec = models[0].spec
+        self._input = _input_of(models[0])
+        for model in models[1:]:
+            # The networks may differ, and their first layers; what they are shown may not.
+            if (model.spec, _input_of(model)) != (self.spec, self._input):
+                raise InputError(model.path, f"is made for other inputs than {models[0].path}", "use them one by one")
+
+    @property
+    def task(self) -> str:
+        """`ecg` or `nuclei`."""
+        return self.spec.task
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The networks' files."""
+        return tuple(model.path for model in self.models)
+
+    @property
+    def window_s(self) -> float:
+        """Length of the window that a network sees, seconds.
+
+        Raises:
+            InputError: a network for images.
+        """
+        return self._window.window_s
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """Numbers of the leads that the networks were trained on, from 0.
+
+        Raises:
+            InputError: a network for images.
+        """
+        return self._window.leads
+
+    @cached_property
+    def makes_map(self) -> bool:
+        """Whether any network says how sure it is."""
+        return any(isinstance(model.network.body, DenseNet) for model in self.models)
+
+    @cached_property
+    def tells_visible(self) -> bool:
+        """Whether any network says of a point that it is not there."""
+        return any(model.network.tells_visible for model in self.models)
+
+    @cached_property
+    def silences_leads(self) -> bool:
+        """Whether every network was trained with leads missing, so that a silent one is nothing new to it."""
+        return all(_silence(model) > 0 for model in self.models)
+
+    def seen(self, group: str) -> tuple[Path, ...]:
+        """The networks that were trained on a record, patient or slide image of this name."""
+        return tuple(model.path for model in self.models if group in model.metadata.training_groups)
+
+    def without(self, paths: Sequence[Path]) -> Predictor | None:
+        """The other networks; None if none is left."""
+        kept = [model for model in self.models if model.path not in paths]
+        return Predictor(kept) if kept else None
+
+    def predict(self, array: np.ndarray, rate_hz: float | None = None, at_s: float | None = None) -> Prediction:
+        """The answer for one window of a recording, or for an image.
+
+        Args:
+            array: ECG: (leads, samples) in mV, of any rate; (samples,) is one lead. What is not finite is missing.
+                Image: uint8 (height, width, 3), RGB, or (height, width), gray, of any size.
+            rate_hz: Of the ECG, Hz.
+            at_s: Middle of the window, seconds of the recording; see `predict_windows`. Without it the recording must
+                be about one window long: its middle is taken, or zeros are added at its end.
+
+        Raises:
+            InputError: an array of another kind, a rate that is missing or too far from the networks', a recording
+                longer than `ABOUT_ONE_WINDOW` windows without `at_s`, an image that is all of one value.
+        """
+        if isinstance(self._input, _Frame):
+            return self._predict_image(array, self._input)
+        if rate_hz is None:
+            raise InputError("rate_hz", "is missing", "give the recording's samples a second")
+        length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) and rate_hz > 0 else 0.0
+        if at_s is None and length_s > ABOUT_ONE_WINDOW * self.window_s:
+            problem = f"is {length_s:g} s long, and a window {self.window_s:g} s"
+            raise InputError("array", problem, "give at_s, or take predict_windows")
+        return self.predict_windows(array, rate_hz, None if at_s is None else [at_s])[0]
+
+    def predict_windows(
+        self,
+        array: np.ndarray,
+        rate_hz: float,
+        at_s: Sequence[float] | None = None,
+        every_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> list[Prediction]:
+        """The answers for several windows of a recording.
+
+        Windows lie in the recording: one that would begin before it begins with it, one that would end after it ends
+        with it. A shorter recording has zeros at its end, and a window has zeros at samples that are missing, as in the
+        study. One lead where the networks take more: the others are silent, if the networks were trained so, or
+        repeat it.
+
+        Args:
+            array: (leads, samples) in mV; (samples,) is one lead. What is not finite is missing.
+            rate_hz: Samples a second.
+            at_s: Middle of each window, seconds of the recording.
+            every_s: Seconds from the start of one window to that of the next, if `at_s` is None; by default half a
+                window. Unless it is more than a window, a last window reaches to the recording's end.
+            progress: Called after each batch.
+
+        Returns:
+            One prediction a window, in the order of `at_s` or of time.
+
+        Raises:
+            InputError: as `predict`; a time outside the recording, or more than `MAX_WINDOWS` windows.
+        """
+        # scipy.signal takes 0.6 s to import.
+        from siwcc.data.datasets.signals import resample, resampling_ratio
+
+        window = self._window
+        signal_mv = self._as_leads(array)
+        _check_rate(rate_hz)
+        ratio = resampling_ratio(Path("array"), rate_hz, window.rate_hz)
+        if signal_mv.size * max(1.0, float(ratio)) > MAX_VALUES:
+            problem = f"has {signal_mv.size} values, and at most {MAX_VALUES} at the networks' rate can be taken"
+            raise InputError("array", problem, "cut it into parts")
+        signal_mv = resample(signal_mv, ratio)
+        # Not always the rate asked for: the ratio may be the nearest one of small numbers.
+        exact_hz = float(rate_hz * ratio)
+        starts = _starts(window.samples, signal_mv.shape[1], exact_hz, at_s, every_s)
+        found: list[Prediction] = []
+        for first in range(0, len(starts), _BATCH):
+            found += self._predict_batch(signal_mv, starts[first : first + _BATCH], exact_hz)
+            if progress is not None:
+                progress(len(found), len(starts))
+        return found
+
+    @property
+    def _window(self) -> _Window:
+        if isinstance(self._input, _Frame):
+            raise InputError(self.paths[0], "is a network for images, not for signals")
+        return self._input
+
+    def _as_leads(self, array: np.ndarray) -> np.ndarray:
+        """The networks' leads, float64 (leads, samples), NaN where missing."""
+        wanted = self.spec.channels
+        try:
+            leads = np.atleast_2d(np.asarray(array, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise InputError("array", f"is no array of numbers ({error})") from error
+        if leads.ndim != 2 or leads.shape[0] not in (1, wanted) or not leads.shape[1]:
+            problem = f"has the shape {np.shape(array)}, and (leads, samples) with {wanted} lead(s) or 1 is needed"
+            raise InputError("array", problem, "choose leads")
+        leads = np.where(np.isfinite(leads), leads, np.nan)
+        if len(leads) < wanted:
+            others = np.zeros_like(leads) if self.silences_leads else leads
+            leads = np.concatenate([leads, *[others] * (wanted - 1)])
+        return leads
+
+    def _predict_batch(self, signal_mv: np.ndarray, starts: Sequence[int], exact_hz: float) -> list[Prediction]:
+        window = self._window
+        cut = [_cut(signal_mv, start, window.samples) for start in starts]
+        answers = self._answers(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
+        step_s = STRIDE[1] * self.spec.extent[0] / (self.spec.shape[0] - 1)
+        found = []
+        for row, (start, (_, missing)) in enumerate(zip(starts, cut, strict=True)):
+            start_s = start / exact_hz
+            of_window = {
+                "window_s": (start_s, start_s + window.window_s),
+                "no_signal_s": missing / window.rate_hz,
+            }
+            grid = _Grid((start_s,), (step_s,), axes=1)
+            found.append(self._prediction(answers, row, np.array([-start_s]), 1.0, grid, **of_window))
+        return found
+
+    def _predict_image(self, image: np.ndarray, frame: _Frame) -> Prediction:
+        placed = _place(image, frame)
+        inputs = _image_inputs(placed, self.spec, frame.border)
+        answers = self._answers([inputs] * len(self.models))
+        left, top, _, _ = (int(value) for value in placed.content_box)
+        longest = max(placed.original_width, placed.original_height)
+        shift, zoom = np.array([left, top]), longest / frame.image_size
+        step = STRIDE[2] * zoom
+        return self._prediction(answers, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
+
+    @torch.inference_mode()
+    def _answers(self, inputs: Sequence[Tensor]) -> _Answers:
+        of_each, maps = [], []
+        for model, signal in zip(self.models, inputs, strict=True):
+            encoded, body = model.network.encoded(signal), model.network.body
+            log_map = None
+            if isinstance(body, DenseNet):
+                log_map = body.log_map(encoded)
+            of_each.append(body(encoded) if log_map is None else cast(DenseNet, body).read(log_map))
+            maps.append(log_map)
+        stacked = torch.stack(of_each)
+        if not bool(torch.isfinite(stacked).all()):
+            raise InputError("array", "gives an answer that is not finite", "look for extreme values in it")
+        own = np.stack([_confidence(*of) for of in zip(self.models, maps, of_each, strict=True)])
+        known = [(model, log_map) for model, log_map in zip(self.models, maps, strict=True) if log_map is not None]
+        together = self._together(stacked, [log_map for _, log_map in known])
+        if not known:
+            return _Answers(stacked.double().numpy(), own, together)
+        at = torch.from_numpy(together).to(stacked.dtype)
+        confidence = np.mean([_confidence(model, log_map, at) for model, log_map in known], axis=0)
+        share = torch.stack([log_map.exp() for _, log_map in known]).mean(0).numpy()
+        told = [
+            body.visible(log_map).double().numpy()
+            for model, log_map in known
+            if isinstance(body := model.network.body, DenseNet) and model.network.tells_visible
+        ]
+        visible = np.mean(told, axis=0) if told else None
+        return _Answers(stacked.double().numpy(), own, together, confidence, share, visible)
+
+    def _together(self, answers: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
+        """One answer of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
+        bodies = [model.network.body for model in self.models]
+        readouts = {body.readout if isinstance(body, DenseNet) else None for body in bodies}
+        if len(bodies) > 1 and readouts in ({"arg_max"}, {"median"}):
+            return np.asarray(cast(DenseNet, bodies[0]).read(mean_map(log_maps)).double().numpy())
+        # numpy's: torch takes the lower of the two in the middle.
+        return np.asarray(np.median(answers.double().numpy(), axis=0))
+
+    def _prediction(
+        self, answers: _Answers, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
+    ) -> Prediction:
+        """One row, its points in the recording or image: what the network calls `origin` is 0 there."""
+        first, *further = (
+            replace(self._point(answers, row, number, origin, zoom, grid), **of_window)
+            for number in range(len(self.spec.points))
+        )
+        return replace(first, further=tuple(further))
+
+    def _point(
+        self, answers: _Answers, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
+    ) -> Prediction:
+        name, outputs = list(self.spec.points.items())[number]
+        points = (answers.of_each[:, row, outputs] - origin) * zoom
+        share = None if answers.share is None else answers.share[row, number]
+        if share is not None and grid.axes == 1:
+            share = share.reshape(-1)
+        spread = None
+        if len(points) > 1:
+            parts = (points.min(axis=0), points.max(axis=0), points.std(axis=0, ddof=1))
+            spread = Spread(*(tuple(part.tolist()) for part in parts))
+        return Prediction(
+            position=tuple(((answers.together[row, outputs] - origin) * zoom).tolist()),
+            unit=self.spec.unit,
+            confidence=None if answers.confidence is None else float(answers.confidence[row, number]),
+            spread=spread,
+            answers=points,
+            confidences=answers.sure_of_own[:, row, number],
+            models=self.paths,
+            score_map=None if share is None else ScoreMap(share, grid.first, grid.step),
+            point=name,
+            visible=None if answers.visible is None else float(answers.visible[row, number]),
+        )
+
+
+def _input_of(model: TrainedModel) -> _Window | _Frame:
+    """What a network is shown, from metadata that may say anything."""
+    spec = model.spec
+    try:
+        section = parse_protocol(model.metadata.dataset_protocol)
+        if spec.task == "nuclei":
+            size, border = getattr(section, "image_size", 0), NucleiTask(**model.metadata.task_protocol).border
+            if (size, size) != spec.shape or spec.channels != 3:
+                raise ValueError(f"images of {size} px for a network of shape {spec.shape}")
+            return _Frame(size, border)
+        task = EcgTask(**model.metadata.task_protocol)
+        rate_hz, window_s = getattr(section, "rate_hz", 0.0), getattr(section, "window_s", 0.0)
+        samples = round(window_s * rate_hz)
+        if (-(-samples // task.decimate_by),) != spec.shape:
+            raise ValueError(f"windows of {samples} samples for a network of shape {spec.shape}")
+        leads = getattr(section, "leads", tuple(range(spec.channels)))
+        return _Window(rate_hz, samples, window_s, task.median_samples, task.decimate_by, leads)
+    except (InputError, ValueError, TypeError) as error:
+        # pydantic's errors are ValueErrors.
+        words = str(error).splitlines()[0]
+        raise InputError(model.path, f"its metadata do not say what it is to be shown ({words})", _RETRAIN) from error
+
+
+def _silence(model: TrainedModel) -> float:
+    jitter = model.metadata.train.get("jitter")
+    share = jitter.get("silence") if isinstance(jitter, dict) else 0
+    return float(share) if isinstance(share, int | float) else 0.0
+
+
+def _check_rate(rate_hz: float) -> None:
+    if not (np.isfinite(rate_hz) and rate_hz > 0):
+        raise InputError("rate_hz", f"is {rate_hz}", "give the recording's samples a second, above 0")
+
+
+def _starts(
+    samples: int, length: int, rate_hz: float, at_s: Sequence[float] | None, every_s: float | None
+) -> list[int]:
+    """First samples of the windows; none begins before the recording, none ends after it if it is long enough."""
+    last = max(0, length - samples)
+    if at_s is not None:
+        outside = [time_s for time_s in at_s if not 0 <= time_s * rate_hz <= length]
+        if outside:
+            raise InputError("array", f"is {length / rate_hz:g} s long and has nothing at {outside[0]:g} s")
+        return [min(max(round(time_s * rate_hz) - samples // 2, 0), last) for time_s in at_s]
+    if every_s is None and length <= ABOUT_ONE_WINDOW * samples:
+        return [last // 2]
+    hop = samples // 2 if every_s is None else _hop(every_s, rate_hz)
+    if last // hop >= MAX_WINDOWS:
+        problem = f"would have more than {MAX_WINDOWS} windows"
+        raise InputError("array", problem, "let more seconds lie between them, or cut it into parts")
+    starts = list(range(0, last + 1, hop))
+    return starts if starts[-1] == last or hop > samples else [*starts, last]
+
+
+def _hop(every_s: float, rate_hz: float) -> int:
+    if not (np.isfinite(every_s) and every_s > 0):
+        raise InputError("every", f"is {every_s:g} s", "give seconds above 0")
+    return max(1, round(every_s * rate_hz))
+
+
+def _cut(signal_mv: np.ndarray, start: int, samples: int) -> tuple[np.ndarray, int]:
+    """A window, float32 (leads, samples), zero where there is no signal, and for how many samples any lead has none."""
+    values = np.full((len(signal_mv), samples), np.nan, dtype=np.float32)
+    part = signal_mv[:, start : start + samples]
+    values[:, : part.shape[1]] = part
+    valid = np.isfinite(values).all(axis=0)
+    # As in the windows that the study cuts anew: a sample counts with all its leads or with none.
+    return np.where(valid, values, np.float32(0)), int(samples - np.count_nonzero(valid))
+
+
+def _signal_inputs(windows: np.ndarray, window: _Window, models: Sequence[TrainedModel]) -> list[Tensor]:
+    """What each network is given, float32 (B, channels, model samples), for windows (B, leads, samples)."""
+    signal = decimate(windows, window.median_samples, window.decimate_by)
+    plain = weighted = torch.from_numpy(signal)
+    if any(_is_precomputed(model) for model in models):
+        channel = np.stack([weighted_channel(values.astype(np.float64), window.window_s) for values in windows])
+        channel = decimate(channel.astype(np.float32), window.median_samples, window.decimate_by)
+        weighted = torch.from_numpy(np.concatenate([signal, channel[:, np.newaxis]], axis=1))
+    return [weighted if _is_precomputed(model) else plain for model in models]
+
+
+def _is_precomputed(model: TrainedModel) -> bool:
+    """Whether the weighted coordinate comes with the signal (`weighted_at: source_rate`)."""
+    return model.metadata.signal_channels > model.spec.channels
+
+
+def _place(image: np.ndarray, frame: _Frame) -> Placed:
+    from siwcc.data.datasets.images import SampleDefectError, place_image
+
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
+        problem = f"is {array.dtype} {array.shape}, and uint8 (height, width, 3) or (height, width) is needed"
+        raise InputError("array", problem)
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, np.newaxis], 3, axis=2)
+    try:
+        return place_image(np.ascontiguousarray(array), np.empty((0, 2)), frame.image_size)
+    except SampleDefectError as defect:
+        raise InputError("array", str(defect)) from defect
+
+
+def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
+    """Variant 0 of the image, float32 (1, 3, size, size), by the study's own code."""
+    from siwcc.data.augment.nuclei import IDENTITY, NucleiInputs
+
+    name = np.array(["image"], dtype=object)
+    rows = {
+        "sample_id": name,
+        "group": name,
+        "class": name,
+        "variant": np.zeros(1, dtype=np.int32),
+        "target": np.zeros((1, len(spec.outputs))),
+        "translation": np.array([IDENTITY.translation_px]),
+        "rotation_deg": np.array([IDENTITY.rotation_deg]),
+        "scale": np.array([IDENTITY.scale]),
+    }
+    arrays = {
+        "sample_id": name,
+        "signal": placed.image[np.newaxis],
+        "content_box": placed.content_box[np.newaxis],
+        "mean": np.array([placed.mean]),
+        "std": np.array([placed.std]),
+    }
+    inputs = NucleiInputs(spec, rows, Shard(Path("image"), {}, arrays, ""), border)
+    return inputs.batch(np.zeros(1, dtype=np.int64), "none")
+
+
+def _confidence(model: TrainedModel, log_map: Tensor | None, answer: Tensor) -> np.ndarray:
+    """How sure a network is of an answer, float64 (B, points); NaN without a map."""
+    body = model.network.body
+    if log_map is None or not isinstance(body, DenseNet):
+        return np.full((len(answer), len(model.spec.points)), np.nan)
+    return np.asarray(body.confidence(log_map, answer).double().numpy())

@@ -1,0 +1,246 @@
+"""The stage that answers disturbed test samples: the networks of one encoding and variant in, `robustness.csv` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from siwcc.data.augment.interface import Inputs
+from siwcc.data.tasks.interface import ErrorLimits
+from siwcc.evaluation.bootstrap import interval_of
+from siwcc.evaluation.methods import Predictions
+from siwcc.evaluation.record_bootstrap import Draws, Sums
+from siwcc.inference.robustness.interface import Disturbance, Originals, robustness_module, unchanged
+from siwcc.io.errors import InputError
+from siwcc.io.run_key import RunKey, run_key_of
+from siwcc.io.tables import columns_of, read_lines, write_lines
+from siwcc.training.batches import HostBatches
+from siwcc.training.checkpoint import TrainedModel, read_model
+from siwcc.training.run import predict
+from siwcc.training.torch_setup import keep_large_buffers
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """One line of `robustness.csv`: a disturbance at one strength; the attributes are the columns, in this order.
+
+    Intervals are 95 % percentile bootstraps over records, 2,000 draws that are the same for every line.
+
+    Attributes:
+        task, encoding, variant: Whose answers.
+        disturbance, strength, unit: What was done to the samples, and how much, see `.interface.Disturbance`.
+        level: The strength to read.
+        undisturbed: 1 where this strength leaves the samples as they are, else 0.
+        rows, records, seeds: Answers (samples times seeds), records or slide images they are of, seeds.
+        median, p90, mean: Of the absolute error (Euclidean; of several points the first one), in `error_unit`.
+        within_fine, within_coarse: Share of the answers whose error is at most the limit.
+        change: `within_coarse` minus that of the undisturbed samples.
+        *_low, *_high: Ends of their intervals; NaN with one record. That of `change` is paired.
+        limit_fine, limit_coarse: The two limits, in `error_unit`.
+        error_unit: `s` or `px`.
+    """
+
+    task: str
+    encoding: str
+    variant: str
+    disturbance: str
+    strength: float
+    unit: str
+    level: str
+    undisturbed: int
+    rows: int
+    records: int
+    seeds: int
+    median: float
+    median_low: float
+    median_high: float
+    p90: float
+    p90_low: float
+    p90_high: float
+    mean: float
+    mean_low: float
+    mean_high: float
+    within_fine: float
+    within_fine_low: float
+    within_fine_high: float
+    within_coarse: float
+    within_coarse_low: float
+    within_coarse_high: float
+    change: float
+    change_low: float
+    change_high: float
+    limit_fine: float
+    limit_coarse: float
+    error_unit: str
+
+
+class _Case(NamedTuple):
+    """A disturbance at one strength."""
+
+    disturbance: str
+    strength: float
+
+
+class _Answered(NamedTuple):
+    """Everything that the networks answered.
+
+    Attributes:
+        disturbances: By name.
+        error: (rows,) of every case, of all folds and seeds one after the other.
+        group: (rows,) record or slide image.
+    """
+
+    disturbances: dict[str, Disturbance]
+    error: dict[_Case, np.ndarray]
+    group: np.ndarray
+
+
+def measure_robustness(
+    model_paths: Sequence[Path],
+    fold_paths: Sequence[Path],
+    samples_path: Path,
+    names: Sequence[str],
+    limits: ErrorLimits,
+) -> list[Robustness]:
+    """Answer the samples of every test fold, disturbed, by the networks that never saw them.
+
+    Args:
+        model_paths: `model.pt` of runs of one encoding and variant, of any folds and seeds.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that the folds were made from.
+        names: Disturbances, from the config's `robustness`.
+        limits: Of the task.
+
+    Returns:
+        Lines by disturbance, in the order of `names`; the undisturbed samples first, then by strength.
+
+    Raises:
+        InputError: no network, a damaged file, files that do not belong together, a disturbance that the task does
+            not have, or an answer that is not finite.
+    """
+    if not model_paths:
+        raise InputError("robustness", "there is no network to ask", "give at least one model.pt")
+    keep_large_buffers()
+    # The bytes depend on it.
+    torch.set_num_threads(1)
+    keys = sorted((run_key_of(path), path) for path in model_paths)
+    answered = _answer(keys, fold_paths, samples_path, names)
+    return _lines(keys[0][0], len({key.seed for key, _ in keys}), answered, limits)
+
+
+def _answer(
+    keys: Sequence[tuple[RunKey, Path]], fold_paths: Sequence[Path], samples_path: Path, names: Sequence[str]
+) -> _Answered:
+    errors: dict[_Case, list[np.ndarray]] = {}
+    groups, disturbances = [], {}
+    for fold, runs in groupby(keys, key=lambda pair: pair[0].fold):
+        models = [_read(path, key) for key, path in runs]
+        originals = robustness_module(models[0].key.task).open_originals(fold_paths[fold - 1], samples_path)
+        disturbances = _chosen(originals, names)
+        whole = originals.inputs(unchanged)
+        groups += [whole.group] * len(models)
+        undisturbed = _errors(models, whole, "the samples themselves")
+        for disturbance in disturbances.values():
+            errors.setdefault(_Case(disturbance.name, disturbance.neutral), []).append(undisturbed)
+            for case, inputs in _disturbed(originals, disturbance):
+                errors.setdefault(case, []).append(_errors(models, inputs, f"{case.disturbance} {case.strength:g}"))
+    return _Answered(
+        disturbances, {case: np.concatenate(parts) for case, parts in errors.items()}, np.concatenate(groups)
+    )
+
+
+def _read(path: Path, key: RunKey) -> TrainedModel:
+    model = read_model(path)
+    if model.key != key:
+        raise InputError(path, f"is the network of another run ({json.dumps(model.key)})", "delete it and run again")
+    return model
+
+
+def _chosen(originals: Originals, names: Sequence[str]) -> dict[str, Disturbance]:
+    known = {disturbance.name: disturbance for disturbance in originals.disturbances()}
+    for name in names:
+        if name not in known:
+            raise InputError("config: robustness", f"{name!r} is no disturbance of the task", f"use {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def _disturbed(originals: Originals, disturbance: Disturbance) -> Iterator[tuple[_Case, Inputs]]:
+    for strength in disturbance.strengths:
+        change = disturbance.change(strength, originals.seed)
+        yield _Case(disturbance.name, strength), originals.inputs(change)
+
+
+def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.ndarray:
+    """Absolute errors of every model to every row, one model after the other."""
+    errors = []
+    for model in models:
+        if model.spec != inputs.spec:
+            raise InputError(model.path, "is made for other inputs than the folds hold", "delete it and run again")
+        batches = HostBatches(inputs, model.key.encoding, torch.device("cpu"))
+        answer = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH).answer
+        if not np.isfinite(answer).all():
+            raise InputError(model.path, f"gives an answer to {what} that is not finite", "look for extreme values")
+        rows = (inputs.sample_id, inputs.variant, inputs.target, answer.astype(np.float64))
+        errors.append(Predictions(*rows, tuple(inputs.spec.outputs)).error())
+    return np.concatenate(errors)
+
+
+def _lines(key: RunKey, seeds: int, answered: _Answered, limits: ErrorLimits) -> list[Robustness]:
+    draws = Draws(answered.group, limits.fine, limits.coarse)
+    lines, undisturbed = [], {}
+    for case, error in answered.error.items():
+        disturbance = answered.disturbances[case.disturbance]
+        sums = draws.sums_of_all(error), draws.sums_of(error)
+        is_undisturbed = case.strength == disturbance.neutral
+        if is_undisturbed:
+            undisturbed[case.disturbance] = sums
+        lines.append(
+            Robustness(
+                *(key.task, key.encoding, key.variant),
+                disturbance=case.disturbance,
+                strength=case.strength,
+                unit=disturbance.unit,
+                level=disturbance.level(case.strength),
+                undisturbed=int(is_undisturbed),
+                rows=len(error),
+                records=draws.records,
+                seeds=seeds,
+                **_measures(sums, undisturbed[case.disturbance]),
+                limit_fine=limits.fine,
+                limit_coarse=limits.coarse,
+                error_unit=limits.unit,
+            )
+        )
+    return lines
+
+
+def _measures(sums: tuple[Sums, Sums], undisturbed: tuple[Sums, Sums]) -> dict[str, Any]:
+    """Every measure with the ends of its interval, from (of all rows, of each draw)."""
+    parts = {name: (getattr(sums[0], name), getattr(sums[1], name)) for name in Sums._fields}
+    parts["change"] = tuple(now.within_coarse - then.within_coarse for now, then in zip(sums, undisturbed, strict=True))
+    found = {name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()}
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    return {f"{name}{suffix}": float(getattr(found[name], end)) for name in parts for suffix, end in ends.items()}
+
+
+def write_robustness(path: Path, lines: Sequence[Robustness]) -> None:
+    """Write a `robustness.csv` in one step, numbers in full precision."""
+    write_lines(path, columns_of(Robustness), lines)
+
+
+def read_robustness(paths: Sequence[Path]) -> list[Robustness]:
+    """The lines of several `robustness.csv`, one file after the other.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    return [line for path in paths for line in read_lines(path, Robustness)]

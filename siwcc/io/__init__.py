@@ -1,0 +1,1 @@
+"""Files, locks, checksums and the terminal."""

@@ -1,0 +1,1 @@
+"""The coordinate channels, and the networks."""

@@ -1,0 +1,419 @@
+"""What a network is fed, on one real sample, and what it answered: drawn on the signal or the image."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.evaluation.methods import Predictions, join, read_predictions
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_csv
+from siwcc.io.run_key import run_key_of
+from siwcc.io.shards import read_shard
+from siwcc.nn.coordinate_channels import ENCODINGS, encode
+from siwcc.report.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    PURPLE,
+    VERMILION,
+    FigureFiles,
+    arm_style,
+    model_name,
+    new_figure,
+    save_figure,
+    style_axis,
+)
+
+CHANNEL_NAMES = {"ecg": tuple(f"lead {number}" for number in range(1, 17)), "nuclei": ("red", "green", "blue")}
+AXIS_NAMES = ("x", "y", "z")
+CASE_COLUMNS = ("case", "sample_id", "variant", "fold", "event_visible")
+
+
+class Mark(NamedTuple):
+    """How a point is drawn on an image; a ring and a cross stay apart where they coincide."""
+
+    marker: str
+    size: float
+    colour: str
+
+    def of_point(self, number: int) -> Mark:
+        """The mark of one of several points, of which the first is the largest."""
+        return self._replace(size=self.size * _SIZES[number])
+
+
+TARGET, PREDICTION = GREEN, VERMILION
+TARGET_MARK, PREDICTION_MARK = Mark("o", 12, TARGET), Mark("x", 6, PREDICTION)
+_LEADS = (BLACK, BLUE, PURPLE)
+_RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
+_DIGITS = ".7g"
+_ID_CHARACTERS_A_LINE = 24
+_TITLE_CHARACTERS_A_LINE = 30
+_SHOWN_AN_AXIS = 2
+# Of the lines of several times, the first the boldest; of the marks of several points, the first the largest.
+_WIDTHS = (2.0, 1.0)
+_SIZES = (1.0, 0.6)
+_FEW_ENCODINGS = 3
+_FEW_STRIPS = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answered test row.
+
+    Attributes:
+        name: `best`, `median` or `worst`.
+        sample_id, variant, fold: Which row it is.
+        target, prediction: (outputs,), seconds or pixels.
+        error: Distance between them; of several points between those of the first, which is visible.
+        event_visible: Whether the target still lies in the augmented window or image.
+        signal: float32 (channels, *shape), as the network gets it, before any coordinate.
+    """
+
+    name: str
+    sample_id: str
+    variant: int
+    fold: int
+    target: np.ndarray
+    prediction: np.ndarray
+    error: float
+    event_visible: bool
+    signal: np.ndarray
+
+
+def channel_names(spec: TaskSpec) -> list[str]:
+    """Names of the signal's channels."""
+    known = CHANNEL_NAMES.get(spec.task, ())
+    return [known[i] if i < len(known) else f"channel {i + 1}" for i in range(spec.channels)]
+
+
+def positions(spec: TaskSpec) -> np.ndarray:
+    """Coordinate of each sample along the last axis, in the task's unit."""
+    return np.linspace(0.0, spec.extent[0], spec.shape[-1])
+
+
+def picture_of(signal: np.ndarray) -> np.ndarray:
+    """Three channels (3, height, width) stretched to 0 ... 1 for the eye, channels last."""
+    low, high = float(signal.min()), float(signal.max())
+    return np.asarray(np.moveaxis((signal - low) / max(high - low, 1e-12), 0, -1))
+
+
+# ---------------------------------------------------------------- encodings
+
+
+class Channel(NamedTuple):
+    """One appended channel: its encoding and axis, its column in the CSV, what it is called, and its values."""
+
+    encoding: str
+    axis: str
+    column: str
+    title: str
+    values: np.ndarray
+
+
+def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str], files: FigureFiles) -> None:
+    """Draw one sample and the channels that each encoding appends to it (paper, Figure 1).
+
+    The sample is the middle one of the fold by id, unaugmented. An encoding that is learned has no
+    channel before a training and is left out; of many channels the first two for each axis are shown.
+
+    Args:
+        fold_path: A fold file.
+        samples_path: The samples file that it was made from.
+        encodings: The study's encodings.
+        files: The pictures and the numbers in them.
+    """
+    task = str(read_shard(fold_path, "fold", ("variant",)).attributes["task"])
+    inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
+    itself = np.flatnonzero(inputs.variant == 0)
+    row = int(itself[len(itself) // 2])
+    signal = inputs.batch(np.array([row]), "none").numpy()[0]
+    fixed = [name for name in encodings if ENCODINGS[name].learned_map is None]
+    channels = [channel for name in fixed for channel in name_channels(name, appended_channels(inputs, row, name))]
+    draw = _draw_traces if len(inputs.spec.shape) == 1 else _draw_images
+    save_figure(draw(inputs.spec, signal, channels, inputs.target[row]), files)
+    _write_channels(files.data, inputs.spec, signal, channels)
+
+
+def appended_channels(inputs: Inputs, row: int, encoding: str) -> np.ndarray:
+    """The channels that an encoding appends to one row, float32 (added, *shape), as the network gets them."""
+    name, _ = inputs.layer_encoding(encoding)
+    encoded = encode(inputs.batch(np.array([row]), encoding), name, inputs.spec.extent)
+    return np.asarray(encoded.numpy()[0, inputs.spec.channels :])
+
+
+def name_channels(encoding: str, values: np.ndarray) -> list[Channel]:
+    """Names for the channels of an encoding that are shown.
+
+    Args:
+        encoding: Its name.
+        values: (added, *shape); channel i belongs to axis i mod D.
+
+    Returns:
+        The first two channels of each axis; columns `coord_x`, and `both_x_2` for the second of x.
+    """
+    dims = values.ndim - 1
+    several = len(values) > dims
+    named = []
+    for i, channel in enumerate(values[: _SHOWN_AN_AXIS * dims]):
+        axis, number = AXIS_NAMES[i % dims], i // dims + 1
+        column = f"{encoding}_{axis}" + (f"_{number}" if number > 1 else "")
+        title = arm_style(encoding).label + (f", {axis}" if dims > 1 else "") + (f" ({number})" if several else "")
+        named.append(Channel(encoding, axis, column, title, channel))
+    return named
+
+
+def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
+    strips = [(name, channel, _LEADS[0]) for name, channel in zip(channel_names(spec), signal, strict=True)]
+    strips += [(channel.title, channel.values, arm_style(channel.encoding).colour) for channel in channels]
+    figure = new_figure(4.4, 0.55 + (1.05 if len(strips) <= _FEW_STRIPS else 0.85) * len(strips))
+    axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
+    for axis, (name, values, colour) in zip(axes, strips, strict=True):
+        axis.plot(positions(spec), values, color=colour, linewidth=0.9)
+        for place, width in zip(target.tolist(), _WIDTHS if len(target) > 1 else (1.2,), strict=False):
+            if np.isfinite(place):
+                axis.axvline(place, color=TARGET, linewidth=width, linestyle="--")
+        style_axis(axis, grid="y")
+        axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
+        axis.locator_params(axis="y", nbins=4)
+    which = _which(spec, ("bold", "thin")).strip()
+    caption = f"targets dashed: {which}" if which else f"target {target[0]:.2f} {spec.unit} (dashed)"
+    axes[0].set_title(caption, fontsize=8.5, loc="right", color=INK, pad=3)
+    axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
+    axes[-1].locator_params(axis="x", nbins=5)
+    return figure
+
+
+def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
+    dims = len(spec.shape)
+    if len({channel.encoding for channel in channels}) > _FEW_ENCODINGS:
+        # Where there are many, y, which is made as x is, stands in the CSV only.
+        channels = [channel for channel in channels if channel.axis == AXIS_NAMES[0]]
+    rows = -(-len(channels) // dims)
+    figure = new_figure(4.4, 0.3 + 1.85 * (1 + rows))
+    axes = figure.subplots(1 + rows, dims, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    show_image(axes[0, 0], picture_of(signal), "image, with the target" + _which(spec, ("large", "small")))
+    for number, outputs in enumerate(spec.points.values()):
+        if not np.isnan(target[outputs]).any():
+            mark_point(axes[0, 0], target[outputs], TARGET_MARK.of_point(number))
+    for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
+        show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
+        bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
+        bar.ax.tick_params(labelsize=7, colors=INK)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def show_image(axis: Axes, values: np.ndarray, title: str) -> None:
+    """An image without ticks, its name above."""
+    axis.set_axis_on()
+    axis.imshow(values, cmap="cividis", interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_title(title, fontsize=8.5, loc="left", color=INK, pad=3)
+    for spine in axis.spines.values():
+        spine.set_color(MUTED)
+
+
+def mark_point(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
+    """A mark with a white rim, to be seen on any ground."""
+    place = ([float(point_px[0])], [float(point_px[1])])
+    for colour, edge in ((_RIM, 4.0), (mark.colour, 1.8)):
+        style: dict[str, Any] = {
+            "marker": mark.marker,
+            "markersize": mark.size,
+            "markeredgewidth": edge,
+            "markeredgecolor": colour,
+        }
+        axis.plot(*place, linewidth=0, markerfacecolor="none", clip_on=False, **style)
+
+
+def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]) -> None:
+    """One line a sample or pixel: its place, the signal, the appended channels."""
+    places = np.indices(spec.shape).reshape(len(spec.shape), -1)
+    names = ["index"] if len(spec.shape) == 1 else ["row", "column"]
+    names += channel_names(spec) + [channel.column for channel in channels]
+    table = np.stack([*signal, *(channel.values for channel in channels)]).reshape(len(names) - len(places), -1)
+    lines = [
+        [*place, *(format(value, _DIGITS) for value in row)]
+        for place, row in zip(places.T.tolist(), table.T.tolist(), strict=True)
+    ]
+    write_csv(path, [name.replace(" ", "_") for name in names], lines)
+
+
+# -------------------------------------------------------------- predictions
+
+
+def choose_cases(errors: np.ndarray) -> dict[str, int]:
+    """Rows with the least, the median and the largest error; of equal errors the first row.
+
+    Args:
+        errors: (rows,) at least one. Of an even number the lower of the two middle rows is taken.
+    """
+    order = np.argsort(errors, kind="stable")
+    worst = int(np.argmax(errors))
+    return {"best": int(order[0]), "median": int(order[(len(order) - 1) // 2]), "worst": worst}
+
+
+def plot_predictions(
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path, files: FigureFiles
+) -> None:
+    """Draw the best, the median and the worst answer of one arm to the augmented test rows of its folds.
+
+    Args:
+        prediction_paths: `predictions.csv` of the arm's runs with one seed, a fold each.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that they were made from.
+        files: The pictures and the numbers in them.
+    """
+    key = run_key_of(prediction_paths[0])
+    spec, cases = find_cases(prediction_paths, fold_paths, samples_path)
+    title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}"
+    draw = _draw_window_cases if len(spec.shape) == 1 else _draw_image_cases
+    save_figure(draw(spec, cases, title), files)
+    columns = [*CASE_COLUMNS, *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in spec.outputs)]
+    write_csv(files.data, [*columns, f"error_{spec.unit}"], [_case_row(case) for case in cases])
+
+
+def find_cases(
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path
+) -> tuple[TaskSpec, list[Case]]:
+    """The three cases of an arm with their signals; see `plot_predictions`."""
+    parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
+    folds = np.concatenate([np.full(len(part.variant), fold) for fold, part in parts.items()])
+    joined = join(list(parts.values()))
+    error = joined.error()
+    visible = np.flatnonzero(joined.visible())
+    chosen = {name: int(visible[row]) for name, row in choose_cases(error[visible]).items()}
+    cases = []
+    for name, row in chosen.items():
+        spec, case = _open_case(name, joined, row, int(folds[row]), fold_paths, samples_path)
+        cases.append(case)
+    return spec, cases
+
+
+def _augmented(predictions: Predictions) -> Predictions:
+    augmented = predictions.variant > 0
+    return predictions.select(augmented) if augmented.any() else predictions
+
+
+def _open_case(
+    name: str, predictions: Predictions, row: int, fold: int, fold_paths: Sequence[Path], samples_path: Path
+) -> tuple[TaskSpec, Case]:
+    path = fold_paths[fold - 1]
+    stored = read_shard(path, "fold", ("sample_id", "variant", "event_visible"))
+    sample_id, variant = str(predictions.sample_id[row]), int(predictions.variant[row])
+    found = np.flatnonzero((stored.arrays["sample_id"] == sample_id) & (stored.arrays["variant"] == variant))
+    if len(found) != 1:
+        raise InputError(path, f"has no variant {variant} of {sample_id}, which was answered", "run the study again")
+    inputs = augment_module(str(stored.attributes["task"])).open_inputs([path], samples_path, augmented_only=False)
+    signal = inputs.batch(found, "none").numpy()[0]
+    visible = bool(stored.arrays["event_visible"][found[0]])
+    answer = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
+    return inputs.spec, Case(name, sample_id, variant, fold, *answer, visible, signal)
+
+
+def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
+    figure = new_figure(4.4, 0.95 + 1.45 * len(cases))
+    axes = np.atleast_1d(figure.subplots(len(cases), 1, sharex=True))
+    for axis, case in zip(axes, cases, strict=True):
+        draw_leads(axis, spec, case.signal)
+        for target, prediction, width in zip(case.target, case.prediction, _WIDTHS, strict=False):
+            # Of a point that is not visible there is nothing to be held against.
+            if not np.isnan(target):
+                axis.axvline(float(target), color=TARGET, linewidth=width)
+                axis.axvline(float(prediction), color=PREDICTION, linewidth=width, linestyle="--")
+        style_axis(axis, grid="none")
+        axis.spines["left"].set_visible(False)
+        axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
+    axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
+    axes[-1].locator_params(axis="x", nbins=5)
+    return finish_figure(figure, title + _which(spec, ("bold", "thin")), line_handles())
+
+
+def draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
+    """Every lead on its own level, two spans of the typical amplitude apart."""
+    span = float(np.percentile(np.abs(signal - np.median(signal, axis=1, keepdims=True)), 99)) or 1.0
+    names = channel_names(spec)
+    for place, lead in enumerate(signal):
+        axis.plot(
+            positions(spec), lead - np.median(lead) - 2 * span * place, color=_LEADS[place % len(_LEADS)], linewidth=0.8
+        )
+    axis.set_yticks([-2 * span * place for place in range(len(signal))], names)
+    axis.tick_params(axis="y", length=0)
+
+
+def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
+    figure = new_figure(5.6, 2.9)
+    for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
+        show_image(axis, picture_of(case.signal), _case_title(case, spec.unit, lines=True))
+        for number, outputs in enumerate(spec.points.values()):
+            if not np.isnan(case.target[outputs]).any():
+                mark_point(axis, case.target[outputs], TARGET_MARK.of_point(number))
+                mark_point(axis, case.prediction[outputs], PREDICTION_MARK.of_point(number))
+        axis.set_xlim(-0.5, spec.shape[1] - 0.5)
+        axis.set_ylim(spec.shape[0] - 0.5, -0.5)
+    return finish_figure(figure, title + _which(spec, ("large", "small")), mark_handles())
+
+
+def _which(spec: TaskSpec, looks: Sequence[str]) -> str:
+    """Of several points, which is drawn how; for a title."""
+    if len(spec.points) == 1:
+        return ""
+    return "\n" + ", ".join(f"{name} {look}" for name, look in zip(spec.points, looks, strict=False))
+
+
+def line_handles() -> list[Line2D]:
+    """Target and prediction of a window, for a legend."""
+    return [
+        Line2D([], [], color=TARGET, linewidth=2, label="target"),
+        Line2D([], [], color=PREDICTION, linewidth=2, linestyle="--", label="prediction"),
+    ]
+
+
+def mark_handles() -> list[Line2D]:
+    """Target and prediction of an image, for a legend."""
+    handles = [
+        Line2D([], [], linewidth=0, marker=mark.marker, markersize=mark.size, label=label, color=mark.colour)
+        for label, mark in (("target", TARGET_MARK), ("prediction", PREDICTION_MARK))
+    ]
+    for handle in handles:
+        handle.set_markerfacecolor("none")
+        handle.set_markeredgewidth(1.8)
+    return handles
+
+
+def finish_figure(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
+    """Title above, legend below."""
+    figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8.5, labelcolor=INK)
+    return figure
+
+
+def _case_title(case: Case, unit: str, lines: bool = False) -> str:
+    hidden = "" if case.event_visible else ", event out of view"
+    error = f"{case.name}: off by {case.error:.2f} {unit}{hidden}"
+    if not lines:
+        return f"{error}  ({case.sample_id}, copy {case.variant})"
+    # A panel is some 26 characters wide, and ids may be longer.
+    return "\n".join([error, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE), f"copy {case.variant}"])
+
+
+def _case_row(case: Case) -> list[object]:
+    values = (*case.target.tolist(), *case.prediction.tolist(), case.error)
+    answers = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+    return [case.name, case.sample_id, case.variant, case.fold, int(case.event_visible), *answers]

@@ -1,0 +1,172 @@
+"""What the samples of a study are like: the gaps before the events, and the targets of each fold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from siwcc.data.folds import read_strata_csv
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_csv
+from siwcc.io.shards import read_shard
+from siwcc.report.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    INK,
+    PURPLE,
+    TASKS,
+    VERMILION,
+    FigureFiles,
+    new_figure,
+    save_figure,
+    style_axis,
+)
+
+BINS = 20
+GAP_COLUMNS = ("from_s", "to_s", "events", "isolated")
+TARGET_COLUMNS = ("output", "fold", "from", "to", "copies", "share")
+_ISOLATED_PLACES = (BINS + 2, BINS + 6)
+_FOLD_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, BLACK)
+_FOLD_LINES = ("-", "--", ":", "-.")
+
+
+class GapBin(NamedTuple):
+    """Events whose gap to the event before is at least `start_s` and below `stop_s`.
+
+    The last two bins are the isolated ones: a gap of a window's length or more, and no event before.
+    """
+
+    start_s: float
+    stop_s: float
+    events: int
+    isolated: bool
+
+
+def count_gaps(gaps_s: Sequence[float], isolated_s: float) -> list[GapBin]:
+    """Events by the time since the event before.
+
+    Args:
+        gaps_s: One number an event; infinite where there is no event before.
+        isolated_s: The gap from which on an event is isolated.
+
+    Returns:
+        20 bins of equal width below `isolated_s`, one for all longer gaps, one for infinite ones.
+    """
+    values = np.asarray(gaps_s, dtype=np.float64)
+    edges = np.linspace(0.0, isolated_s, BINS + 1)
+    # The last bin of `histogram` is closed; an event exactly at its end is isolated already.
+    counts = np.histogram(values[values < isolated_s], edges)[0].tolist()
+    places = zip(edges[:-1].tolist(), edges[1:].tolist(), counts, strict=True)
+    bins = [GapBin(start, stop, count, False) for start, stop, count in places]
+    longer = int(np.count_nonzero((values >= isolated_s) & np.isfinite(values)))
+    first = int(np.count_nonzero(np.isinf(values)))
+    return [*bins, GapBin(isolated_s, math.inf, longer, True), GapBin(math.inf, math.inf, first, True)]
+
+
+def plot_gaps(strata_path: Path, isolated_s: float, files: FigureFiles) -> None:
+    """Draw how long before each event the event before lies.
+
+    Args:
+        strata_path: `strata.csv` of a task whose samples are events.
+        isolated_s: The gap from which on an event is isolated.
+        files: The pictures and the numbers in them.
+
+    Raises:
+        InputError: a sample has no gap.
+    """
+    gaps_s = [stratum.gap_s for stratum in read_strata_csv(strata_path)]
+    known_s = [gap_s for gap_s in gaps_s if gap_s is not None]
+    if len(known_s) < len(gaps_s):
+        raise InputError(strata_path, "has a sample without gap_s", "delete it and run again")
+    bins = count_gaps(known_s, isolated_s)
+    figure = new_figure(4.4, 3.2)
+    axis = figure.subplots()
+    for place, found in zip([*range(BINS), *_ISOLATED_PLACES], bins, strict=True):
+        _draw_bin(axis, place, found)
+    style_axis(axis, grid="y")
+    axis.set_xticks([0, BINS / 4, BINS / 2, 3 * BINS / 4, *(place + 1 for place in _ISOLATED_PLACES)])
+    shown = [f"{isolated_s * part:g}" for part in (0, 0.25, 0.5, 0.75)]
+    axis.set_xticklabels([*shown, f"{isolated_s:g}\nor more", "no event\nbefore"])
+    isolated = sum(found.events for found in bins if found.isolated)
+    axis.set_title(f"{len(known_s)} events, {isolated} isolated", fontsize=11, loc="left", color=INK)
+    axis.set_xlabel("gap to the event before (s)", color=INK)
+    axis.set_ylabel("events", color=INK)
+    save_figure(figure, files)
+    write_csv(files.data, GAP_COLUMNS, [[*found[:3], "yes" if found.isolated else "no"] for found in bins])
+
+
+def _draw_bin(axis: Axes, place: int, found: GapBin) -> None:
+    width = 2.0 if found.isolated else 1.0
+    axis.bar([place], [found.events], 0.9 * width, align="edge", color=VERMILION if found.isolated else BLUE)
+    if found.isolated:
+        axis.annotate(str(found.events), (place + 0.9, found.events), ha="center", va="bottom", fontsize=8.5, color=INK)
+
+
+def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
+    """Draw where the targets of the augmented copies lie, a line for each fold.
+
+    Args:
+        fold_paths: `fold1.h5` ... in order.
+        files: The pictures and the numbers in them.
+    """
+    folds = [read_shard(path, "fold", ("variant", "target")) for path in fold_paths]
+    spec = TaskSpec.from_json(folds[0].attributes["spec"])
+    targets = [fold.arrays["target"][fold.arrays["variant"] > 0] for fold in folds]
+    figure = new_figure(4.4, 1.0 + 2.2 * len(spec.outputs))
+    lines: list[list[object]] = []
+    for axis, output, suffix in zip(
+        np.atleast_1d(figure.subplots(len(spec.outputs), 1)), range(len(spec.outputs)), spec.outputs, strict=True
+    ):
+        for number, target in enumerate(targets, 1):
+            visible = ~np.isnan(target[:, output])
+            edges, counts = count_targets(target[visible, output], spec.output_scale)
+            _draw_fold(axis, edges, counts / max(counts.sum(), 1), number)
+            lines += _target_rows(suffix.removeprefix("_"), number, edges, counts)
+        style_axis(axis)
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel(f"target{suffix.replace('_', ' ')} ({spec.unit})", color=INK)
+        axis.set_ylabel("share of a fold's copies", color=INK, fontsize=9)
+    figure.suptitle(TASKS.get(spec.task, spec.task), fontsize=11, x=0.01, ha="left", color=INK)
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8, labelcolor=INK)
+    save_figure(figure, files)
+    write_csv(files.data, TARGET_COLUMNS, lines)
+
+
+def count_targets(target: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Targets in 20 equal bins from 0 to the largest answer.
+
+    Args:
+        target: (rows,); one outside the range counts in the bin at that end.
+        scale: The largest answer of the network.
+
+    Returns:
+        Edges (21,) and counts (20,).
+    """
+    edges = np.linspace(0.0, scale, BINS + 1)
+    return edges, np.histogram(np.clip(target, 0.0, scale), edges)[0]
+
+
+def _draw_fold(axis: Axes, edges: np.ndarray, shares: np.ndarray, number: int) -> None:
+    turn, place = divmod(number - 1, len(_FOLD_COLOURS))
+    look: dict[str, Any] = {
+        "color": _FOLD_COLOURS[place],
+        "linestyle": _FOLD_LINES[turn % len(_FOLD_LINES)],
+        "linewidth": 1.3,
+    }
+    axis.stairs(shares, edges, label=f"fold {number}", **look)
+
+
+def _target_rows(output: str, fold: int, edges: np.ndarray, counts: np.ndarray) -> list[list[object]]:
+    total = max(int(counts.sum()), 1)
+    return [
+        [output, fold, repr(start), repr(stop), count, repr(count / total)]
+        for start, stop, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+    ]

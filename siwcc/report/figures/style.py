@@ -1,0 +1,152 @@
+"""Pictures of a study, each as SVG and PNG, with its numbers as CSV: a module a kind of picture.
+
+The files hold the same bytes for the same picture: letters are drawn as paths with the typeface
+that comes with matplotlib, ids are salted, no date is stored. Every panel is a picture of its
+own, narrow enough for a telephone; a page sets several side by side.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_bytes
+
+# Okabe and Ito's palette: told apart with every common colour vision deficiency.
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+# Each format of a picture, and where it would say when or by what it was made.
+_DATED_BY = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
+
+MODELS = {
+    ("ecg", "full"): "NimeshaNet",
+    ("ecg", "reduced"): "NimeshaNet, reduced pool",
+    ("ecg", "pooled"): "NimeshaNet, global pool",
+    ("nuclei", "full"): "LakshyaNet",
+    ("nuclei", "reduced"): "LakshyaNet, reduced pool",
+    ("nuclei", "pooled"): "LakshyaNet, global pool",
+    **{(task, "residual"): "Residual net, global pool" for task in ("ecg", "nuclei")},
+    **{(task, "dense"): "Dense net, mean of the map" for task in ("ecg", "nuclei")},
+    **{(task, "heatmap"): "Dense net, peak of the map" for task in ("ecg", "nuclei")},
+    **{(task, "median"): "Dense net, median of the map" for task in ("ecg", "nuclei")},
+}
+TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
+GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}
+SAMPLES = {"ecg": ("event", "events"), "nuclei": ("cell", "cells")}
+METRICS = {"test_r2": "Test R²", "train_r2": "Training R²", "instability": "Instability"}
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How an encoding is drawn and named; marker and name each tell it from all others.
+
+    Attributes:
+        label: What it is called.
+        colour: Of its family: what it says of position.
+        marker: A matplotlib marker.
+        line: A matplotlib line style; tells apart the encodings of one colour.
+    """
+
+    label: str
+    colour: str
+    marker: str
+    line: str = "-"
+
+
+_DASHED, _DOTTED = "--", ":"
+ARMS = {
+    "coord": ArmStyle("coordinates", BLUE, "o"),
+    "weighted": ArmStyle("weighted coordinates", VERMILION, "s"),
+    "none": ArmStyle("no coordinates", BLACK, "^"),
+    "coord_unit": ArmStyle("scaled coordinates", BLUE, "D", _DASHED),
+    "weighted_unit": ArmStyle("weighted scaled coordinates", VERMILION, "P", _DASHED),
+    "both": ArmStyle("scaled coordinates, plain and weighted", BLACK, "h", _DASHED),
+    "duplicate": ArmStyle("repeated intensity", GREEN, "v"),
+    "shuffled": ArmStyle("shuffled weighted coordinates", GREEN, "<", _DASHED),
+    "inverted": ArmStyle("inversely weighted coordinates", VERMILION, ">", _DOTTED),
+    "fourier": ArmStyle("Fourier coordinates", PURPLE, "*"),
+    "learned": ArmStyle("learned map", PURPLE, "X", _DASHED),
+}
+_SPARE_MARKERS = "Dv<>P"
+
+
+@dataclass(frozen=True)
+class FigureFiles:
+    """Where one picture goes: the two renderings and the numbers in it."""
+
+    svg: Path
+    png: Path
+    data: Path
+
+    @classmethod
+    def named(cls, folder: Path, stem: str) -> FigureFiles:
+        """`<folder>/<stem>.svg`, `.png` and `.csv`."""
+        return cls(*(folder / f"{stem}.{suffix}" for suffix in ("svg", "png", "csv")))
+
+
+def arm_style(encoding: str, known: Sequence[str] = ()) -> ArmStyle:
+    """The style of an encoding; one without an entry gets a spare colour by its place in `known`."""
+    if encoding in ARMS:
+        return ARMS[encoding]
+    place = [name for name in known if name not in ARMS].index(encoding) if encoding in known else 0
+    spare = (PURPLE, ORANGE, SKY, GREEN)
+    return ArmStyle(encoding.replace("_", " "), spare[place % len(spare)], _SPARE_MARKERS[place % len(_SPARE_MARKERS)])
+
+
+def model_name(task: str, variant: str) -> str:
+    """What the paper calls the network of a task."""
+    return MODELS.get((task, variant), f"{task}, {variant}")
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure in the house's type and colours."""
+    return Figure(figsize=(width_in, height_in), layout="constrained", facecolor=PAPER)
+
+
+def style_axis(axis: Axes, grid: Literal["both", "x", "y", "none"] = "both") -> None:
+    """Quiet frame: two spines, a light grid behind the data."""
+    axis.set_facecolor("none")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(MUTED)
+    axis.tick_params(colors=INK, labelsize=9)
+    axis.set_axisbelow(True)
+    if grid != "none":
+        axis.grid(color=GRID, linewidth=0.6, axis=grid)
+
+
+def save_figure(figure: Figure, files: FigureFiles) -> None:
+    """Write a figure as SVG and PNG, the same bytes for the same picture."""
+    save_picture(figure, files.svg)
+    save_picture(figure, files.png)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the file's name ends in, the same bytes for the same picture.
+
+    Raises:
+        InputError: the name ends in none of the formats, or the file cannot be written.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in _DATED_BY:
+        raise InputError(path, "is no name of a picture", f"end it in {', '.join(f'.{name}' for name in _DATED_BY)}")
+    with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=160, metadata={_DATED_BY[kind]: None})
+    write_bytes(path, buffer.getvalue())

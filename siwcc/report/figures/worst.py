@@ -1,0 +1,302 @@
+"""The answers that are furthest off, each drawn with the map of scores that it was read from."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.data.tasks.interface import TaskSpec
+from siwcc.evaluation.methods import Answers, Strata, read_answers, read_strata
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_csv
+from siwcc.io.run_key import RunKey, run_key_of
+from siwcc.nn.heatmap_networks import STRIDE, DenseNet
+from siwcc.report.figures.inputs import (
+    PREDICTION,
+    PREDICTION_MARK,
+    TARGET,
+    TARGET_MARK,
+    draw_leads,
+    finish_figure,
+    line_handles,
+    mark_handles,
+    mark_point,
+    picture_of,
+    show_image,
+)
+from siwcc.report.figures.style import (
+    INK,
+    SKY,
+    VERMILION,
+    FigureFiles,
+    arm_style,
+    model_name,
+    new_figure,
+    save_figure,
+    style_axis,
+)
+from siwcc.training.checkpoint import read_model
+
+MOST, OF_A_RECORD = 10, 2
+COLUMNS = ("rank", "sample_id", "record", "label", "fold", "seed")
+
+_COLUMNS_OF_PANELS = {1: 2, 2: 5}
+_ID_CHARACTERS_A_LINE = 26
+# Of the highest share of a map.
+_LEVELS = (0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class WorstInputs:
+    """The files of one arm.
+
+    Attributes:
+        prediction_paths: `predictions.csv` of its runs with one seed, a fold each; `model.pt` lies beside.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that they were made from.
+        strata_path: `<task>/strata.csv`.
+    """
+
+    prediction_paths: Sequence[Path]
+    fold_paths: Sequence[Path]
+    samples_path: Path
+    strata_path: Path
+
+
+@dataclass(frozen=True)
+class Worst:
+    """One sample, as it is, with what was answered.
+
+    Attributes:
+        sample_id, record, label: Which it is, and its rhythm or cell type.
+        key: The run that answered.
+        target, prediction: (axes,), seconds or pixels.
+        error: Distance between them.
+        confidence: 0 ... 1.
+        signal: float32 (channels, *shape), as the network gets it, before any coordinate.
+        share: float32 (*places), the map: shares that sum to 1.
+    """
+
+    sample_id: str
+    record: str
+    label: str
+    key: RunKey
+    target: np.ndarray
+    prediction: np.ndarray
+    error: float
+    confidence: float
+    signal: np.ndarray
+    share: np.ndarray
+
+
+def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_record: int = OF_A_RECORD) -> list[int]:
+    """Rows with the largest errors, the largest first; of equal errors the earlier row.
+
+    Args:
+        error: float64 (rows,).
+        record: (rows,) names.
+        most: How many at most.
+        of_a_record: How many of one record at most.
+    """
+    chosen: list[int] = []
+    seen: Counter[str] = Counter()
+    for row in np.argsort(-error, kind="stable").tolist():
+        if seen[record[row]] < of_a_record:
+            seen[record[row]] += 1
+            chosen.append(row)
+    return chosen[:most]
+
+
+def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
+    """Draw the ten samples (not their copies) whose answers are furthest off, at most two of a record.
+
+    Of several points it is about the first.
+
+    Args:
+        inputs: The files of one arm whose networks make a map.
+        files: The pictures and the numbers in them.
+
+    Raises:
+        InputError: a file is missing or damaged, or a network makes no map.
+    """
+    spec, cases = find_worst(inputs)
+    key = cases[0].key
+    title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
+    draw = _draw_windows if len(spec.shape) == 1 else _draw_images
+    save_figure(draw(spec, cases, title), files)
+    outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
+    answers = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
+    columns = [*COLUMNS, *answers, f"error_{spec.unit}", "confidence"]
+    write_csv(files.data, columns, [_row(rank, case) for rank, case in enumerate(cases, 1)])
+
+
+def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
+    """The samples to draw with their signals and maps; see `plot_worst`."""
+    strata = read_strata(inputs.strata_path)
+    task = run_key_of(inputs.prediction_paths[0]).task
+    answerers = list(read_answers(inputs.prediction_paths, [], {task: strata}))
+    itself = [_unaugmented(part) for part in answerers[0][1]]
+    error = np.concatenate([part.predictions.error() for part in itself])
+    record = np.concatenate([strata.group[part.sample] for part in itself])
+    of_part = np.repeat(np.arange(len(itself)), [len(part.sample) for part in itself])
+    first = np.cumsum([0, *(len(part.sample) for part in itself)])
+    chosen = choose_worst(error, record)
+    found: dict[int, Worst] = {}
+    for number in sorted({int(of_part[row]) for row in chosen}):
+        rows = [row for row in chosen if of_part[row] == number]
+        part = itself[number]
+        opened = augment_module(task).open_inputs(
+            [inputs.fold_paths[part.fold - 1]], inputs.samples_path, augmented_only=False
+        )
+        for row in rows:
+            found[row] = _open(part, int(row - first[number]), opened, strata)
+    return opened.spec, [found[row] for row in chosen]
+
+
+def _unaugmented(part: Answers) -> Answers:
+    mask = part.predictions.variant == 0
+    first = part.predictions.of_point(next(iter(part.predictions.points)))
+    return Answers(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
+
+
+def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
+    predictions, key = part.predictions, run_key_of(part.path)
+    sample_id = str(predictions.sample_id[row])
+    place = np.flatnonzero((inputs.sample_id == sample_id) & (inputs.variant == 0))
+    if len(place) != 1 or predictions.confidence is None:
+        problem = "has no confidence" if len(place) == 1 else f"answers for {sample_id}, which is not in the fold file"
+        raise InputError(part.path, problem, "delete it and run again")
+    return Worst(
+        sample_id=sample_id,
+        record=str(strata.group[part.sample[row]]),
+        label=str(strata.label[part.sample[row]]),
+        key=key,
+        target=predictions.target[row],
+        prediction=predictions.prediction[row],
+        error=float(predictions.error()[row]),
+        confidence=float(predictions.confidence[row]),
+        signal=inputs.batch(place, "none").numpy()[0],
+        share=map_of(part.path.with_name("model.pt"), inputs.batch(place, key.encoding)),
+    )
+
+
+def map_of(model_path: Path, signal: torch.Tensor) -> np.ndarray:
+    """The map of a trained network for one row, float32 (places,) along time, or (rows, columns).
+
+    Args:
+        model_path: A `model.pt`.
+        signal: (1, signal channels, *shape).
+
+    Raises:
+        InputError: no such file, damaged, or a network without a map.
+    """
+    network = read_model(model_path).network
+    if not isinstance(network.body, DenseNet):
+        raise InputError(model_path, "makes no map of scores", "take one of the variants dense and heatmap")
+    with _one_thread(), torch.inference_mode():
+        share = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
+    return np.asarray(share[0] if signal.dim() == 3 else share)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, whoever draws."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _row(rank: int, case: Worst) -> list[object]:
+    numbers = (*case.target.tolist(), *case.prediction.tolist(), case.error, case.confidence)
+    named = [rank, case.sample_id, case.record, case.label, case.key.fold, case.key.seed]
+    return [*named, *(f"{value:.6f}" for value in numbers)]
+
+
+# ------------------------------------------------------------------- drawing
+
+
+def _panels(cases: Sequence[Worst], spec: TaskSpec) -> tuple[int, int]:
+    """Rows and columns of panels."""
+    columns = min(_COLUMNS_OF_PANELS[len(spec.shape)], len(cases))
+    return -(-len(cases) // columns), columns
+
+
+def _coordinates(spec: TaskSpec, share: np.ndarray) -> list[np.ndarray]:
+    """Where the places of a map lie along each axis, x first, in the task's unit."""
+    return [
+        np.arange(places) * STRIDE[len(spec.shape)] * last / (size - 1)
+        for places, size, last in zip(share.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
+    ]
+
+
+def _draw_windows(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
+    rows, columns = _panels(cases, spec)
+    figure = new_figure(4.7 * columns, 0.8 + 1.95 * rows)
+    axes = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * rows)
+    for axis in axes.ravel():
+        axis.set_visible(False)
+    for rank, case in enumerate(cases):
+        leads, below = axes[2 * (rank // columns) : 2 * (rank // columns) + 2, rank % columns]
+        draw_leads(leads, spec, case.signal)
+        below.fill_between(_coordinates(spec, case.share)[0], case.share, color=VERMILION, alpha=0.55, linewidth=0)
+        for axis in (leads, below):
+            _mark_times(axis, case)
+        leads.tick_params(axis="x", length=0, labelbottom=False)
+        leads.set_title(_title(rank, case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
+        below.set_yticks([0.5 * float(case.share.max())], ["map"])
+        below.tick_params(axis="y", length=0)
+        below.tick_params(axis="x", labelbottom=True)
+        below.set_ylim(0, 1.05 * float(case.share.max()))
+        below.set_xlim(0, spec.extent[0])
+        below.locator_params(axis="x", nbins=5)
+        if rank + columns >= len(cases):
+            below.set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
+    return finish_figure(figure, title, line_handles())
+
+
+def _mark_times(axis: Axes, case: Worst) -> None:
+    axis.set_visible(True)
+    axis.axvline(float(case.target[0]), color=TARGET, linewidth=1.8)
+    axis.axvline(float(case.prediction[0]), color=PREDICTION, linewidth=1.8, linestyle="--")
+    style_axis(axis, grid="none")
+    axis.spines["left"].set_visible(False)
+
+
+def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
+    rows, columns = _panels(cases, spec)
+    figure = new_figure(max(1.95 * columns, 4.4), 0.7 + 2.45 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel()[len(cases) :]:
+        axis.set_visible(False)
+    for rank, (axis, case) in enumerate(zip(axes.ravel(), cases, strict=False)):
+        show_image(axis, picture_of(case.signal), _title(rank, case, spec.unit, lines=True))
+        x, y = _coordinates(spec, case.share)
+        levels = [level * float(case.share.max()) for level in _LEVELS]
+        axis.contour(x, y, case.share, levels=levels, colors=[SKY, SKY], linewidths=[0.7, 1.3])
+        mark_point(axis, case.target, TARGET_MARK)
+        mark_point(axis, case.prediction, PREDICTION_MARK)
+        axis.set_xlim(-0.5, spec.shape[1] - 0.5)
+        axis.set_ylim(spec.shape[0] - 0.5, -0.5)
+    return finish_figure(figure, title, mark_handles())
+
+
+def _title(rank: int, case: Worst, unit: str, lines: bool = False) -> str:
+    off = f"off by {case.error:.1f} {unit}"
+    if not lines:
+        return f"{rank + 1}. {case.label}, {off}, confidence {case.confidence:.2f}  ({case.sample_id})"
+    # A panel is some 28 characters wide.
+    head = [f"{rank + 1}. {case.label.replace('_', ' ')}", f"{off}, conf. {case.confidence:.2f}"]
+    return "\n".join([*head, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE)])

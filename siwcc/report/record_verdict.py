@@ -1,0 +1,128 @@
+"""The tests over records in words: one sentence a comparison, one on all of them, and their limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from siwcc.evaluation.record_tests import RecordTest
+from siwcc.evaluation.statistics import SIGNIFICANCE, holm
+from siwcc.report.figures.style import GROUPS, SAMPLES, arm_style, model_name
+from siwcc.report.wording import MINUS, Reading, capital, count_readings, p_words
+
+RECORD_WORDS = {
+    Reading.GAIN: "a smaller error that survives correction",
+    Reading.HINT: "a smaller error only before correction",
+    Reading.NOTHING: "no difference shown",
+    Reading.HINT_AGAINST: "a larger error only before correction",
+    Reading.LOSS: "a larger error that survives correction",
+    Reading.TOO_FEW: "too few records to decide",
+    Reading.UNTESTABLE: "no test possible",
+}
+
+
+def read_tests(tests: Sequence[RecordTest]) -> list[Reading]:
+    """How far each primary test carries; both directions are adjusted by Holm over all of them.
+
+    Args:
+        tests: The primary tests of a study.
+    """
+    against = holm([test.p_larger for test in tests]).tolist()
+    return [_reading(test, p) for test, p in zip(tests, against, strict=True)]
+
+
+def _reading(test: RecordTest, p_against: float) -> Reading:
+    if not math.isfinite(test.p_smaller):
+        return Reading.UNTESTABLE
+    if test.least_p >= SIGNIFICANCE:
+        return Reading.TOO_FEW
+    if test.p_smaller < SIGNIFICANCE:
+        return Reading.GAIN if test.p_holm is not None and test.p_holm < SIGNIFICANCE else Reading.HINT
+    if test.p_larger < SIGNIFICANCE:
+        return Reading.LOSS if p_against < SIGNIFICANCE else Reading.HINT_AGAINST
+    return Reading.NOTHING
+
+
+def record_summary(read: Sequence[tuple[RecordTest, Reading]], primary: bool) -> tuple[str, ...]:
+    """A sentence for each task on all its comparisons.
+
+    Args:
+        read: The primary tests with their readings.
+        primary: Whether folds keep records together.
+    """
+    sentences = []
+    for task in dict.fromkeys(test.task for test, _ in read):
+        own = [(test, reading) for test, reading in read if test.task == task]
+        counted = count_readings([reading for _, reading in own], RECORD_WORDS, "comparisons")
+        kind = "Primary test, over" if primary else "Over"
+        records = max(test.records for test, _ in own)
+        named = GROUPS[task][records != 1]
+        sentences.append(f"{kind} {records} {named} (mean absolute error on augmented copies): {counted}.")
+    return tuple(sentences)
+
+
+def record_sentence(test: RecordTest, reading: Reading, family: int, several: bool) -> str:
+    """What one comparison found.
+
+    Args:
+        test: A primary test.
+        reading: How far it carries.
+        family: How many tests Holm's correction covers.
+        several: Whether there are several networks, so that this one must be named.
+    """
+    title = f"{arm_style(test.study).label} against {arm_style(test.control).label}"
+    errors = f"{test.study_error:.3f} {test.unit} against {test.control_error:.3f} {test.unit}"
+    size = f"{_signed(test.mean_difference)} {test.unit}"
+    ends = f"95 % interval {_signed(test.ci_low)} to {_signed(test.ci_high)}"
+    counts = f"smaller in {test.records_better} and larger in {test.records_worse} of {test.records} {_named(test)}"
+    model = f", {model_name(test.task, test.variant)}" * several
+    return f"{capital(title)}{model}: {errors}, {size} ({ends}; {counts}): {_words(test, reading, family)}."
+
+
+def _named(test: RecordTest) -> str:
+    return GROUPS[test.task][test.records != 1]
+
+
+def _words(test: RecordTest, reading: Reading, family: int) -> str:
+    if reading is Reading.UNTESTABLE:
+        return f"no test possible ({test.note or 'an error has no value'})"
+    if reading is Reading.TOO_FEW:
+        return f"{test.records} are too few to test this"
+    larger = reading in (Reading.HINT_AGAINST, Reading.LOSS)
+    p = f"one-sided p {p_words(test.p_larger if larger else test.p_smaller)}"
+    if reading is Reading.NOTHING:
+        return f"no difference is shown ({p})"
+    what = "a larger error" if larger else "a smaller error"
+    tests = f"all {family} tests" if family > 1 else "the one test"
+    if reading in (Reading.GAIN, Reading.LOSS):
+        return f"{what} that holds after correction for {tests} ({p})"
+    return f"{what} before correction for {tests} ({p}), not after it: a hint, not proof"
+
+
+def record_limits(tests: Sequence[RecordTest], primary: bool) -> Iterator[str]:
+    """What the tests over records cannot say.
+
+    Args:
+        tests: The primary tests.
+        primary: Whether folds keep records together.
+    """
+    for task in dict.fromkeys(test.task for test in tests):
+        one, several = GROUPS[task]
+        if primary:
+            yield (
+                f"Over {several}, each {one} counts once, with one {SAMPLES[task][0]} or with many: the p is about new "
+                f"{several}, the interval (a bootstrap) is somewhat narrow, and where they disagree the p is right. "
+                f"The {several} of a test fold share their trainings: a lucky one counts for each, so that p is too "
+                "small where trainings vary; the p of whole folds allows for it, and few folds give no small p."
+            )
+        else:
+            yield (
+                f"Over {several}: the folds split {several}, so networks were trained on other samples of each; "
+                f"these tests are about new samples of known {several}, not about new {several}."
+            )
+
+
+def _signed(value: float) -> str:
+    if not math.isfinite(value):
+        return "\N{EN DASH}"
+    return f"{MINUS if value < 0 else '+'}{abs(value):.3f}"

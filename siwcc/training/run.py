@@ -1,0 +1,611 @@
+"""One run: train a network on all folds but one, evaluate it on that one (paper, section 2.4); or on all of them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+
+import siwcc
+from siwcc.config import Train
+from siwcc.data.augment.interface import Inputs, Source, augment_module
+from siwcc.evaluation.metrics import mean_errors, r2_scores
+from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.io.checksums import read_bytes
+from siwcc.io.errors import InputError
+from siwcc.io.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
+from siwcc.io.run_key import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
+from siwcc.io.shards import read_attributes
+from siwcc.jobs.import_closure import import_closure
+from siwcc.jobs.job import locked_folder
+from siwcc.nn.fused_block import Block
+from siwcc.nn.heatmap_networks import DenseNet
+from siwcc.nn.paper_networks import Localiser
+from siwcc.optimiser import Adam
+from siwcc.training.batches import Batches, open_batches, usable_device
+from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
+from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
+from siwcc.training.torch_setup import keep_large_buffers
+from siwcc.visibility import visible_points
+
+_TERMINAL_EVERY_S = 10.0
+_SMALLEST_DEVIATION = 1e-6
+# Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
+_WORTH_COMPILING = 2e9
+# Of the largest answer: deviation of the answers to a test fold below which they are one.
+_ONE_ANSWER = 1e-3
+_MAX_STATE_BYTES = 1 << 30
+_MOST_NAMED = 5
+
+_Forward = Callable[[torch.Tensor], torch.Tensor]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The final files of a run, all in one folder; no predictions where there is no test fold."""
+
+    log: Path
+    model: Path
+    manifest: Path
+    predictions: Path | None = None
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> RunFiles:
+        """The files of a run with a test fold, under the names that the workflow gives them."""
+        names = ("log.csv", "model.pt", "manifest.json", "predictions.csv")
+        return cls(*(folder / name for name in names))
+
+    @property
+    def state(self) -> Path:
+        """The state after the last finished epoch, there while the run may have to be gone on with."""
+        return self.log.parent / STATE_NAME
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The rows that a run trains on or is tested on."""
+
+    inputs: Inputs
+    batches: Batches
+
+
+@dataclass
+class _Run:
+    key: RunKey
+    settings: Train
+    device: torch.device
+    train: _Part
+    source: Source | None
+    test: _Part | None
+    network: Localiser
+    forward: _Forward
+    optimiser: torch.optim.Optimizer
+    order: torch.Generator
+    resident: bool | None
+    log: list[list[float]]
+
+
+def train_run(
+    key: RunKey,
+    fold_paths: Sequence[Path],
+    samples_path: Path,
+    settings: Train,
+    files: RunFiles,
+    resident: bool | None = None,
+    keep_state: bool = False,
+) -> None:
+    """Train, evaluate and write the run's final files; go on from its state if there is one.
+
+    Args:
+        key: The run; `key.fold` is the test fold, or `siwcc.io.run_key.NO_FOLD`: train on every fold, test on none.
+        fold_paths: `fold1.h5` ... in order.
+        samples_path: The samples file that the folds were made from.
+        settings: The config's `train`, that of the run's variant (`Train.of`).
+        files: Where the results go. They appear together when the run is complete.
+        resident: Whether the data live on the device; None: see `siwcc.training.batches.open_batches`.
+        keep_state: Leave the state of the complete run to a later `siwcc.io.run_key.remove_states`, for a caller that
+            may be killed before it knows that the run is complete, and then deletes the files and asks again.
+
+    Raises:
+        InputError: damaged folds, another process at the same run, values that are not finite, a full device.
+    """
+    with locked_folder(files.log.parent):
+        _prepare_torch(settings)
+        run = _open_run(key, fold_paths, samples_path, settings, resident)
+        identity = _identity(run, fold_paths)
+        _restore(run, files.state, identity)
+        _train_epochs(run, files.state, identity)
+        _write_results(run, fold_paths, files)
+        if not keep_state:
+            remove_states([files.state.parent])
+
+
+def _prepare_torch(settings: Train) -> None:
+    keep_large_buffers()
+    # Without it CUDA's matrix products refuse to run deterministically.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(settings.threads)
+    # `use_deterministic_algorithms` does the same and imports torch's compiler, a second of CPU time in every run.
+    torch.set_deterministic_debug_mode("error")
+    # Nothing here reads memory before it is written; filling it costs a tenth of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch types it not
+    torch.backends.cudnn.benchmark = False
+    # float32 as in the protocol: CUDA's convolutions would otherwise round to 10 bits by default.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def _open_run(
+    key: RunKey, fold_paths: Sequence[Path], samples_path: Path, settings: Train, resident: bool | None
+) -> _Run:
+    augment = augment_module(key.task)
+    training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]
+    train = augment.open_inputs(training_folds, samples_path, augmented_only=True)
+    inputs = [train]
+    if key.fold != NO_FOLD:
+        inputs.append(augment.open_inputs([fold_paths[key.fold - 1]], samples_path, augmented_only=False))
+        shared = set(train.sample_id) & set(inputs[1].sample_id)
+        if shared:
+            raise InputError(fold_paths[key.fold - 1], f"sample {min(shared)} is in training folds too")
+    _check_visible(key, train)
+    device = usable_device(settings.device)
+    torch.manual_seed(key.seed)
+    network = _build(key, train).to(device)
+    compiles = _uses_compiler(settings, device, train, network)
+    _, channels = train.layer_encoding(key.encoding)
+    parts = [_Part(*part) for part in zip(inputs, open_batches(inputs, key.encoding, device, resident), strict=True)]
+    return _Run(
+        key=key,
+        settings=settings,
+        device=device,
+        train=parts[0],
+        source=augment.open_source(training_folds, samples_path) if settings.new_copies else None,
+        test=parts[1] if len(parts) > 1 else None,
+        network=network,
+        forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
+        optimiser=Adam(network.parameters(), lr=settings.learning_rate),
+        order=torch.Generator().manual_seed(key.seed),
+        resident=resident,
+        log=[],
+    )
+
+
+def _check_visible(key: RunKey, train: Inputs) -> None:
+    """Refuse a point of several that nothing can be learned of."""
+    counts = visible_points(train.target, len(train.spec.points)).sum(axis=0).tolist()
+    for name, count in zip(train.spec.points, counts, strict=True):
+        if name and count < 2:
+            remedy = f"leave it out of tasks.{key.task}.points, or take data that have it"
+            raise InputError(_name(key), f"the point {name!r} is visible in {count} of the training rows", remedy)
+
+
+def _build(key: RunKey, inputs: Inputs) -> Localiser:
+    encoding, channels = inputs.layer_encoding(key.encoding)
+    return network_for(inputs.spec, key.variant, encoding, channels)
+
+
+def _uses_compiler(settings: Train, device: torch.device, train: Inputs, network: Localiser) -> bool:
+    """Whether this run lets torch compile: never by chance, as it changes the rounding."""
+    has_loops = any(isinstance(module, Block) for module in network.modules())
+    if isinstance(network.body, DenseNet) or (device.type == "cpu" and not has_loops):
+        return False
+    rows = settings.rows_per_epoch or len(train.target)
+    values = rows * math.prod(train.spec.shape) * settings.epochs
+    by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
+    if settings.compile is False or (settings.compile == "auto" and not by_itself):
+        return False
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        logger.warning("train.compile: no C++ compiler found (set CXX, or install g++); training goes on without")
+        return False
+    return True
+
+
+def _compiled(network: Localiser, run_shape: tuple[int, ...], device: torch.device) -> _Forward:
+    """The network with what torch compiles on this device: on a CPU the loops of the blocks, else all of it.
+
+    Args:
+        network: To be trained.
+        run_shape: (batch, channels, *shape) of a whole batch.
+        device: Where the network is.
+    """
+    # The compiler is imported now, and has a switch of its own.
+    torch.use_deterministic_algorithms(True)
+    if device.type != "cpu":
+        return cast(_Forward, torch.compile(network))
+    _set_loops(network, run_shape[0])
+    try:
+        copy.deepcopy(network).train()(torch.zeros(run_shape)).sum().backward()
+    except Exception as error:
+        # A compiler that is there may still fail: missing headers, a full disk, another architecture.
+        first_line = (str(error).splitlines() or [""])[0]
+        logger.warning("train.compile: torch cannot compile here (%s: %s)", type(error).__name__, first_line)
+        logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
+        _set_loops(network, None)
+    return network
+
+
+def _set_loops(network: Localiser, batch_size: int | None) -> None:
+    for module in network.modules():
+        if isinstance(module, Block):
+            module.loops_for_batch = batch_size
+
+
+# ------------------------------------------------------------------- epochs
+
+
+def log_columns(outputs: Sequence[str], tested: bool = True) -> list[str]:
+    """Columns of `log.csv` for these output suffixes: epoch, train R2, and for a test fold its R2 and error."""
+    names = ("train_r2", "test_r2", "test_mae") if tested else ("train_r2",)
+    return ["epoch", *(f"{name}{suffix}" for name in names for suffix in outputs)]
+
+
+def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
+    mean, deviation = standardisation(run.train.inputs.target)
+    shown_at = time.monotonic()
+    for epoch in range(len(run.log) + 1, run.settings.epochs + 1):
+        started_at = time.monotonic()
+        train, order = _rows_of_epoch(run, epoch)
+        train_prediction = _train_one_epoch(run, train, order, mean, deviation)
+        _check_answers(run, epoch, train.inputs, order, train_prediction)
+        row = [epoch, *r2_scores(train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
+        _check_finite(run, epoch, row)
+        run.log.append(row)
+        _save_state(run, state_path, identity)
+        line = _progress_line(run, row, time.monotonic() - started_at)
+        logger.info(line)
+        if time.monotonic() - shown_at > _TERMINAL_EVERY_S or epoch == run.settings.epochs:
+            shown_at = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+
+def standardisation(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (ddof 1) of each output, below 1e-6 taken as 1 (protocol, section 4).
+
+    Of several points over the rows that it is visible in, at least two.
+    """
+    target = target.astype(np.float64)
+    if np.isnan(target).any():
+        deviation = np.nanstd(target, axis=0, ddof=1)
+        return np.nanmean(target, axis=0), np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
+    deviation = target.std(axis=0, ddof=1)
+    return target.mean(axis=0), np.where(deviation < _SMALLEST_DEVIATION, 1.0, deviation)
+
+
+def _rows_of_epoch(run: _Run, epoch: int) -> tuple[_Part, np.ndarray]:
+    """What an epoch trains on, and its rows in their order."""
+    order = draw_order(run.train.inputs.group, run.settings, run.order)
+    if run.source is None:
+        return run.train, order
+    own = run.train.inputs
+    sample_id = own.sample_id[order]
+    variant = new_variants(sample_id, int(own.variant.max()), epoch)
+    inputs = run.source.moved(sample_id, variant, run.key.seed)
+    (batches,) = open_batches([inputs], run.key.encoding, run.device, run.resident)
+    return _Part(inputs, batches), np.arange(len(order))
+
+
+def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    run.network.train()
+    settings = run.settings
+    centre = torch.as_tensor(mean, dtype=torch.float32, device=run.device)
+    scale = torch.as_tensor(deviation, dtype=torch.float32, device=run.device)
+    steps = -(-len(order) // settings.batch_size)
+    predictions = []
+    kept = torch.split(_places_of_points(train.inputs, order), settings.batch_size)
+    for number, (signal, target) in enumerate(train.batches.over(order, settings.batch_size)):
+        for group in run.optimiser.param_groups:
+            group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
+        run.optimiser.zero_grad(set_to_none=True)
+        disturbed = jitter(signal, settings.jitter, run.order, kept[number])
+        prediction, loss = _answer_and_loss(run, disturbed, target, centre, scale)
+        loss.backward()  # type: ignore[no-untyped-call]
+        run.optimiser.step()
+        predictions.append(prediction.detach())
+    return torch.cat(predictions).cpu().numpy()
+
+
+def _places_of_points(inputs: Inputs, rows: np.ndarray) -> torch.Tensor:
+    """Where the points of some rows stand, in samples or pixels of the signal, (rows, outputs) on the host."""
+    spec = inputs.spec
+    last = np.array([size - 1 for size in spec.shape[::-1]]) / np.array(spec.extent)
+    return torch.from_numpy(inputs.target[rows] * np.tile(last, len(spec.points)).astype(np.float32))
+
+
+def _answer_and_loss(
+    run: _Run, signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Answers in the target's unit, and what this step makes smaller: the paper's error, or the map's own.
+
+    Of several points the paper's error is the mean over the outputs that are visible.
+    """
+    body = run.network.body
+    if isinstance(body, DenseNet):
+        log_map, log_nowhere = body.log_shares(run.network.encoded(signal))
+        with torch.no_grad():
+            prediction = body.read(log_map)
+        return prediction, body.loss(log_map, target, scale, log_nowhere)
+    prediction = run.forward(signal)
+    if len(run.train.inputs.spec.points) > 1:
+        known = target.isfinite()
+        error = torch.where(known, (prediction - target) / scale, torch.zeros_like(target))
+        return prediction, error.square().sum() / known.sum().clamp_min(1)
+    return prediction, torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
+
+
+class Predicted(NamedTuple):
+    """What a network says to some rows, float32.
+
+    Attributes:
+        answer: (rows, outputs), seconds or pixels.
+        confidence: (rows, points), 0 ... 1; no column for a network without a map.
+        visible: (rows, points), 0 ... 1; no column for a network that does not tell.
+    """
+
+    answer: np.ndarray
+    confidence: np.ndarray
+    visible: np.ndarray
+
+
+@torch.inference_mode()
+def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> Predicted:
+    """Answers of a network in eval mode (`siwcc.nn.paper_networks.Localiser.answer_with_confidence`).
+
+    Args:
+        network: The trained network.
+        batches: The rows on the network's device; `siwcc.training.batches.HostBatches` for a few of any inputs.
+        rows: Row numbers.
+        batch_size: Rows at once; it does not change the answers beyond rounding.
+    """
+    network.eval()
+    parts = [network.answer_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
+    return Predicted(*(_fetched(torch.cat(kind)) for kind in zip(*parts, strict=True)))
+
+
+def _fetched(values: torch.Tensor) -> np.ndarray:
+    """Nothing is fetched from the device where there is nothing to fetch."""
+    return values.cpu().numpy() if values.shape[1] else np.empty(tuple(values.shape), dtype=np.float32)
+
+
+def _test_scores(run: _Run, epoch: int) -> list[float]:
+    """R2 and mean absolute error of every output on the augmented test rows; nothing without a test fold."""
+    if run.test is None:
+        return []
+    inputs = run.test.inputs
+    scored = np.flatnonzero(inputs.variant > 0)
+    prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).answer
+    _check_answers(run, epoch, inputs, scored, prediction)
+    target = inputs.target[scored]
+    return [*r2_scores(target, prediction), *mean_errors(target, prediction)]
+
+
+def _check_finite(run: _Run, epoch: int, row: Sequence[float]) -> None:
+    # One of several points may be visible in too few test rows for a score.
+    several = len(run.train.inputs.spec.points) > 1
+    if not (np.isfinite(row) | (several & np.isnan(row))).all():
+        raise InputError(
+            _name(run.key),
+            f"epoch {epoch} gave a value that is not finite",
+            "look for constant targets or extreme signals in the fold, or lower train.learning_rate",
+        )
+
+
+def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, prediction: np.ndarray) -> None:
+    """Stop at an answer that is not finite, and name the samples it comes from.
+
+    Such a value spoils the weights, and with them every later answer: the cause lies in the first batch with one,
+    or in the batch before it.
+    """
+    bad = ~np.isfinite(prediction).all(axis=1)
+    if not bad.any():
+        return
+    size = run.settings.batch_size
+    start = int(np.argmax(bad)) // size * size
+    suspects = rows[max(0, start - size) : start + size]
+    causes = suspects[~_finite_inputs(run, inputs, suspects)]
+    if len(causes):
+        problem = f"the signal or target of {_named(inputs, causes)} holds a value that is not finite"
+    else:
+        answers = _named(inputs, rows[start : start + size][bad[start : start + size]])
+        problem = (
+            f"the answer to {answers} is not finite, although what it answers is: the weights have left all bounds"
+        )
+    part = "test" if run.test is not None and inputs is run.test.inputs else "training"
+    remedy = "mend or take out these samples, or lower train.learning_rate; the state of the epoch before is kept"
+    raise InputError(_name(run.key), f"epoch {epoch}, {part} set: {problem}", remedy)
+
+
+def _finite_inputs(run: _Run, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    signal = inputs.batch(rows, run.key.encoding).flatten(1).isfinite().all(dim=1).cpu().numpy()
+    several = len(inputs.spec.points) > 1
+    target = np.isfinite(inputs.target[rows]) | (several & np.isnan(inputs.target[rows]))
+    return np.asarray(signal & target.all(axis=1))
+
+
+def _named(inputs: Inputs, rows: np.ndarray) -> str:
+    names = [f"{inputs.sample_id[row]} (variant {inputs.variant[row]})" for row in rows[:_MOST_NAMED]]
+    return ", ".join(names) + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
+
+
+def _name(key: RunKey) -> str:
+    fold = "every fold" if key.fold == NO_FOLD else f"fold {key.fold}"
+    return f"{key.task} {key.encoding} {key.variant} {fold} seed {key.seed}"
+
+
+def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
+    outputs = len(run.train.inputs.spec.outputs)
+    test = f" test {np.mean(row[1 + outputs : 1 + 2 * outputs]):.3f}" if run.test else ""
+    left_s = seconds * (run.settings.epochs - row[0])
+    return (
+        f"{_name(run.key)}: epoch {row[0]:.0f}/{run.settings.epochs}, "
+        f"R2 train {np.mean(row[1 : 1 + outputs]):.3f}{test}, {seconds:.1f} s, {left_s:.0f} s left"
+    )
+
+
+# -------------------------------------------------------------------- state
+
+
+def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
+    """What a state must agree with to be gone on from: run, settings, inputs, code, torch."""
+    package = Path(siwcc.__file__).parent
+    code = import_closure(package, ("training.run", f"data.augment.{run.key.task}"))
+    parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
+    loops = any(isinstance(module, Block) and module.loops_for_batch for module in run.network.modules())
+    parts["compiled"] = f"network {run.forward is not run.network}, loops {loops}"
+    parts["device"] = run.device.type
+    parts["batches"] = type(run.train.batches).__name__
+    parts |= {f"code {path.relative_to(package)}": sha256_of(path) for path in code}
+    # Their content was checked when they were opened.
+    parts |= {f"fold {number}": read_attributes(path, "fold")["digest"] for number, path in enumerate(fold_paths, 1)}
+    return digest_of(parts)
+
+
+def _save_state(run: _Run, path: Path, identity: str) -> None:
+    content = archive_bytes(
+        {
+            "identity": identity,
+            "network": run.network.state_dict(),
+            "optimiser": run.optimiser.state_dict(),
+            "order": run.order.get_state(),
+            "log": json.dumps(run.log),
+        }
+    )
+    write_bytes(path, hashlib.sha256(content).digest() + content)
+
+
+def _restore(run: _Run, path: Path, identity: str) -> None:
+    """Go on from a state, if it is whole and belongs to this very run; else from the start."""
+    if not path.exists():
+        return
+    try:
+        state = _read_state(path)
+        if state.get("identity") != identity:
+            logger.warning("%s: from other settings, inputs or code, or another device, the run starts anew", path)
+            return
+        log = _checked_log(run, path, state)
+    except InputError as error:
+        logger.warning("%s; the run starts anew", error)
+        return
+    run.network.load_state_dict(state["network"])
+    run.optimiser.load_state_dict(state["optimiser"])
+    run.order.set_state(state["order"])
+    run.log = log
+    logger.info("%s: going on after epoch %d", path, len(run.log))
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    content = read_bytes(path, _MAX_STATE_BYTES)
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise InputError(path, "is damaged")
+    return load_archive(path, content[32:])
+
+
+def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[float]]:
+    """The epochs so far, once all of the state is known to fit the run: it is loaded whole or not at all."""
+    try:
+        problem = (
+            tensor_problem(state["network"], run.network.state_dict())
+            or tensor_problem({"order": state["order"]}, {"order": run.order.get_state()})
+            or _optimiser_problem(run, state["optimiser"])
+        )
+        log = [[float(value) for value in row] for row in json.loads(state["log"])]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(path, f"was not written by siwcc ({type(error).__name__})") from error
+    columns = len(log_columns(run.train.inputs.spec.outputs, tested=run.test is not None))
+    whole = all(len(row) == columns and row[0] == epoch for epoch, row in enumerate(log, start=1))
+    if problem or not whole or not 0 < len(log) <= run.settings.epochs:
+        raise InputError(path, f"does not fit the run ({problem or 'its log'})")
+    return log
+
+
+def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
+    # The step size is set before every step, whatever the state says.
+    found_groups = [{**group, "lr": run.settings.learning_rate} for group in state["param_groups"]]
+    if found_groups != run.optimiser.state_dict()["param_groups"]:
+        return "the optimiser has other settings"
+    found = {f"{number}.{name}": value for number, of in state["state"].items() for name, value in of.items()}
+    expected = {}
+    for number, parameter in enumerate(run.network.parameters()):
+        if number in state["state"]:
+            expected[f"{number}.step"] = torch.zeros(())
+            expected |= {f"{number}.{name}": parameter for name in ("exp_avg", "exp_avg_sq")}
+    return tensor_problem(found, expected)
+
+
+# ------------------------------------------------------------------ results
+
+
+def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> None:
+    answers = None if run.test is None else _answers(run, run.test)
+    written = [files.log, files.model]
+    write_csv(
+        files.log,
+        log_columns(run.train.inputs.spec.outputs, tested=run.test is not None),
+        [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
+    )
+    if answers is not None:
+        assert files.predictions is not None, "a run with a test fold writes predictions"  # noqa: S101 - narrows the type
+        write_csv(files.predictions, *answers)
+        written.append(files.predictions)
+    write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))
+    write_manifest(
+        files.manifest,
+        run_place(run.key),
+        written,
+        run=run.key._asdict(),
+        train=run.settings.model_dump(mode="json"),
+        inputs={path.name: sha256_of(path) for path in fold_paths},
+    )
+
+
+def _answers(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of `predictions.csv`."""
+    every_row = np.arange(len(test.inputs.target))
+    found = predict(run.network, test.batches, every_row, run.settings.batch_size)
+    _check_answers(run, run.settings.epochs, test.inputs, every_row, found.answer)
+    _warn_of_one_answer(run, found.answer)
+    columns = prediction_columns(test.inputs.spec.outputs, found.confidence.shape[1], found.visible.shape[1])
+    return columns, prediction_rows(test.inputs, *found)
+
+
+def _warn_of_one_answer(run: _Run, answer: np.ndarray) -> None:
+    """Say so where every row got one answer: a sigmoid that is driven to 0 or 1 has no gradient to come back by."""
+    if len(answer) > 1 and answer.std(axis=0).max() < _ONE_ANSWER * run.train.inputs.spec.output_scale:
+        middle = ", ".join(f"{value:.4g}" for value in np.median(answer, axis=0))
+        unit = run.train.inputs.spec.unit
+        logger.warning("%s: answers %s %s for every test row; the training is stuck", _name(run.key), middle, unit)
+
+
+def _weights(network: Localiser) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu() for name, value in network.state_dict().items()}
+
+
+def _metadata(run: _Run, fold_paths: Sequence[Path]) -> dict[str, Any]:
+    encoding, channels = run.train.inputs.layer_encoding(run.key.encoding)
+    attributes = read_attributes(fold_paths[0], "fold")
+    return {
+        "run": run.key._asdict(),
+        "spec": json.loads(run.train.inputs.spec.to_json()),
+        "layer_encoding": encoding,
+        "signal_channels": channels,
+        "dataset": attributes["dataset"],
+        "dataset_protocol": json.loads(attributes["dataset_protocol"]),
+        "task_protocol": json.loads(attributes["protocol"]),
+        "train": run.settings.model_dump(mode="json"),
+        "training_groups": sorted(set(run.train.inputs.group)),
+        "versions": {"siwcc": siwcc.__version__, "torch": torch.__version__},
+    }

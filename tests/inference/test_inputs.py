@@ -1,0 +1,125 @@
+"""Files of any origin: what kind they are, what is read of them, and what is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_models import waves, write_record
+
+from siwcc.inference import inputs as recordings
+from siwcc.inference.inputs import group_of, kind_of, name_of, read_picture, read_signal_file, rhythm_changes_of
+from siwcc.io.errors import InputError
+
+
+def refusal(call, *arguments) -> InputError:
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    return caught.value
+
+
+def test_a_name_says_what_a_file_is() -> None:
+    kinds = {"418": "wfdb", "a/418.hea": "wfdb", "a.b": "wfdb", "x.CSV": "csv", "cell.BMP": "image", "c.jpeg": "image"}
+    assert {name: kind_of(Path(name)) for name in kinds} == kinds
+    names = ["418", "418.hea", "418.dat", "a.b", "x.CSV", "a.b.png"]
+    assert [name_of(Path(name)) for name in names] == ["418", "418", "418", "a.b", "x", "a.b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "format_name", "group"),
+    [
+        ("vfdb/418", "vfdb", "418"),
+        ("vfdb/418.hea", "vfdb", "418"),
+        ("own/holter.csv", "folder", "holter"),
+        ("severe/149143370-149143378-001.BMP", "herlev", "149143370-149143378"),
+        ("im_Superficial-Intermediate/CROPPED/012_03.bmp", "sipakmed", "5_012"),
+        ("im_Dyskeratotic/im_Dyskeratotic/CROPPED/012_03.bmp", "sipakmed", "1_012"),
+        ("elsewhere/012_03.bmp", "sipakmed", ""),
+    ],
+)
+def test_the_group_is_what_a_study_would_call_it(path: str, format_name: str, group: str) -> None:
+    assert group_of(Path(path), format_name) == group
+
+
+def test_a_record_is_read_with_leads_by_number(tmp_path: Path) -> None:
+    signal_mv = waves(500, leads=3)
+    signal_mv[1, 40] = np.nan
+    record = write_record(tmp_path, "r1", signal_mv, 128, [(64, "N"), (200, "VT")])
+    for path in (record, tmp_path / "r1.hea", tmp_path / "r1.dat"):
+        read = read_signal_file(path, (0, 1), None, None)
+        # Whole thousandths of a millivolt, divided in float64.
+        np.testing.assert_allclose(read.signal_mv, signal_mv[:2], rtol=0, atol=1e-9)
+        assert (read.rate_hz, read.leads, read.available, read.lead_names) == (128.0, (0, 1), 3, ("lead0", "lead1"))
+    turned = read_signal_file(record, (0, 1), [2, 0], None)
+    np.testing.assert_allclose(turned.signal_mv, signal_mv[[2, 0]], rtol=0, atol=1e-9)
+    assert rhythm_changes_of(record) == [(0.5, "N"), (1.5625, "VT")]
+    missing = refusal(read_signal_file, record, (0, 1), [0, 3], None)
+    assert missing.where == f"{record}.hea"
+    assert "--leads" in missing.remedy
+
+
+def test_a_record_of_one_lead_and_without_annotations_is_read(tmp_path: Path) -> None:
+    record = write_record(tmp_path, "r1", waves(500, leads=1))
+    read = read_signal_file(record, (0, 1), None, None)
+    assert (read.signal_mv.shape, read.leads) == ((1, 500), (0,))
+    assert rhythm_changes_of(record) == []
+
+
+def test_a_csv_is_read_with_its_rate(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time_s,II,V1\n0,0.5,1\n0.01,nan,3\n0.02,-0.5,2\n")
+    read = read_signal_file(path, (0, 1), None, 100.0)
+    np.testing.assert_array_equal(read.signal_mv, [[0.5, np.nan, -0.5], [1, 3, 2]])
+    assert (read.rate_hz, read.lead_names, read.available) == (100.0, ("II", "V1"), 2)
+    path.write_text("1e-1\n2\n-1\n")
+    plain = read_signal_file(path, (0, 1), None, 100.0)
+    assert (plain.signal_mv.tolist(), plain.leads, plain.lead_names) == ([[0.1, 2, -1]], (0,), ("",))
+    error = refusal(read_signal_file, path, (0, 1), None, None)
+    assert error.where == str(path)
+    assert "--rate" in error.remedy
+
+
+def test_a_csv_of_times_alone_has_no_lead(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time_s\n0\n0.01\n0.02\n")
+    for leads in (None, [0]):
+        error = refusal(read_signal_file, path, (0, 1), leads, 100.0)
+        assert error.where == str(path)
+        assert "time_s" in error.problem
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = tmp_path / "absent"
+    error = refusal(read_signal_file, absent, (0, 1), None, None)
+    assert error.where == str(absent)
+    assert "absent.hea" in error.problem
+    assert refusal(read_signal_file, tmp_path / "a.csv", (0,), None, 1.0).where == str(tmp_path / "a.csv")
+    record = write_record(tmp_path, "r1", waves(500))
+    monkeypatch.setattr(recordings, "MAX_VALUES", 999)
+    error = refusal(read_signal_file, record, (0, 1), None, None)
+    assert error.where == str(record)
+    assert all(number in error.problem for number in ("500", "999"))
+    content = bytearray((tmp_path / "r1.dat").read_bytes())
+    content[100] ^= 1
+    (tmp_path / "r1.dat").write_bytes(content)
+    monkeypatch.undo()
+    error = refusal(read_signal_file, record, (0, 1), None, None)
+    assert error.where == str(tmp_path / "r1.dat")
+    assert "checksum" in error.problem
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png", "tiff"])
+def test_an_image_comes_back_as_it_was_written(tmp_path: Path, suffix: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), image[:, :, ::-1])
+    np.testing.assert_array_equal(read_picture(path), image)
+
+
+def test_an_image_that_cannot_be_read_is_refused_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"text")
+    assert refusal(read_picture, path).where == str(path)
+    assert refusal(read_picture, tmp_path / "b.png").where == str(tmp_path / "b.png")

@@ -1,0 +1,48 @@
+"""What each stage may import: a second of start-up counts forty times in a study."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+# Each of them takes 0.1 to 0.8 s of CPU time to import; torch's compiler takes as long as torch itself.
+STUDY_AND_EXPORT = {"snakemake", "ruptures", "py7zr", "psutil", "onnx", "onnxscript", "onnxruntime"}
+PLOTTING_AND_TABLES = {"pandas", "scipy", "sklearn", "matplotlib", "requests", "wfdb", "jinja2"}
+COMPILER = {"torch._dynamo", "torch._inductor", "sympy"}
+# Each stage may import all that the stages before it may: one process can import them in turn.
+STAGES = {
+    "import siwcc": {"cv2", "torch", "h5py", "numpy", "pydantic"},
+    "import siwcc.jobs.job, siwcc.io.run_key, siwcc.io.files, siwcc.evaluation.baselines.registry": {
+        "cv2",
+        "torch",
+        "h5py",
+        "numpy",
+        "pydantic",
+    },
+    "import siwcc.jobs.import_closure, siwcc.config, siwcc.data.tasks.ecg, siwcc.data.tasks.nuclei": {
+        "cv2",
+        "torch",
+        "h5py",
+        "numpy",
+    },
+    "siwcc.config.resolve_device('auto')": {"cv2", "torch", "h5py", "numpy"},
+    "import siwcc.data.folds, siwcc.data.augment.ecg": {"cv2", "torch"},
+    "import siwcc.training.run": {"cv2"},
+    "siwcc.load_model, siwcc.load_models; import siwcc.inference.export": {"cv2"},
+    "import siwcc.data.augment.nuclei": set(),
+}
+PROGRAM = """
+import json, sys
+for stage, absent in json.loads(sys.argv[1]).items():
+    exec(stage)
+    print(stage, *sorted(set(absent) & set(sys.modules)), sep=": ")
+"""
+
+
+def test_a_stage_imports_nothing_heavy_that_it_does_not_use() -> None:
+    never = STUDY_AND_EXPORT | PLOTTING_AND_TABLES | COMPILER
+    absent = {stage: sorted(never | own) for stage, own in STAGES.items()}
+    command = [sys.executable, "-c", PROGRAM, json.dumps(absent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == list(STAGES)

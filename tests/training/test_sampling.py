@@ -1,0 +1,206 @@
+"""What a training draws by chance, against counts and values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tolerances import FLOAT32, assert_same
+
+from siwcc.config import Jitter, Train
+from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
+
+# Fractions and means of seeded draws have the absolute bound of their sampling error: at least three standard errors.
+pytestmark = pytest.mark.numeric
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class TestOrder:
+    group = np.array(["a"] * 90 + ["b"] * 9 + ["c"])
+
+    def test_the_papers_order_is_torchs(self):
+        order = draw_order(self.group, Train(), generator(42))
+        assert np.array_equal(order, torch.randperm(100, generator=generator(42)).numpy())
+
+    def test_as_many_rows_as_asked_for(self):
+        order = draw_order(self.group, Train(rows_per_epoch=250), generator())
+        assert len(order) == 250
+        assert set(order) <= set(range(100))
+
+    @pytest.mark.parametrize(("balance", "shares"), [(0.0, (0.9, 0.09, 0.01)), (1.0, (1 / 3, 1 / 3, 1 / 3))])
+    def test_balance(self, balance, shares):
+        order = draw_order(self.group, Train(rows_per_epoch=20_000, balance=balance), generator())
+        found = [np.mean(self.group[order] == name) for name in "abc"]
+        # Four standard errors of a share of 20,000 draws.
+        assert found == pytest.approx(shares, abs=4 * math.sqrt(0.25 / 20_000))
+
+    def test_half_balanced(self):
+        # Weights 90 / sqrt(90), 9 / sqrt(9), 1: 9.487, 3 and 1.
+        order = draw_order(self.group, Train(rows_per_epoch=20_000, balance=0.5), generator())
+        found = [np.mean(self.group[order] == name) for name in "abc"]
+        total = math.sqrt(90) + 3 + 1
+        assert found == pytest.approx([math.sqrt(90) / total, 3 / total, 1 / total], abs=0.015)
+
+
+class TestJitter:
+    signal = torch.arange(1.0, 13.0).view(2, 2, 3).repeat(500, 1, 1)
+
+    def test_nothing_asked_for_draws_nothing(self):
+        source = generator()
+        assert jitter(self.signal, Jitter(), source) is self.signal
+        assert torch.equal(source.get_state(), generator().get_state())
+
+    def test_sign_of_whole_channels(self):
+        ratio = jitter(self.signal, Jitter(sign=0.5), generator()) / self.signal
+        assert set(ratio.flatten().tolist()) == {-1.0, 1.0}
+        assert torch.equal(ratio, ratio[:, :, :1].expand_as(ratio))
+        assert (ratio[:, :, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+    def test_channels_change_places(self):
+        moved = jitter(self.signal, Jitter(order=1.0), generator())
+        kept, swapped = (moved == self.signal).all(dim=(1, 2)), (moved == self.signal.flip(1)).all(dim=(1, 2))
+        assert bool((kept | swapped).all())
+        assert swapped.float().mean().item() == pytest.approx(0.5, abs=0.07)
+
+    def test_one_channel_is_silent(self):
+        silent = (jitter(self.signal, Jitter(silence=0.3), generator()) == 0).all(dim=2)
+        assert silent.sum(dim=1).max().item() == 1
+        assert silent.any(dim=1).float().mean().item() == pytest.approx(0.3, abs=0.06)
+
+    def test_the_only_channel_is_never_silent(self):
+        assert torch.equal(jitter(self.signal[:, :1], Jitter(silence=1.0), generator()), self.signal[:, :1])
+
+    def test_two_channels_turn_in_their_plane(self):
+        signal = torch.randn(400, 2, 9, dtype=torch.float64, generator=generator(1))
+        turned = jitter(signal, Jitter(turn=0.5), generator())
+        kept = (turned == signal).all(dim=(1, 2))
+        assert kept.float().mean().item() == pytest.approx(0.5, abs=0.07)
+        # As one complex number a sample: every one times the same factor of length 1, at any angle.
+        ratio = torch.complex(*turned.unbind(1)) / torch.complex(*signal.unbind(1))
+        # The angle is drawn in float32; a sample near 0 magnifies nothing, as it is float64.
+        assert (ratio - ratio[:, :1]).abs().max() < FLOAT32
+        assert (ratio.abs() - 1).abs().max() < FLOAT32
+        quadrants = torch.complex(ratio.real.sign(), ratio.imag.sign())[~kept, 0]
+        assert min(int((quadrants == corner).sum()) for corner in (1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j)) > 25
+
+    def test_of_three_channels_two_turn(self):
+        turned = jitter(torch.ones(300, 3, 4), Jitter(turn=1.0), generator())
+        changed = (turned != 1).any(dim=2)
+        assert changed.sum(dim=1).tolist() == [2] * 300
+        assert changed.float().mean(dim=0).tolist() == pytest.approx([2 / 3] * 3, abs=0.08)
+
+    def test_the_only_channel_is_never_turned(self):
+        assert torch.equal(jitter(self.signal[:, :1], Jitter(turn=1.0), generator()), self.signal[:, :1])
+
+    def test_noise_is_a_share_of_each_channels_largest_value(self):
+        signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 200)
+        share = (jitter(signal, Jitter(noise=0.1), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        deviation = share.std(dim=2)
+        # One strength for all channels of a signal, uniform from none to the most.
+        torch.testing.assert_close(deviation[:, 0], deviation[:, 1], rtol=0.5, atol=0.003)
+        assert deviation.mean().item() == pytest.approx(0.05, abs=0.004)
+        assert deviation.max().item() == pytest.approx(0.1, abs=0.015)
+        assert abs(share.mean().item()) < 1e-3
+        correlation = (share[:, 0] * share[:, 1]).mean() / share.square().mean()
+        assert abs(correlation.item()) < 0.02
+
+    def test_wander_is_one_sine_of_two_to_ten_periods_for_all_channels(self):
+        signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 500)
+        share = (jitter(signal, Jitter(wander=0.2), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        # Differences of float32 signals that are up to five times as large.
+        assert_same(share[:, 0], share[:, 1], FLOAT32, scale=1)
+        peak = share[:, 0].abs().amax(dim=1)
+        assert peak.max().item() == pytest.approx(0.2, abs=0.01)
+        assert peak.mean().item() == pytest.approx(0.1, abs=0.01)
+        crossings = (share[:, 0, 1:].sign() != share[:, 0, :-1].sign()).sum(dim=1)
+        assert 3 <= crossings.min().item() <= 5
+        assert 19 <= crossings.max().item() <= 21
+
+    def test_a_patch_of_all_channels_is_silent(self):
+        silent = (jitter(torch.ones(600, 2, 400), Jitter(patch=0.5), generator()) == 0).all(dim=1)
+        length = silent.sum(dim=1)
+        assert (length > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
+        assert 20 <= length[length > 0].min().item() <= 21
+        assert 39 <= length.max().item() <= 40
+        # In one piece, anywhere.
+        edges = silent.int().diff(dim=1).abs().sum(dim=1)
+        assert edges.max().item() <= 2
+        assert silent.any(dim=0)[5:-5].all()
+
+    def test_a_patch_hides_no_point(self):
+        # Of the 300 rows every second has a second point, the others do not show it.
+        kept = torch.tensor([[200.4, 100.0], [5.0, math.nan]]).repeat(150, 1)
+        silent = (jitter(torch.ones(300, 2, 400), Jitter(patch=1.0), generator(), kept) == 0).all(dim=1)
+        assert (silent.sum(dim=1) >= 20).all()
+        shown = ~silent
+        assert shown[0::2, [100, 200, 201]].all()
+        assert shown[1::2, 5].all()
+        # Close by on either side it is silent now and then, and where another row's point is.
+        assert all(silent[0::2, start : start + 6].any() for start in (94, 101, 194, 202))
+        assert silent[1::2, 100].any()
+
+    def test_where_points_leave_no_room_nothing_is_silent(self):
+        kept = torch.full((2, 40), math.nan)
+        kept[0] = torch.arange(40)
+        silent = (jitter(torch.ones(2, 2, 40), Jitter(patch=1.0), generator(), kept) == 0).any(dim=2).any(dim=1)
+        assert silent.tolist() == [False, True]
+
+    def test_nothing_over_time_is_done_to_images(self):
+        image = torch.randn(3, 3, 8, 8)
+        assert jitter(image, Jitter(wander=1.0, patch=1.0), generator()) is image
+        assert jitter(image, Jitter(noise=0.5), generator()).shape == image.shape
+
+    def test_the_same_generator_the_same_change(self):
+        settings = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
+        assert torch.equal(*(jitter(self.signal, settings, generator(3)) for _ in range(2)))
+
+
+class TestNewVariants:
+    def test_by_hand(self):
+        drawn = np.array(["b", "a", "b", "c", "b"], dtype=object)
+        assert new_variants(drawn, 100, 1).tolist() == [101, 101, 102, 101, 103]
+        assert new_variants(drawn, 100, 3).tolist() == [111, 111, 112, 111, 113]
+
+    def test_no_sample_has_a_number_twice(self):
+        source = np.random.default_rng(0)
+        pairs = set()
+        for epoch in (1, 2, 3):
+            drawn = source.choice(np.array(["a", "b", "c"], dtype=object), 50, p=[0.9, 0.05, 0.05])
+            numbers = new_variants(drawn, 7, epoch)
+            assert numbers.min() > 7
+            pairs |= set(zip(drawn.tolist(), numbers.tolist(), strict=True))
+        assert len(pairs) == 150
+
+
+class TestStepSize:
+    def test_constant(self):
+        assert {step_size(Train(learning_rate=0.002), step, 10) for step in range(10)} == {0.002}
+
+    def test_one_cycle(self):
+        settings = Train(learning_rate=0.1, schedule="one_cycle")
+        sizes = [step_size(settings, step, 100) for step in range(100)]
+        assert sizes[:3] == pytest.approx([0.005, 0.01, 0.015])
+        assert max(sizes) == pytest.approx(0.1)
+        assert sizes.index(max(sizes)) == 19
+        assert sizes[60] == pytest.approx(0.05)
+        assert 0 < sizes[-1] < 1e-4
+
+    def test_a_single_step(self):
+        assert step_size(Train(learning_rate=0.1, schedule="one_cycle"), 0, 1) == pytest.approx(0.1)
+
+
+class TestRecipeOfAVariant:
+    def test_only_what_is_given_changes(self):
+        train = Train(epochs=7, by_variant={"dense": {"learning_rate": 0.5, "jitter": {"sign": 1.0}}})
+        assert train.of("full").model_dump() == train.model_dump() | {"by_variant": {}}
+        changed = train.model_dump() | {"by_variant": {}, "learning_rate": 0.5}
+        changed["jitter"]["sign"] = 1.0
+        assert train.of("dense").model_dump() == changed
+
+    def test_the_papers_networks_have_no_recipe_of_their_own(self):
+        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median"}
