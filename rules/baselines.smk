@@ -14,7 +14,6 @@ rule predict_baseline:
         samples=samples_of,
         code=lambda w: code_of(
             "predict_baseline.py",
-            "evaluation.baselines.registry",
             module_of_baseline(w.baseline),
             f"data.augment.{w.task}",
         ),

@@ -26,7 +26,7 @@ from siwcc.config import (
 from siwcc.io.errors import InputError
 from siwcc.io.files import sha256_of
 from siwcc.jobs.job import OWNER, claim_to
-from siwcc.map_variants import MAP_VARIANTS, shown_arm
+from siwcc.config import MAP_VARIANTS, shown_arm
 from siwcc.io.checksums import parse_json, read_text
 from siwcc.data.tasks.interface import task_module
 from snakemake.exceptions import WorkflowError
@@ -405,8 +405,8 @@ def code_of(script, *modules):
     Snakemake does not see edits of an imported package. The imports are followed through the
     source; modules that are imported by name (a task, a data format) are given by the caller.
     """
-    script_path = REPOSITORY / "workflow" / "scripts" / script
-    return [os.path.relpath(path) for path in (*import_closure(PACKAGE, modules), script_path)]
+    path = REPOSITORY / "workflow" / "scripts" / script
+    return [os.path.relpath(file) for file in (*import_closure(PACKAGE, modules, path), path)]
 
 
 def resource_file(name):

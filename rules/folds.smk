@@ -11,7 +11,7 @@ rule assign_folds:
     """Put every sample into one of the folds."""
     input:
         samples=samples_of,
-        code=code_of("assign_folds.py", "data.folds"),
+        code=code_of("assign_folds.py"),
     output:
         folds="<results>/{task}/folds.csv",
         strata="<results>/{task}/strata.csv",
@@ -38,9 +38,7 @@ rule augment_fold:
     input:
         samples=samples_of,
         folds="<results>/{task}/folds.csv",
-        code=lambda w: code_of(
-            "augment_fold.py", "data.folds", f"data.augment.{w.task}", f"data.tasks.{w.task}"
-        ),
+        code=lambda w: code_of("augment_fold.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
     output:
         fold="<results>/{task}/fold{fold}.h5",
     log:

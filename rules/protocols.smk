@@ -31,9 +31,7 @@ rule summarise_protocols:
             package_file(f"report/templates/{name}")
             for name in ["protocols.html.j2", "macros.html.j2", "report.css"]
         ],
-        code=code_of(
-            "summarise_protocols.py", "report.build", "analyses.leakage_report", "data.tasks.ecg"
-        ),
+        code=code_of("summarise_protocols.py", "data.tasks.ecg"),
     output:
         svg=report(
             "<results>/protocols.svg",

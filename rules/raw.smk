@@ -16,7 +16,6 @@ rule provide_raw:
     input:
         code=lambda w: code_of(
             "provide_raw.py",
-            "data.datasets.manifest",
             f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:

@@ -13,7 +13,7 @@ report: "../resources/captions/workflow.rst"
 rule record_config:
     """Leave the checked config in the study's folder, before anything else is done."""
     input:
-        code=code_of("record_config.py", "config", "io.files"),
+        code=code_of("record_config.py"),
     output:
         config="<results>/config.json",
     log:
@@ -36,7 +36,7 @@ rule plot_learning_curves:
         logs=lambda w: [
             path for path in study_runs(config | {"run": [w.task]}) if path.endswith("log.csv")
         ],
-        code=code_of("plot_learning_curves.py", "report.figures.curves"),
+        code=code_of("plot_learning_curves.py"),
     output:
         svg=report(
             "<results>/figures/learning_curves_{task}_{variant}.svg",
@@ -63,7 +63,7 @@ rule plot_forest:
     """The effect on every model by one metric, fold by fold, beside the published one."""
     input:
         comparisons="<results>/stats/comparisons.csv",
-        code=code_of("plot_forest.py", "report.figures.forest"),
+        code=code_of("plot_forest.py"),
     output:
         svg=report(
             "<results>/figures/forest_{metric}.svg",
@@ -91,9 +91,7 @@ rule plot_encodings:
     input:
         fold="<results>/{task}/fold1.h5",
         samples=samples_of,
-        code=lambda w: code_of(
-            "plot_encodings.py", "report.figures.inputs", f"data.augment.{w.task}"
-        ),
+        code=lambda w: code_of("plot_encodings.py", f"data.augment.{w.task}"),
     output:
         svg=report(
             "<results>/figures/encodings_{task}.svg",
@@ -124,9 +122,7 @@ rule plot_predictions:
         predictions=of_arm("predictions.csv", config["seeds"][:1]),
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
-        code=lambda w: code_of(
-            "plot_predictions.py", "report.figures.inputs", f"data.augment.{w.task}"
-        ),
+        code=lambda w: code_of("plot_predictions.py", f"data.augment.{w.task}"),
     output:
         svg=report(
             "<results>/figures/predictions_{task}_{encoding}_{variant}.svg",
@@ -153,7 +149,7 @@ rule plot_gaps:
     """How long before each event the event before lies."""
     input:
         strata="<results>/{task}/strata.csv",
-        code=code_of("plot_gaps.py", "report.figures.samples"),
+        code=code_of("plot_gaps.py"),
     output:
         svg=report(
             "<results>/figures/gaps_{task}.svg",
@@ -182,7 +178,7 @@ rule plot_targets:
     """Where the targets of the augmented copies lie, fold by fold."""
     input:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
-        code=code_of("plot_targets.py", "report.figures.samples"),
+        code=code_of("plot_targets.py"),
     output:
         svg=report(
             "<results>/figures/targets_{task}.svg",
@@ -209,7 +205,7 @@ rule plot_records:
     """Both errors of every record of one comparison."""
     input:
         points="<results>/stats/records_points.csv",
-        code=code_of("plot_records.py", "report.figures.records"),
+        code=code_of("plot_records.py"),
     output:
         svg=report(
             "<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.svg",
@@ -243,7 +239,7 @@ rule plot_reliability:
     """Share within the limit, and error, against the confidence of one arm."""
     input:
         bins="<results>/stats/calibration.csv",
-        code=code_of("plot_reliability.py", "report.figures.reliability"),
+        code=code_of("plot_reliability.py"),
     output:
         svg=report(
             "<results>/figures/reliability_{task}_{encoding}_{variant}.svg",
@@ -274,7 +270,7 @@ rule plot_worst:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
         strata="<results>/{task}/strata.csv",
-        code=lambda w: code_of("plot_worst.py", "report.figures.worst", f"data.augment.{w.task}"),
+        code=lambda w: code_of("plot_worst.py", f"data.augment.{w.task}"),
     output:
         svg=report(
             "<results>/figures/worst_{task}_{encoding}_{variant}.svg",
@@ -301,7 +297,7 @@ rule plot_robustness:
     """Answers of every network and encoding against the strength of each disturbance."""
     input:
         robustness=lambda w: study_robustness(w.task),
-        code=code_of("plot_robustness.py", "report.figures.robustness"),
+        code=code_of("plot_robustness.py"),
     output:
         svg=report(
             "<results>/figures/robustness_{task}.svg",
@@ -352,9 +348,7 @@ rule write_report:
                 "report.css",
             ]
         ],
-        code=code_of(
-            "write_report.py", "report.build", *(f"data.tasks.{task}" for task in config["run"])
-        ),
+        code=code_of("write_report.py", *(f"data.tasks.{task}" for task in config["run"])),
     output:
         report=report(
             "<results>/report.html",

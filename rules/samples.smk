@@ -12,7 +12,6 @@ rule extract_samples:
         manifest="data/raw/{dataset}.manifest.csv",
         code=lambda w: code_of(
             "extract_samples.py",
-            "data.samples",
             f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:

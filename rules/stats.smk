@@ -24,7 +24,7 @@ rule compare_encodings:
         logs=[path for path in study_runs(config) if path.endswith("log.csv")],
         folds=collect("<results>/{task}/folds.csv", task=config["run"]),
         published=resource_file("table3.csv"),
-        code=code_of("compare_encodings.py", "evaluation.comparisons"),
+        code=code_of("compare_encodings.py"),
     output:
         comparisons=report(
             "<results>/stats/comparisons.csv",
@@ -61,7 +61,7 @@ rule measure_errors:
         predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
         baselines=study_baselines(),
         strata=collect("<results>/{task}/strata.csv", task=config["run"]),
-        code=code_of("measure_errors.py", "evaluation.errors_table"),
+        code=code_of("measure_errors.py"),
     output:
         errors=report(
             "<results>/stats/errors.csv",
@@ -96,7 +96,7 @@ rule compare_records:
         predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
         baselines=study_baselines(),
         strata=collect("<results>/{task}/strata.csv", task=config["run"]),
-        code=code_of("compare_records.py", "evaluation.record_tests"),
+        code=code_of("compare_records.py"),
     output:
         records=report(
             "<results>/stats/records.csv",
@@ -130,7 +130,7 @@ rule split_variance:
     """Split the variance of every arm and comparison between folds and seeds."""
     input:
         logs=[path for path in study_runs(config) if path.endswith("log.csv")],
-        code=code_of("split_variance.py", "evaluation.variance"),
+        code=code_of("split_variance.py"),
     output:
         variance=report(
             "<results>/stats/variance.csv",
@@ -162,7 +162,7 @@ rule calibrate_confidence:
             if path.endswith("predictions.csv")
         ],
         strata=collect("<results>/{task}/strata.csv", task=config["run"]),
-        code=code_of("calibrate_confidence.py", "evaluation.reliability_table"),
+        code=code_of("calibrate_confidence.py"),
     output:
         bins=report(
             "<results>/stats/calibration.csv",
@@ -196,7 +196,7 @@ rule fit_calibration:
     input:
         predictions=of_arm("predictions.csv", config["seeds"]),
         strata="<results>/{task}/strata.csv",
-        code=code_of("fit_calibration.py", "evaluation.reliability_table"),
+        code=code_of("fit_calibration.py"),
     output:
         calibration="<results>/{task}/{encoding}/{variant}/calibration.json",
     log:
@@ -222,7 +222,6 @@ rule measure_robustness:
         samples=samples_of,
         code=lambda w: code_of(
             "measure_robustness.py",
-            "inference.robustness.measure",
             f"inference.robustness.{w.task}",
         ),
     output:

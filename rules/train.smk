@@ -16,9 +16,7 @@ rule train_network:
     input:
         folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
         samples=samples_of,
-        code=lambda w: code_of(
-            "train_network.py", "training.run", f"data.augment.{w.task}", f"data.tasks.{w.task}"
-        ),
+        code=lambda w: code_of("train_network.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
     output:
         log="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/log.csv",
         model="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/model.pt",

@@ -12,7 +12,7 @@ import json
 import os
 import reprlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
@@ -40,6 +40,8 @@ VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 # They take each lead of a signal without its offset and scale: `siwcc.nn.paper_networks`.
 STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
+MAP_VARIANTS: tuple[VariantName, ...] = ("heatmap", "median", "dense")
+"""Networks with a heatmap, which give a confidence; the most accurate first (docs/localiser.md)."""
 TaskName = Literal["ecg", "nuclei"]
 EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
 NucleiDisturbance = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
@@ -566,6 +568,21 @@ class Config(Section):
         padding = 3 * (2 * order + 1)
         if data.window_s * data.rate_hz <= padding:
             raise ValueError(f"tasks.ecg.augmentation.filter_order: {order} needs more than {padding} samples a window")
+
+
+def shown_arm(encodings: Sequence[str], variants: Sequence[str]) -> tuple[str, str] | None:
+    """The encoding and variant whose worst answers are drawn: `heatmap` before the others, the study's first encoding.
+
+    By name and not by result, so that no look at the test folds chooses it.
+
+    Args:
+        encodings: Of the study, in its order.
+        variants: Of the study.
+
+    Returns:
+        None where no variant makes a map.
+    """
+    return next(((encodings[0], variant) for variant in MAP_VARIANTS if variant in variants), None)
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:

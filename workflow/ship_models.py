@@ -13,14 +13,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from siwcc.calibration_file import NAME, write_calibration
+from siwcc.config import MAP_VARIANTS
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.tasks.interface import task_module
+from siwcc.evaluation.calibration import NAME, write_calibration
 from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
 from siwcc.evaluation.reliability_table import calibrate_arm
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
-from siwcc.map_variants import MAP_VARIANTS
 from siwcc.training.checkpoint import TrainedModel, read_model
 
 

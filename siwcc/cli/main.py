@@ -153,7 +153,7 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
 
 def _run_demo_data(options: argparse.Namespace) -> int:
     from siwcc.data.datasets.synthetic.write import write_made_up
-    from siwcc.jobs.job import locked_folder
+    from siwcc.io.locks import locked_folder
 
     if options.samples < 1 or options.seed < 0:
         raise InputError("--samples, --seed", "must be at least 1 and 0")

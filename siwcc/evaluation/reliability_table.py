@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siwcc.calibration_file import Calibration
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.bootstrap import Interval
 from siwcc.evaluation.calibration import (
     BALANCE,
+    Calibration,
     equal_count_bins,
     fit_map,
     held_out_probability,

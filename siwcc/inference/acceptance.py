@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.calibration_file import NAME, Calibration, load_calibration
+from siwcc.config import MAP_VARIANTS
 from siwcc.data.points import VISIBLE_FROM
+from siwcc.evaluation.calibration import NAME, Calibration, load_calibration
 from siwcc.io.console import note, warn
 from siwcc.io.errors import InputError
-from siwcc.map_variants import MAP_VARIANTS
 
 if TYPE_CHECKING:
     from siwcc.inference.predictor import Prediction, Predictor

@@ -1,8 +1,9 @@
-"""The one exception that means: the input is bad, and here is the way out."""
+"""The exception for bad input: where, what is wrong, and what to do."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _LONGEST = 1000
 
@@ -25,3 +26,9 @@ class InputError(Exception):
         self.remedy = remedy
         line = f"{self.where}: {self.problem}" + (f"; {remedy}" if remedy else "")
         super().__init__(" ".join(line.split()))
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """The line for a file or folder that cannot be written, on a full or read-only device say."""
+    remedy = "make room or choose another folder, then give the same command again"
+    return InputError(path, f"cannot be written ({error.strerror or error})", remedy)

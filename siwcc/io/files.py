@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import errno
-import fcntl
 import hashlib
 import io
-import logging
 import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,17 +16,11 @@ from typing import Any
 import yaml
 
 from siwcc.io.checksums import MANIFEST, checked_text, manifest_text, read_text
-from siwcc.io.errors import InputError
+from siwcc.io.errors import InputError, unwritable
+from siwcc.io.locks import try_lock, wait_until
 
 _BLOCK_BYTES = 1 << 20
 _MOST_SHOWN = 200
-# A process whose owner was killed ends within a second, on a busy machine within a few.
-_LOCK_WAIT_S = 15.0
-_LOCK_EVERY_S = 0.1
-# Lustre mounted without `flock`, NFS without its lock service.
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-
-logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -85,62 +75,12 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def try_lock(handle: int, alone: bool = True) -> bool:
-    """Lock an open file or folder for this process; the lock goes with the process, however it ends.
-
-    Args:
-        handle: Its descriptor. On a file system without locks nothing is done.
-        alone: Not together with others.
-
-    Returns:
-        False while others are in the way, and then nothing is held.
-    """
-    try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
-            raise
-        logger.warning("a file system has no locks (%s): nothing keeps two processes apart there", error.strerror)
-    return True
-
-
-def wait_until(is_held: Callable[[], bool], where: Path, problem: str, wait_s: float | None = None) -> None:
-    """Wait for a lock.
-
-    Args:
-        is_held: Tries to get it.
-        where: What to name, and `problem` what to say of it, when it stays locked.
-        problem: See `where`.
-        wait_s: Seconds; None: as long as a dying job needs to end.
-
-    Raises:
-        InputError: another process has held it for longer.
-    """
-    give_up_at = time.monotonic() + (_LOCK_WAIT_S if wait_s is None else wait_s)
-    told = False
-    while not is_held():
-        if time.monotonic() > give_up_at:
-            raise InputError(where, problem, "wait for it, or end it")
-        if not told:
-            logger.info("%s: %s, waiting for it", where, problem)
-            told = True
-        time.sleep(_LOCK_EVERY_S)
-
-
 def _blamed(path: Path, error: OSError) -> InputError:
     """The line for an error that came up while `path` was written, perhaps by reading another file."""
     named = path if error.filename is None else Path(os.fsdecode(error.filename))
     if named.parent != path.parent and not path.is_relative_to(named):
         return InputError(named, f"cannot be read ({error.strerror or error})")
     return unwritable(path, error)
-
-
-def unwritable(path: Path, error: OSError) -> InputError:
-    """The line for a file or folder that cannot be written, on a full or read-only device say."""
-    remedy = "make room or choose another folder, then give the same command again"
-    return InputError(path, f"cannot be written ({error.strerror or error})", remedy)
 
 
 def _umask() -> int:

@@ -12,36 +12,51 @@ from pathlib import Path
 
 
 @cache
-def import_closure(package: Path, modules: tuple[str, ...]) -> tuple[Path, ...]:
+def import_closure(package: Path, modules: tuple[str, ...], script: Path | None = None) -> tuple[Path, ...]:
     """Files that some modules of a package consist of and import, directly or through others.
 
-    An import inside a function counts, because the function may be called. What is imported by a
-    name that is made up at run time is not seen: the caller adds it to `modules`.
+    An import inside a function counts, because the function may be called; one for type checkers does not. The
+    `__init__.py` of each package that is imported from counts, but not that of the whole package: it contains the
+    version and names that are loaded lazily. The package `jobs` does not count: it decides how a job starts and
+    ends, not what it writes. What is imported by a name that is made at run time is not seen: the caller adds it to
+    `modules`.
 
     Args:
         package: Folder of the package; its name is the package's.
-        modules: Names below the package, such as `augment.ecg`. Names without a file are passed over.
+        modules: Names below the package, such as `data.augment.ecg`. Names without a file are ignored.
+        script: A program outside the package, whose imports are followed, too.
 
     Returns:
         Paths below `package`, sorted.
     """
-    waiting, found = [package / module.replace(".", "/") for module in modules], set()
+    waiting = [module.replace(".", "/") for module in modules]
+    waiting += _imported_by(script, package.name) if script is not None else ()
+    found = set()
     while waiting:
-        path = waiting.pop()
+        name = waiting.pop()
+        if name.startswith("jobs/"):
+            continue
+        path = package / name
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if path.is_file() and path not in found:
             found.add(path)
-            waiting += [package / name for name in _imported_by(path, package.name)]
+            waiting += [*_imported_by(path, package.name), *map(str, Path(name).parents[:-1])]
     return tuple(sorted(found))
 
 
 @cache
 def _imported_by(path: Path, package: str) -> tuple[str, ...]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
     below = [name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")]
     return tuple(name.replace(".", "/") for name in below)

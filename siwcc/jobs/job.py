@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -12,14 +11,11 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siwcc.io.errors import InputError
-from siwcc.io.files import try_lock, unwritable, wait_until
+from siwcc.io.errors import InputError, unwritable
 
-# It comes with the study; a lock on a folder does without.
 if TYPE_CHECKING:
     import psutil
 
@@ -138,63 +134,3 @@ def _is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-@contextmanager
-def locked_folder(
-    folder: Path, problem: str = "another process is training this run", wait_s: float | None = None
-) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock goes with the process, however it ends.
-
-    Args:
-        folder: Made when missing; nothing is put into it.
-        problem: What to say of it while another process holds it.
-        wait_s: Seconds to wait for another holder; None: as long as a dying job needs to end.
-
-    Raises:
-        InputError: another process has held it for too long (`problem`), or it cannot be made.
-    """
-    claim = FolderClaim(folder)
-    try:
-        wait_until(partial(claim.try_to_hold, alone=True), folder, problem, wait_s)
-        yield
-    finally:
-        claim.close()
-
-
-class FolderClaim:
-    """A claim to a folder, together with others or alone; it goes with the process, however that ends.
-
-    Raises:
-        InputError: the folder is not there and cannot be made.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise unwritable(folder, error) from error
-
-    def try_to_hold(self, alone: bool) -> bool:
-        """Claim the folder, or change what is claimed; False when others are in the way, and then nothing is held."""
-        try:
-            return try_lock(self._handle, alone)
-        except OSError as error:
-            if error.errno != errno.EBADF:
-                raise
-        # NFS locks only what is open for writing, which a folder cannot be: a file beside it stands in.
-        self.close()
-        self._handle = os.open(self._folder.with_name(f".{self._folder.name}.lock"), os.O_RDWR | os.O_CREAT)
-        return try_lock(self._handle, alone)
-
-    def close(self) -> None:
-        """Give the folder up."""
-        os.close(self._handle)
-
-
-@cache
-def claim_to(folder: Path) -> FolderClaim:
-    """The claim that this process has to a folder until it ends: a second one would be in the way of the first."""
-    return FolderClaim(folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from siwcc.config import MAP_VARIANTS, shown_arm
 from siwcc.evaluation.comparisons import PUBLISHED_COMPARISON, Row, format_p
 from siwcc.evaluation.errors_table import write_errors, write_errors_by_stratum
 from siwcc.evaluation.record_tests import PRIMARY, RecordPoint, write_record_points, write_records
@@ -21,7 +22,6 @@ from siwcc.evaluation.variance import write_variance
 from siwcc.io.console import tracked
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import run_key_of
-from siwcc.map_variants import MAP_VARIANTS, shown_arm
 from siwcc.report.confidence import confidence_arms
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations

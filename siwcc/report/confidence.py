@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siwcc.config import Config
+from siwcc.config import Config, shown_arm
 from siwcc.evaluation.methods import AUGMENTED
 from siwcc.evaluation.reliability_table import CalibrationScore, Reliability, ReliabilityBin
 from siwcc.io.files import read_csv
-from siwcc.map_variants import shown_arm
 from siwcc.report.figures.style import arm_style, model_name
 
 _ROWS = {True: "augmented copies", False: "samples themselves"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from siwcc.inference.robustness.measure import Robustness
+from siwcc.evaluation.robustness_table import Robustness
 from siwcc.report.figures.robustness import TITLES
 from siwcc.report.figures.style import arm_style, model_name
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siwcc.config import PAPERS_FORMAT, AnyDataset, Config, read_config
+from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, read_config
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.samples import read_excluded
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
@@ -20,14 +20,13 @@ from siwcc.evaluation.comparisons import Row, compare_study, without_published
 from siwcc.evaluation.errors_table import Errors, measure_study
 from siwcc.evaluation.record_tests import Records, compare_records
 from siwcc.evaluation.reliability_table import Reliability, measure_reliability
+from siwcc.evaluation.robustness_table import Robustness, read_robustness
 from siwcc.evaluation.statistics import fold_ratio
 from siwcc.evaluation.variance import VarianceRow, split_study
-from siwcc.inference.robustness.measure import Robustness, read_robustness
 from siwcc.io.checksums import read_manifest
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import RunKey, run_key_of
 from siwcc.io.shards import read_shard
-from siwcc.map_variants import MAP_VARIANTS
 
 CONFIG_FILE = "config.json"
 

@@ -5,7 +5,6 @@ Snakemake counts GPUs (`resources: gpu`) and assigns none; a scheduler such as S
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from siwcc.config import HIDES_EVERY_GPU, VISIBLE_GPUS, resolve_device
 from siwcc.io.errors import InputError
+from siwcc.io.locks import try_lock
 
 _TRY_EVERY_S = 0.5
 
@@ -83,13 +83,10 @@ def _hold_one(names: list[str], held: ExitStack) -> str:
     while True:
         for name in names:
             handle = os.open(folder / re.sub(r"[^\w-]", "_", name), os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-            else:
+            if try_lock(handle):
                 held.callback(os.close, handle)
                 return name
+            os.close(handle)
         if not waits:
             logger.info("waits for one of the GPUs %s; `resources: gpu` of the profile may be too high", names)
             waits = True

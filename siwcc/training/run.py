@@ -22,15 +22,16 @@ import torch
 import siwcc
 from siwcc.config import Train
 from siwcc.data.augment.interface import Inputs, Source, augment_module
+from siwcc.data.points import visible_points
 from siwcc.evaluation.metrics import mean_errors, r2_scores
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.io.checksums import read_bytes
 from siwcc.io.errors import InputError
 from siwcc.io.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
+from siwcc.io.locks import locked_folder
 from siwcc.io.run_key import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.io.shards import read_attributes
 from siwcc.jobs.import_closure import import_closure
-from siwcc.jobs.job import locked_folder
 from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
@@ -39,7 +40,6 @@ from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
 from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
 from siwcc.training.torch_setup import keep_large_buffers
-from siwcc.visibility import visible_points
 
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6

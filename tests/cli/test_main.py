@@ -23,8 +23,7 @@ from places import HANGS_S
 import siwcc
 from siwcc.cli import main as cli
 from siwcc.cli.main import main
-from siwcc.io import files
-from siwcc.jobs import job as jobs
+from siwcc.io import locks
 
 PARSERS = next(iter(cli._parser()._subparsers._group_actions)).choices  # type: ignore[union-attr]
 COMMANDS = tuple(PARSERS)
@@ -260,8 +259,8 @@ def test_output_that_finds_no_room_is_one_line(arms: dict[str, list[Path]]) -> N
 def test_made_up_files_of_two_seeds_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(files, "_LOCK_WAIT_S", 0.1)
-    with jobs.locked_folder(tmp_path / "made"):
+    monkeypatch.setattr(locks, "_LOCK_WAIT_S", 0.1)
+    with locks.locked_folder(tmp_path / "made"):
         assert main(["demo-data", "--folder", str(tmp_path / "made"), "--samples", "1"]) == 1
     assert re.fullmatch(rf"siwcc: {re.escape(str(tmp_path / 'made'))}: .*\n", capsys.readouterr().err)
     assert list((tmp_path / "made").iterdir()) == []

@@ -20,7 +20,7 @@ from siwcc.cli.inspect import inspect_file
 from siwcc.config import Train, parse_config
 from siwcc.data.augment.interface import augment_module, of_point
 from siwcc.data.folds import STRATA_COLUMNS
-from siwcc.data.points import output_suffixes, points_of
+from siwcc.data.points import hide, output_suffixes, points_of, visible_points
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.baselines.registry import write_baseline
 from siwcc.evaluation.errors_table import measure_study, write_errors
@@ -39,7 +39,6 @@ from siwcc.report.figures.style import FigureFiles
 from siwcc.report.study import Study
 from siwcc.training.checkpoint import read_model
 from siwcc.training.run import RunFiles, standardisation, train_run
-from siwcc.visibility import hide, visible_points
 
 pytestmark = pytest.mark.numeric
 

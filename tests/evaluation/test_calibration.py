@@ -8,6 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 from tolerances import FLOAT64, assert_same
 
+from siwcc.config import MAP_VARIANTS, shown_arm
 from siwcc.evaluation import calibration
 from siwcc.evaluation.calibration import (
     equal_count_bins,
@@ -17,7 +18,6 @@ from siwcc.evaluation.calibration import (
     score,
     shares_within,
 )
-from siwcc.map_variants import MAP_VARIANTS, shown_arm
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import VARIANTS, build_localiser
 

@@ -17,7 +17,7 @@ from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.comparisons import write_comparisons
 from siwcc.evaluation.errors_table import measure_study, write_errors
 from siwcc.evaluation.record_tests import compare_records, write_records
-from siwcc.inference.robustness.measure import Robustness, write_robustness
+from siwcc.evaluation.robustness_table import Robustness, write_robustness
 from siwcc.io.files import write_text
 from siwcc.io.run_key import RunKey, run_place
 from siwcc.report.study import Study

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from fuzz_corpus import INTERRUPTED, SETTINGS, TRAINED, config_of, open_part, run_files
 
-from siwcc.calibration_file import load_calibration
 from siwcc.cli.plan import load_study
 from siwcc.config import parse_dataset, read_config
 from siwcc.data.augment.interface import augment_module
@@ -26,9 +25,10 @@ from siwcc.data.datasets.download import read_checksums
 from siwcc.data.datasets.interface import Excluded, reader_for
 from siwcc.data.folds import make_fold, read_folds_csv, read_strata_csv, write_folds
 from siwcc.data.samples import extract_samples, read_excluded
+from siwcc.evaluation.calibration import load_calibration
 from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
 from siwcc.evaluation.methods import read_answers, read_predictions, read_strata
-from siwcc.inference.robustness.measure import read_robustness
+from siwcc.evaluation.robustness_table import read_robustness
 from siwcc.io.checksums import read_manifest
 from siwcc.io.files import read_csv, read_yaml
 from siwcc.io.shards import read_shard

@@ -12,7 +12,7 @@ from made_models import ECG_SECTION, ECG_TASK, IMAGE_SECTION, IMAGE_TASK, waves,
 from tolerances import FLOAT32, assert_same
 
 import siwcc
-from siwcc.config import FolderSection
+from siwcc.config import MAP_VARIANTS, FolderSection
 from siwcc.data.augment.ecg import draw_event
 from siwcc.data.augment.interface import augment_module, variant_rng
 from siwcc.data.datasets import vfdb
@@ -24,7 +24,6 @@ from siwcc.inference.inputs import read_signal_file, rhythm_changes_of
 from siwcc.inference.predictor import MAX_WINDOWS
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_csv
-from siwcc.map_variants import MAP_VARIANTS
 from siwcc.training.checkpoint import read_model
 
 pytestmark = pytest.mark.numeric

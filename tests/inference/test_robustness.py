@@ -20,9 +20,10 @@ from siwcc.evaluation.bootstrap import DRAWS, interval_of
 from siwcc.evaluation.methods import read_predictions
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.evaluation.record_bootstrap import Draws
+from siwcc.evaluation.robustness_table import read_robustness, write_robustness
 from siwcc.inference.robustness import ecg, nuclei
 from siwcc.inference.robustness.interface import robustness_module, unchanged
-from siwcc.inference.robustness.measure import measure_robustness, read_robustness, write_robustness
+from siwcc.inference.robustness.measure import measure_robustness
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.report import build as report

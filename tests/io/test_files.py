@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from siwcc.io import files
+from siwcc.io import locks
 from siwcc.io.errors import InputError
 from siwcc.io.files import atomic_path, digest_of, read_csv, sha256_of, write_bytes, write_csv, write_text
 
@@ -135,7 +135,7 @@ def test_a_file_has_one_writer_at_a_time(
     tmp_path: Path, writer: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_LOCK_WAIT_S", 0.2)
+        patch.setattr(locks, "_LOCK_WAIT_S", 0.2)
         with pytest.raises(InputError) as caught:
             write_text(tmp_path / "file", "mine")
     assert str(caught.value) == f"{tmp_path}/file: another process is writing it; wait for it, or end it"
@@ -143,7 +143,7 @@ def test_a_file_has_one_writer_at_a_time(
     assert (tmp_path / ".file.part").read_text() == "a longer text, cut"
     write_text(tmp_path / "other", "mine")
     # Who waits long enough comes after it, not into it.
-    monkeypatch.setattr(files, "_LOCK_WAIT_S", 600)
+    monkeypatch.setattr(locks, "_LOCK_WAIT_S", 600)
     finish = threading.Timer(0.2, writer.stdin.close)  # type: ignore[union-attr]
     finish.start()
     write_text(tmp_path / "file", "mine")
@@ -156,7 +156,7 @@ def test_a_file_system_without_locks_is_written_to_without(tmp_path: Path, monke
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     write_text(tmp_path / "file", "x")
     assert names(tmp_path) == ["file"]
 

@@ -38,11 +38,33 @@ def test_every_way_to_import_is_followed_and_nothing_else(tmp_path: Path) -> Non
         unrelated="import pack.first",
     )
     (package / "deep" / "__init__.py").write_text("import pack.first\n")
+    (package / "__init__.py").write_text("import pack.unrelated\n")
     assert names(package, "first") == ["deep/__init__.py", "deep/inner.py", "first.py", "second.py", "third.py"]
     assert names(package, "not_imported") == ["not_imported.py"]
-    assert names(package, "not_imported", "deep.inner") == ["deep/inner.py", "not_imported.py"]
+    # Python runs the `__init__.py` of a package before a module of it.
+    assert names(package, "deep.inner") == names(package, "first")
     assert names(package, "deep") == names(package, "first")
     assert names(package, "absent") == names(package) == []
+
+
+def test_imports_for_type_checkers_and_modules_of_jobs_are_left_out(tmp_path: Path) -> None:
+    package = write(
+        tmp_path / "pack",
+        first="if TYPE_CHECKING:\n    import pack.types\nelse:\n    import pack.second\nimport pack.jobs.job\n",
+        second="",
+        types="",
+        jobs__job="import pack.unrelated",
+        unrelated="",
+    )
+    assert names(package, "first") == ["first.py", "second.py"]
+
+
+def test_the_imports_of_a_script_are_followed(tmp_path: Path) -> None:
+    package = write(tmp_path / "pack", first="import pack.second", second="", third="", fourth="")
+    script = tmp_path / "script.py"
+    script.write_text("def run():\n    from pack.first import name\n")
+    found = import_closure(package, ("third",), script)
+    assert [path.name for path in found] == ["first.py", "second.py", "third.py"]
 
 
 def test_a_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,4 +86,5 @@ def test_what_python_loads_is_in_the_closure() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {Path(line).resolve() for line in done.stdout.splitlines()}
     assert len(loaded) > 10
-    assert loaded <= set(import_closure(PACKAGE, ("training", "augment.ecg")))
+    loaded = {path for path in loaded if path.parent != PACKAGE / "jobs"}
+    assert loaded <= set(import_closure(PACKAGE, ("training.run", "data.augment.ecg")))

@@ -300,7 +300,7 @@ def leftovers(folder: Path) -> list[str]:
     """Hidden files and folders, and parts of files, that a finished study should not have."""
     paths = [path for below in ("results", "data", "logs") for path in (folder / below).rglob("*")]
     # Locks without content: who holds them is in the kernel.
-    kept = (".download.lock", ".claims")
+    kept = (".claims",)
     return [
         f"{path.relative_to(folder)}: left over"
         for path in paths

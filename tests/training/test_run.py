@@ -32,7 +32,7 @@ from siwcc.data.datasets.interface import Sample
 from siwcc.data.folds import make_fold
 from siwcc.data.samples import write_samples
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.io import files as siwcc_files
+from siwcc.io import locks
 from siwcc.io.errors import InputError
 from siwcc.io.files import sha256_of, write_csv
 from siwcc.io.run_key import NO_FOLD, STATE_NAME, RunKey, remove_states, run_key_of
@@ -610,10 +610,10 @@ def test_a_damaged_state_is_not_used(
 def test_a_second_process_at_the_same_run_is_refused(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(siwcc_files, "_LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(locks, "_LOCK_WAIT_S", 0.2)
     folder = files_in(tmp_path).log.parent
     program = (
-        "import sys; from pathlib import Path; from siwcc.jobs.job import locked_folder\n"
+        "import sys; from pathlib import Path; from siwcc.io.locks import locked_folder\n"
         "with locked_folder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

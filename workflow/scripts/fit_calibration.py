@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.calibration_file import write_calibration
         from siwcc.data.tasks.interface import ErrorLimits
+        from siwcc.evaluation.calibration import write_calibration
         from siwcc.evaluation.reliability_table import calibrate_arm
 
         calibration = calibrate_arm(

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.data.tasks.interface import ErrorLimits
-        from siwcc.inference.robustness.measure import measure_robustness, write_robustness
+        from siwcc.evaluation.robustness_table import write_robustness
+        from siwcc.inference.robustness.measure import measure_robustness
 
         lines = measure_robustness(
             model_paths=[Path(path) for path in snakemake.input.models],

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.inference.robustness.measure import read_robustness
+        from siwcc.evaluation.robustness_table import read_robustness
         from siwcc.report.figures.robustness import plot_robustness
         from siwcc.report.figures.style import FigureFiles
 

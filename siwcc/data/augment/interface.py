@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from siwcc.data.points import output_suffixes
+from siwcc.data.points import hide, output_suffixes
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.shards import Shard, read_shard
-from siwcc.visibility import hide
 
 if TYPE_CHECKING:
     import torch

@@ -29,11 +29,11 @@ import torch
 
 from siwcc.config import ImageDataset, NucleiTask
 from siwcc.data.augment.interface import Warped, fold_rows, join_rows, read_folds, variant_rng
+from siwcc.data.points import hide
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.data.tasks.nuclei import COLOURS, make_spec
 from siwcc.io.errors import InputError
 from siwcc.io.shards import Shard, read_rows, read_shard, shard_writer
-from siwcc.visibility import hide
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100

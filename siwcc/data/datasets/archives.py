@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from siwcc.io.errors import InputError
-from siwcc.io.files import unwritable
+from siwcc.io.errors import InputError, unwritable
 
 MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
 MAX_MEMBERS = 100_000

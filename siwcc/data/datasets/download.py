@@ -5,7 +5,6 @@ A file grows under `<name>.part` in its folder and is renamed once its SHA-256 i
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import logging
 import os
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -118,7 +117,7 @@ def fetch_files(
 
     Files that are there with the right sum are neither fetched nor touched. A broken transfer goes on
     where it stopped if the file has a sum to judge the result by and the server honours `Range`.
-    A second process that fetches into the same folder waits for the first.
+    The caller holds a lock on the folder.
 
     Args:
         base_url: What the names are relative to: https, or http on this machine itself.
@@ -144,7 +143,7 @@ def fetch_files(
         if all(_is_there(path, files[name], policy) for name, path in paths.items()):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder), _session(base_url) as session, _reporting(report) as tell:
+        with _session(base_url) as session, _reporting(report) as tell:
             for name, path in paths.items():
                 if not _is_there(path, files[name], policy):
                     url = urljoin(base_url.rstrip("/") + "/", quote(name))
@@ -196,27 +195,6 @@ def _session(base_url: str) -> requests.Session:
     # A proxy from the environment cannot reach this machine's own servers.
     session.trust_env = not _is_loopback(urlsplit(base_url).hostname or "")
     return session
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    # The kernel frees the lock when its holder dies; the empty file stays, as removing it would race.
-    with (folder / ".download.lock").open("w") as handle:
-        _lock(handle, folder)
-        yield
-
-
-def _lock(handle: IO[str], folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    except BlockingIOError:
-        _logger.info("%s: another process is downloading, waiting for it", folder)
-    except OSError as error:
-        # Some cluster file systems have no locks; the checksums still find what two writers spoil.
-        _logger.info("%s: downloading without a lock (%s)", folder, error.strerror)
-        return
-    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 @contextmanager

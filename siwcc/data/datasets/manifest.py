@@ -16,9 +16,9 @@ from typing import Literal
 
 from siwcc.config import AnyDataset
 from siwcc.data.datasets.interface import reader_for
-from siwcc.io.errors import InputError
-from siwcc.io.files import read_csv, sha256_of, unwritable, write_csv
-from siwcc.jobs.job import locked_folder
+from siwcc.io.errors import InputError, unwritable
+from siwcc.io.files import read_csv, sha256_of, write_csv
+from siwcc.io.locks import locked_folder
 
 logger = logging.getLogger(__name__)
 

@@ -80,10 +80,10 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     import numpy as np
 
     from siwcc.data.augment.interface import augment_module, of_point
+    from siwcc.data.points import visible_points
     from siwcc.evaluation.predictions import prediction_columns, prediction_rows
     from siwcc.io.checksums import MANIFEST
     from siwcc.io.files import sha256_of, write_csv, write_manifest
-    from siwcc.visibility import visible_points
 
     answer = load_baseline(name)
     inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from siwcc.inference.robustness.measure import Robustness
+from siwcc.evaluation.robustness_table import Robustness
 from siwcc.io.files import write_csv
 from siwcc.io.tables import columns_of
 from siwcc.report.figures.style import (

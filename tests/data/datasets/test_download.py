@@ -130,7 +130,7 @@ def refusal(server: Server, folder: Path, **options: object) -> str:
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {".download.lock"}
+    return {path.name for path in folder.iterdir()}
 
 
 def test_a_file_arrives_whole_under_its_name(server: Server, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from scipy.interpolate import CubicSpline
 
 from siwcc.config import VfdbSection
 from siwcc.io.console import tracked
-from siwcc.io.errors import InputError
-from siwcc.io.files import unwritable, write_bytes, write_csv, write_text
+from siwcc.io.errors import InputError, unwritable
+from siwcc.io.files import write_bytes, write_csv, write_text
 
 RATE_HZ = 250
 GAIN_PER_MV = 200
