@@ -21,10 +21,9 @@ from siwcc.io.console import tracked
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_yaml
 from siwcc.io.shards import read_shard
-from siwcc.optimiser import Adam
 from siwcc.training.batches import usable_device
 from siwcc.training.checkpoint import network_for
-from siwcc.training.torch_setup import keep_large_buffers
+from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}

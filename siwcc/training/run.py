@@ -35,11 +35,10 @@ from siwcc.jobs.import_closure import import_closure
 from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
-from siwcc.optimiser import Adam
 from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
 from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
-from siwcc.training.torch_setup import keep_large_buffers
+from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6

@@ -1,9 +1,12 @@
-"""Memory settings of the C library that training on a CPU profits from."""
+"""What makes torch faster in a training job: memory settings of the C library, and Adam without the compiler."""
 
 from __future__ import annotations
 
 import ctypes
+import inspect
 import sys
+
+import torch
 
 # From glibc's malloc.h, part of its ABI.
 _M_TRIM_THRESHOLD = -1
@@ -32,3 +35,21 @@ def keep_large_buffers() -> bool:
         return False
     kept = any(libc.mallopt(_M_MMAP_THRESHOLD, size) for size in (_LARGEST_KEPT, _LARGEST_PROMISED))
     return bool(kept and libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM))
+
+
+class Adam(torch.optim.Adam):
+    """`torch.optim.Adam`: the same functions, state and results to the bit, without their wrappers.
+
+    `torch.optim` wraps its methods so that the compiler ignores them, and imports the compiler for that when they are
+    first called. That takes 1.7 s of CPU time in each job (measured: 2.0 against 3.7 s), also where nothing is
+    compiled: 68 s in the demo study of 40 trainings.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Adam.load_state_dict)
+    # The wrapper of this one also turns gradients off.
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))

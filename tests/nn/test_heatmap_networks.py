@@ -11,7 +11,7 @@ from torch import nn
 
 from siwcc.nn.heatmap_networks import DenseNet, ResidualNet, Standardise
 from siwcc.nn.paper_networks import count_parameters
-from siwcc.optimiser import Adam
+from siwcc.training.torch_setup import Adam
 
 pytestmark = pytest.mark.numeric
 

@@ -24,8 +24,8 @@ from siwcc.nn.paper_networks import (
     build_localiser,
     count_parameters,
 )
-from siwcc.optimiser import Adam
 from siwcc.report.figures.style import MODELS
+from siwcc.training.torch_setup import Adam
 
 pytestmark = pytest.mark.numeric
 

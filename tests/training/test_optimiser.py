@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from siwcc.optimiser import Adam
+from siwcc.training.torch_setup import Adam
 
 pytestmark = pytest.mark.numeric
 
