@@ -19,10 +19,11 @@ include: "rules/common.smk"
 
 
 config.update(checked_config(config))
+study = study_files(config)
 
 
 pathvars:
-    results=f"results/{config['study']}",
+    results=str(results_of(config["study"])),
     logs=f"logs/{config['study']}",
 
 
@@ -48,12 +49,11 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        collect("data/{file}", file=data_files()),
-        collect("<results>/{task}/{file}", task=config["run"], file=fold_files()),
-        study_runs(config),
-        study_baselines(),
-        "<results>/config.json",
-        study_statistics(),
-        measured_of_arms(),
-        study_figures(),
-        "<results>/report.html",
+        [data_layout.files(name) for name in datasets_in_use(config)],
+        [study.fold_files(task) for task in config["run"]],
+        [layout.run_files(run) for run in study.runs()],
+        study.baselines(),
+        [layout.config, *study.tables()],
+        study.calibrations() + study.robustness(),
+        study.figures(FIGURE_KINDS),
+        layout.report,

@@ -1,1 +1,1 @@
-"""How fast siwcc is, against the study as its published scripts work: `python -m benchmarks`, or `make bench`."""
+"""How fast siwcc is, compared with the reference implementation: `python -m benchmarks`, or `make bench`."""

@@ -1,53 +1,59 @@
-"""The whole ECG study, extrapolated from the measured fractions.
+"""The real workflow as a process, and the cost of the whole ECG study, extrapolated from the measured fractions.
 
-With N windows, V variants, E epochs, R runs (the paper: 236, 100, 15, 20) on C cores, T_read the time to read the
-records, t_augment of one variant and r the samples a second of C trainings side by side, both measured here:
+With N windows, V copies, E epochs, R runs (the paper: 236, 100, 15, 20) on C cores, T_read the time to read the
+records, t_augment of one copy and r the samples per second of C trainings side by side, both measured here:
 
-    ours     T_read + N V t_fold / C    + R E N V / r + R N V t_open / C + W
-    scripts  T_read + N V t_augment / C + R E N V / r + R t_start / C
+    ours       T_read + N V t_fold / C    + R E N V / r + R N V t_open / C + W
+    reference  T_read + N V t_augment / C + R E N V / r + R t_start / C
 
 An epoch passes N V samples, of which a fifth is only tested on, as in the measured rounds. Of ours, t_fold is the whole
 fold stage with its file, t_open opening such files for a training, and W the measured wall time of the real workflow
-with all its jobs on two variants and one epoch: Snakemake, process starts, imports, comparisons. Of the scripts,
-t_start is a Python that imports torch, scipy and scikit-learn; they are given as many processes as ours, all cores for
-their augmentation, which ran in one process, and nothing for keeping or loading its result. T_read is the same on both
-sides: our samples stage, scaled by bytes to the 22 records.
+with all its jobs on two copies and one epoch: Snakemake, process starts, imports, comparisons. Of the reference
+implementation, t_start is a Python that imports torch, scipy and scikit-learn; it is given as many processes as ours,
+all cores for its augmentation, which ran in one process, and nothing for keeping or loading its result. T_read is the
+same on both sides: our samples stage, scaled by bytes to the 22 records.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from benchmarks.bench import Bench
-from benchmarks.made import paper_config
-from benchmarks.processes import worker_environment
-from benchmarks.speed import note
-from benchmarks.workflow import Overhead, measure_overhead
+import yaml
+
+from benchmarks.data import REPOSITORY, paper_config
+from benchmarks.measurements import Bench
 
 WINDOWS = 236
 # 22 records of 525,000 samples of two leads, 12 bits each.
 RAW_BYTES = 22 * 525_000 * 2 * 3 // 2
 _IMPORTS = "import torch, scipy.signal, sklearn.metrics"
-_REPEATS = {False: 2, True: 1}
 
 
-@dataclass(frozen=True)
-class StudySize:
-    """Counts of the paper's ECG study."""
+class StudySize(NamedTuple):
+    """Augmented copies, runs, and epochs of a run."""
 
-    variants: int
+    copies: int
     runs: int
     epochs: int
 
     @property
     def passed(self) -> int:
         """Samples passed through a network, trained and tested on."""
-        return self.runs * self.epochs * self.variants
+        return self.runs * self.epochs * self.copies
+
+
+class Cost(NamedTuple):
+    """Wall and CPU seconds of a command with all its descendants."""
+
+    wall_s: float
+    cpu_s: float
 
 
 def paper_size() -> StudySize:
@@ -57,61 +63,90 @@ def paper_size() -> StudySize:
     return StudySize(WINDOWS * config.tasks.ecg.variants_per_sample, runs, config.train.epochs)
 
 
-def study_s(size: StudySize, cores: int, variant_s: float, rate: float, rest_s: float) -> float:
-    """Wall seconds of the study by the formula of this module.
+def study_s(size: StudySize, cores: int, copy_s: float, rate: float, rest_s: float) -> float:
+    """Wall seconds of a study: augmenting a copy takes `copy_s` on one core, all networks pass `rate` samples/s."""
+    return size.copies * copy_s / cores + size.passed / rate + rest_s
 
-    Args:
-        size: Of the study.
-        cores: At work.
-        variant_s: Of augmenting one variant on one of them.
-        rate: Samples a second through all networks in training together.
-        rest_s: Everything else.
+
+def overhead_cpu_s(cpu_s: float, size: StudySize, copy_s: float, sample_s: float) -> float:
+    """CPU seconds of a run beyond augmenting, `copy_s` per copy, and passing samples, `sample_s` each."""
+    return (cpu_s - size.copies * copy_s - size.passed * sample_s) / size.runs
+
+
+def run_snakemake(folder: Path, targets: Sequence[str], overlay: dict[str, Any] | None, cores: int) -> Cost:
+    """Run the repository's workflow in a folder of its own; `overlay` is laid over `config.yaml`.
+
+    Raises:
+        RuntimeError: the command failed; with the end of its output.
     """
-    return size.variants * variant_s / cores + size.passed / rate + rest_s
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--workflow-profile", str(REPOSITORY / "profiles" / "default"), "--cores", str(cores)]
+    if overlay is not None:
+        (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+        command += ["--configfile", str(folder / "overlay.yaml"), "--"]
+    cpu_before_s, started_at = _children_cpu_s(), time.perf_counter()
+    done = subprocess.run([*command, *targets], cwd=folder, capture_output=True, text=True, check=False)
+    cost = Cost(time.perf_counter() - started_at, _children_cpu_s() - cpu_before_s)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    return cost
+
+
+def _children_cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure_dry_run(bench: Bench) -> None:
+    """Rows `dry_run` and `dry_run_cpu`: `snakemake -n` of the paper's study with all its jobs to run."""
+    for repeat in range(1 if bench.quick else 5):
+        cost = run_snakemake(bench.scratch(f"dry_run_{repeat}"), ["--dry-run"], None, 2)
+        bench.values["dry_run"].append(cost.wall_s)
+        bench.values["dry_run_cpu"].append(cost.cpu_s)
+
+
+def _run_small_study(bench: Bench, folder: Path) -> tuple[Cost, StudySize]:
+    """The ECG study with all its jobs on so few samples that the jobs' own work is small; cost from samples on."""
+    overlay = {
+        "study": "bench",
+        "run": ["ecg"],
+        "tasks": {"ecg": {"dataset": "bench_ecg", "variants_per_sample": 2}},
+        "datasets": {"bench_ecg": {"format": "vfdb", "made_up": {"samples": 12, "seed": 42}}},
+        "train": {"epochs": 1, "device": "cpu"},
+        **({"folds": 2, "variants": ["full"]} if bench.quick else {}),
+    }
+    run_snakemake(folder, ["data/samples/bench_ecg.h5"], overlay, bench.runs)
+    cost = run_snakemake(folder, ["results/bench/stats/comparisons.csv"], overlay, bench.runs)
+    samples = len((folder / "results/bench/ecg/folds.csv").read_text(encoding="utf-8").splitlines()) - 1
+    runs = len(list(folder.glob("results/bench/ecg/*/*/fold*/seed*/log.csv")))
+    return cost, StudySize(2 * samples, runs, 1)
 
 
 def measure_study(bench: Bench) -> None:
     """Rows `study`, `overhead` and `overhead_share`; needs the families `ecg` and `augment`."""
-    size, facts = paper_size(), bench.facts
-    overheads = [measure_overhead(bench, f"overhead_{repeat}") for repeat in range(_REPEATS[bench.quick])]
-    _note_overhead(bench, size, overheads)
-    reading_s = bench.made_set("ecg").reading_s_per_byte * RAW_BYTES
-    opening_s = size.runs * size.variants * statistics.median(facts["fold_open_s"]) / bench.runs
-    ours_rest_s = reading_s + opening_s + statistics.median(overhead.cost.wall_s for overhead in overheads)
-    scripts_rest_s = reading_s + size.runs * _start_s() / bench.runs
-    for i in range(bench.pairs):
-        ours_rate, scripts_rate = (facts[f"ecg_{side}_samples_per_s"][i] for side in ("ours", "scripts"))
-        ours_s = study_s(size, bench.runs, facts["fold_write_s"][i], ours_rate, ours_rest_s)
-        scripts_s = study_s(size, bench.runs, facts["augment_scripts_s"][i], scripts_rate, scripts_rest_s)
-        bench.values.setdefault("study", []).append(scripts_s / ours_s)
-        note(bench, "study_ours_s", ours_s)
-        note(bench, "study_scripts_s", scripts_s)
-
-
-def _note_overhead(bench: Bench, size: StudySize, overheads: Sequence[Overhead]) -> None:
-    """CPU seconds a run beyond its work, at full size: with the folds of the full study to open."""
-    names = ("fold_write_s", "fold_open_s", "ecg_ours_cpu_s_a_sample")
-    write_s, open_s, sample_s = (statistics.median(bench.facts[name]) for name in names)
-    work_s = size.variants * write_s + size.passed * sample_s
-    for overhead in overheads:
-        beyond_s = overhead_cpu_s(overhead, write_s, sample_s) + size.variants * open_s
-        bench.values.setdefault("overhead", []).append(beyond_s)
-        bench.values.setdefault("overhead_share", []).append(size.runs * beyond_s / (size.runs * beyond_s + work_s))
-
-
-def overhead_cpu_s(overhead: Overhead, augment_s: float, sample_s: float) -> float:
-    """CPU seconds a run of the small study beyond its work.
-
-    Args:
-        overhead: What the small study cost.
-        augment_s: Of one variant.
-        sample_s: CPU seconds of a sample that passes a network.
-    """
-    work_s = overhead.variants * augment_s + overhead.passed * sample_s
-    return (overhead.cost.cpu_s - work_s) / overhead.runs
-
-
-def _start_s() -> float:
+    size, values = paper_size(), bench.values
+    names = ("augment_fold_write_s", "augment_fold_open_s", "ecg_ours_cpu_s_per_sample")
+    write_s, open_s, sample_s = (statistics.median(values[name]) for name in names)
+    work_s = size.copies * write_s + size.passed * sample_s
+    for repeat in range(1 if bench.quick else 2):
+        cost, small = _run_small_study(bench, bench.scratch(f"overhead_{repeat}"))
+        values["small_study_wall_s"].append(cost.wall_s)
+        # At full size: with the folds of the full study to open.
+        beyond_s = overhead_cpu_s(cost.cpu_s, small, write_s, sample_s) + size.copies * open_s
+        values["overhead"].append(beyond_s)
+        values["overhead_share"].append(size.runs * beyond_s / (size.runs * beyond_s + work_s))
     started_at = time.perf_counter()
-    subprocess.run([sys.executable, "-c", _IMPORTS], env=worker_environment(1), check=True)
-    return time.perf_counter() - started_at
+    subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
+    start_s = time.perf_counter() - started_at
+    reading_s = bench.synthetic("ecg").reading_s_per_byte * RAW_BYTES
+    opening_s = size.runs * size.copies * open_s / bench.runs
+    rest_s = reading_s + opening_s + statistics.median(values["small_study_wall_s"])
+    reference_rest_s = reading_s + size.runs * start_s / bench.runs
+    for i in range(bench.pairs):
+        rate, reference_rate = (values[f"ecg_{side}_samples_per_s"][i] for side in ("ours", "reference"))
+        ours_s = study_s(size, bench.runs, values["augment_fold_write_s"][i], rate, rest_s)
+        copy_s = values["augment_reference_s"][i]
+        reference_s = study_s(size, bench.runs, copy_s, reference_rate, reference_rest_s)
+        values["study_ours_s"].append(ours_s)
+        values["study_reference_s"].append(reference_s)
+        values["study"].append(reference_s / ours_s)

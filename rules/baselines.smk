@@ -10,7 +10,7 @@ One job per (task, baseline); siwcc/evaluation/baselines/registry.py lists them.
 rule predict_baseline:
     """Answer every test row without a network, from what the other folds may teach."""
     input:
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
         code=lambda w: code_of(
             "predict_baseline.py",
@@ -18,11 +18,11 @@ rule predict_baseline:
             f"data.augment.{w.task}",
         ),
     output:
-        predictions="<results>/{task}/baselines/{baseline}/predictions.csv",
+        predictions=layout.baseline("{task}", "{baseline}"),
     log:
         "<logs>/{task}/baselines/{baseline}.log",
     benchmark:
-        "<results>/benchmarks/{task}/baselines/{baseline}.tsv"
+        layout.benchmark("{task}/baselines", "{baseline}")
     wildcard_constraints:
         baseline="|".join(BASELINES),
     group:

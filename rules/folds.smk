@@ -13,12 +13,12 @@ rule assign_folds:
         samples=samples_of,
         code=code_of("assign_folds.py"),
     output:
-        folds="<results>/{task}/folds.csv",
-        strata="<results>/{task}/strata.csv",
+        folds=layout.folds_csv("{task}"),
+        strata=layout.strata_csv("{task}"),
     log:
         "<logs>/{task}/folds.log",
     benchmark:
-        "<results>/benchmarks/{task}/folds.tsv"
+        layout.benchmark("{task}", "folds")
     group:
         "folds"
     conda:
@@ -37,14 +37,14 @@ rule augment_fold:
     """Make the augmented variants of one fold's samples."""
     input:
         samples=samples_of,
-        folds="<results>/{task}/folds.csv",
+        folds=layout.folds_csv("{task}"),
         code=lambda w: code_of("augment_fold.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
     output:
-        fold="<results>/{task}/fold{fold}.h5",
+        fold=layout.fold("{task}", "{fold}"),
     log:
         "<logs>/{task}/fold{fold}.log",
     benchmark:
-        "<results>/benchmarks/{task}/fold{fold}.tsv"
+        layout.benchmark("{task}", "fold{fold}")
     group:
         "folds"
     conda:

@@ -11,22 +11,21 @@ OUTPUTS:         results/{square}/protocols.{csv,svg,png} = scores of every answ
 rule summarise_protocols:
     """Set the scores of the four studies side by side."""
     input:
-        configs=collect("results/{study}/config.json", study=STUDIES),
-        stats=collect(
-            "results/{study}/stats/{name}.csv",
-            study=STUDIES,
-            name=["errors", "comparisons", "records"],
-        ),
-        strata=collect("results/{study}/ecg/strata.csv", study=STUDIES),
-        folds=collect("results/{study}/ecg/fold{fold}.h5", study=STUDIES, fold=fold_numbers()),
-        predictions=[
-            path.replace("<results>", f"results/{study}")
+        configs=[study.layout.config for study in STUDIES],
+        stats=[
+            study.layout.table(name)
             for study in STUDIES
-            for path in [*study_runs(config), *study_baselines()]
-            if path.endswith("predictions.csv")
+            for name in ["errors", "comparisons", "records"]
         ],
-        samples=collect("data/samples/{dataset}.h5", dataset=datasets_in_use(config)),
-        excluded=collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
+        strata=[study.layout.strata_csv("ecg") for study in STUDIES],
+        folds=[study.layout.folds("ecg", config["folds"]) for study in STUDIES],
+        predictions=[
+            path
+            for study in STUDIES
+            for path in [*map(study.layout.predictions, study.runs()), *study.baselines()]
+        ],
+        samples=collect(data_layout.samples("{dataset}"), dataset=datasets_in_use(config)),
+        excluded=collect(data_layout.excluded("{dataset}"), dataset=datasets_in_use(config)),
         templates=[
             package_file(f"report/templates/{name}")
             for name in ["protocols.html.j2", "macros.html.j2", "report.css"]
@@ -34,17 +33,17 @@ rule summarise_protocols:
         code=code_of("summarise_protocols.py", "data.tasks.ecg"),
     output:
         svg=report(
-            "<results>/protocols.svg",
+            page.figure("svg"),
             caption="../resources/captions/protocols.rst",
             category="Protocols",
             labels={"figure": "test R² under each protocol"},
         ),
-        png="<results>/protocols.png",
-        data="<results>/protocols.csv",
-        differences="<results>/differences.csv",
-        shared="<results>/shared.csv",
+        png=page.figure("png"),
+        data=page.figure("csv"),
+        differences=page.differences,
+        shared=page.shared,
         page=report(
-            "<results>/report.html",
+            page.report,
             caption="../resources/captions/protocols.rst",
             category="Protocols",
             labels={"page": "what the paper's protocol hides"},
@@ -52,7 +51,7 @@ rule summarise_protocols:
     log:
         "<logs>/protocols.log",
     benchmark:
-        "<results>/benchmarks/figures/protocols.tsv"
+        layout.benchmark("figures", "protocols")
     localrule: True
     conda:
         "../envs/siwcc.yaml"

@@ -19,11 +19,11 @@ rule provide_raw:
             f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:
-        manifest="data/raw/{dataset}.manifest.csv",
+        manifest=data_layout.manifest("{dataset}"),
     log:
         "logs/data/{dataset}.raw.log",
     benchmark:
-        "data/benchmarks/{dataset}.raw.tsv"
+        data_layout.benchmark("{dataset}", "raw")
     localrule: True
     conda:
         "../envs/siwcc.yaml"

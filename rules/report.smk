@@ -15,11 +15,11 @@ rule record_config:
     input:
         code=code_of("record_config.py"),
     output:
-        config="<results>/config.json",
+        config=layout.config,
     log:
         "<logs>/config.log",
     benchmark:
-        "<results>/benchmarks/figures/config.tsv"
+        layout.benchmark("figures", "config")
     priority: 100
     localrule: True
     conda:
@@ -33,23 +33,21 @@ rule record_config:
 rule plot_learning_curves:
     """R2 by epoch of one network, both arms, training and test (Figure 2 of the paper)."""
     input:
-        logs=lambda w: [
-            path for path in study_runs(config | {"run": [w.task]}) if path.endswith("log.csv")
-        ],
+        logs=lambda w: [layout.log(run) for run in study.runs([w.task])],
         code=code_of("plot_learning_curves.py"),
     output:
         svg=report(
-            "<results>/figures/learning_curves_{task}_{variant}.svg",
+            layout.figure(FIGURES["learning_curves"], "svg"),
             caption="../resources/captions/learning_curves.rst",
             category="Learning curves",
             labels={"task": "{task}", "variant": "{variant}"},
         ),
-        png="<results>/figures/learning_curves_{task}_{variant}.png",
-        data="<results>/figures/learning_curves_{task}_{variant}.csv",
+        png=layout.figure(FIGURES["learning_curves"], "png"),
+        data=layout.figure(FIGURES["learning_curves"], "csv"),
     log:
         "<logs>/figures/learning_curves_{task}_{variant}.log",
     benchmark:
-        "<results>/benchmarks/figures/learning_curves_{task}_{variant}.tsv"
+        layout.benchmark("figures", FIGURES["learning_curves"])
     group:
         "summary"
     conda:
@@ -62,21 +60,21 @@ rule plot_learning_curves:
 rule plot_forest:
     """The effect on every model by one metric, fold by fold, beside the published one."""
     input:
-        comparisons="<results>/stats/comparisons.csv",
+        comparisons=layout.table("comparisons"),
         code=code_of("plot_forest.py"),
     output:
         svg=report(
-            "<results>/figures/forest_{metric}.svg",
+            layout.figure(FIGURES["forest"], "svg"),
             caption="../resources/captions/forest.rst",
             category="Effects",
             labels={"metric": "{metric}"},
         ),
-        png="<results>/figures/forest_{metric}.png",
-        data="<results>/figures/forest_{metric}.csv",
+        png=layout.figure(FIGURES["forest"], "png"),
+        data=layout.figure(FIGURES["forest"], "csv"),
     log:
         "<logs>/figures/forest_{metric}.log",
     benchmark:
-        "<results>/benchmarks/figures/forest_{metric}.tsv"
+        layout.benchmark("figures", FIGURES["forest"])
     group:
         "summary"
     conda:
@@ -89,22 +87,22 @@ rule plot_forest:
 rule plot_encodings:
     """One sample and the channels that the encodings append (Figure 1 of the paper)."""
     input:
-        fold="<results>/{task}/fold1.h5",
+        fold=layout.fold("{task}", 1),
         samples=samples_of,
         code=lambda w: code_of("plot_encodings.py", f"data.augment.{w.task}"),
     output:
         svg=report(
-            "<results>/figures/encodings_{task}.svg",
+            layout.figure(FIGURES["encodings"], "svg"),
             caption="../resources/captions/encodings.rst",
             category="Encodings",
             labels={"task": "{task}"},
         ),
-        png="<results>/figures/encodings_{task}.png",
-        data="<results>/figures/encodings_{task}.csv",
+        png=layout.figure(FIGURES["encodings"], "png"),
+        data=layout.figure(FIGURES["encodings"], "csv"),
     log:
         "<logs>/figures/encodings_{task}.log",
     benchmark:
-        "<results>/benchmarks/figures/encodings_{task}.tsv"
+        layout.benchmark("figures", FIGURES["encodings"])
     group:
         "summary"
     conda:
@@ -119,23 +117,23 @@ rule plot_encodings:
 rule plot_predictions:
     """Best, median and worst answer of one arm to the augmented test copies, first seed."""
     input:
-        predictions=of_arm("predictions.csv", config["seeds"][:1]),
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
+        folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
         code=lambda w: code_of("plot_predictions.py", f"data.augment.{w.task}"),
     output:
         svg=report(
-            "<results>/figures/predictions_{task}_{encoding}_{variant}.svg",
+            layout.figure(FIGURES["predictions"], "svg"),
             caption="../resources/captions/predictions.rst",
             category="Answers",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
         ),
-        png="<results>/figures/predictions_{task}_{encoding}_{variant}.png",
-        data="<results>/figures/predictions_{task}_{encoding}_{variant}.csv",
+        png=layout.figure(FIGURES["predictions"], "png"),
+        data=layout.figure(FIGURES["predictions"], "csv"),
     log:
         "<logs>/figures/predictions_{task}_{encoding}_{variant}.log",
     benchmark:
-        "<results>/benchmarks/figures/predictions_{task}_{encoding}_{variant}.tsv"
+        layout.benchmark("figures", FIGURES["predictions"])
     group:
         "summary"
     conda:
@@ -148,21 +146,21 @@ rule plot_predictions:
 rule plot_gaps:
     """How long before each event the event before lies."""
     input:
-        strata="<results>/{task}/strata.csv",
+        strata=layout.strata_csv("{task}"),
         code=code_of("plot_gaps.py"),
     output:
         svg=report(
-            "<results>/figures/gaps_{task}.svg",
+            layout.figure(FIGURES["gaps"], "svg"),
             caption="../resources/captions/gaps.rst",
             category="Samples",
             labels={"figure": "gaps", "task": "{task}"},
         ),
-        png="<results>/figures/gaps_{task}.png",
-        data="<results>/figures/gaps_{task}.csv",
+        png=layout.figure(FIGURES["gaps"], "png"),
+        data=layout.figure(FIGURES["gaps"], "csv"),
     log:
         "<logs>/figures/gaps_{task}.log",
     benchmark:
-        "<results>/benchmarks/figures/gaps_{task}.tsv"
+        layout.benchmark("figures", FIGURES["gaps"])
     group:
         "summary"
     conda:
@@ -177,21 +175,21 @@ rule plot_gaps:
 rule plot_targets:
     """Where the targets of the augmented copies lie, fold by fold."""
     input:
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        folds=layout.folds("{task}", config["folds"]),
         code=code_of("plot_targets.py"),
     output:
         svg=report(
-            "<results>/figures/targets_{task}.svg",
+            layout.figure(FIGURES["targets"], "svg"),
             caption="../resources/captions/targets.rst",
             category="Samples",
             labels={"figure": "targets", "task": "{task}"},
         ),
-        png="<results>/figures/targets_{task}.png",
-        data="<results>/figures/targets_{task}.csv",
+        png=layout.figure(FIGURES["targets"], "png"),
+        data=layout.figure(FIGURES["targets"], "csv"),
     log:
         "<logs>/figures/targets_{task}.log",
     benchmark:
-        "<results>/benchmarks/figures/targets_{task}.tsv"
+        layout.benchmark("figures", FIGURES["targets"])
     group:
         "summary"
     conda:
@@ -204,11 +202,11 @@ rule plot_targets:
 rule plot_records:
     """Both errors of every record of one comparison."""
     input:
-        points="<results>/stats/records_points.csv",
+        points=layout.table("records_points"),
         code=code_of("plot_records.py"),
     output:
         svg=report(
-            "<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.svg",
+            layout.figure(FIGURES["records"], "svg"),
             caption="../resources/captions/plot_records.rst",
             category="Effects",
             labels={
@@ -218,12 +216,12 @@ rule plot_records:
                 "control": "{control}",
             },
         ),
-        png="<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.png",
-        data="<results>/figures/records_{task}_{variant}_{encoding}_vs_{control}.csv",
+        png=layout.figure(FIGURES["records"], "png"),
+        data=layout.figure(FIGURES["records"], "csv"),
     log:
         "<logs>/figures/records_{task}_{variant}_{encoding}_vs_{control}.log",
     benchmark:
-        "<results>/benchmarks/figures/records_{task}_{variant}_{encoding}_vs_{control}.tsv"
+        layout.benchmark("figures", FIGURES["records"])
     wildcard_constraints:
         control="[a-z_]+",
     group:
@@ -238,21 +236,21 @@ rule plot_records:
 rule plot_reliability:
     """Share within the limit, and error, against the confidence of one arm."""
     input:
-        bins="<results>/stats/calibration.csv",
+        bins=layout.table("calibration"),
         code=code_of("plot_reliability.py"),
     output:
         svg=report(
-            "<results>/figures/reliability_{task}_{encoding}_{variant}.svg",
+            layout.figure(FIGURES["reliability"], "svg"),
             caption="../resources/captions/reliability.rst",
             category="Confidence",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
         ),
-        png="<results>/figures/reliability_{task}_{encoding}_{variant}.png",
-        data="<results>/figures/reliability_{task}_{encoding}_{variant}.csv",
+        png=layout.figure(FIGURES["reliability"], "png"),
+        data=layout.figure(FIGURES["reliability"], "csv"),
     log:
         "<logs>/figures/reliability_{task}_{encoding}_{variant}.log",
     benchmark:
-        "<results>/benchmarks/figures/reliability_{task}_{encoding}_{variant}.tsv"
+        layout.benchmark("figures", FIGURES["reliability"])
     group:
         "summary"
     conda:
@@ -265,25 +263,25 @@ rule plot_reliability:
 rule plot_worst:
     """The ten samples whose answers are furthest off, with the maps of scores, first seed."""
     input:
-        predictions=of_arm("predictions.csv", config["seeds"][:1]),
-        models=of_arm("model.pt", config["seeds"][:1]),
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
+        models=[layout.model(run) for run in arm_runs(config["seeds"][:1])],
+        folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
-        strata="<results>/{task}/strata.csv",
+        strata=layout.strata_csv("{task}"),
         code=lambda w: code_of("plot_worst.py", f"data.augment.{w.task}"),
     output:
         svg=report(
-            "<results>/figures/worst_{task}_{encoding}_{variant}.svg",
+            layout.figure(FIGURES["worst"], "svg"),
             caption="../resources/captions/worst.rst",
             category="Answers",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}, worst"},
         ),
-        png="<results>/figures/worst_{task}_{encoding}_{variant}.png",
-        data="<results>/figures/worst_{task}_{encoding}_{variant}.csv",
+        png=layout.figure(FIGURES["worst"], "png"),
+        data=layout.figure(FIGURES["worst"], "csv"),
     log:
         "<logs>/figures/worst_{task}_{encoding}_{variant}.log",
     benchmark:
-        "<results>/benchmarks/figures/worst_{task}_{encoding}_{variant}.tsv"
+        layout.benchmark("figures", FIGURES["worst"])
     group:
         "summary"
     conda:
@@ -296,21 +294,21 @@ rule plot_worst:
 rule plot_robustness:
     """Answers of every network and encoding against the strength of each disturbance."""
     input:
-        robustness=lambda w: study_robustness(w.task),
+        robustness=lambda w: study.robustness([w.task]),
         code=code_of("plot_robustness.py"),
     output:
         svg=report(
-            "<results>/figures/robustness_{task}.svg",
+            layout.figure(FIGURES["robustness"], "svg"),
             caption="../resources/captions/plot_robustness.rst",
             category="Robustness",
             labels={"figure": "all disturbances", "task": "{task}"},
         ),
-        png="<results>/figures/robustness_{task}.png",
-        data="<results>/figures/robustness_{task}.csv",
+        png=layout.figure(FIGURES["robustness"], "png"),
+        data=layout.figure(FIGURES["robustness"], "csv"),
     log:
         "<logs>/figures/robustness_{task}.log",
     benchmark:
-        "<results>/benchmarks/figures/robustness_{task}.tsv"
+        layout.benchmark("figures", FIGURES["robustness"])
     group:
         "summary"
     conda:
@@ -323,15 +321,15 @@ rule plot_robustness:
 rule write_report:
     """The study on one page that needs nothing else."""
     input:
-        figures=[path for path in study_figures() if path.endswith(".svg")],
-        stats=study_statistics(),
-        runs=study_runs(config),
-        baselines=study_baselines(),
-        folds=collect("<results>/{task}/fold{fold}.h5", task=config["run"], fold=fold_numbers()),
-        assignment=collect("<results>/{task}/folds.csv", task=config["run"]),
-        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
-        samples=collect("data/samples/{dataset}.h5", dataset=datasets_in_use(config)),
-        excluded=collect("data/samples/{dataset}.excluded.csv", dataset=datasets_in_use(config)),
+        figures=study.figures(["svg"]),
+        stats=study.tables(),
+        runs=[layout.run_files(run) for run in study.runs()],
+        baselines=study.baselines(),
+        folds=[layout.folds(task, config["folds"]) for task in config["run"]],
+        assignment=collect(layout.folds_csv("{task}"), task=config["run"]),
+        strata=collect(layout.strata_csv("{task}"), task=config["run"]),
+        samples=collect(data_layout.samples("{dataset}"), dataset=datasets_in_use(config)),
+        excluded=collect(data_layout.excluded("{dataset}"), dataset=datasets_in_use(config)),
         published=resource_file("table3.csv"),
         deviations=resource_file("deviations.yaml"),
         templates=[
@@ -351,7 +349,7 @@ rule write_report:
         code=code_of("write_report.py", *(f"data.tasks.{task}" for task in config["run"])),
     output:
         report=report(
-            "<results>/report.html",
+            layout.report,
             caption="../resources/captions/report.rst",
             category="Report",
             labels={"page": "the whole study"},
@@ -359,7 +357,7 @@ rule write_report:
     log:
         "<logs>/report.log",
     benchmark:
-        "<results>/benchmarks/figures/report.tsv"
+        layout.benchmark("figures", "report")
     group:
         "summary"
     conda:

@@ -9,19 +9,19 @@ OUTPUTS:         data/samples/{dataset}.h5            = windows or images, targe
 rule extract_samples:
     """Cut windows or place images, with their targets; defects go to the exclusion table."""
     input:
-        manifest="data/raw/{dataset}.manifest.csv",
+        manifest=data_layout.manifest("{dataset}"),
         code=lambda w: code_of(
             "extract_samples.py",
             f"data.datasets.{config['datasets'][w.dataset]['format']}",
         ),
     output:
-        samples="data/samples/{dataset}.h5",
-        excluded="data/samples/{dataset}.excluded.csv",
-        protocol="data/samples/{dataset}.protocol.json",
+        samples=data_layout.samples("{dataset}"),
+        excluded=data_layout.excluded("{dataset}"),
+        protocol=data_layout.protocol("{dataset}"),
     log:
         "logs/data/{dataset}.samples.log",
     benchmark:
-        "data/benchmarks/{dataset}.samples.tsv"
+        data_layout.benchmark("{dataset}", "samples")
     conda:
         "../envs/siwcc.yaml"
     threads: 1

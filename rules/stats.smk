@@ -21,19 +21,19 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
 rule compare_encodings:
     """Pair the encodings fold by fold and test the differences."""
     input:
-        logs=[path for path in study_runs(config) if path.endswith("log.csv")],
-        folds=collect("<results>/{task}/folds.csv", task=config["run"]),
+        logs=[layout.log(run) for run in study.runs()],
+        folds=collect(layout.folds_csv("{task}"), task=config["run"]),
         published=resource_file("table3.csv"),
         code=code_of("compare_encodings.py"),
     output:
         comparisons=report(
-            "<results>/stats/comparisons.csv",
+            layout.table("comparisons"),
             caption="../resources/captions/comparisons.rst",
             category="Comparison",
             labels={"table": "comparisons"},
         ),
         table=report(
-            "<results>/stats/table3.txt",
+            layout.table3,
             caption="../resources/captions/table3.rst",
             category="Comparison",
             labels={"table": "Table 3, as text"},
@@ -41,7 +41,7 @@ rule compare_encodings:
     log:
         "<logs>/stats/comparisons.log",
     benchmark:
-        "<results>/benchmarks/stats/comparisons.tsv"
+        layout.benchmark("stats", "comparisons")
     group:
         "summary"
     conda:
@@ -58,19 +58,19 @@ rule compare_encodings:
 rule measure_errors:
     """Sum up how far the answers of every arm and baseline are off."""
     input:
-        predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
-        baselines=study_baselines(),
-        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        predictions=[layout.predictions(run) for run in study.runs()],
+        baselines=study.baselines(),
+        strata=collect(layout.strata_csv("{task}"), task=config["run"]),
         code=code_of("measure_errors.py"),
     output:
         errors=report(
-            "<results>/stats/errors.csv",
+            layout.table("errors"),
             caption="../resources/captions/errors.rst",
             category="Comparison",
             labels={"table": "errors"},
         ),
         by_stratum=report(
-            "<results>/stats/errors_by_stratum.csv",
+            layout.table("errors_by_stratum"),
             caption="../resources/captions/errors_by_stratum.rst",
             category="Comparison",
             labels={"table": "errors by record and class"},
@@ -78,7 +78,7 @@ rule measure_errors:
     log:
         "<logs>/stats/errors.log",
     benchmark:
-        "<results>/benchmarks/stats/errors.tsv"
+        layout.benchmark("stats", "errors")
     group:
         "summary"
     conda:
@@ -93,19 +93,19 @@ rule measure_errors:
 rule compare_records:
     """Pair the encodings, and every encoding with every baseline, record by record."""
     input:
-        predictions=[path for path in study_runs(config) if path.endswith("predictions.csv")],
-        baselines=study_baselines(),
-        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        predictions=[layout.predictions(run) for run in study.runs()],
+        baselines=study.baselines(),
+        strata=collect(layout.strata_csv("{task}"), task=config["run"]),
         code=code_of("compare_records.py"),
     output:
         records=report(
-            "<results>/stats/records.csv",
+            layout.table("records"),
             caption="../resources/captions/records.rst",
             category="Comparison",
             labels={"table": "records"},
         ),
         points=report(
-            "<results>/stats/records_points.csv",
+            layout.table("records_points"),
             caption="../resources/captions/records_points.rst",
             category="Comparison",
             labels={"table": "errors of each record"},
@@ -113,7 +113,7 @@ rule compare_records:
     log:
         "<logs>/stats/records.log",
     benchmark:
-        "<results>/benchmarks/stats/records.tsv"
+        layout.benchmark("stats", "records")
     group:
         "summary"
     conda:
@@ -129,11 +129,11 @@ rule compare_records:
 rule split_variance:
     """Split the variance of every arm and comparison between folds and seeds."""
     input:
-        logs=[path for path in study_runs(config) if path.endswith("log.csv")],
+        logs=[layout.log(run) for run in study.runs()],
         code=code_of("split_variance.py"),
     output:
         variance=report(
-            "<results>/stats/variance.csv",
+            layout.table("variance"),
             caption="../resources/captions/variance.rst",
             category="Comparison",
             labels={"table": "variance"},
@@ -141,7 +141,7 @@ rule split_variance:
     log:
         "<logs>/stats/variance.log",
     benchmark:
-        "<results>/benchmarks/stats/variance.tsv"
+        layout.benchmark("stats", "variance")
     group:
         "summary"
     conda:
@@ -156,22 +156,18 @@ rule split_variance:
 rule calibrate_confidence:
     """Hold the confidence of every arm against how often it is right."""
     input:
-        predictions=[
-            path
-            for path in study_runs(config | {"variants": mapped_variants()})
-            if path.endswith("predictions.csv")
-        ],
-        strata=collect("<results>/{task}/strata.csv", task=config["run"]),
+        predictions=[layout.predictions(run) for run in study.runs(variants=study.mapped_variants)],
+        strata=collect(layout.strata_csv("{task}"), task=config["run"]),
         code=code_of("calibrate_confidence.py"),
     output:
         bins=report(
-            "<results>/stats/calibration.csv",
+            layout.table("calibration"),
             caption="../resources/captions/calibration.rst",
             category="Confidence",
             labels={"table": "by confidence"},
         ),
         scores=report(
-            "<results>/stats/calibration_scores.csv",
+            layout.table("calibration_scores"),
             caption="../resources/captions/calibration_scores.rst",
             category="Confidence",
             labels={"table": "scores"},
@@ -179,7 +175,7 @@ rule calibrate_confidence:
     log:
         "<logs>/stats/calibration.log",
     benchmark:
-        "<results>/benchmarks/stats/calibration.tsv"
+        layout.benchmark("stats", "calibration")
     group:
         "summary"
     conda:
@@ -194,15 +190,15 @@ rule calibrate_confidence:
 rule fit_calibration:
     """Fit what turns the confidence of one arm's networks into a probability."""
     input:
-        predictions=of_arm("predictions.csv", config["seeds"]),
-        strata="<results>/{task}/strata.csv",
+        predictions=[layout.predictions(run) for run in arm_runs(config["seeds"])],
+        strata=layout.strata_csv("{task}"),
         code=code_of("fit_calibration.py"),
     output:
-        calibration="<results>/{task}/{encoding}/{variant}/calibration.json",
+        calibration=layout.calibration("{task}", "{encoding}", "{variant}"),
     log:
         "<logs>/{task}/{encoding}/{variant}/calibration.log",
     benchmark:
-        "<results>/benchmarks/{task}/{encoding}/{variant}/calibration.tsv"
+        layout.benchmark("{task}/{encoding}/{variant}", "calibration")
     group:
         "summary"
     conda:
@@ -217,8 +213,8 @@ rule fit_calibration:
 rule measure_robustness:
     """Answer the test samples of every fold anew, disturbed, with one encoding and variant."""
     input:
-        models=of_arm("model.pt", config["seeds"]),
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        models=[layout.model(run) for run in arm_runs(config["seeds"])],
+        folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
         code=lambda w: code_of(
             "measure_robustness.py",
@@ -226,7 +222,7 @@ rule measure_robustness:
         ),
     output:
         robustness=report(
-            "<results>/{task}/{encoding}/{variant}/robustness.csv",
+            layout.robustness("{task}", "{encoding}", "{variant}"),
             caption="../resources/captions/robustness.rst",
             category="Robustness",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
@@ -234,14 +230,14 @@ rule measure_robustness:
     log:
         "<logs>/{task}/{encoding}/{variant}/robustness.log",
     benchmark:
-        "<results>/benchmarks/stats/robustness_{task}_{encoding}_{variant}.tsv"
+        layout.benchmark("stats", "robustness_{task}_{encoding}_{variant}")
     conda:
         "../envs/siwcc.yaml"
     threads: 1
     resources:
         mem_mb=growing(3000),
     params:
-        disturbances=lambda w: disturbances_of(w.task),
+        disturbances=lambda w: list(study.config.disturbances_of(w.task)),
         limits=lambda w: limits_of_tasks()[w.task],
     script:
         "../workflow/scripts/measure_robustness.py"

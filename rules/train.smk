@@ -14,14 +14,14 @@ epoch: its state lies in the same folder and is not an output.
 rule train_network:
     """Train one network on all folds but one, and evaluate it on that one."""
     input:
-        folds=collect("<results>/{{task}}/fold{fold}.h5", fold=fold_numbers()),
+        folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
         code=lambda w: code_of("train_network.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
     output:
-        log="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/log.csv",
-        model="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/model.pt",
+        log=layout.log(RUN),
+        model=layout.model(RUN),
         predictions=report(
-            "<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/predictions.csv",
+            layout.predictions(RUN),
             caption="../resources/captions/predictions_csv.rst",
             category="Predictions",
             subcategory="{task}",
@@ -32,11 +32,11 @@ rule train_network:
                 "seed": "{seed}",
             },
         ),
-        manifest="<results>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}/manifest.json",
+        manifest=layout.manifest(RUN),
     log:
         "<logs>/{task}/{encoding}/{variant}/fold{fold}/seed{seed}.log",
     benchmark:
-        "<results>/benchmarks/{task}/{encoding}/{variant}/fold{fold}/seed{seed}.tsv"
+        layout.benchmark("{task}/{encoding}/{variant}/fold{fold}", "seed{seed}")
     conda:
         "../envs/siwcc.yaml"
     threads: config["train"]["threads"]
@@ -53,10 +53,10 @@ rule train_network:
 use rule train_network as train_on_all with:
     # Train one network on every fold, for use on data that are in none; no number of it is a result.
     output:
-        log="<results>/{task}/{encoding}/{variant}/all/seed{seed}/log.csv",
-        model="<results>/{task}/{encoding}/{variant}/all/seed{seed}/model.pt",
-        manifest="<results>/{task}/{encoding}/{variant}/all/seed{seed}/manifest.json",
+        log=layout.log(RUN_ON_ALL),
+        model=layout.model(RUN_ON_ALL),
+        manifest=layout.manifest(RUN_ON_ALL),
     log:
         "<logs>/{task}/{encoding}/{variant}/all/seed{seed}.log",
     benchmark:
-        "<results>/benchmarks/{task}/{encoding}/{variant}/all/seed{seed}.tsv"
+        layout.benchmark("{task}/{encoding}/{variant}/all", "seed{seed}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import wfdb
 
 from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
-from siwcc.data.tasks.interface import task_module
+from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.nn.heatmap_networks import DenseNet
+from siwcc.nn.paper_networks import Localiser, build_localiser
 from siwcc.training.checkpoint import model_bytes, network_for
 
 # 4 s at 50 Hz: 200 samples, 40 of the model's.
@@ -107,3 +109,70 @@ def waves(samples: int, leads=2, seed=0) -> np.ndarray:
     steps = np.random.default_rng(seed).normal(0, 0.05, (leads, samples))
     drift = np.cumsum(steps, axis=1)
     return np.round(drift - drift.mean(axis=1, keepdims=True), 3)
+
+
+# ------------------------------------------- models of drawn weights, without data
+
+SPEC = TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0)
+METADATA: dict[str, Any] = {
+    "run": {"task": "ecg", "encoding": "weighted", "variant": "full", "fold": 2, "seed": 7},
+    "spec": json.loads(SPEC.to_json()),
+    "layer_encoding": "weighted",
+    "signal_channels": 2,
+    "dataset": "made",
+    "dataset_protocol": {"window_s": 20.0},
+    "task_protocol": {"shift": "zero_fill"},
+    "train": {"epochs": 3},
+    "training_groups": ["r1", "r2"],
+    "versions": {"siwcc": "0", "torch": "2"},
+}
+
+
+def network() -> Localiser:
+    torch.manual_seed(3)
+    return build_localiser("nimesha", "full", "weighted", 2, (48,), (19.0,), 20.0)
+
+
+def written(folder: Path) -> Path:
+    """A model.pt of `network` in a folder."""
+    path = folder / "model.pt"
+    path.write_bytes(model_bytes(METADATA, network().state_dict()))
+    return path
+
+
+SPECS = {
+    "nimesha": TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0),
+    "lakshya": TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (32, 32), (31.0, 31.0), 31.0),
+}
+PROTOCOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "nimesha": ({"window_s": 20.0, "rate_hz": 250.0}, {"median_samples": 11, "decimate_by": 10}),
+    "lakshya": ({"image_size": 32}, {"border": "reflect"}),
+}
+
+
+def write_drawn_model(path: Path, network: str, variant: str, encoding: str, precomputed: bool = False) -> Path:
+    """A model with new weights, whose normalisation and learned map are not those of a fresh one."""
+    spec = SPECS[network]
+    layer, channels = ("none", spec.channels + 1) if precomputed else (encoding, spec.channels)
+    torch.manual_seed(5)
+    net = network_for(spec, variant, layer, channels)
+    generator = torch.Generator().manual_seed(6)
+    for name, values in net.state_dict().items():
+        if name.endswith(("running_mean", "learned_map")):
+            values.normal_(0, 0.5, generator=generator)
+        elif name.endswith("running_var"):
+            values.uniform_(0.5, 2, generator=generator)
+    metadata = {
+        "run": {"task": spec.task, "encoding": encoding, "variant": variant, "fold": 2, "seed": 7},
+        "spec": json.loads(spec.to_json()),
+        "layer_encoding": layer,
+        "signal_channels": channels,
+        "dataset": "made",
+        "dataset_protocol": PROTOCOLS[network][0],
+        "task_protocol": PROTOCOLS[network][1],
+        "train": {"epochs": 3},
+        "training_groups": ["r1", "r2"],
+        "versions": {"siwcc": "0", "torch": "2"},
+    }
+    path.write_bytes(model_bytes(metadata, net.state_dict()))
+    return path

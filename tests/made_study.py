@@ -18,7 +18,10 @@ from siwcc.data.folds import make_fold, write_folds
 from siwcc.data.samples import extract_samples
 from siwcc.evaluation.baselines.registry import write_baseline
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.files import write_csv, write_manifest, write_text
+from siwcc.io.run_key import run_place
+from siwcc.io.study_layout import results_of
 from siwcc.report.build import report_study
 from siwcc.report.study import Study
 from siwcc.training.checkpoint import read_model
@@ -50,7 +53,7 @@ def reported_study(tmp_path_factory, kind: str) -> Study:
     def build(root: Path) -> None:
         study = copied_study(shared, root)
         resources = Path(__file__).resolve().parent.parent / "resources"
-        assert report_study(study.folder, resources, study.folder / "report.html") == []
+        assert report_study(study.folder, resources, study.layout.report) == []
 
     return _opened(_built_once(tmp_path_factory, f"reported_{kind}", build), config)
 
@@ -66,7 +69,7 @@ def _shared_config(kind: str) -> Config:
 
 
 def _opened(root: Path, config: Config) -> Study:
-    return Study(root / "results" / config.study, root / "data", config)
+    return Study(root / results_of(config.study), root / "data", config)
 
 
 def _built_once(tmp_path_factory, name: str, build: Callable[[Path], object]) -> Path:
@@ -84,9 +87,9 @@ def _built_once(tmp_path_factory, name: str, build: Callable[[Path], object]) ->
 
 def copied_study(study: Study, root: Path) -> Study:
     """A copy to change."""
-    shutil.copytree(study.folder, root / "results" / study.folder.name)
+    shutil.copytree(study.folder, root / results_of(study.folder.name))
     shutil.copytree(study.data, root / "data")
-    return Study(root / "results" / study.folder.name, root / "data", study.config)
+    return Study(root / results_of(study.folder.name), root / "data", study.config)
 
 
 def made_config(task="ecg", **changes) -> Config:
@@ -137,19 +140,18 @@ def write_study(root: Path, config: Config, *, samples_exist: bool = False) -> S
     task = config.run[0]
     if not samples_exist:
         _write_samples(study, task)
-    write_config(study.folder / "config.json", config)
+    write_config(study.layout.config, config)
     section, settings = config.dataset_of(task), config.task(task)
-    folds_csv = study.folder / task / "folds.csv"
+    folds_csv = study.layout.folds_csv(task)
     assignment = (config.folds, config.folds_by, config.seed, task)
-    write_folds(study.samples_path(task), section, *assignment, folds_csv, folds_csv.with_name("strata.csv"))
+    write_folds(study.samples_path(task), section, *assignment, folds_csv, study.layout.strata_csv(task))
     for fold, path in enumerate(study.fold_paths(task), 1):
         make_fold(task, study.samples_path(task), folds_csv, fold, settings, section, config.seed, path)
     for key in study.runs():
         _write_run(study, key)
-    baseline = study.folder / task / "baselines" / "training_mean" / "predictions.csv"
+    baseline = study.layout.baseline(task, "training_mean")
     write_baseline("training_mean", task, study.fold_paths(task), study.samples_path(task), baseline)
-    benchmark = study.folder / "benchmarks" / task / "fold1.tsv"
-    write_text(benchmark, "s\th:m:s\tmax_rss\n61.5\t0:01:01\t250.0\n")
+    write_text(study.layout.benchmark(task, "fold1"), "s\th:m:s\tmax_rss\n61.5\t0:01:01\t250.0\n")
     return study
 
 
@@ -158,9 +160,9 @@ def write_mapped_study(root: Path, task: str) -> Study:
     config = _mapped_config(task)
     study = write_study(root, config)
     for key in study.runs():
-        folder = study.run_folder(key)
+        layout = study.layout
         model = write_model(
-            folder / "model.pt",
+            layout.model(key),
             task=task,
             settings=config.task(task),
             section=config.dataset_of(task),
@@ -173,9 +175,9 @@ def write_mapped_study(root: Path, task: str) -> Study:
         batch = inputs.batch(np.arange(len(inputs.target)), "coord")
         answer, sure, _ = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
         rows = prediction_rows(inputs, answer, sure)
-        write_csv(folder / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
-        outputs = [folder / name for name in ("log.csv", "model.pt", "predictions.csv")]
-        write_manifest(folder / "manifest.json", "/".join(folder.parts[-5:]), outputs, train={})
+        write_csv(layout.predictions(key), prediction_columns(inputs.spec.outputs, 1), rows)
+        outputs = [layout.log(key), layout.model(key), layout.predictions(key)]
+        write_manifest(layout.manifest(key), run_place(key), outputs, train={})
     return study
 
 
@@ -186,18 +188,17 @@ def _mapped_config(task: str) -> Config:
 def _write_baselines(study: Study, task: str) -> None:
     """The answers of those that `write_study` leaves out."""
     for name in study.missing_baselines(task):
-        path = study.folder / task / "baselines" / name / "predictions.csv"
+        path = study.layout.baseline(task, name)
         write_baseline(name, task, study.fold_paths(task), study.samples_path(task), path)
 
 
 def _write_samples(study: Study, task: str) -> None:
     name = study.config.task(task).dataset
     section = study.config.dataset_of(task)
-    manifest = study.data / "raw" / f"{name}.manifest.csv"
-    provide_raw(name, section, study.data / "raw", manifest)
-    samples = study.samples_path(task)
-    outputs = (samples, samples.with_suffix(".excluded.csv"), samples.with_suffix(".protocol.json"))
-    extract_samples(name, section, study.data / "raw", manifest, *outputs)
+    data = DataLayout(study.data)
+    provide_raw(name, section, data.raw, data.manifest(name))
+    outputs = (data.samples(name), data.excluded(name), data.protocol(name))
+    extract_samples(name, section, data.raw, data.manifest(name), *outputs)
 
 
 def _write_run(study: Study, key) -> None:
@@ -205,19 +206,18 @@ def _write_run(study: Study, key) -> None:
 
     By its log `weighted` is better by 0.1 in R2, and every seed above 42 by 0.02 times the fold.
     """
-    folder = study.run_folder(key)
+    layout = study.layout
     gain = 0.1 if key.encoding == "weighted" else 0.0
     gain += 0.02 * key.fold * (key.seed - study.config.seeds[0])
     step = 0.05 if key.encoding == "weighted_unit" else 0.1
     curve = [gain + 0.5 - 0.3 / epoch + 0.01 * key.fold for epoch in range(1, EPOCHS + 1)]
     rows = [(epoch, value + 0.05, value) for epoch, value in enumerate(curve, 1)]
-    write_csv(folder / "log.csv", ("epoch", "train_r2", "test_r2"), rows)
+    write_csv(layout.log(key), ("epoch", "train_r2", "test_r2"), rows)
     path = study.fold_paths(key.task)[key.fold - 1]
     inputs = augment_module(key.task).open_inputs([path], study.samples_path(key.task), augmented_only=False)
     # What is not visible is answered, too.
     answers = np.nan_to_num(inputs.target) + step * np.arange(len(inputs.target))[:, np.newaxis]
     columns = prediction_columns(inputs.spec.outputs)
-    write_csv(folder / "predictions.csv", columns, prediction_rows(inputs, answers))
-    place = "/".join(folder.parts[-5:])
-    outputs = (folder / "log.csv", folder / "predictions.csv")
-    write_manifest(folder / "manifest.json", place, outputs, train={"device": "cpu", "threads": 1})
+    write_csv(layout.predictions(key), columns, prediction_rows(inputs, answers))
+    outputs = (layout.log(key), layout.predictions(key))
+    write_manifest(layout.manifest(key), run_place(key), outputs, train={"device": "cpu", "threads": 1})

@@ -20,10 +20,13 @@ from types import ModuleType
 import psutil
 
 from siwcc.io.run_key import STATE_NAME
+from siwcc.io.study_layout import StudyLayout
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Only guards against a test that would wait for ever: no test fails because the machine is slow.
 HANGS_S = 1800.0
+# They contain times.
+_REPORT, _BENCHMARKS = StudyLayout(Path()).report.name, StudyLayout(Path()).benchmarks.name
 # Of a process that should have ended.
 _TOLD = ["cwd", "pid", "ppid", "status", "cmdline", "create_time"]
 PARTS = ("Snakefile", "config.yaml", "siwcc", "rules", "workflow", "profiles", "envs", "resources")
@@ -109,7 +112,7 @@ class Place:
         return {
             path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in paths
-            if "benchmarks" not in path.parts and path.name not in ("report.html", STATE_NAME)
+            if _BENCHMARKS not in path.parts and path.name not in (_REPORT, STATE_NAME)
         }
 
 

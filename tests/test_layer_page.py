@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_models import write_drawn_model
 from places import REPOSITORY
-from test_export import write_model
 
 from siwcc import CoordinateChannels
 from siwcc.cli.main import main
@@ -50,7 +50,7 @@ def test_every_block_of_the_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.compiler.reset()
-    write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     commands = re.findall(r"^\$ siwcc (export .*)$", PAGE, flags=re.MULTILINE)
     assert len(commands) == 2
     for command in commands:

@@ -22,8 +22,8 @@ FORBIDDEN_CALLS = {
     "shutil.unpack_archive",
 }
 SAFE_OPTIONS = {"allow_pickle": "False", "verify": "True", "weights_only": "True"}
-# They give each program as a list.
-MAY_START_PROGRAMS = ("workflow/unlock.py", "workflow/check_lock.py")
+# They give each program as a list: SLURM's commands, Snakemake in the place of the process, and uv.
+MAY_START_PROGRAMS = ("siwcc/jobs/guard.py", "workflow/unlock.py", "workflow/check_lock.py")
 # Findings of ruff that may be suppressed in the package, each with its reason.
 SUPPRESSED = {"S101", "S311", "S704"}
 

@@ -6,6 +6,7 @@
 # Overlays (--configfile, --config) reach all four; what a cell stands for they cannot change.
 #   results/shortcuts-<folds_by>-<shift>/  each study, as the Snakefile one folder up makes it
 #   results/shortcuts/                     protocols.csv, .svg, .png and report.html: the four together
+from siwcc.io.study_layout import AblationLayout
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -41,11 +42,15 @@ CELLS = {
     for folds_by in ["sample", "group"]
     for shift in ["zero_fill", "rewindow"]
 }
-STUDIES = [cell["study"] for cell in CELLS.values()]
+STUDIES = [
+    StudyFiles(StudyLayout(results_of(cell["study"])), parse_config(cell))
+    for cell in CELLS.values()
+]
+page = AblationLayout(layout.folder)
 
 
 pathvars:
-    results=f"results/{SQUARE}",
+    results=str(results_of(SQUARE)),
     logs=f"logs/{SQUARE}",
 
 

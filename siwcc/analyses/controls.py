@@ -38,8 +38,9 @@ from siwcc.evaluation.comparisons import Row, compare_study, format_rows, read_l
 from siwcc.evaluation.record_tests import PRIMARY, RecordTest, compare_records, write_record_points, write_records
 from siwcc.io.console import note, tracked
 from siwcc.io.files import write_csv, write_text
-from siwcc.io.run_key import RunKey, run_place
+from siwcc.io.run_key import PREDICTIONS, RunKey
 from siwcc.io.shards import shard_writer
+from siwcc.io.study_layout import StudyLayout
 from siwcc.report.record_verdict import read_tests
 from siwcc.report.verdict import read_rows
 from siwcc.report.wording import Reading, p_words
@@ -206,6 +207,12 @@ def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, n
 def write_folds(control: Control, folder: Path, seed: int, size: Size) -> list[Path]:
     """Write `fold1.h5` ... `fold5.h5`, `folds.csv` and `strata.csv`; no record stands in two folds.
 
+    Args:
+        control: What the data are like.
+        folder: Laid out like `results/<study>`.
+        seed: Of the data.
+        size: How many records and copies.
+
     Returns:
         The fold files, in order.
     """
@@ -218,16 +225,16 @@ def write_folds(control: Control, folder: Path, seed: int, size: Size) -> list[P
         "dataset_protocol": {},
         "protocol": {},
     }
-    paths, lines = [], []
+    layout, paths, lines = StudyLayout(folder), [], []
     for fold in range(1, FOLDS + 1):
         rows = make_rows(control, fold, seed, size)
-        paths.append(folder / f"fold{fold}.h5")
+        paths.append(layout.fold(TASK, fold))
         with shard_writer(paths[-1], "fold", {**attributes, "fold": fold}) as writer:
             writer.extend(rows)
         samples = zip(rows["sample_id"], rows["group"], rows["variant"], strict=True)
         lines += [(name, group, fold, control.name, "inf") for name, group, variant in samples if variant == 0]
-    write_csv(folder / "folds.csv", FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
-    write_csv(folder / "strata.csv", STRATA_COLUMNS, lines)
+    write_csv(layout.folds_csv(TASK), FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
+    write_csv(layout.strata_csv(TASK), STRATA_COLUMNS, lines)
     return paths
 
 
@@ -313,21 +320,22 @@ def run_control(
         variant: Of the network. In others than `pooled` weights have positions: coordinates need not help.
     """
     size = size or Size()
-    fold_paths = write_folds(control, folder / TASK, seed, size)
+    layout = StudyLayout(folder)
+    fold_paths = write_folds(control, folder, seed, size)
     logs = _train(fold_paths, folder, seed, size, variant)
     comparisons = [("none", study) for study in size.studies]
     rows = compare_study(logs, comparisons, {TASK: statistics.fold_ratio([1] * FOLDS)}, published=None)
     records = compare_records(
-        run_paths=[path.with_name("predictions.csv") for path in logs.values()],
+        run_paths=[path.with_name(PREDICTIONS) for path in logs.values()],
         baseline_paths=[],
-        strata_paths=[folder / TASK / "strata.csv"],
+        strata_paths=[layout.strata_csv(TASK)],
         comparisons=comparisons,
         limits={TASK: error_limits(SPEC)},
     )
-    write_rows(folder / "stats" / "comparisons.csv", rows)
-    write_text(folder / "stats" / "table3.txt", format_rows(rows, "table"))
-    write_records(folder / "stats" / "records.csv", records.tests)
-    write_record_points(folder / "stats" / "records_points.csv", records.points)
+    write_rows(layout.table("comparisons"), rows)
+    write_text(layout.table3, format_rows(rows, "table"))
+    write_records(layout.table("records"), records.tests)
+    write_record_points(layout.table("records_points"), records.points)
     return Outcome(control, seed, tuple(_findings(rows, records.tests, logs)))
 
 
@@ -339,7 +347,7 @@ def _train(fold_paths: Sequence[Path], folder: Path, seed: int, size: Size, vari
     runs = [(encoding, fold) for encoding in size.encodings for fold in range(1, FOLDS + 1)]
     for encoding, fold in tracked(runs, f"{folder.name}, trainings"):
         key = RunKey(TASK, encoding, variant, fold, seed)
-        files = RunFiles.in_folder(folder / run_place(key))
+        files = RunFiles.in_folder(StudyLayout(folder).run(key))
         # A run of the study prints its last epoch: thirty lines here that say nothing of the controls. They are logged.
         with redirect_stderr(io.StringIO()):
             train_run(key, fold_paths, fold_paths[0], size.settings(), files)

@@ -37,8 +37,10 @@ from siwcc.evaluation.methods import (
 )
 from siwcc.evaluation.metrics import r2_scores
 from siwcc.evaluation.record_tests import PRIMARY
+from siwcc.evaluation.study_files import StudyFiles
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv
+from siwcc.io.study_layout import StudyLayout
 from siwcc.io.tables import columns_of, write_lines
 
 TASK = "ecg"
@@ -71,6 +73,11 @@ class Cell:
     config: Config
 
     @property
+    def layout(self) -> StudyLayout:
+        """The paths of its files."""
+        return StudyLayout(self.folder)
+
+    @property
     def spec(self) -> TaskSpec:
         """Shapes and units of its task."""
         return task_module(TASK).make_spec(self.config.task(TASK), self.config.dataset_of(TASK))
@@ -81,7 +88,7 @@ class Cell:
         Raises:
             InputError: the file is missing or damaged.
         """
-        return read_strata(self.folder / TASK / "strata.csv")
+        return read_strata(self.layout.strata_csv(TASK))
 
 
 @dataclass(frozen=True)
@@ -150,11 +157,12 @@ def open_cells(folders: Sequence[Path]) -> list[Cell]:
     """
     cells: dict[Protocol, Cell] = {}
     for folder in folders:
-        config = read_config(folder / "config.json")
+        path = StudyLayout(folder).config
+        config = read_config(path)
         points = config.tasks.ecg.points
         if len(points) > 1:
             problem = f"asks for the points {', '.join(points)}, and protocols are compared by one point"
-            raise InputError(folder / "config.json", problem, f"set tasks.ecg.points to {points[0]} alone")
+            raise InputError(path, problem, f"set tasks.ecg.points to {points[0]} alone")
         protocol = Protocol(config.folds_by, config.tasks.ecg.shift)
         if protocol in cells:
             problem = f"has folds by {protocol.folds_by} and {protocol.shift}, as {cells[protocol].folder} has"
@@ -176,7 +184,7 @@ def _check_alike(cells: Sequence[Cell]) -> None:
         differing = sorted(key for key in first | other if first.get(key) != other.get(key))
         if differing:
             problem = f"differs from {cells[0].folder} in {differing[0]}, not in its protocol alone"
-            raise InputError(cell.folder / "config.json", problem, "run all four cells with the same settings")
+            raise InputError(cell.layout.config, problem, "run all four cells with the same settings")
 
 
 def _common_settings(config: Config) -> dict[str, Any]:
@@ -196,7 +204,7 @@ def gather_scores(cell: Cell) -> list[Score]:
     Raises:
         InputError: a file is missing or damaged, or an answer has errors and no predictions.
     """
-    path = cell.folder / "stats" / "errors.csv"
+    path = cell.layout.table("errors")
     by_fold = _fold_scores(cell)
     scores = []
     for row in read_csv(path, ("task", *_FROM_ERRORS)):
@@ -224,10 +232,9 @@ _FoldScores = dict[tuple[Answerer, View], tuple[float, list[float]]]
 
 def _fold_scores(cell: Cell) -> _FoldScores:
     """R2 of all folds together, and of each, by answerer and view."""
-    folder = cell.folder / TASK
     strata = cell.strata()
     isolated_s = task_module(TASK).error_limits(cell.spec).isolated_s
-    baselines = sorted(folder.glob("baselines/*/predictions.csv"))
+    baselines = cell.layout.found_baselines(TASK)
     found: _FoldScores = {}
     for answerer, answers in read_answers(run_paths(cell), baselines, {TASK: strata}):
         for view, parts in _by_view(answers, strata, isolated_s).items():
@@ -237,13 +244,7 @@ def _fold_scores(cell: Cell) -> _FoldScores:
 
 def run_paths(cell: Cell) -> list[Path]:
     """`predictions.csv` of every network of a cell."""
-    return [
-        cell.folder / TASK / encoding / variant / f"fold{fold}" / f"seed{seed}" / "predictions.csv"
-        for encoding in cell.config.encodings
-        for variant in cell.config.variants
-        for fold in range(1, cell.config.folds + 1)
-        for seed in cell.config.seeds
-    ]
+    return [cell.layout.predictions(run) for run in StudyFiles(cell.layout, cell.config).runs([TASK])]
 
 
 def _by_view(answers: Sequence[Answers], strata: Strata, isolated_s: float | None) -> dict[View, list[Answers]]:
@@ -340,8 +341,8 @@ def gather_differences(cell: Cell) -> list[Difference]:
     Raises:
         InputError: `stats/comparisons.csv` or `stats/records.csv` is missing or damaged.
     """
-    stats = cell.folder / "stats"
-    return [*_over_folds(cell, stats / "comparisons.csv"), *_over_records(cell, stats / "records.csv")]
+    table = cell.layout.table
+    return [*_over_folds(cell, table("comparisons")), *_over_records(cell, table("records"))]
 
 
 def _over_folds(cell: Cell, path: Path) -> Iterator[Difference]:

@@ -28,6 +28,7 @@ from siwcc.analyses.leakage_ablation import APART, BOTH, NO_PADDING, PAPERS, TAS
 from siwcc.data.folds import check_origin
 from siwcc.evaluation.bootstrap import interval_of, times_drawn
 from siwcc.evaluation.methods import Answerer, Strata, read_answers
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_shard
 from siwcc.io.tables import columns_of, write_lines
@@ -81,7 +82,7 @@ def gather_shared(cells: Sequence[Cell], data: Path) -> list[Shared]:
 def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[Shared]:
     strata, other = by_sample.strata(), by_group.strata()
     for cell in (by_sample, by_group):
-        check_origin(cell.folder / TASK / "strata.csv", _samples_path(cell, data))
+        check_origin(cell.layout.strata_csv(TASK), _samples_path(cell, data))
     same_event = [other.place[sample_id] for sample_id in strata.place]
     distance_s = nearest_trained_s(strata, _event_times_s(by_sample, data, strata))
     window_s = by_sample.spec.output_scale
@@ -145,7 +146,7 @@ def _event_times_s(cell: Cell, data: Path, strata: Strata) -> np.ndarray:
 
 
 def _samples_path(cell: Cell, data: Path) -> Path:
-    return data / "samples" / f"{cell.config.task(TASK).dataset}.h5"
+    return DataLayout(data).samples(cell.config.task(TASK).dataset)
 
 
 def _errors(cell: Cell, strata: Strata) -> dict[Answerer, np.ndarray]:

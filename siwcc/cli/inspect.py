@@ -16,7 +16,7 @@ import numpy as np
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation import statistics
-from siwcc.evaluation.calibration import load_calibration
+from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.evaluation.comparisons import read_log
 from siwcc.evaluation.methods import Predictions, read_predictions
 from siwcc.evaluation.metrics import balanced_accuracy, r2_scores

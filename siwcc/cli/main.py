@@ -15,6 +15,7 @@ import siwcc
 from siwcc.cli.extras import absent_extra
 from siwcc.io.console import note, talking
 from siwcc.io.errors import InputError
+from siwcc.io.study_layout import StudyLayout
 
 _EXAMPLES = """examples:
   siwcc demo-data --task ecg --folder demo-records --samples 12
@@ -345,7 +346,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 def _run_report(options: argparse.Namespace) -> int:
     from siwcc.report.build import report_study
 
-    path = options.out or options.folder / "report.html"
+    path = options.out or StudyLayout(options.folder).report
     for line in report_study(options.folder, options.resources, path):
         note(f"missing: {line}")
     print(path)
@@ -364,18 +365,17 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _run_show(options: argparse.Namespace) -> int:
     from siwcc.io.checksums import read_text
 
-    table = options.folder / "stats" / "table3.txt"
-    if not table.is_file():
-        raise InputError(table, "does not exist", "run the study first")
-    sys.stdout.write(read_text(table))
-    report = options.folder / "report.html"
-    for path in (options.folder / "stats" / "comparisons.csv", report):
+    study = StudyLayout(options.folder)
+    if not study.table3.is_file():
+        raise InputError(study.table3, "does not exist", "run the study first")
+    sys.stdout.write(read_text(study.table3))
+    for path in (study.table("comparisons"), study.report):
         if path.is_file():
             print(path)
-    if report.is_file() and _has_display():
+    if study.report.is_file() and _has_display():
         import webbrowser
 
-        webbrowser.open(report.resolve().as_uri())
+        webbrowser.open(study.report.resolve().as_uri())
     return 0
 
 

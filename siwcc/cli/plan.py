@@ -18,6 +18,7 @@ from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.inference.robustness.ecg import make_disturbances
 from siwcc.inference.robustness.nuclei import DISTURBANCES
 from siwcc.io.console import tracked
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_yaml
 from siwcc.io.shards import read_shard
@@ -134,13 +135,13 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
 
 
 def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int, str]:
-    path = data_root / "samples" / f"{name}.h5"
+    path = DataLayout(data_root).samples(name)
     if path.is_file():
         return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
     if dataset.made_up is not None:
         return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.task]), "estimate for made-up data"
     if dataset.format == "folder":
-        table = Table(dataset, raw_folder(name, dataset, data_root / "raw"))
+        table = Table(dataset, raw_folder(name, dataset, DataLayout(data_root).raw))
         return len(table.rows), f"rows of {table.path}"
     return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
 

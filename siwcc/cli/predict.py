@@ -24,9 +24,10 @@ from siwcc.inference.inputs import (
     read_signal_file,
     rhythm_changes_of,
 )
-from siwcc.io.console import note, shows_bars, warn
+from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
+from siwcc.io.study_layout import FOLD_MODELS
 from siwcc.io.tables import six_decimals
 
 if TYPE_CHECKING:
@@ -129,12 +130,12 @@ def find_models(source: Path) -> list[Path]:
     """
     if not source.is_dir():
         return [source]
-    for pattern in ("fold*.pt", "*.pt", "fold*/seed*/model.pt"):
+    for pattern in ("fold*.pt", "*.pt", FOLD_MODELS):
         found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
         if found:
             return found
     remedy = "name a model.pt, or a folder such as results/<study>/ecg/none/heatmap"
-    raise InputError(source, "holds no model (fold*.pt, *.pt, fold*/seed*/model.pt)", remedy)
+    raise InputError(source, f"holds no model (fold*.pt, *.pt, {FOLD_MODELS})", remedy)
 
 
 def plot_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
@@ -274,14 +275,11 @@ def _leads_note(signal: SignalFile, predictor: Predictor) -> str:
 
 @contextmanager
 def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
-    """Bars on standard error, gone at the end; none where nobody watches."""
-    if not shows_bars():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    """One bar for the files and one for the windows of the present file; None where no bars are shown."""
+    with progress_bar(shows_bars()) as bars:
+        if bars is None:
+            yield None
+            return
         files = bars.add_task("files", total=len(inputs))
         windows = bars.add_task("windows", total=None)
 

@@ -1,7 +1,12 @@
-"""Percentile intervals from drawing whole records: rows of one record are alike and must not be drawn one by one."""
+"""The bootstrap over records, and its percentile intervals.
+
+Rows of one record are alike and must not be drawn one by one, so whole records are drawn, always the same ones: two
+tables of one study are paired. The paper's bootstrap over folds is in `siwcc.evaluation.statistics`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +15,7 @@ DRAWS = 2000
 SEED = 42
 
 _PERCENTILES = (2.5, 97.5)
+_DRAWS_AT_ONCE = 250
 
 
 class Interval(NamedTuple):
@@ -38,3 +44,76 @@ def interval_of(value: float, drawn: np.ndarray) -> Interval:
         return Interval(value, np.nan, np.nan)
     low, high = np.percentile(finite, _PERCENTILES).tolist()
     return Interval(value, low, high)
+
+
+class Sums(NamedTuple):
+    """What errors come to, in their unit or as shares; one number each, or one a draw."""
+
+    median: np.ndarray
+    p90: np.ndarray
+    mean: np.ndarray
+    within_fine: np.ndarray
+    within_coarse: np.ndarray
+
+
+class Draws:
+    """The same drawn records for everything that is summed up, so that differences are paired.
+
+    Args:
+        group: (rows,) the record or slide image of each row.
+        fine, coarse: Limits, in the errors' unit; at most a limit is within it.
+    """
+
+    def __init__(self, group: np.ndarray, fine: float, coarse: float) -> None:
+        names, self._of_row = np.unique(group, return_inverse=True)
+        self.records = len(names)
+        self._limits = (fine, coarse)
+        self._times = times_drawn(self.records)
+
+    def sums_of(self, error: np.ndarray) -> Sums:
+        """The sums of each draw, (draws,) each.
+
+        Args:
+            error: (rows,), at least 0.
+        """
+        order = np.argsort(error, kind="stable")
+        ordered, times = error[order], self._times[:, self._of_row[order]]
+        parts = [self._sums(ordered, times[start : start + _DRAWS_AT_ONCE]) for start in self._starts()]
+        return Sums(*(np.concatenate(kind) for kind in zip(*parts, strict=True))) if parts else _NONE
+
+    def sums_of_all(self, error: np.ndarray) -> Sums:
+        """The sums of the rows themselves, each once; (1,) each."""
+        return self._sums(np.sort(error), np.ones((1, len(error)), dtype=np.int64))
+
+    def _starts(self) -> Iterator[int]:
+        yield from range(0, len(self._times), _DRAWS_AT_ONCE)
+
+    def _sums(self, ordered: np.ndarray, times: np.ndarray) -> Sums:
+        fine, coarse = (np.searchsorted(ordered, limit, side="right") for limit in self._limits)
+        counted = times.cumsum(axis=1)
+        rows = counted[:, -1]
+        padded = np.concatenate([np.zeros((len(times), 1), dtype=np.int64), counted], axis=1)
+        return Sums(
+            median=_percentile(ordered, counted, 0.5),
+            p90=_percentile(ordered, counted, 0.9),
+            mean=times @ ordered / rows,
+            within_fine=padded[:, fine] / rows,
+            within_coarse=padded[:, coarse] / rows,
+        )
+
+
+_NONE = Sums(*(np.empty(0) for _ in Sums._fields))
+
+
+def _percentile(ordered: np.ndarray, counted: np.ndarray, share: float) -> np.ndarray:
+    """What numpy's linear percentile is of the values repeated as often as they were drawn.
+
+    Args:
+        ordered: (rows,) values, the smallest first.
+        counted: (draws, rows) how many values a draw has up to each of them.
+        share: 0.5 for the median.
+    """
+    place = share * (counted[:, -1] - 1)
+    below = np.floor(place).astype(np.int64)
+    low, high = (ordered[(counted <= rank[:, np.newaxis]).sum(axis=1)] for rank in (below, np.ceil(place)))
+    return np.asarray(low + (place - below) * (high - low))

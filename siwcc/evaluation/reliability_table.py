@@ -19,15 +19,8 @@ import numpy as np
 
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.bootstrap import Interval
-from siwcc.evaluation.calibration import (
-    BALANCE,
-    Calibration,
-    equal_count_bins,
-    fit_map,
-    held_out_probability,
-    score,
-    shares_within,
-)
+from siwcc.evaluation.calibration import BALANCE, equal_count_bins, fit_map, held_out_probability, score, shares_within
+from siwcc.evaluation.calibration_file import Calibration
 from siwcc.evaluation.methods import (
     AUGMENTED,
     UNAUGMENTED,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from siwcc.config import MAP_VARIANTS
 from siwcc.data.points import VISIBLE_FROM
-from siwcc.evaluation.calibration import NAME, Calibration, load_calibration
+from siwcc.evaluation.calibration_file import Calibration, load_calibration
 from siwcc.io.console import note, warn
 from siwcc.io.errors import InputError
+from siwcc.io.study_layout import CALIBRATION
 
 if TYPE_CHECKING:
     from siwcc.inference.predictor import Prediction, Predictor
@@ -92,7 +93,7 @@ def accept(
     path = named or (_beside(sources) if predictor.makes_map else None)
     if path is None:
         if at_least > 0:
-            problem = f"is {at_least:g}, and no {NAME} lies beside the models that says what is probable"
+            problem = f"is {at_least:g}, and no {CALIBRATION} lies beside the models that says what is probable"
             raise InputError("--at-least", problem, "name one with --calibration, or take --min-confidence")
         return Acceptance(min_confidence)
     calibration = load_calibration(path)
@@ -109,7 +110,7 @@ def find_calibration(source: Path) -> Path | None:
     """The calibration that lies beside a model, in a folder of models, or in that of a study's encoding and variant."""
     folder = source if source.is_dir() else source.parent
     arm = folder.parent.parent if folder.name.startswith("seed") else folder
-    return next((path for path in (folder / NAME, arm / NAME) if path.is_file()), None)
+    return next((path for path in (folder / CALIBRATION, arm / CALIBRATION) if path.is_file()), None)
 
 
 def limit_column(calibration: Calibration, predictor: Predictor) -> str:

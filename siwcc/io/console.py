@@ -72,15 +72,43 @@ def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
         items: What is worked on.
         what: Stands before the bar.
     """
-    bar = None if _state.bar is not None or not shows_bars() else _new_bar()
-    if bar is None:
-        yield from items
-        return
-    task = bar.add_task(what, total=len(items))
-    try:
+    with progress_bar(shows_bars()) as bar:
+        if bar is None:
+            yield from items
+            return
+        task = bar.add_task(what, total=len(items))
         for item in items:
             yield item
             bar.advance(task)
+
+
+@contextmanager
+def progress_bar(shown: bool, unit: Literal["items", "bytes"] = "items") -> Iterator[Progress | None]:
+    """A bar on standard error, removed at the end. The one progress bar of the package.
+
+    Args:
+        shown: Whether it is wanted; None is yielded if not, if the terminal cannot draw it, or within another bar.
+        unit: What is counted: items with the elapsed time, or bytes with the rate.
+    """
+    if not shown or _state.bar is not None:
+        yield None
+        return
+    # Only here: it takes a tenth of a second to import.
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        yield None
+        return
+    amounts: tuple[progress.ProgressColumn, ...] = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
+    if unit == "bytes":
+        amounts = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), *amounts)
+    _state.bar = progress.Progress(*columns, console=console, transient=True)
+    _state.bar.start()
+    try:
+        yield _state.bar
     finally:
         _remove_bar()
 
@@ -88,20 +116,6 @@ def tracked(items: Sequence[Item], what: str) -> Iterator[Item]:
 def shows_bars() -> bool:
     """Whether a command is running that is neither quiet nor verbose, and a terminal shows its standard error."""
     return _state.talk == "normal" and sys.stderr.isatty()
-
-
-def _new_bar() -> Progress | None:
-    # Only here: it takes a tenth of a second to import.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if console.is_dumb_terminal:
-        return None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    _state.bar = Progress(*columns, console=console, transient=True)
-    _state.bar.start()
-    return _state.bar
 
 
 def _remove_bar() -> None:

@@ -1,4 +1,8 @@
-"""What names a training run, and where its files lie."""
+"""What names a training run, and where its files lie below the folder of its study.
+
+All other paths of a study are in `siwcc.io.study_layout`. This part is a module of its own because training imports it:
+a new figure or table must not train networks again.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from siwcc.io.checksums import MANIFEST
 from siwcc.io.errors import InputError
 
+LOG = "log.csv"
+MODEL = "model.pt"
+PREDICTIONS = "predictions.csv"
+RUN_FILES = (LOG, MODEL, PREDICTIONS, MANIFEST)
+"""Names of the final files of a run; without a test fold there are no predictions."""
 STATE_NAME = ".state.pt"
 # In place of the test fold: the run trains on all of them, and is tested on none.
 NO_FOLD = 0
@@ -40,8 +50,12 @@ def run_key_of(path: Path) -> RunKey:
 
 def run_place(key: RunKey) -> str:
     """The end of the path of a run's folder, the inverse of `run_key_of`."""
-    fold = "all" if key.fold == NO_FOLD else f"fold{key.fold}"
-    return f"{key.task}/{key.encoding}/{key.variant}/{fold}/seed{key.seed}"
+    return f"{key.task}/{key.encoding}/{key.variant}/{fold_name(key.fold)}/seed{key.seed}"
+
+
+def fold_name(fold: int) -> str:
+    """The name of a test fold in paths, `fold<k>`; `all` for `NO_FOLD`."""
+    return "all" if fold == NO_FOLD else f"fold{fold}"
 
 
 def remove_states(folders: Iterable[Path]) -> None:

@@ -20,8 +20,10 @@ from siwcc.evaluation.record_tests import PRIMARY, RecordPoint, write_record_poi
 from siwcc.evaluation.reliability_table import ReliabilityBin, write_reliability, write_scores
 from siwcc.evaluation.variance import write_variance
 from siwcc.io.console import tracked
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
-from siwcc.io.run_key import run_key_of
+from siwcc.io.run_key import LOG, MODEL, PREDICTIONS, run_key_of
+from siwcc.io.study_layout import FIGURE_KINDS, figure_stem
 from siwcc.report.confidence import confidence_arms
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations
@@ -138,7 +140,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
         "figures": _figures(study, measured),
-        "costs": gather_costs(study.folder, study.data, datasets),
+        "costs": gather_costs(study.layout, DataLayout(study.data), datasets),
         "stages": STAGES,
         "deviations": read_deviations(resources.deviations, config.model_dump(mode="json")),
         "versions": versions(),
@@ -148,7 +150,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "many": _MANY,
         **_data_content(study, data),
         **_measured_content(study, measured, set(papers_tasks(data, config))),
-        "confidence": confidence_arms(measured.reliability, study.folder / "figures", config),
+        "confidence": confidence_arms(measured.reliability, study.layout, config),
     }
 
 
@@ -160,9 +162,7 @@ def _data_content(study: Study, data: Sequence[TaskData]) -> dict[str, Any]:
         "specs": {task: study.spec(task) for task in tasks},
         "protocol": describe_protocol(study.config, tasks),
         "encodings": describe_encodings(study.config.encodings),
-        "folds": [
-            describe_folds(task, study.folder / task / "strata.csv", study.limits(task).isolated_s) for task in tasks
-        ],
+        "folds": [describe_folds(task, study.layout.strata_csv(task), study.limits(task).isolated_s) for task in tasks],
         "group_words": GROUPS,
         "sample_words": SAMPLES,
         "over": " and ".join(GROUPS[task][1] for task in study.config.run),
@@ -232,11 +232,11 @@ def _by_model(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def _figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
     """The pictures that are there, by section."""
-    folder = study.folder / "figures"
     sections: dict[str, list[Figure]] = {}
     for section, stem, alternative in _pictures(study, measured):
-        if (folder / f"{stem}.svg").is_file():
-            svg = inline_svg(folder / f"{stem}.svg", stem.replace("_", "-"), alternative)
+        path = study.layout.figure(stem, "svg")
+        if path.is_file():
+            svg = inline_svg(path, stem.replace("_", "-"), alternative)
             sections.setdefault(section, []).append(Figure(svg, stem))
     return sections
 
@@ -245,7 +245,7 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
     """(section, file stem, text alternative) of every picture of a study."""
     config = study.config
     for metric, name in METRICS.items():
-        yield "forest", f"forest_{metric}", _forest_alternative(measured.rows, metric, name)
+        yield "forest", figure_stem("forest", metric=metric), _forest_alternative(measured.rows, metric, name)
     for test in measured.records.tests:
         if test.family == PRIMARY:
             title = f"{model_name(test.task, test.variant)}, {comparison_name(test)}"
@@ -253,27 +253,32 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
             stem = _records_stem(test.task, test.variant, test.control, test.study)
             yield f"records {test.task} {test.variant}", stem, f"{title}: both errors of every record, {shown}."
     for task in config.run:
-        yield f"encodings {task}", f"encodings_{task}", _encodings_alternative(config.encodings)
-        yield f"samples {task}", f"gaps_{task}", "Events by the gap to the event before, isolated ones apart."
+        yield f"encodings {task}", figure_stem("encodings", task=task), _encodings_alternative(config.encodings)
+        gaps = "Events by the gap to the event before, isolated ones apart."
+        yield f"samples {task}", figure_stem("gaps", task=task), gaps
         disturbed = f"Answers within the coarse limit by the strength of {', '.join(config.disturbances_of(task))}."
-        yield f"robustness {task}", f"robustness_{task}", disturbed
-        yield f"samples {task}", f"targets_{task}", "Targets of the augmented copies, a line for each fold."
+        yield f"robustness {task}", figure_stem("robustness", task=task), disturbed
+        targets = "Targets of the augmented copies, a line for each fold."
+        yield f"samples {task}", figure_stem("targets", task=task), targets
         for variant in config.variants:
             model = model_name(task, variant)
             curves = f"R² by epoch of {model}, training and test, mean and range over the folds of each arm."
-            yield "curves", f"learning_curves_{task}_{variant}", curves
+            yield "curves", figure_stem("learning_curves", task=task, variant=variant), curves
             for encoding in config.encodings:
                 shown = "Best, median and worst test answer"
                 alternative = f"{shown} of {model} with {arm_style(encoding).label}: target and prediction drawn in."
-                yield f"predictions {task}", f"predictions_{task}_{encoding}_{variant}", alternative
-                yield from _map_pictures(f"{task}_{encoding}_{variant}", f"{model} with {arm_style(encoding).label}")
+                yield f"predictions {task}", _arm_stem("predictions", task, encoding, variant), alternative
+                yield from _map_pictures(task, encoding, variant)
 
 
-def _map_pictures(arm: str, title: str) -> Iterator[tuple[str, str, str]]:
+def _map_pictures(task: str, encoding: str, variant: str) -> Iterator[tuple[str, str, str]]:
     """The pictures of an arm whose networks make a map; others have none of these files."""
+    title = f"{model_name(task, variant)} with {arm_style(encoding).label}"
+    arm = f"{task}_{encoding}_{variant}"
     shares = f"Share of the answers within the limit, and error, against the confidence of {title}."
-    yield f"reliability {arm}", f"reliability_{arm}", shares
-    yield f"worst {arm}", f"worst_{arm}", f"The samples on which {title} is furthest off, with target, answer and map."
+    yield f"reliability {arm}", _arm_stem("reliability", task, encoding, variant), shares
+    worst = f"The samples on which {title} is furthest off, with target, answer and map."
+    yield f"worst {arm}", _arm_stem("worst", task, encoding, variant), worst
 
 
 def _forest_alternative(rows: Sequence[Row], metric: str, name: str) -> str:
@@ -287,7 +292,15 @@ def _forest_alternative(rows: Sequence[Row], metric: str, name: str) -> str:
 
 
 def _records_stem(task: str, variant: str, control: str, study: str) -> str:
-    return f"records_{task}_{variant}_{study}_vs_{control}"
+    return figure_stem("records", task=task, variant=variant, encoding=study, control=control)
+
+
+def _arm_stem(name: str, task: str, encoding: str, variant: str) -> str:
+    return figure_stem(name, task=task, encoding=encoding, variant=variant)
+
+
+def _files(study: Study, stem: str) -> FigureFiles:
+    return FigureFiles(*(study.layout.figure(stem, kind) for kind in FIGURE_KINDS))
 
 
 def _encodings_alternative(encodings: Sequence[str]) -> str:
@@ -297,15 +310,15 @@ def _encodings_alternative(encodings: Sequence[str]) -> str:
 
 def write_tables(study: Study, measured: Measured) -> None:
     """Write the tables over errors, records and seeds, as the workflow does."""
-    stats = study.folder / "stats"
-    write_errors(stats / "errors.csv", measured.errors.overall)
-    write_errors_by_stratum(stats / "errors_by_stratum.csv", measured.errors.by_stratum)
-    write_records(stats / "records.csv", measured.records.tests)
-    write_record_points(stats / "records_points.csv", measured.records.points)
-    write_variance(stats / "variance.csv", measured.variance)
+    table = study.layout.table
+    write_errors(table("errors"), measured.errors.overall)
+    write_errors_by_stratum(table("errors_by_stratum"), measured.errors.by_stratum)
+    write_records(table("records"), measured.records.tests)
+    write_record_points(table("records_points"), measured.records.points)
+    write_variance(table("variance"), measured.variance)
     if set(study.config.variants) & set(MAP_VARIANTS):
-        write_reliability(stats / "calibration.csv", measured.reliability.bins)
-        write_scores(stats / "calibration_scores.csv", measured.reliability.scores)
+        write_reliability(table("calibration"), measured.reliability.bins)
+        write_scores(table("calibration_scores"), measured.reliability.scores)
 
 
 def draw_figures(study: Study, measured: Measured) -> None:
@@ -315,78 +328,75 @@ def draw_figures(study: Study, measured: Measured) -> None:
 
 
 def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
-    folder = study.folder / "figures"
     for metric in METRICS:
-        yield partial(plot_forest, measured.rows, metric, FigureFiles.named(folder, f"forest_{metric}"))
+        yield partial(plot_forest, measured.rows, metric, _files(study, figure_stem("forest", metric=metric)))
     for task in study.started_tasks():
-        yield partial(_draw_samples, study, task, folder)
-        yield from _arm_drawings(study, task, folder)
-        yield from _map_drawings(study, task, measured.reliability.bins, folder)
-        yield partial(_draw_records, study, task, measured.records.points, folder)
-        yield partial(_draw_robustness, study, task, folder)
+        yield partial(_draw_samples, study, task)
+        yield from _arm_drawings(study, task)
+        yield from _map_drawings(study, task, measured.reliability.bins)
+        yield partial(_draw_records, study, task, measured.records.points)
+        yield partial(_draw_robustness, study, task)
 
 
-def _draw_samples(study: Study, task: str, folder: Path) -> None:
+def _draw_samples(study: Study, task: str) -> None:
     isolated_s = study.limits(task).isolated_s
     if isolated_s is not None:
-        plot_gaps(study.folder / task / "strata.csv", isolated_s, FigureFiles.named(folder, f"gaps_{task}"))
+        files = _files(study, figure_stem("gaps", task=task))
+        plot_gaps(study.layout.strata_csv(task), isolated_s, files)
     folds = study.fold_paths(task)
     if all(path.is_file() for path in folds):
-        plot_targets(folds, FigureFiles.named(folder, f"targets_{task}"))
+        plot_targets(folds, _files(study, figure_stem("targets", task=task)))
     if folds[0].is_file():
-        files = FigureFiles.named(folder, f"encodings_{task}")
+        files = _files(study, figure_stem("encodings", task=task))
         plot_encodings(folds[0], study.samples_path(task), study.config.encodings, files)
 
 
-def _arm_drawings(study: Study, task: str, folder: Path) -> Iterator[Callable[[], None]]:
-    logs = study.existing(task, "log.csv")
+def _arm_drawings(study: Study, task: str) -> Iterator[Callable[[], None]]:
+    logs = study.existing(task, LOG)
     for variant in sorted({run_key_of(path).variant for path in logs}):
-        yield partial(
-            plot_learning_curves, logs, variant, FigureFiles.named(folder, f"learning_curves_{task}_{variant}")
-        )
+        files = _files(study, figure_stem("learning_curves", task=task, variant=variant))
+        yield partial(plot_learning_curves, logs, variant, files)
     arms: dict[tuple[str, str], list[Path]] = {}
-    for path in study.existing(task, "predictions.csv"):
+    for path in study.existing(task, PREDICTIONS):
         key = run_key_of(path)
         if key.seed == study.config.seeds[0]:
             arms.setdefault((key.encoding, key.variant), []).append(path)
     for (encoding, variant), paths in arms.items():
-        files = FigureFiles.named(folder, f"predictions_{task}_{encoding}_{variant}")
+        files = _files(study, _arm_stem("predictions", task, encoding, variant))
         yield partial(plot_predictions, paths, study.fold_paths(task), study.samples_path(task), files)
 
 
-def _map_drawings(
-    study: Study, task: str, bins: Sequence[ReliabilityBin], folder: Path
-) -> Iterator[Callable[[], None]]:
+def _map_drawings(study: Study, task: str, bins: Sequence[ReliabilityBin]) -> Iterator[Callable[[], None]]:
     config = study.config
     for encoding in config.encodings:
         for variant in config.variants:
             chosen = select_bins(bins, task, encoding, variant)
             if chosen:
-                files = FigureFiles.named(folder, f"reliability_{task}_{encoding}_{variant}")
+                files = _files(study, _arm_stem("reliability", task, encoding, variant))
                 yield partial(plot_reliability, chosen, files)
     shown = shown_arm(config.encodings, config.variants)
-    paths = [path for path in study.existing(task, "predictions.csv") if _is_shown(path, shown, config.seeds[0])]
+    paths = [path for path in study.existing(task, PREDICTIONS) if _is_shown(path, shown, config.seeds[0])]
     if shown and paths:
-        strata = study.folder / task / "strata.csv"
+        strata = study.layout.strata_csv(task)
         inputs = WorstInputs(paths, study.fold_paths(task), study.samples_path(task), strata)
-        yield partial(plot_worst, inputs, FigureFiles.named(folder, f"worst_{task}_{'_'.join(shown)}"))
+        yield partial(plot_worst, inputs, _files(study, _arm_stem("worst", task, *shown)))
 
 
 def _is_shown(path: Path, shown: tuple[str, str] | None, seed: int) -> bool:
     key = run_key_of(path)
-    return ((key.encoding, key.variant), key.seed) == (shown, seed) and path.with_name("model.pt").is_file()
+    return ((key.encoding, key.variant), key.seed) == (shown, seed) and path.with_name(MODEL).is_file()
 
 
-def _draw_robustness(study: Study, task: str, folder: Path) -> None:
+def _draw_robustness(study: Study, task: str) -> None:
     lines = study.robustness(task)
     if lines:
-        plot_robustness(lines, FigureFiles.named(folder, f"robustness_{task}"))
+        plot_robustness(lines, _files(study, figure_stem("robustness", task=task)))
 
 
-def _draw_records(study: Study, task: str, points: Sequence[RecordPoint], folder: Path) -> None:
+def _draw_records(study: Study, task: str, points: Sequence[RecordPoint]) -> None:
     for variant in study.config.variants:
         for control, encoding in study.config.comparisons:
             chosen = select_points(points, task, variant, control, encoding)
             if chosen:
                 stem = _records_stem(task, variant, control, encoding)
-                plot_records(chosen, FigureFiles.named(folder, stem))
+                plot_records(chosen, _files(study, stem))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from siwcc.config import Config, shown_arm
 from siwcc.evaluation.methods import AUGMENTED
 from siwcc.evaluation.reliability_table import CalibrationScore, Reliability, ReliabilityBin
 from siwcc.io.files import read_csv
+from siwcc.io.study_layout import StudyLayout, figure_stem
 from siwcc.report.figures.style import arm_style, model_name
 
 _ROWS = {True: "augmented copies", False: "samples themselves"}
@@ -44,12 +44,12 @@ class ConfidenceArm:
         return [name for name in (self.worst[0] if self.worst else ()) if name.startswith(("target", "prediction"))]
 
 
-def confidence_arms(found: Reliability, figures: Path, config: Config) -> list[ConfidenceArm]:
+def confidence_arms(found: Reliability, layout: StudyLayout, config: Config) -> list[ConfidenceArm]:
     """Every arm that has a confidence, in the order of the tables.
 
     Args:
         found: Both tables.
-        figures: The study's folder of pictures.
+        layout: The study's paths.
         config: The study's.
     """
     shown = shown_arm(config.encodings, config.variants)
@@ -57,7 +57,8 @@ def confidence_arms(found: Reliability, figures: Path, config: Config) -> list[C
     for task, encoding, variant in dict.fromkeys((one.task, one.encoding, one.variant) for one in found.scores):
         name = f"{task}_{encoding}_{variant}"
         scores = [one for one in found.scores if (one.task, one.encoding, one.variant) == (task, encoding, variant)]
-        worst = figures / f"worst_{name}.csv"
+        stem = figure_stem("worst", task=task, encoding=encoding, variant=variant)
+        worst = layout.figure(stem, "csv")
         arms.append(
             ConfidenceArm(
                 task=task,

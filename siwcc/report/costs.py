@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siwcc.io.checksums import read_text
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.study_layout import StudyLayout
 
 STAGES = {
     "raw": "raw data: fetch, make up or check",
@@ -43,18 +45,6 @@ class Cost:
     disk_bytes: int
 
 
-def stage_of(path: Path, study_benchmarks: Path) -> str:
-    """The stage that a benchmark file belongs to."""
-    if not path.is_relative_to(study_benchmarks):
-        return path.stem.rsplit(".", 1)[-1]
-    parts = path.relative_to(study_benchmarks).with_suffix("").parts
-    if parts[0] in ("stats", "figures"):
-        return parts[0]
-    if parts[-1].startswith("seed"):
-        return "train"
-    return "baselines" if "baselines" in parts else "folds" if parts[-1].startswith("fold") else "figures"
-
-
 def read_benchmark(path: Path) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of one job; NaN for what was not measured.
 
@@ -77,20 +67,19 @@ def _number(cell: str | None) -> float:
         return math.nan
 
 
-def gather_costs(study: Path, data: Path, datasets: Sequence[str]) -> list[Cost]:
+def gather_costs(study: StudyLayout, data: DataLayout, datasets: Sequence[str]) -> list[Cost]:
     """The stages that have left a benchmark file, in their order.
 
     Args:
-        study: results/<study>.
-        data: The folder of raw, samples and benchmarks.
+        study: The paths of the study.
+        data: The paths of the data sets.
         datasets: Data sets of the study.
     """
-    benchmarks = study / "benchmarks"
-    paths = sorted(benchmarks.rglob("*.tsv"))
-    paths += [path for name in datasets for path in sorted((data / "benchmarks").glob(f"{name}.*.tsv"))]
+    found = [(study.stage_of_benchmark(path), path) for path in sorted(study.benchmarks.rglob("*.tsv"))]
+    found += [(data.stage_of_benchmark(path), path) for name in datasets for path in data.found_benchmarks(name)]
     by_stage: dict[str, list[tuple[float, float]]] = {}
-    for path in paths:
-        by_stage.setdefault(stage_of(path, benchmarks), []).append(read_benchmark(path))
+    for stage, path in found:
+        by_stage.setdefault(stage, []).append(read_benchmark(path))
     disk = disk_bytes(study, data, datasets)
     return [_sum_up(stage, by_stage[stage], disk.get(stage, 0)) for stage in STAGES if stage in by_stage]
 
@@ -101,18 +90,10 @@ def _sum_up(stage: str, jobs: Sequence[tuple[float, float]], disk: int) -> Cost:
     return Cost(stage, len(jobs), sum(seconds), max(seconds, default=math.nan), max(memory, default=math.nan), disk)
 
 
-def disk_bytes(study: Path, data: Path, datasets: Sequence[str]) -> dict[str, int]:
+def disk_bytes(study: StudyLayout, data: DataLayout, datasets: Sequence[str]) -> dict[str, int]:
     """Bytes of every stage's files; a user's own copy of the raw data is not counted."""
-    runs = [path for path in study.glob("*/*/*/fold*/seed*/*") if path.is_file()]
-    return {
-        "raw": _size(path for name in datasets for path in (data / "raw" / name).rglob("*")),
-        "samples": _size(path for name in datasets for path in (data / "samples").glob(f"{name}.*")),
-        "folds": _size([*study.glob("*/fold*.h5"), *study.glob("*/folds.csv")]),
-        "train": _size(runs),
-        "baselines": _size(study.glob("*/baselines/**/*")),
-        "stats": _size((study / "stats").rglob("*")),
-        "figures": _size((study / "figures").rglob("*")),
-    }
+    stages = [*study.files_of_stages(), *data.files_of_stages(datasets)]
+    return {stage: _size(paths) for stage, paths in stages}
 
 
 def _size(paths: Iterable[Path]) -> int:

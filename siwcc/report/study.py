@@ -14,7 +14,7 @@ import yaml
 from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, read_config
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.samples import read_excluded
-from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
+from siwcc.data.tasks.interface import ErrorLimits, TaskSpec
 from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.evaluation.comparisons import Row, compare_study, without_published
 from siwcc.evaluation.errors_table import Errors, measure_study
@@ -22,13 +22,14 @@ from siwcc.evaluation.record_tests import Records, compare_records
 from siwcc.evaluation.reliability_table import Reliability, measure_reliability
 from siwcc.evaluation.robustness_table import Robustness, read_robustness
 from siwcc.evaluation.statistics import fold_ratio
+from siwcc.evaluation.study_files import StudyFiles
 from siwcc.evaluation.variance import VarianceRow, split_study
-from siwcc.io.checksums import read_manifest
+from siwcc.io.checksums import MANIFEST, read_manifest
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
-from siwcc.io.run_key import RunKey, run_key_of
+from siwcc.io.run_key import LOG, PREDICTIONS, RunKey, run_key_of
 from siwcc.io.shards import read_shard
-
-CONFIG_FILE = "config.json"
+from siwcc.io.study_layout import StudyLayout
 
 
 @dataclass(frozen=True)
@@ -65,25 +66,27 @@ class Study:
     data: Path
     config: Config
 
+    @property
+    def layout(self) -> StudyLayout:
+        """The paths of its files."""
+        return StudyLayout(self.folder)
+
+    @property
+    def files(self) -> StudyFiles:
+        """The files that the config asks for, whether or not they are there."""
+        return StudyFiles(self.layout, self.config)
+
     def run_folder(self, key: RunKey) -> Path:
         """Where the files of a run lie."""
-        return self.folder / key.task / key.encoding / key.variant / f"fold{key.fold}" / f"seed{key.seed}"
+        return self.layout.run(key)
 
     def runs(self, task: str | None = None) -> list[RunKey]:
         """Every run that the config asks for, whether or not it is there."""
-        config = self.config
-        return [
-            RunKey(name, encoding, variant, fold, seed)
-            for name in (config.run if task is None else (task,))
-            for encoding in config.encodings
-            for variant in config.variants
-            for fold in range(1, config.folds + 1)
-            for seed in config.seeds
-        ]
+        return self.files.runs(None if task is None else [task])
 
     def missing_runs(self) -> list[RunKey]:
         """Runs without a log: not trained, or not to the end."""
-        return [key for key in self.runs() if not (self.run_folder(key) / "log.csv").is_file()]
+        return [key for key in self.runs() if not self.layout.log(key).is_file()]
 
     def existing(self, task: str, name: str) -> list[Path]:
         """That file of every run of a task that has it."""
@@ -92,31 +95,27 @@ class Study:
 
     def fold_paths(self, task: str) -> list[Path]:
         """Every fold file of a task, there or not, in order."""
-        return [self.folder / task / f"fold{fold}.h5" for fold in range(1, self.config.folds + 1)]
+        return self.layout.folds(task, self.config.folds)
 
     def samples_path(self, task: str) -> Path:
         """The samples file of a task."""
-        return self.data / "samples" / f"{self.config.task(task).dataset}.h5"
+        return DataLayout(self.data).samples(self.config.task(task).dataset)
 
     def spec(self, task: str) -> TaskSpec:
         """Shapes and units of a task."""
-        return task_module(task).make_spec(self.config.task(task), self.config.dataset_of(task))
+        return self.files.spec(task)
 
     def limits(self, task: str) -> ErrorLimits:
         """What counts as close, and as isolated, in a task."""
-        return task_module(task).error_limits(self.spec(task))
+        return self.files.limits(task)
 
     def missing_baselines(self, task: str) -> list[str]:
         """Baselines of a task that have not answered."""
-        folder = self.folder / task / "baselines"
-        return [name for name in baselines_of(task) if not (folder / name / "predictions.csv").is_file()]
+        return [name for name in baselines_of(task) if not self.layout.baseline(task, name).is_file()]
 
     def robustness_paths(self, task: str) -> list[Path]:
         """`robustness.csv` of every arm of a task that is to have one, there or not."""
-        config = self.config
-        arms = [(encoding, variant) for encoding in config.encodings for variant in config.variants]
-        asked = arms if config.disturbances_of(task) else []
-        return [self.folder / task / encoding / variant / "robustness.csv" for encoding, variant in asked]
+        return self.files.robustness([task])
 
     def robustness(self, task: str) -> list[Robustness]:
         """The lines of those that are there.
@@ -128,7 +127,7 @@ class Study:
 
     def started_tasks(self) -> list[str]:
         """Tasks whose folds have been assigned."""
-        return [task for task in self.config.run if (self.folder / task / "folds.csv").is_file()]
+        return [task for task in self.config.run if self.layout.folds_csv(task).is_file()]
 
 
 def open_study(folder: Path) -> Study:
@@ -137,7 +136,7 @@ def open_study(folder: Path) -> Study:
     Raises:
         InputError: no such folder, or no config in it.
     """
-    path = folder / CONFIG_FILE
+    path = StudyLayout(folder).config
     if not folder.is_dir():
         raise InputError(folder, "is not a folder", "give results/<study>")
     if not path.is_file():
@@ -176,11 +175,11 @@ def measure(study: Study, published: Path) -> Measured:
         InputError: a file that is there is damaged.
     """
     tasks = study.started_tasks()
-    runs = [path for task in tasks for path in study.existing(task, "predictions.csv")]
-    baselines = [path for task in tasks for path in sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))]
-    strata = [study.folder / task / "strata.csv" for task in tasks]
+    runs = [path for task in tasks for path in study.existing(task, PREDICTIONS)]
+    baselines = [path for task in tasks for path in study.layout.found_baselines(task)]
+    strata = [study.layout.strata_csv(task) for task in tasks]
     limits = {task: study.limits(task) for task in tasks}
-    logs = [path for task in tasks for path in study.existing(task, "log.csv")]
+    logs = [path for task in tasks for path in study.existing(task, LOG)]
     return Measured(
         rows=_compare(study, published),
         errors=measure_study(runs, baselines, strata, limits),
@@ -195,8 +194,8 @@ def measure(study: Study, published: Path) -> Measured:
 def _compare(study: Study, published: Path) -> list[Row]:
     """The comparison rows of whatever runs there are; runs that are missing are named in the notes."""
     tasks = study.started_tasks()
-    ratios = {task: _test_train_ratio(study.folder / task / "folds.csv") for task in tasks}
-    logs = {key: study.run_folder(key) / "log.csv" for task in tasks for key in study.runs(task)}
+    ratios = {task: _test_train_ratio(study.layout.folds_csv(task)) for task in tasks}
+    logs = {key: study.layout.log(key) for task in tasks for key in study.runs(task)}
     rows = compare_study(logs, study.config.comparisons, ratios, published)
     return [row if study.config.papers_protocol(row.task) else without_published(row) for row in rows]
 
@@ -261,7 +260,7 @@ def describe_data(study: Study, task: str) -> TaskData:
         excluded=excluded,
         groups=len(set(samples.arrays["group"])),
         classes=dict(Counter(samples.arrays["class"].tolist()).most_common()),
-        fold_sizes=[len(ids) for ids in read_folds_csv(study.folder / task / "folds.csv").values()],
+        fold_sizes=[len(ids) for ids in read_folds_csv(study.layout.folds_csv(task)).values()],
         rows=rows,
         hidden=hidden,
         papers=not remark,
@@ -320,7 +319,7 @@ def devices(study: Study) -> list[str]:
     """What the runs were trained on, from their manifests."""
     found = Counter[str]()
     for task in study.config.run:
-        for path in study.existing(task, "manifest.json"):
+        for path in study.existing(task, MANIFEST):
             train = read_manifest(path).get("train", {})
             found[f"{train.get('device', 'unknown')}, {train.get('threads', '?')} thread(s)"] += 1
     return [f"{name} ({count} runs)" for name, count in found.most_common()]

@@ -29,7 +29,7 @@ from siwcc.io.checksums import read_bytes
 from siwcc.io.errors import InputError
 from siwcc.io.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
 from siwcc.io.locks import locked_folder
-from siwcc.io.run_key import NO_FOLD, STATE_NAME, RunKey, remove_states, run_place
+from siwcc.io.run_key import NO_FOLD, RUN_FILES, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.io.shards import read_attributes
 from siwcc.jobs.import_closure import import_closure
 from siwcc.nn.fused_block import Block
@@ -66,8 +66,8 @@ class RunFiles:
     @classmethod
     def in_folder(cls, folder: Path) -> RunFiles:
         """The files of a run with a test fold, under the names that the workflow gives them."""
-        names = ("log.csv", "model.pt", "manifest.json", "predictions.csv")
-        return cls(*(folder / name for name in names))
+        log, model, predictions, manifest = (folder / name for name in RUN_FILES)
+        return cls(log, model, manifest, predictions)
 
     @property
     def state(self) -> Path:

@@ -176,10 +176,10 @@ class TestFoldFiles:
 
     def test_a_table_of_folds_and_one_of_strata(self, tmp_path):
         controls.write_folds(POSITION, tmp_path, 1, TINY)
-        lines = (tmp_path / "strata.csv").read_text().splitlines()
+        lines = (tmp_path / "ecg" / "strata.csv").read_text().splitlines()
         assert lines[:2] == ["sample_id,group,fold,class,gap_s", "made000_0000,made000,1,position,inf"]
         assert lines[-1] == "made009_0002,made009,5,position,inf"
-        assert [line.rsplit(",", 2)[0] for line in lines] == (tmp_path / "folds.csv").read_text().splitlines()
+        assert [line.rsplit(",", 2)[0] for line in lines] == (tmp_path / "ecg" / "folds.csv").read_text().splitlines()
 
     def test_the_seed_alone_decides_the_bytes(self, tmp_path):
         digests = [

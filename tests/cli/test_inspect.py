@@ -11,8 +11,8 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from made_models import METADATA, network, written
 from made_study import EPOCHS, copied_study, shared_study
-from test_models import METADATA, network, written
 
 from siwcc.cli.inspect import contents_json, format_contents, inspect_file
 from siwcc.cli.main import main

@@ -9,7 +9,7 @@ from places import REPOSITORY
 
 from siwcc.cli.inspect import inspect_file
 from siwcc.data.tasks.interface import task_module
-from siwcc.evaluation.calibration import Calibration, load_calibration, write_calibration
+from siwcc.evaluation.calibration_file import Calibration, load_calibration, write_calibration
 from siwcc.io.checksums import sealed_json
 from siwcc.io.errors import InputError
 from siwcc.training.checkpoint import read_model

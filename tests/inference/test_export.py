@@ -15,27 +15,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from made_models import SPECS, write_drawn_model
 from onnx.reference import ReferenceEvaluator
 from tolerances import FLOAT32, assert_same
 
 from siwcc.cli.main import main
-from siwcc.data.tasks.interface import TaskSpec
 from siwcc.inference import export
 from siwcc.inference.export import export_model
 from siwcc.nn.coordinate_channels import ENCODINGS
 from siwcc.nn.paper_networks import NETWORKS
-from siwcc.training.checkpoint import model_bytes, network_for, read_model
+from siwcc.training.checkpoint import model_bytes, read_model
 
 pytestmark = pytest.mark.numeric
 
-SPECS = {
-    "nimesha": TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0),
-    "lakshya": TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (32, 32), (31.0, 31.0), 31.0),
-}
-PROTOCOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "nimesha": ({"window_s": 20.0, "rate_hz": 250.0}, {"median_samples": 11, "decimate_by": 10}),
-    "lakshya": ({"image_size": 32}, {"border": "reflect"}),
-}
 # Every encoding goes through some network, and the paper's through the most.
 ENCODED = {
     ("nimesha", "full"): "weighted",
@@ -53,34 +45,6 @@ ENCODED = {
     ("lakshya", "heatmap"): "weighted",
     ("lakshya", "median"): "none",
 }
-
-
-def write_model(path: Path, network: str, variant: str, encoding: str, precomputed: bool = False) -> Path:
-    """A model with new weights, whose normalisation and learned map are not those of a fresh one."""
-    spec = SPECS[network]
-    layer, channels = ("none", spec.channels + 1) if precomputed else (encoding, spec.channels)
-    torch.manual_seed(5)
-    net = network_for(spec, variant, layer, channels)
-    generator = torch.Generator().manual_seed(6)
-    for name, values in net.state_dict().items():
-        if name.endswith(("running_mean", "learned_map")):
-            values.normal_(0, 0.5, generator=generator)
-        elif name.endswith("running_var"):
-            values.uniform_(0.5, 2, generator=generator)
-    metadata = {
-        "run": {"task": spec.task, "encoding": encoding, "variant": variant, "fold": 2, "seed": 7},
-        "spec": json.loads(spec.to_json()),
-        "layer_encoding": layer,
-        "signal_channels": channels,
-        "dataset": "made",
-        "dataset_protocol": PROTOCOLS[network][0],
-        "task_protocol": PROTOCOLS[network][1],
-        "train": {"epochs": 3},
-        "training_groups": ["r1", "r2"],
-        "versions": {"siwcc": "0", "torch": "2"},
-    }
-    path.write_bytes(model_bytes(metadata, net.state_dict()))
-    return path
 
 
 def signals(path: Path, count: int) -> np.ndarray:
@@ -109,7 +73,7 @@ def with_slow(fast: list[tuple[str, str]], networks: Iterable[tuple[str, str]]) 
 
 @pytest.mark.parametrize(("network", "variant"), with_slow(FAST, NETWORKS))
 def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
+    path = write_drawn_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
     out = export_model(path, "onnx")
     assert out == tmp_path / "model.onnx"
     session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
@@ -137,7 +101,7 @@ def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -
     ),
 )
 def test_an_exported_program_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
+    path = write_drawn_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
     out = export_model(path, "exported-program", tmp_path / "there" / "net.pt2")
     extra = {"siwcc.json": ""}
     program = torch.export.load(io.BytesIO(out.read_bytes()), extra_files=extra).module()
@@ -154,7 +118,7 @@ def described(path: Path) -> dict[str, Any]:
 
 
 def test_the_file_can_be_understood_alone(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     out = export_model(path, "onnx", tmp_path / "a.onnx")
     text = {entry.key: entry.value for entry in onnx.load(out).metadata_props}["siwcc"]
     note = json.loads(text)
@@ -175,7 +139,7 @@ def test_the_file_can_be_understood_alone(tmp_path: Path) -> None:
 
 
 def test_images_are_described(tmp_path: Path) -> None:
-    note = described(write_model(tmp_path / "model.pt", "lakshya", "full", "coord"))
+    note = described(write_drawn_model(tmp_path / "model.pt", "lakshya", "full", "coord"))
     assert note["input"]["channels"] == ["red", "green", "blue"]
     assert (note["output"]["columns"], note["output"]["unit"]) == (["x", "y"], "px")
     # Range of a value and size; the border of the settings, mirrored.
@@ -184,7 +148,7 @@ def test_images_are_described(tmp_path: Path) -> None:
 
 
 def test_an_encoding_that_was_made_before_the_network_is_named(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted", precomputed=True)
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted", precomputed=True)
     note = described(path)
     assert note["encoding"]["made_by"] == "preprocessing"
     assert note["input"]["shape"] == ["batch", 3, 48]
@@ -198,7 +162,7 @@ def test_an_encoding_that_was_made_before_the_network_is_named(tmp_path: Path) -
 
 
 def test_the_command_prints_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     assert main(["export", str(path), "--to", "exported-program"]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'model.pt2'}\n"
@@ -208,7 +172,7 @@ def test_the_command_prints_the_file(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_without_the_exporter_the_command_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", str(path), "--to", "onnx"]) == 1
     error = capsys.readouterr().err
@@ -228,7 +192,7 @@ def test_a_bad_model_is_one_line(tmp_path: Path, content: bytes, capsys: pytest.
 
 
 def test_the_model_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     before = path.read_bytes()
     (tmp_path / "link.onnx").symlink_to(path)
     for out in (path, tmp_path / "link.onnx"):
@@ -241,7 +205,7 @@ def test_the_model_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_file_that_answers_otherwise_is_not_left(
     tmp_path: Path, by: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     (tmp_path / "model.pt2").write_bytes(b"an older file")
     opened = export._open_program
     monkeypatch.setattr(
@@ -257,7 +221,7 @@ def test_a_file_that_answers_otherwise_is_not_left(
 
 
 def test_a_task_that_is_none_of_ours_is_not_imported(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
     model = read_model(path)
     content = torch.load(path, weights_only=True)
     metadata = {

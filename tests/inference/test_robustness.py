@@ -16,10 +16,9 @@ from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
 from siwcc.config import DISTURBANCES
 from siwcc.data.augment.interface import augment_module
-from siwcc.evaluation.bootstrap import DRAWS, interval_of
+from siwcc.evaluation.bootstrap import DRAWS, Draws, interval_of
 from siwcc.evaluation.methods import read_predictions
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
-from siwcc.evaluation.record_bootstrap import Draws
 from siwcc.evaluation.robustness_table import read_robustness, write_robustness
 from siwcc.inference.robustness import ecg, nuclei
 from siwcc.inference.robustness.interface import robustness_module, unchanged

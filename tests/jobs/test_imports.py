@@ -13,14 +13,14 @@ COMPILER = {"torch._dynamo", "torch._inductor", "sympy"}
 # Each stage may import all that the stages before it may: one process can import them in turn.
 STAGES = {
     "import siwcc": {"cv2", "torch", "h5py", "numpy", "pydantic"},
-    "import siwcc.jobs.job, siwcc.io.run_key, siwcc.io.files, siwcc.evaluation.baselines.registry": {
+    "import siwcc.jobs.job, siwcc.io.study_layout, siwcc.io.files, siwcc.evaluation.baselines.registry": {
         "cv2",
         "torch",
         "h5py",
         "numpy",
         "pydantic",
     },
-    "import siwcc.jobs.import_closure, siwcc.config, siwcc.data.tasks.ecg, siwcc.data.tasks.nuclei": {
+    "import siwcc.jobs.import_closure, siwcc.evaluation.study_files, siwcc.data.tasks.ecg, siwcc.data.tasks.nuclei": {
         "cv2",
         "torch",
         "h5py",

@@ -726,4 +726,4 @@ others = {name for name in set(sys.modules) - before if name.partition(".")[0] n
 print(sorted(others), taken_s < 0.2 * theirs_s)
 """
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "['siwcc', 'siwcc.nn.coordinate_channels'] True\n"
+    assert answer.stdout == "['siwcc', 'siwcc.nn', 'siwcc.nn.coordinate_channels'] True\n"

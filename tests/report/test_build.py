@@ -17,7 +17,9 @@ from siwcc.data.samples import Excluded
 from siwcc.evaluation import comparisons, statistics
 from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.evaluation.comparisons import Row
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.study_layout import StudyLayout
 from siwcc.report import build as report
 from siwcc.report import costs, deviations, page, verdict
 from siwcc.report import study as studies
@@ -214,7 +216,7 @@ def test_costs(tmp_path):
     run = study / "ecg" / "coord" / "full" / "fold1" / "seed42"
     run.mkdir(parents=True)
     (run / "model.pt").write_bytes(b"x" * 1234)
-    found = {cost.stage: cost for cost in costs.gather_costs(study, data, ["mine"])}
+    found = {cost.stage: cost for cost in costs.gather_costs(StudyLayout(study), DataLayout(data), ["mine"])}
     assert list(found) == ["raw", "samples", "folds", "train"]
     assert found["train"] == costs.Cost("train", 2, 300.0, 200.0, 700.0, 1234)
     assert found["folds"] == costs.Cost("folds", 2, 11.0, 10.0, 100.0, 0)

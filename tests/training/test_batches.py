@@ -114,7 +114,7 @@ def all_of(batches: batches.Batches, rows: np.ndarray, size: int) -> tuple[torch
 def test_signals_are_the_hosts_to_the_bit(weighted: bool, encoding: str) -> None:
     inputs = ecg_rows(weighted=weighted)
     rows = np.random.default_rng(1).permutation(23)
-    host, device = (open_batches([inputs], encoding, CPU, batches)[0] for batches in (None, True))
+    host, device = (open_batches([inputs], encoding, CPU, resident)[0] for resident in (None, True))
     assert isinstance(host, HostBatches)
     assert isinstance(device, DeviceBatches)
     shapes = [tuple(signal.shape) for signal, _ in device.over(rows, 10)]
@@ -271,7 +271,7 @@ class MetaDevice:
         """To the device and to the host in a training epoch, then in an evaluation."""
         settings = Train(batch_size=batch_size, device="cpu", compile=False)
         paths = [Path(f"fold{fold}.h5") for fold in (1, 2, 3)]
-        run = training._open_run(self.key, paths, Path(), settings, batches)
+        run = training._open_run(self.key, paths, Path(), settings, resident)
         assert {parameter.device for parameter in run.network.parameters()} == {META}
         with CopyCounter() as trained:
             train, order = training._rows_of_epoch(run, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -13,48 +12,21 @@ from typing import Any
 
 import pytest
 import torch
+from made_models import METADATA, SPEC, network, written
 from torch import Tensor
 
-from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.checksums import sealed_json
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_manifest
 from siwcc.io.run_key import RunKey
-from siwcc.nn.paper_networks import Localiser, build_localiser
 from siwcc.training.checkpoint import archive_bytes, model_bytes, read_model, tensor_problem, weights_digest
 
 pytestmark = pytest.mark.numeric
-
-SPEC = TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0)
-METADATA: dict[str, Any] = {
-    "run": {"task": "ecg", "encoding": "weighted", "variant": "full", "fold": 2, "seed": 7},
-    "spec": json.loads(SPEC.to_json()),
-    "layer_encoding": "weighted",
-    "signal_channels": 2,
-    "dataset": "made",
-    "dataset_protocol": {"window_s": 20.0},
-    "task_protocol": {"shift": "zero_fill"},
-    "train": {"epochs": 3},
-    "training_groups": ["r1", "r2"],
-    "versions": {"siwcc": "0", "torch": "2"},
-}
-
-
-def network() -> Localiser:
-    torch.manual_seed(3)
-    return build_localiser("nimesha", "full", "weighted", 2, (48,), (19.0,), 20.0)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return written(tmp_path)
-
-
-def written(folder: Path) -> Path:
-    """A model.pt of `network` in a folder."""
-    path = folder / "model.pt"
-    path.write_bytes(model_bytes(METADATA, network().state_dict()))
-    return path
 
 
 def problem_of(path: Path) -> str:

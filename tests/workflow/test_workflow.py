@@ -39,7 +39,7 @@ from places import (
 )
 
 from siwcc.evaluation.baselines.registry import baselines_of
-from siwcc.evaluation.calibration import load_calibration
+from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.io.run_key import STATE_NAME
 from siwcc.report.build import describe_missing
 from siwcc.report.study import open_study

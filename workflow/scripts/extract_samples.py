@@ -12,6 +12,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_dataset
         from siwcc.data.samples import extract_samples
+        from siwcc.io.data_layout import DataLayout
 
         name = snakemake.wildcards.dataset
         # The whole entry comes from the config and not from a parameter: a local copy that
@@ -19,7 +20,7 @@ if __name__ == "__main__":
         extract_samples(
             name=name,
             section=parse_dataset(snakemake.config["datasets"][name]),
-            raw_root=Path("data/raw"),
+            raw_root=DataLayout().raw,
             manifest_path=Path(snakemake.input.manifest),
             samples_path=Path(snakemake.output.samples),
             excluded_path=Path(snakemake.output.excluded),

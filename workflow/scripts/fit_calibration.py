@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.data.tasks.interface import ErrorLimits
-        from siwcc.evaluation.calibration import write_calibration
+        from siwcc.evaluation.calibration_file import write_calibration
         from siwcc.evaluation.reliability_table import calibrate_arm
 
         calibration = calibrate_arm(

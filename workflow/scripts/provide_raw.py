@@ -12,6 +12,7 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.config import parse_dataset
         from siwcc.data.datasets.manifest import provide_raw
+        from siwcc.io.data_layout import DataLayout
 
         name = snakemake.wildcards.dataset
         # The whole entry comes from the config and not from a parameter: a local copy that
@@ -19,6 +20,6 @@ if __name__ == "__main__":
         provide_raw(
             name=name,
             section=parse_dataset(snakemake.config["datasets"][name]),
-            raw_root=Path("data/raw"),
+            raw_root=DataLayout().raw,
             manifest_path=Path(snakemake.output.manifest),
         )

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
+from siwcc.io.console import progress_bar
 from siwcc.io.errors import InputError
 from siwcc.io.files import sha256_of
 
@@ -360,23 +361,16 @@ def _root_cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _reporting(report: Report | None) -> AbstractContextManager[Report]:
-    if report is not None:
-        return nullcontext(report)
-    return _bars() if sys.stderr.isatty() else nullcontext(_log_lines())
-
-
 @contextmanager
-def _bars() -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
+def _reporting(report: Report | None) -> Iterator[Report]:
+    with progress_bar(report is None and sys.stderr.isatty(), "bytes") as bar:
+        if bar is None:
+            yield report or _log_lines()
+            return
+        task = bar.add_task("", total=None)
 
         def tell(name: str, done_bytes: int, total_bytes: int | None) -> None:
-            progress.update(task, description=name, completed=done_bytes, total=total_bytes)
+            bar.update(task, description=name, completed=done_bytes, total=total_bytes)
 
         yield tell
 

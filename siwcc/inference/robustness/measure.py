@@ -13,9 +13,8 @@ import torch
 
 from siwcc.data.augment.interface import Inputs
 from siwcc.data.tasks.interface import ErrorLimits
-from siwcc.evaluation.bootstrap import interval_of
+from siwcc.evaluation.bootstrap import Draws, Sums, interval_of
 from siwcc.evaluation.methods import Predictions
-from siwcc.evaluation.record_bootstrap import Draws, Sums
 from siwcc.evaluation.robustness_table import Robustness
 from siwcc.inference.robustness.interface import Disturbance, Originals, robustness_module, unchanged
 from siwcc.io.errors import InputError

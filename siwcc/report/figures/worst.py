@@ -19,7 +19,7 @@ from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import Answers, Strata, read_answers, read_strata
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
-from siwcc.io.run_key import RunKey, run_key_of
+from siwcc.io.run_key import MODEL, RunKey, run_key_of
 from siwcc.nn.heatmap_networks import STRIDE, DenseNet
 from siwcc.report.figures.inputs import (
     PREDICTION,
@@ -186,7 +186,7 @@ def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
         error=float(predictions.error()[row]),
         confidence=float(predictions.confidence[row]),
         signal=inputs.batch(place, "none").numpy()[0],
-        share=map_of(part.path.with_name("model.pt"), inputs.batch(place, key.encoding)),
+        share=map_of(part.path.with_name(MODEL), inputs.batch(place, key.encoding)),
     )
 
 

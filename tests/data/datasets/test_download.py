@@ -461,26 +461,6 @@ def test_on_a_terminal_there_is_a_bar_on_stderr(
     assert shown.out == ""
 
 
-def test_two_at_once_fetch_a_file_once(server: Server, tmp_path: Path) -> None:
-    first_is_asked, may_answer = threading.Event(), threading.Event()
-
-    def slow(handler: Handler) -> None:
-        first_is_asked.set()
-        may_answer.wait(600)
-        handler.reply(200, CONTENT)
-
-    server.answers = [slow, whole()]
-    threads = [threading.Thread(target=fetch, args=(server, tmp_path)) for _ in range(2)]
-    threads[0].start()
-    assert first_is_asked.wait(600)
-    threads[1].start()
-    may_answer.set()
-    for thread in threads:
-        thread.join()
-    assert (tmp_path / "a.bin").read_bytes() == CONTENT
-    assert len(server.requests) == 1
-
-
 def test_sums_are_read_in_order(tmp_path: Path) -> None:
     path = tmp_path / "sums"
     path.write_text(f"{'a' * 64}  b\n{'B' * 64} *a name\n")

@@ -1,0 +1,108 @@
+"""Which files a study consists of: what its config asks for, at the paths of `siwcc.io.study_layout`.
+
+The rules ask for these files, and the report looks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from siwcc.config import MAP_VARIANTS, Config, shown_arm
+from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
+from siwcc.evaluation.baselines.registry import baselines_of
+from siwcc.io.run_key import RunKey
+from siwcc.io.study_layout import StudyLayout, TableName, figure_stem, run_grid
+
+METRICS = ("instability", "test_r2", "train_r2")
+"""Metrics with a forest plot."""
+_TABLES: tuple[TableName, ...] = ("errors", "errors_by_stratum", "records", "records_points", "variance")
+_MAP_TABLES: tuple[TableName, ...] = ("calibration", "calibration_scores")
+
+Arm = tuple[str, str, str]
+"""Task, encoding and variant."""
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """The files of one study, whether or not they exist.
+
+    Attributes:
+        layout: Its paths.
+        config: Its checked config.
+    """
+
+    layout: StudyLayout
+    config: Config
+
+    def spec(self, task: str) -> TaskSpec:
+        """Shapes and units of a task."""
+        return task_module(task).make_spec(self.config.task(task), self.config.dataset_of(task))
+
+    def limits(self, task: str) -> ErrorLimits:
+        """What counts as close, and as isolated, in a task."""
+        return task_module(task).error_limits(self.spec(task))
+
+    @property
+    def mapped_variants(self) -> list[str]:
+        """The variants whose networks make a heatmap, and so have a confidence."""
+        return [variant for variant in self.config.variants if variant in MAP_VARIANTS]
+
+    def arms(self, tasks: Iterable[str], variants: Iterable[str]) -> list[Arm]:
+        """These tasks and variants, with every encoding."""
+        return list(product(tasks, self.config.encodings, variants))
+
+    def runs(self, tasks: Iterable[str] | None = None, variants: Iterable[str] | None = None) -> list[RunKey]:
+        """Every run of these tasks and variants; None: of all."""
+        config = self.config
+        tasks, variants = tasks or config.run, config.variants if variants is None else variants
+        return run_grid(tasks, config.encodings, variants, config.folds, config.seeds)
+
+    def fold_files(self, task: str) -> list[Path]:
+        """The assignment of the folds, what results are split by, and every fold."""
+        assigned = [self.layout.folds_csv(task), self.layout.strata_csv(task)]
+        return assigned + self.layout.folds(task, self.config.folds)
+
+    def baselines(self) -> list[Path]:
+        """The predictions of every baseline for every task that it applies to."""
+        return [self.layout.baseline(task, name) for task in self.config.run for name in baselines_of(task)]
+
+    def robustness(self, tasks: Iterable[str] | None = None) -> list[Path]:
+        """The errors on perturbed samples of every arm of these tasks that are to have them; None: of all."""
+        perturbed = filter(self.config.disturbances_of, tasks or self.config.run)
+        return [self.layout.robustness(*arm) for arm in self.arms(perturbed, self.config.variants)]
+
+    def calibrations(self) -> list[Path]:
+        """What turns confidence into a probability, of every arm that has a confidence."""
+        return [self.layout.calibration(*arm) for arm in self.arms(self.config.run, self.mapped_variants)]
+
+    def tables(self) -> list[Path]:
+        """Every table."""
+        names = _TABLES + (_MAP_TABLES if self.mapped_variants else ())
+        return [self.layout.table("comparisons"), self.layout.table3, *map(self.layout.table, names)]
+
+    def figures(self, kinds: Iterable[str]) -> list[Path]:
+        """The files of these kinds of every figure."""
+        return [self.layout.figure(stem, kind) for stem in sorted(set(self._stems())) for kind in kinds]
+
+    def _stems(self) -> Iterator[str]:
+        config = self.config
+        for metric in METRICS:
+            yield figure_stem("forest", metric=metric)
+        for task in config.run:
+            yield from (figure_stem(name, task=task) for name in ("encodings", "targets"))
+            if self.limits(task).isolated_s:
+                yield figure_stem("gaps", task=task)
+            if config.disturbances_of(task):
+                yield figure_stem("robustness", task=task)
+        for task, variant in product(config.run, config.variants):
+            yield figure_stem("learning_curves", task=task, variant=variant)
+            for control, study in config.comparisons:
+                yield figure_stem("records", task=task, variant=variant, encoding=study, control=control)
+        shown = shown_arm(config.encodings, config.variants)
+        for arm in self.arms(config.run, config.variants):
+            names = {"predictions": True, "reliability": arm[2] in MAP_VARIANTS, "worst": arm[1:] == shown}
+            for name in filter(names.get, names):
+                yield figure_stem(name, task=arm[0], encoding=arm[1], variant=arm[2])
