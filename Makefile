@@ -30,7 +30,7 @@ ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 .PHONY: help setup demo study models shortcuts resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock check-lock clean
 
 help:
-	@echo "make demo            the whole pipeline on made-up data, to a report"
+	@echo "make demo            the whole pipeline on synthetic data, to a report"
 	@echo "make test            the fast tests: every promise once, a few minutes"
 	@echo "make test-slow       the other tests: kills of whole studies, full disks, every network exported, ..."
 	@echo "make test-isa        the numeric tests under each instruction set of this machine; ISA='--settings avx2'"

@@ -51,7 +51,7 @@ class SampleSet:
 
     def write_fold(self, sample_ids: Sequence[str], copies: int, fold: int, folder: Path) -> Path:
         """Write `fold<k>.h5` with the package's own stage and the paper's augmentation."""
-        changes = {"dataset": self.name, "variants_per_sample": copies}
+        changes = {"dataset": self.name, "copies_per_sample": copies}
         settings = paper_config().task(self.task).model_copy(update=changes)
         path = folder / f"fold{fold}.h5"
         augment_module(self.task).write_fold(self.path, sample_ids, settings, self.dataset, SEED, fold, path)
@@ -81,7 +81,7 @@ def make_set(task: str, folder: Path, count: int) -> SampleSet:
     """Write `count` synthetic records (20 s windows at 250 Hz) or cells (256 x 256 px) and extract the samples."""
     name = f"synthetic_{task}"
     # Some synthetic cells are defective on purpose, so that the exclusion is part of the work.
-    values = {"format": _FORMATS[task], "made_up": {"samples": count, "seed": SEED}, "max_excluded": 0.5}
+    values = {"format": _FORMATS[task], "synthetic": {"samples": count, "seed": SEED}, "max_excluded": 0.5}
     section, manifest, samples = parse_dataset(values), folder / f"{name}.manifest.csv", folder / f"{name}.h5"
     provide_raw(name, section, folder, manifest)
     started_at = time.perf_counter()

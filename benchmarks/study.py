@@ -60,7 +60,7 @@ def paper_size() -> StudySize:
     """From `config.yaml`."""
     config = paper_config()
     runs = len(config.encodings) * len(config.variants) * config.folds * len(config.seeds)
-    return StudySize(WINDOWS * config.tasks.ecg.variants_per_sample, runs, config.train.epochs)
+    return StudySize(WINDOWS * config.tasks.ecg.copies_per_sample, runs, config.train.epochs)
 
 
 def study_s(size: StudySize, cores: int, copy_s: float, rate: float, rest_s: float) -> float:
@@ -110,8 +110,8 @@ def _run_small_study(bench: Bench, folder: Path) -> tuple[Cost, StudySize]:
     overlay = {
         "study": "bench",
         "run": ["ecg"],
-        "tasks": {"ecg": {"dataset": "bench_ecg", "variants_per_sample": 2}},
-        "datasets": {"bench_ecg": {"format": "vfdb", "made_up": {"samples": 12, "seed": 42}}},
+        "tasks": {"ecg": {"dataset": "bench_ecg", "copies_per_sample": 2}},
+        "datasets": {"bench_ecg": {"format": "vfdb", "synthetic": {"samples": 12, "seed": 42}}},
         "train": {"epochs": 1, "device": "cpu"},
         **({"folds": 2, "variants": ["full"]} if bench.quick else {}),
     }

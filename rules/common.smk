@@ -84,11 +84,11 @@ def dataset_of(task):
 
 
 def tasks_of_other_data():
-    """Tasks whose data are made up or of another set than the paper's."""
+    """Tasks whose data are synthetic or of another set than the paper's."""
     return [
         task
         for task in config["run"]
-        if dataset_of(task)["made_up"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
+        if dataset_of(task)["synthetic"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
     ]
 
 

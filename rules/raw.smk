@@ -1,6 +1,6 @@
 """Raw data.
 
-REQUIRED INPUTS: none (a local folder, the network, or made-up data; see `datasets` in config.yaml)
+REQUIRED INPUTS: none (a local folder, the network, or synthetic data; see `datasets` in config.yaml)
 OUTPUTS:         data/raw/{dataset}.manifest.csv = file, bytes, sha256
 
 A local copy (`datasets.<name>.path`) is read in place: no file in or below it is an input or an
@@ -28,7 +28,7 @@ rule provide_raw:
     conda:
         "../envs/siwcc.yaml"
     params:
-        made_up=lookup(dpath="datasets/{dataset}/made_up", within=config),
+        synthetic=lookup(dpath="datasets/{dataset}/synthetic", within=config),
         table=table_digest,
     script:
         "../workflow/scripts/provide_raw.py"

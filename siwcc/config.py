@@ -97,8 +97,8 @@ def _without_single_point(values: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- data sets
 
 
-class MadeUp(Section):
-    """Ask for made-up raw files, written by `siwcc demo-data`, in place of a download."""
+class Synthetic(Section):
+    """Ask for synthetic raw files, written by `siwcc demo-data`, in place of a download."""
 
     samples: Whole = Field(ge=1, le=100_000, description="records (ECG) or cells (images) to make")
     seed: Whole = Field(default=42, ge=0, description="the same seed gives the same bytes")
@@ -109,13 +109,13 @@ class DatasetSection(Section):
 
     path: Path | None = Field(default=None, description="local copy, left untouched; null: download")
     url: str | None = Field(default=None, description="where the download starts")
-    made_up: MadeUp | None = None
+    synthetic: Synthetic | None = None
     max_excluded: float = Field(default=0.05, ge=0, le=1, description="share of defective samples tolerated")
 
     @model_validator(mode="after")
     def _one_origin(self) -> DatasetSection:
-        if self.path is not None and self.made_up is not None:
-            raise ValueError("path: names a copy, and made_up asks for made-up files; set one of them to null")
+        if self.path is not None and self.synthetic is not None:
+            raise ValueError("path: names a copy, and synthetic asks for synthetic files; set one of them to null")
         return self
 
     def protocol(self) -> dict[str, Any]:
@@ -171,8 +171,8 @@ class HerlevSection(_CellSection):
 
     @model_validator(mode="after")
     def _real(self) -> HerlevSection:
-        if self.made_up is not None:
-            raise ValueError("made_up: is not made in this format; take sipakmed")
+        if self.synthetic is not None:
+            raise ValueError("synthetic: is not made in this format; take sipakmed")
         return self
 
 
@@ -194,7 +194,7 @@ class FolderSection(DatasetSection):
 
     @model_validator(mode="after")
     def _complete(self) -> FolderSection:
-        if self.path is None and self.made_up is None:
+        if self.path is None and self.synthetic is None:
             raise ValueError("path: is missing: it names the folder that holds the table and what it lists")
         if len(set(self.leads)) != len(self.leads):
             raise ValueError(f"leads: a lead stands there twice in {list(self.leads)}")
@@ -243,7 +243,7 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
 def parse_protocol(values: Mapping[str, Any]) -> AnyDataset:
     """A data set's section from its `protocol()`, which does not say where the data are."""
     # A folder of one's own must have a path.
-    return parse_dataset({"path": None if values.get("made_up") else ".", **values})
+    return parse_dataset({"path": None if values.get("synthetic") else ".", **values})
 
 
 # -------------------------------------------------------------------- tasks
@@ -283,7 +283,7 @@ class EcgTask(Section):
     points: tuple[EcgPoint, ...] = Field(
         default=("onset",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
     )
-    variants_per_sample: Whole = Field(default=100, ge=1, le=10_000)
+    copies_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill", "rewindow"] = Field(
         default="zero_fill", description="zero_fill: as the paper; rewindow: each variant is cut out of the recording"
     )
@@ -324,7 +324,7 @@ class NucleiTask(Section):
     points: tuple[NucleiPoint, ...] = Field(
         default=("nucleus",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
     )
-    variants_per_sample: Whole = Field(default=20, ge=1, le=10_000)
+    copies_per_sample: Whole = Field(default=20, ge=1, le=10_000)
     border: Literal["zero", "reflect"] = Field(
         default="zero", description="zero: as the paper; reflect: mirror the image, no target outside the frame"
     )

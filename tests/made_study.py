@@ -1,4 +1,4 @@
-"""A small finished study without any training, for tests: real samples and folds, made-up runs."""
+"""A small finished study without any training, for tests: real samples and folds, synthetic runs."""
 
 from __future__ import annotations
 
@@ -93,18 +93,23 @@ def copied_study(study: Study, root: Path) -> Study:
 
 
 def made_config(task="ecg", **changes) -> Config:
-    """Two folds, one variant, made-up data."""
+    """Two folds, one variant, synthetic data."""
     dataset = {
-        "ecg": {"format": "vfdb", "made_up": {"samples": 3, "seed": 1}},
-        "nuclei": {"format": "sipakmed", "made_up": {"samples": 12, "seed": 1}, "image_size": 64, "max_excluded": 0.5},
+        "ecg": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}},
+        "nuclei": {
+            "format": "sipakmed",
+            "synthetic": {"samples": 12, "seed": 1},
+            "image_size": 64,
+            "max_excluded": 0.5,
+        },
     }[task]
     values = {
         "study": "made",
         "run": [task],
         "folds": 2,
         "variants": ["full"],
-        "tasks": {task: {"dataset": "made_up", "variants_per_sample": 2}},
-        "datasets": {"made_up": dataset},
+        "tasks": {task: {"dataset": "synthetic", "copies_per_sample": 2}},
+        "datasets": {"synthetic": dataset},
         "train": {"epochs": EPOCHS, "device": "cpu"},
     }
     return parse_config(values | changes)
@@ -124,7 +129,7 @@ def strict_config() -> Config:
             ["none", "coord"],
             ["none", "learned"],
         ],
-        tasks={"ecg": {"dataset": "made_up", "variants_per_sample": 2, "shift": "rewindow"}},
+        tasks={"ecg": {"dataset": "synthetic", "copies_per_sample": 2, "shift": "rewindow"}},
     )
 
 

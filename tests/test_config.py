@@ -69,8 +69,8 @@ def test_the_paper_is_what_config_yaml_says() -> None:
     assert (config.folds, config.seed, config.seeds) == (5, 42, (42,))
     assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (15, 32, 1e-3)
     assert config.comparisons == (("coord", "weighted"),)
-    assert config.tasks.ecg.variants_per_sample == 100
-    assert config.tasks.nuclei.variants_per_sample == 20
+    assert config.tasks.ecg.copies_per_sample == 100
+    assert config.tasks.nuclei.copies_per_sample == 20
     assert isinstance(config.dataset_of("ecg"), VfdbSection)
     assert config.dataset_of("ecg").event_labels == ("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA")
     assert isinstance(config.dataset_of("nuclei"), SipakmedSection)
@@ -136,17 +136,17 @@ def test_checked_values_are_valid_again() -> None:
         ("fold", 3, "folds"),
         ("train.epoch", 3, "epochs"),
         ("tasks.ecgs", {}, "ecg"),
-        ("tasks.ecg.variant_per_sample", 3, "variants_per_sample"),
+        ("tasks.ecg.copy_per_sample", 3, "copies_per_sample"),
         ("tasks.ecg.augmentation.lowpas_hz", [30, 50], "lowpass_hz"),
         ("tasks.nuclei.augmentation.rotation_degrees", 3, "rotation_deg"),
         ("datasets.vfdb.event_label", ["VT"], "event_labels"),
         ("datasets.sipakmed.centroids", "polygon", "centroid"),
-        ("datasets.vfdb.made_up", {"sample": 3}, "samples"),
+        ("datasets.vfdb.synthetic", {"sample": 3}, "samples"),
     ],
 )
 def test_an_unknown_key_is_named_with_what_was_meant(key: str, value: object, meant: str | None) -> None:
     line = problem_of(key, value)
-    full = f"{key}.sample" if key.endswith("made_up") else key
+    full = f"{key}.sample" if key.endswith("synthetic") else key
     assert f"unknown key '{full}'" in line
     assert "(allowed: " in line
     if meant is not None:
@@ -155,7 +155,7 @@ def test_an_unknown_key_is_named_with_what_was_meant(key: str, value: object, me
 
 def test_allowed_keys_are_those_of_the_section() -> None:
     line = problem_of("datasets.vfdb.event_label", ["VT"])
-    assert "(allowed: event_labels, format, made_up, max_excluded, path, points, rate_hz, url, window_s)" in line
+    assert "(allowed: event_labels, format, max_excluded, path, points, rate_hz, synthetic, url, window_s)" in line
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
         ("study", "a/b", "pattern", "'a/b'"),
         ("study", "../x", "pattern", "'../x'"),
-        ("tasks.ecg.variants_per_sample", 0, "greater than or equal to 1", "0"),
+        ("tasks.ecg.copies_per_sample", 0, "greater than or equal to 1", "0"),
         ("tasks.ecg.weighted_at", "both", "'model_rate' or 'source_rate'", "'both'"),
         ("tasks.ecg.augmentation.filter_order", 0, "greater than or equal to 1", "0"),
         ("tasks.nuclei.augmentation.rotation_deg", 181, "less than or equal to 180", "181"),
@@ -319,24 +319,24 @@ def test_the_config_is_left_as_it_is() -> None:
 def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
     here = parse_dataset({"format": "vfdb", "path": "/a", "max_excluded": 0.1, "url": "https://example.org/"})
     assert here.protocol() == parse_dataset({"format": "vfdb", "path": "/b"}).protocol()
-    assert set(here.protocol()) == {"format", "made_up", "event_labels", "window_s", "rate_hz"}
+    assert set(here.protocol()) == {"format", "synthetic", "event_labels", "window_s", "rate_hz"}
     more = parse_dataset({"format": "vfdb", "event_labels": ["VT", "SVTA"]})
     assert more.protocol()["event_labels"] == ["VT", "SVTA"]
     assert json.loads(json.dumps(more.protocol())) == more.protocol()
     assert parse_dataset({"format": "herlev", "image_size": 128}).protocol() == {
         "format": "herlev",
-        "made_up": None,
+        "synthetic": None,
         "image_size": 128,
     }
 
 
 def test_data_have_one_origin() -> None:
-    made_up = {"made_up": {"samples": 3}}
-    with refused("config: dataset", "path", "made_up", remedy=None):
-        parse_dataset({"format": "vfdb", "path": "/a", **made_up})
-    with refused("config: dataset", "made_up", "sipakmed", remedy=None):
-        parse_dataset({"format": "herlev", **made_up})
-    section = parse_dataset({"format": "folder", "task": "ecg", **made_up})
+    synthetic = {"synthetic": {"samples": 3}}
+    with refused("config: dataset", "path", "synthetic", remedy=None):
+        parse_dataset({"format": "vfdb", "path": "/a", **synthetic})
+    with refused("config: dataset", "synthetic", "sipakmed", remedy=None):
+        parse_dataset({"format": "herlev", **synthetic})
+    section = parse_dataset({"format": "folder", "task": "ecg", **synthetic})
     assert parse_protocol(section.protocol()) == section
 
 

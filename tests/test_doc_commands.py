@@ -1,7 +1,7 @@
 """Every command and every piece of Python in README.md and docs/ is run, here or where `ELSEWHERE` says.
 
-Commands of Snakemake, also those that make gives, are planned (`--dry-run`) with made-up data in place of the reader's;
-those of siwcc are parsed, and what is cheap is run.
+Commands of Snakemake, also those that make gives, are planned (`--dry-run`) with synthetic data in place of the
+reader's; those of siwcc are parsed, and what is cheap is run.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def test_cheap_commands_of_siwcc_run(
 
 
 def _logs(pattern: str) -> list[str]:
-    """Made-up logs of three folds for a pattern such as coord/fold*/log.csv."""
+    """Synthetic logs of three folds for a pattern such as coord/fold*/log.csv."""
     paths = [Path(pattern.replace("*", str(fold))) for fold in (1, 2, 3)]
     for number, path in enumerate(paths, start=len(pattern)):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(talk="normal")
     parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    _add_demo_data(commands.add_parser("demo-data", help="write made-up raw files: WFDB records or cell images"))
+    _add_demo_data(commands.add_parser("demo-data", help="write synthetic raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
     _add_predict(commands.add_parser("predict", help="say where it is in a recording or an image of your own"))
@@ -136,7 +136,7 @@ def _add_manners(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo_data(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write made-up raw files in the layout of the real sets: records as in VFDB, three to six minutes each, or "
+        "Write synthetic raw files in the layout of the real sets: records as in VFDB, three to six minutes each, or "
         "cell images with contours as in SIPaKMeD. Prints the folder."
     )
     parser.epilog = """examples:
@@ -153,14 +153,14 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_demo_data(options: argparse.Namespace) -> int:
-    from siwcc.data.datasets.synthetic.write import write_made_up
+    from siwcc.data.datasets.synthetic.write import write_synthetic
     from siwcc.io.locks import locked_folder
 
     if options.samples < 1 or options.seed < 0:
         raise InputError("--samples, --seed", "must be at least 1 and 0")
     # Two seeds at once would leave a mixture of both.
-    with locked_folder(options.folder, "another process is writing made-up files there"):
-        write_made_up(options.task, options.folder, options.samples, options.seed, options.layout)
+    with locked_folder(options.folder, "another process is writing synthetic files there"):
+        write_synthetic(options.task, options.folder, options.samples, options.seed, options.layout)
     print(options.folder)
     return 0
 

@@ -28,8 +28,8 @@ from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
-# Of the made-up sets: usable events of a record, usable share of the cells.
-_MADE_UP_SHARE = {"ecg": 4.7, "nuclei": 0.96}
+# Of the synthetic sets: usable events of a record, usable share of the cells.
+_SYNTHETIC_SHARE = {"ecg": 4.7, "nuclei": 0.96}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
 _SECONDS_A_JOB = 2.0
@@ -108,7 +108,7 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     settings, dataset = config.task(task), config.dataset_of(task)
     spec = task_module(task).make_spec(settings, dataset)
     samples, source = _count_samples(settings.dataset, dataset, data_root)
-    rows = samples * settings.variants_per_sample
+    rows = samples * settings.copies_per_sample
     disturbed = samples * _disturbed_cases(config, task, dataset) * len(config.encodings)
     runs = len(config.encodings) * config.folds * len(config.seeds)
     compute_s = 0.0
@@ -138,8 +138,8 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     path = DataLayout(data_root).samples(name)
     if path.is_file():
         return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
-    if dataset.made_up is not None:
-        return round(dataset.made_up.samples * _MADE_UP_SHARE[dataset.task]), "estimate for made-up data"
+    if dataset.synthetic is not None:
+        return round(dataset.synthetic.samples * _SYNTHETIC_SHARE[dataset.task]), "estimate for synthetic data"
     if dataset.format == "folder":
         table = Table(dataset, raw_folder(name, dataset, DataLayout(data_root).raw))
         return len(table.rows), f"rows of {table.path}"

@@ -24,7 +24,7 @@ MAX_KNOTS = 10_000
 
 _MAX_BYTES = 1 << 20
 _MAX_NAME = 50
-_REMEDY = f"take a {CALIBRATION} that siwcc wrote"
+_REMEDY = f"take a {CALIBRATION} that this version of siwcc wrote, or delete it and run again"
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Knots = Annotated[tuple[Share, ...], Field(min_length=1, max_length=MAX_KNOTS)]
@@ -105,7 +105,7 @@ def load_calibration(path: str | Path) -> Calibration:
         InputError: missing, damaged, foreign, of another version, or no map that never falls.
     """
     path = Path(path)
-    values = unsealed_json(path, read_text(path, _MAX_BYTES))
+    values = unsealed_json(path, read_text(path, _MAX_BYTES), _REMEDY)
     try:
         # From Python, strict wants tuples where JSON has lists.
         return Calibration.model_validate(

@@ -49,7 +49,7 @@ MAX_WINDOWS = 200_000
 ABOUT_ONE_WINDOW = 1.1
 
 _BATCH = 64
-_RETRAIN = "take a model.pt that siwcc wrote, or train it again"
+_RETRAIN = "take a model.pt that this version of siwcc wrote, or train it again"
 
 
 @dataclass(frozen=True)

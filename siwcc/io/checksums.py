@@ -16,7 +16,7 @@ from typing import Any
 
 from siwcc.io.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MAX_TEXT_BYTES = 128 << 20
 MAX_JSON_BYTES = 16 << 20
@@ -34,12 +34,13 @@ def sealed_json(values: Mapping[str, Any]) -> str:
     return json.dumps({**content, "digest": _digest(content)}, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def unsealed_json(where: str | os.PathLike[str], text: str) -> dict[str, Any]:
+def unsealed_json(where: str | os.PathLike[str], text: str, remedy: str = _REMEDY) -> dict[str, Any]:
     """What `sealed_json` was given.
 
     Args:
         where: The file, for messages.
         text: Its content.
+        remedy: How to get a right file of this kind.
 
     Raises:
         InputError: no JSON object, of another schema version, or its digest is not that of the content.
@@ -49,9 +50,9 @@ def unsealed_json(where: str | os.PathLike[str], text: str) -> dict[str, Any]:
     version = content.get("schema_version")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         problem = f"is not of schema version {SCHEMA_VERSION} (it says {str(version)[:20]!r})"
-        raise InputError(where, f"{problem}: an older version or a foreign file", _REMEDY)
+        raise InputError(where, f"{problem}: an older version or a foreign file", remedy)
     if digest != _digest(content):
-        raise InputError(where, "is damaged: its content does not match its digest", _REMEDY)
+        raise InputError(where, "is damaged: its content does not match its digest", remedy)
     del content["schema_version"]
     return content
 

@@ -31,7 +31,7 @@ from siwcc.io.files import atomic_path
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _KINDS = ("samples", "fold")
 _SEAL_BYTES = 512
 _SEAL = re.compile(rb"siwcc shard (\d+)\nsha256 ([0-9a-f]{64})\n\0*")

@@ -277,8 +277,8 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
         found: Samples kept and excluded.
     """
     paper = PAPER_SETS[task]
-    if section.made_up is not None:
-        return "made-up data, not measurements"
+    if section.synthetic is not None:
+        return "synthetic data, not measurements"
     if section.format != paper.format:
         return f"not {paper.title}, which the paper uses"
     if found not in paper.found:
@@ -288,8 +288,8 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
 
 
 def _source(section: AnyDataset) -> str:
-    if section.made_up is not None:
-        return f"made up by siwcc, {section.made_up.samples} records or cells, seed {section.made_up.seed}"
+    if section.synthetic is not None:
+        return f"synthetic, {section.synthetic.samples} records or cells, seed {section.synthetic.seed}"
     return "a local copy, read in place" if section.path is not None else f"downloaded from {section.url}"
 
 

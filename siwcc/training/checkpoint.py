@@ -33,7 +33,7 @@ _MAX_PICKLE_BYTES = 4 << 20
 _MAX_CHANNELS = 64
 _MAX_OUTPUTS = 24
 _MAX_POSITIONS = 1 << 22
-_REMEDY = "take a model.pt that siwcc wrote, or train it again"
+_REMEDY = "take a model.pt that this version of siwcc wrote, or train it again"
 
 Axis = Annotated[int, Field(ge=1, le=_MAX_POSITIONS)]
 Channels = Annotated[int, Field(ge=1, le=_MAX_CHANNELS)]
@@ -198,7 +198,7 @@ def load_archive(where: Path, content: bytes) -> dict[str, Any]:
 def _metadata(path: Path, text: str) -> Metadata:
     if len(text) > MAX_JSON_BYTES:
         raise InputError(path, "its metadata are too large", _REMEDY)
-    values = unsealed_json(path, text)
+    values = unsealed_json(path, text, _REMEDY)
     try:
         # From Python, strict wants tuples where JSON has lists.
         return Metadata.model_validate(values, strict=False)

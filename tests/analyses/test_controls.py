@@ -197,7 +197,7 @@ class TestFoldFiles:
 
 def recorded_fold(folder):
     """A fold file of two windows of noise, made by the study."""
-    dataset, settings = VfdbSection(format="vfdb"), EcgTask(variants_per_sample=1)
+    dataset, settings = VfdbSection(format="vfdb"), EcgTask(copies_per_sample=1)
     rng = np.random.default_rng(0)
     with shard_writer(folder / "samples.h5", "samples", {"task": "ecg", "dataset": "x", "rate_hz": 250.0}) as writer:
         for name in ("418_1", "418_2"):

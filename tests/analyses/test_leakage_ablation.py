@@ -24,7 +24,7 @@ from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv, write_text
 from siwcc.report.figures.style import FigureFiles
 
-DATASETS = {"made": {"format": "vfdb", "made_up": {"samples": 3, "seed": 1}}}
+DATASETS = {"made": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}}}
 
 
 def read(path):
@@ -41,7 +41,7 @@ def config_of(protocol, **changes):
         "variants": ["full"],
         "encodings": ["coord"],
         "comparisons": [],
-        "tasks": {"ecg": {"dataset": "made", "shift": protocol.shift, "variants_per_sample": 1}},
+        "tasks": {"ecg": {"dataset": "made", "shift": protocol.shift, "copies_per_sample": 1}},
         "datasets": DATASETS,
     }
     return parse_config(values | changes)
@@ -122,8 +122,8 @@ def test_a_missing_cell_and_one_given_twice_are_named(tmp_path):
     [
         ({"train": {"epochs": 3}}, "train"),
         ({"seeds": [1]}, "seeds"),
-        ({"tasks": {"ecg": {"dataset": "made", "shift": "rewindow", "variants_per_sample": 2}}}, "tasks.ecg"),
-        ({"datasets": {"made": {"format": "vfdb", "made_up": {"samples": 4, "seed": 1}}}}, "datasets"),
+        ({"tasks": {"ecg": {"dataset": "made", "shift": "rewindow", "copies_per_sample": 2}}}, "tasks.ecg"),
+        ({"datasets": {"made": {"format": "vfdb", "synthetic": {"samples": 4, "seed": 1}}}}, "datasets"),
     ],
 )
 def test_cells_that_differ_in_more_than_their_protocol_are_refused(tmp_path, changes, named):
@@ -137,7 +137,7 @@ def test_cells_that_differ_in_more_than_their_protocol_are_refused(tmp_path, cha
 
 def test_studies_of_several_points_are_refused(tmp_path):
     folders = square(tmp_path)
-    tasks = {"ecg": {"dataset": "made", "shift": "zero_fill", "variants_per_sample": 2, "points": ["onset", "end"]}}
+    tasks = {"ecg": {"dataset": "made", "shift": "zero_fill", "copies_per_sample": 2, "points": ["onset", "end"]}}
     datasets = {"made": DATASETS["made"] | {"points": ["onset", "end"]}}
     folder_with(folders[0], config_of(PAPERS, tasks=tasks, datasets=datasets))
     with pytest.raises(InputError) as caught:
@@ -399,7 +399,7 @@ def summary(tmp_path_factory):
     root = tmp_path_factory.mktemp("square")
     studies = []
     for number, key in enumerate(PROTOCOLS):
-        tasks = {"ecg": {"dataset": "made_up", "variants_per_sample": 2, "shift": key.shift}}
+        tasks = {"ecg": {"dataset": "synthetic", "copies_per_sample": 2, "shift": key.shift}}
         config = made_config(study=f"square-{key.folds_by}-{key.shift}", folds_by=key.folds_by, tasks=tasks)
         study = write_study(root, config, samples_exist=number > 0)
         edge = study.folder / "ecg" / "baselines" / "edge_silence" / "predictions.csv"

@@ -35,7 +35,7 @@ ERROR["group"] = dict(zip("abcdefg", (2, 5, 8, 3, 7, 8, 11), strict=True))
 
 
 def write_cell(root, protocol) -> Cell:
-    tasks = {"ecg": {"dataset": "made_up", "variants_per_sample": 2, "shift": protocol.shift}}
+    tasks = {"ecg": {"dataset": "synthetic", "copies_per_sample": 2, "shift": protocol.shift}}
     name = f"{protocol.folds_by}-{protocol.shift}"
     config = made_config(
         study=name, folds=2, folds_by=protocol.folds_by, encodings=["coord"], comparisons=[], tasks=tasks
@@ -59,7 +59,7 @@ def write_cell(root, protocol) -> Cell:
 
 def write_samples(root, names) -> None:
     times = {event[0]: round(250 * event[2]) for event in EVENTS}
-    with shard_writer(root / "data" / "samples" / "made_up.h5", "samples", {"rate_hz": 250.0}) as writer:
+    with shard_writer(root / "data" / "samples" / "synthetic.h5", "samples", {"rate_hz": 250.0}) as writer:
         ids = np.array(list(names), dtype=object)
         writer.extend({"sample_id": ids, "event_sample": np.array([times[name] for name in names])})
 
@@ -102,16 +102,16 @@ def test_the_table_is_read_as_it_was_written(cells, tmp_path):
 
 
 def test_samples_that_were_made_anew_are_refused(cells, tmp_path):
-    digest = read_shard(tmp_path / "data" / "samples" / "made_up.h5", "samples", ()).digest
+    digest = read_shard(tmp_path / "data" / "samples" / "synthetic.h5", "samples", ()).digest
     for cell in cells:
         strata = cell.folder / "ecg" / "strata.csv"
         write_manifest(strata.with_name("manifest.json"), "", (strata,), samples_digest=digest)
     assert gather_shared(cells, tmp_path / "data")
-    (tmp_path / "data" / "samples" / "made_up.h5").unlink()
+    (tmp_path / "data" / "samples" / "synthetic.h5").unlink()
     write_samples(tmp_path, "gfedcba")
     with pytest.raises(InputError) as caught:
         gather_shared(cells, tmp_path / "data")
-    assert caught.value.where == str(tmp_path / "data" / "samples" / "made_up.h5")
+    assert caught.value.where == str(tmp_path / "data" / "samples" / "synthetic.h5")
     assert str(cells[0].folder / "ecg" / "strata.csv") in caught.value.problem
 
 
@@ -119,5 +119,5 @@ def test_samples_that_are_not_those_of_the_folds_are_refused(cells, tmp_path):
     write_samples(tmp_path, "abcdef")
     with pytest.raises(InputError, match="has no g,") as caught:
         gather_shared(cells, tmp_path / "data")
-    assert caught.value.where == str(tmp_path / "data" / "samples" / "made_up.h5")
+    assert caught.value.where == str(tmp_path / "data" / "samples" / "synthetic.h5")
     assert str(cells[0].folder) in caught.value.problem

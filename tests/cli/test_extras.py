@@ -115,7 +115,7 @@ def test_without_the_study_its_commands_are_one_line(tmp_path: Path) -> None:
     assert match[1] in only_with("study")
 
 
-def test_without_the_study_made_up_data_and_comparisons_are_there(tmp_path: Path) -> None:
+def test_without_the_study_synthetic_data_and_comparisons_are_there(tmp_path: Path) -> None:
     done = run_without(only_with("study"), "demo-data", "--folder", str(tmp_path / "made"), "--samples", "1")
     assert (done.returncode, done.stderr) == (0, "")
     logs = []

@@ -256,7 +256,7 @@ def test_output_that_finds_no_room_is_one_line(arms: dict[str, list[Path]]) -> N
     assert done.stderr.splitlines()[len(arms["control"]) :] == ["siwcc: standard output: No space left on device"]
 
 
-def test_made_up_files_of_two_seeds_are_not_mixed(
+def test_synthetic_files_of_two_seeds_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(locks, "_LOCK_WAIT_S", 0.1)

@@ -19,9 +19,9 @@ study: small
 run: [ecg]
 variants: [reduced]
 tasks:
-  ecg: {dataset: mine, variants_per_sample: 10}
+  ecg: {dataset: mine, copies_per_sample: 10}
 datasets:
-  mine: {format: vfdb, made_up: {samples: 10}}
+  mine: {format: vfdb, synthetic: {samples: 10}}
 train: {device: cpu, epochs: 2}
 """
 
@@ -37,7 +37,7 @@ def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
     assert small.study == "small"
     assert small.variants == ("reduced",)
     assert small.encodings == ("coord", "weighted")
-    assert small.tasks.ecg.variants_per_sample == 10
+    assert small.tasks.ecg.copies_per_sample == 10
     assert small.tasks.ecg.decimate_by == 10
     assert set(small.datasets) == {"mine", "vfdb", "sipakmed"}
     assert small.train.learning_rate == 0.001
@@ -73,7 +73,7 @@ def test_the_command_counts_what_it_is_given(
 
 def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
     (plan,) = plan_study(small, tmp_path)
-    assert plan.samples == 47  # 4.7 usable events a made-up record
+    assert plan.samples == 47  # 4.7 usable events a synthetic record
     assert plan.runs == 2 * 1 * 5 * 1
     # Two arms of 470 variants, three channels of 500 float32.
     assert plan.float_bytes == 2 * 470 * 3 * 500 * 4

@@ -312,7 +312,7 @@ def test_make_fold_hands_the_folds_samples_to_the_tasks_module(tmp_path):
     samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     ids = write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
-    make_fold("ecg", samples, table, 2, EcgTask(variants_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
+    make_fold("ecg", samples, table, 2, EcgTask(copies_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
     fold = read_shard(tmp_path / "fold2.h5", "fold")
     assert fold.attributes["fold"] == 2
     assert fold.arrays["sample_id"].tolist() == [ids[3], ids[3], ids[4], ids[4]]

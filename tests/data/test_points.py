@@ -50,7 +50,7 @@ SUFFIXES = {"ecg": ("_onset", "_end"), "nuclei": ("_nucleus_x", "_nucleus_y", "_
 def points_config(task: str, **changes):
     """A made study of two points, without the paper's leaks."""
     config = made_config(task).model_dump(mode="json")
-    config["datasets"]["made_up"]["points"] = POINTS[task]
+    config["datasets"]["synthetic"]["points"] = POINTS[task]
     leak_free = {"ecg": {"shift": "rewindow"}, "nuclei": {"border": "reflect"}}
     config["tasks"][task] |= {"points": POINTS[task], **leak_free[task]}
     return parse_config(config | changes)
@@ -58,7 +58,7 @@ def points_config(task: str, **changes):
 
 @pytest.fixture(scope="module")
 def ecg_study(tmp_path_factory) -> Study:
-    """Real folds, made-up runs; not to be changed."""
+    """Real folds, synthetic runs; not to be changed."""
     return write_study(tmp_path_factory.mktemp("ecg"), points_config("ecg"))
 
 
@@ -104,14 +104,14 @@ def test_a_point_is_visible_with_all_its_coordinates() -> None:
 
 def test_points_that_the_samples_do_not_have_are_refused() -> None:
     with pytest.raises(InputError, match="'end'") as caught:
-        made_config("ecg", tasks={"ecg": {"dataset": "made_up", "points": ["onset", "end"]}})
+        made_config("ecg", tasks={"ecg": {"dataset": "synthetic", "points": ["onset", "end"]}})
     assert "tasks.ecg.points" in str(caught.value)
 
 
 @pytest.mark.parametrize("points", [["end"], ["end", "onset"], ["onset", "onset"], []])
 def test_points_begin_with_the_tasks_own(points: list[str]) -> None:
     with pytest.raises(InputError, match="points"):
-        made_config("ecg", tasks={"ecg": {"dataset": "made_up", "points": points}})
+        made_config("ecg", tasks={"ecg": {"dataset": "synthetic", "points": points}})
 
 
 def test_a_dropout_has_room_beside_both_points() -> None:

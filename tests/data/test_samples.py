@@ -12,7 +12,7 @@ from refusals import refused
 from siwcc.config import VfdbSection
 from siwcc.data.datasets.interface import Excluded, Sample, reader_for
 from siwcc.data.datasets.manifest import provide_raw
-from siwcc.data.datasets.synthetic.write import write_made_up
+from siwcc.data.datasets.synthetic.write import write_synthetic
 from siwcc.data.samples import EXCLUDED_COLUMNS, extract_samples, read_excluded, write_samples
 from siwcc.io.files import read_csv, write_csv
 from siwcc.io.shards import read_shard
@@ -105,7 +105,7 @@ def test_exactly_the_tolerated_share_passes(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "records"
-    write_made_up("ecg", folder, 2, 5)
+    write_synthetic("ecg", folder, 2, 5)
     return folder
 
 

@@ -131,20 +131,20 @@ def test_an_unknown_baseline_is_one_line(tmp_path: Path, name: str, task: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-MADE_UP = {
-    "ecg": {"format": "vfdb", "made_up": {"samples": 3, "seed": 1}},
-    "nuclei": {"format": "sipakmed", "made_up": {"samples": 12, "seed": 1}, "image_size": 64, "max_excluded": 0.5},
+SYNTHETIC = {
+    "ecg": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}},
+    "nuclei": {"format": "sipakmed", "synthetic": {"samples": 12, "seed": 1}, "image_size": 64, "max_excluded": 0.5},
 }
 
 
 def write_real_folds(folder: Path, task: str) -> tuple[Path, Path, Path]:
-    """Two folds of made-up data by the package's own modules, and the samples."""
-    tasks = {task: {"dataset": "made_up", "variants_per_sample": 2}}
-    config = parse_config({"run": [task], "tasks": tasks, "datasets": {"made_up": MADE_UP[task]}})
-    section, samples_path = config.dataset_of(task), folder / "made_up.h5"
-    provide_raw("made_up", section, folder / "raw", folder / "manifest.csv")
+    """Two folds of synthetic data by the package's own modules, and the samples."""
+    tasks = {task: {"dataset": "synthetic", "copies_per_sample": 2}}
+    config = parse_config({"run": [task], "tasks": tasks, "datasets": {"synthetic": SYNTHETIC[task]}})
+    section, samples_path = config.dataset_of(task), folder / "synthetic.h5"
+    provide_raw("synthetic", section, folder / "raw", folder / "manifest.csv")
     beside = (samples_path.with_suffix(".csv"), samples_path.with_suffix(".json"))
-    extract_samples("made_up", section, folder / "raw", folder / "manifest.csv", samples_path, *beside)
+    extract_samples("synthetic", section, folder / "raw", folder / "manifest.csv", samples_path, *beside)
     sample_ids = list(read_shard(samples_path, "samples", names=("sample_id",)).arrays["sample_id"])
     for fold in (1, 2):
         path = folder / f"fold{fold}.h5"

@@ -82,8 +82,8 @@ def test_damage_other_versions_and_values_that_are_not_finite_are_refused(tmp_pa
     path.write_text(text.replace("0.6", "0.7"))
     with pytest.raises(InputError, match="digest"):
         load_calibration(path)
-    path.write_text(json.dumps({**json.loads(text), "schema_version": 2}))
-    with pytest.raises(InputError, match="schema version 1"):
+    path.write_text(json.dumps({**json.loads(text), "schema_version": 1}))
+    with pytest.raises(InputError, match="schema version 2"):
         load_calibration(path)
     path.write_text(text.replace("0.6", "NaN"))
     with pytest.raises(InputError) as caught:

@@ -12,7 +12,7 @@ import yaml
 from made_study import made_config, write_study
 
 from siwcc.config import Config, Train
-from siwcc.data.datasets.synthetic.write import write_made_up
+from siwcc.data.datasets.synthetic.write import write_synthetic
 from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.comparisons import write_comparisons
 from siwcc.evaluation.errors_table import measure_study, write_errors
@@ -55,8 +55,8 @@ def build(root: Path) -> None:
         study = write_study(root / task, config_of(task))
         _write_statistics(study)
     _train(root)
-    write_made_up("ecg", root / "wfdb", 2, 3)
-    write_made_up("nuclei", root / "sipakmed", 6, 3)
+    write_synthetic("ecg", root / "wfdb", 2, 3)
+    write_synthetic("nuclei", root / "sipakmed", 6, 3)
     _write_herlev(root)
     _write_own(root)
     _write_archive(root)
@@ -124,13 +124,13 @@ def _write_herlev(root: Path) -> None:
 def _write_own(root: Path) -> None:
     import cv2
 
-    write_made_up("nuclei", root / "own_images", 3, 3, "folder")
+    write_synthetic("nuclei", root / "own_images", 3, 3, "folder")
     table = root / "own_images" / "samples.csv"
     for path, extension in zip(sorted((root / "own_images" / "images").iterdir())[:2], (".tif", ".jpg"), strict=True):
         cv2.imwrite(str(path.with_suffix(extension)), cv2.imread(str(path)))
         table.write_text(table.read_text().replace(path.name, path.with_suffix(extension).name))
         path.unlink()
-    write_made_up("ecg", root / "own_signals", 1, 3, "folder")
+    write_synthetic("ecg", root / "own_signals", 1, 3, "folder")
     signal = root / "own_signals" / "records" / "demo01.csv"
     signal.write_text("".join(signal.read_text().splitlines(keepends=True)[:12_000]))
 

@@ -130,7 +130,7 @@ def _resumed(root: Path, path: Path) -> Any:
 
 
 def _excluded(root: Path, path: Path) -> Any:
-    return read_excluded(read_shard(path.with_name("made_up.h5"), "samples", ()))
+    return read_excluded(read_shard(path.with_name("synthetic.h5"), "samples", ()))
 
 
 def _run_under_manifest(root: Path, path: Path) -> Any:
@@ -144,7 +144,7 @@ def _extracted(task: str) -> Callable[[Path, Path], Any]:
         section = parse_dataset(config_of(task).dataset_of(task).model_dump())
         outputs = [out / name for name in ("s.h5", "s.excluded.csv", "s.protocol.json")]
         try:
-            extract_samples("made_up", section, data / "raw", data / "raw" / "made_up.manifest.csv", *outputs)
+            extract_samples("synthetic", section, data / "raw", data / "raw" / "synthetic.manifest.csv", *outputs)
             return [output.read_bytes() for output in outputs]
         finally:
             shutil.rmtree(out, ignore_errors=True)
@@ -251,8 +251,8 @@ READERS: dict[str, Reader] = {
     "config.json": Reader("*/results/*/config.json", lambda _, p: read_config(p).model_dump(), "**/*.json"),
     "excluded.csv": Reader("*/data/samples/*.excluded.csv", _excluded, "*/data/samples/*.csv"),
     "raw manifest.csv": Reader("ecg/data/raw/*.csv", _extracted("ecg"), "*/data/raw/*.csv"),
-    "raw signals under a manifest": Reader("ecg/data/raw/made_up/*.*", _extracted("ecg"), "wfdb/*.*"),
-    "raw images under a manifest": Reader("nuclei/data/raw/made_up/*/*/*", _extracted("nuclei"), "sipakmed/*/*/*"),
+    "raw signals under a manifest": Reader("ecg/data/raw/synthetic/*.*", _extracted("ecg"), "wfdb/*.*"),
+    "raw images under a manifest": Reader("nuclei/data/raw/synthetic/*/*/*", _extracted("nuclei"), "sipakmed/*/*/*"),
     "WFDB header": Reader("wfdb/*.hea", _raw_set("vfdb", "wfdb"), "wfdb/*", foreign=True),
     "WFDB signal": Reader("wfdb/*.dat", _raw_set("vfdb", "wfdb"), "wfdb/*", foreign=True),
     "WFDB annotation": Reader("wfdb/*.atr", _raw_set("vfdb", "wfdb"), "wfdb/*", foreign=True),

@@ -60,7 +60,7 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
     ("full", "weighted", "source_rate"),
 ])  # fmt: skip
 def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding, weighted_at, rate_hz) -> None:
-    settings = ECG_TASK.model_copy(update={"weighted_at": weighted_at, "variants_per_sample": 1})
+    settings = ECG_TASK.model_copy(update={"weighted_at": weighted_at, "copies_per_sample": 1})
     layer = ("none", 3) if weighted_at == "source_rate" else None
     model = write_model(tmp_path / "m.pt", variant, settings=settings, encoding=encoding, layer=layer)
     # Isolated events, far from both ends: the study's windows are centred, too.
@@ -88,7 +88,7 @@ def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding,
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])
 def test_a_point_is_answered_as_in_the_study(tmp_path: Path, border) -> None:
-    settings = IMAGE_TASK.model_copy(update={"border": border, "variants_per_sample": 1})
+    settings = IMAGE_TASK.model_copy(update={"border": border, "copies_per_sample": 1})
     model = write_model(tmp_path / "m.pt", "heatmap", task="nuclei", settings=settings)
     coarse = np.random.default_rng(1).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     # Higher than wide: 24 px of the square's 32 are the image, 4 to the left.
@@ -340,7 +340,7 @@ def test_real_events_are_answered_as_in_a_study(shared_data: Path, tmp_path: Pat
     """With `rewindow` the sample itself stands at a drawn start: the same window is asked for."""
     section = ECG_SECTION.model_copy(update={"window_s": 20.0, "rate_hz": 250.0})
     settings = ECG_TASK.model_copy(
-        update={"shift": "rewindow", "decimate_by": 10, "median_samples": 11, "variants_per_sample": 1}
+        update={"shift": "rewindow", "decimate_by": 10, "median_samples": 11, "copies_per_sample": 1}
     )
     model = write_model(tmp_path / "m.pt", settings=settings, section=section)
     folder = tmp_path / "raw"

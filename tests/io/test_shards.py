@@ -110,7 +110,7 @@ def test_the_digest_is_over_attributes_and_arrays_in_the_order_of_their_names(tm
     with shard_writer(path, "samples", {"rate_hz": 250.0}) as writer:
         for row in range(300):
             writer.append({"signal": np.array([row, -row], dtype="<i2"), "name": f"ä{row}"})
-    expected = hashlib.sha256(b"@kind='samples'\0@rate_hz=250.0\0@schema_version=2\0name:text:(300,)\0")
+    expected = hashlib.sha256(b"@kind='samples'\0@rate_hz=250.0\0@schema_version=3\0name:text:(300,)\0")
     expected.update("".join(f"ä{row}\0" for row in range(300)).encode())
     expected.update(b"signal:<i2:(300, 2)\0")
     for row in range(300):
@@ -192,13 +192,13 @@ def test_wrong_kind_and_missing_array(path: Path) -> None:
 
 def test_another_schema_version(path: Path) -> None:
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"siwcc shard 2", b"siwcc shard 1"))
-    assert line_of(path) == "is a shard of schema version 1, not 2; delete it and run again"
+    path.write_bytes(content.replace(b"siwcc shard 3", b"siwcc shard 2"))
+    assert line_of(path) == "is a shard of schema version 2, not 3; delete it and run again"
     path.write_bytes(content)
     with h5py.File(path, "r+") as handle:
         handle.attrs["schema_version"] = SCHEMA_VERSION + 1
     _write_seal(path)
-    assert line_of(path) == "is no shard of schema version 2; delete it and run again"
+    assert line_of(path) == "is no shard of schema version 3; delete it and run again"
 
 
 @pytest.mark.parametrize("name", ["target", "note"])

@@ -230,9 +230,9 @@ def config_of(**changes):
 def test_deviations_follow_the_config(repository, tmp_path):
     path = repository / "resources" / "deviations.yaml"
     found = {item.id: item.text for item in deviations.read_deviations(path, config_of())}
-    assert {"made-up-ecg", "folds", "epochs", "variants-ecg", "leaky-folds"} <= set(found)
+    assert {"synthetic-ecg", "folds", "epochs", "variants-ecg", "leaky-folds"} <= set(found)
     assert numbers(found["folds"]) == [2, 5]
-    assert not {"made-up-nuclei", "exact-labels", "herlev", "folds-by-group"} & set(found)
+    assert not {"synthetic-nuclei", "exact-labels", "herlev", "folds-by-group"} & set(found)
     kinds = {item.id: item.kind for item in deviations.read_deviations(path, config_of())}
     assert (kinds["folds"], kinds["leaky-folds"]) == ("departs", "keeps")
     assert all("{" not in text for text in found.values())
@@ -245,7 +245,7 @@ def test_the_papers_own_study_lists_only_what_it_changes(repository):
     values = parse_config(paper).model_dump(mode="json")
     found = {item.id for item in deviations.read_deviations(repository / "resources" / "deviations.yaml", values)}
     assert {"exact-labels", "enumerated-bootstrap", "standardisation", "excluded-contours", "centroid"} <= found
-    assert not {"epochs", "folds", "variants-ecg", "variants-nuclei", "image-size", "made-up-ecg"} & found
+    assert not {"epochs", "folds", "variants-ecg", "variants-nuclei", "image-size", "synthetic-ecg"} & found
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_damaged_deviations(tmp_path, text, named):
         ("ecg", {"format": "vfdb"}, 236, True),
         ("ecg", {"format": "vfdb"}, 242, True),
         ("ecg", {"format": "vfdb"}, 100, False),
-        ("ecg", {"format": "vfdb", "made_up": {"samples": 3}}, 236, False),
+        ("ecg", {"format": "vfdb", "synthetic": {"samples": 3}}, 236, False),
         ("nuclei", {"format": "herlev"}, 917, False),
         ("nuclei", {"format": "sipakmed"}, 4049, True),
     ],
@@ -468,7 +468,7 @@ def test_a_folder_that_is_no_study(tmp_path, content):
 
 def test_config_on_the_page_does_not_tell_where_a_local_copy_lies():
     values = json.loads(made_config().model_dump_json())
-    values["datasets"]["made_up"] |= {"path": "/somewhere/somebody/private", "made_up": None}
+    values["datasets"]["synthetic"] |= {"path": "/somewhere/somebody/private", "synthetic": None}
     text = studies.config_text(parse_config(values))
     assert "somebody" not in text
     assert "(a local copy)" in text

@@ -389,7 +389,7 @@ def made_images(folder: Path) -> tuple[list[Path], Path]:
             row = {"signal": image, "target": centre, "sample_id": name, "group": name[:5], "class": name[0]}
             row |= {"content_box": np.array([9, 0, 48, SIZE], dtype=np.int32)}
             writer.append(row | {"mean": content.mean(dtype=np.float64), "std": content.std(dtype=np.float64)})
-    settings = NucleiTask(dataset="cells", variants_per_sample=3, border="reflect")
+    settings = NucleiTask(dataset="cells", copies_per_sample=3, border="reflect")
     paths = [folder / f"fold{fold}.h5" for fold in (1, 2, 3)]
     for fold, path in enumerate(paths, 1):
         section = SipakmedSection(format="sipakmed", image_size=SIZE)
@@ -432,7 +432,7 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     samples = [item for item, _ in zip(found, range(12), strict=False) if not isinstance(item, Excluded)]
     attributes = {"dataset": "herlev", "task": "nuclei", "image_size": 256, "protocol": section.protocol()}
     write_samples(samples, attributes, tmp_path / "samples.h5", 1.0)
-    settings = NucleiTask(dataset="herlev", border=border, variants_per_sample=2)
+    settings = NucleiTask(dataset="herlev", border=border, copies_per_sample=2)
     names = [sample.sample_id for sample in samples]
     write_fold(tmp_path / "samples.h5", names, settings, section, 42, 1, tmp_path / "fold1.h5")
     inputs = augment_module("nuclei").open_inputs([tmp_path / "fold1.h5"], tmp_path / "samples.h5", False)

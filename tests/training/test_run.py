@@ -45,7 +45,7 @@ from siwcc.training.run import RunFiles, log_columns, standardisation, train_run
 pytestmark = pytest.mark.numeric
 
 DATASET = VfdbSection(format="vfdb")
-TASK = EcgTask(variants_per_sample=3)
+TASK = EcgTask(copies_per_sample=3)
 # 8 training samples x 3 variants in batches of 10: the last one has 4.
 SETTINGS = Train(epochs=3, batch_size=10, device="cpu")
 KEY = RunKey("ecg", "weighted", "full", 1, 42)
@@ -577,7 +577,7 @@ def test_a_state_of_other_settings_is_not_used(
 def test_a_state_of_other_folds_is_not_used(
     folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = write_folds(tmp_path, TASK.model_copy(update={"variants_per_sample": 2}))
+    others = write_folds(tmp_path, TASK.model_copy(update={"copies_per_sample": 2}))
     leave_state(others, tmp_path / "out", monkeypatch)
     assert contents(run(folds, tmp_path / "out")) == contents(finished)
 

@@ -177,7 +177,7 @@ data = Path(sys.argv[1])
 stem = data / "samples" / "demo_ecg"
 extract_samples(
     name="demo_ecg",
-    section=parse_dataset({"format": "vfdb", "made_up": {"samples": 12, "seed": 42}}),
+    section=parse_dataset({"format": "vfdb", "synthetic": {"samples": 12, "seed": 42}}),
     raw_root=data / "raw",
     manifest_path=data / "raw" / "demo_ecg.manifest.csv",
     samples_path=stem.with_suffix(".h5"),

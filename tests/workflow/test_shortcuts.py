@@ -26,8 +26,8 @@ TINY = {
     "folds": 2,
     "encodings": ["coord", "weighted"],
     "comparisons": [["coord", "weighted"]],
-    "tasks": {"ecg": {"dataset": "made_up", "variants_per_sample": 2}},
-    "datasets": {"made_up": {"format": "vfdb", "made_up": {"samples": 3, "seed": 1}}},
+    "tasks": {"ecg": {"dataset": "synthetic", "copies_per_sample": 2}},
+    "datasets": {"synthetic": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}}},
     "train": {"epochs": 6, "device": "cpu"},
 }
 
@@ -90,7 +90,7 @@ def test_overlays_reach_all_four_and_leave_what_a_cell_stands_for(place: Place) 
         assert config["study"] == f"shortcuts-{by}-{shift}"
         assert (config["folds_by"], config["tasks"]["ecg"]["shift"]) == (by, shift)
         assert (config["train"]["epochs"], config["train"]["device"], config["folds"]) == (3, "cpu", 2)
-        assert config["tasks"]["ecg"]["dataset"] == "made_up"
+        assert config["tasks"]["ecg"]["dataset"] == "synthetic"
     # The shift does not move a sample into another fold; folds by record keep every record whole.
     folds = {cell: read(folder_of(place, *cell) / "ecg" / "folds.csv") for cell in CELLS}
     for by in ("sample", "group"):
@@ -109,7 +109,7 @@ def test_the_plain_snakefile_makes_the_papers_cell_from_the_overlay(place: Place
 
 
 def write_finished_cells(place: Place) -> None:
-    """The four studies with real folds and baselines and made-up runs, but without statistics."""
+    """The four studies with real folds and baselines and synthetic runs, but without statistics."""
     started = time.time()
     for by, shift in CELLS:
         tasks = {"ecg": TINY["tasks"]["ecg"] | {"shift": shift}}

@@ -493,7 +493,7 @@ def with_records(place: Place, **datasets: Path) -> list[str]:
         "run": ["ecg"],
         "folds": 2,
         "variants": ["reduced"],
-        "tasks": {"ecg": {"dataset": next(iter(datasets)), "variants_per_sample": 2}},
+        "tasks": {"ecg": {"dataset": next(iter(datasets)), "copies_per_sample": 2}},
         "datasets": {name: {"format": "vfdb", "path": str(path)} for name, path in datasets.items()},
         "train": {"epochs": 5, "device": "cpu"},
     }

@@ -280,7 +280,7 @@ def write_fold(
     fold: int,
     path: Path,
 ) -> None:
-    """Write one fold file: variant 0 and 1 ... `variants_per_sample` of every window in it.
+    """Write one fold file: variant 0 and 1 ... `copies_per_sample` of every window in it.
 
     Rows are sorted by sample id, then by variant: `signal` float32 (leads, model samples) in mV,
     `target` float64 (1,) in seconds, `sample_id`, `group`, `class`, `variant` int32, `event_visible`
@@ -316,7 +316,7 @@ def write_fold(
     # Noise does not compress: it takes 15 % more room so, and a tenth of the time to write and read.
     with shard_writer(path, "fold", attributes, uncompressed=("signal", "weighted")) as writer:
         for row in rows:
-            numbers = range(settings.variants_per_sample + 1)
+            numbers = range(settings.copies_per_sample + 1)
             writer.extend(variant_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
 
 

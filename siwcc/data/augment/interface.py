@@ -174,7 +174,7 @@ def variant_rng(seed: int, sample_id: str, variant: int | str) -> np.random.Gene
     Args:
         seed: The study's seed.
         sample_id: The sample.
-        variant: 1 ... variants_per_sample; 0 where the sample itself is drawn, too. A name for what is none of them.
+        variant: 1 ... copies_per_sample; 0 where the sample itself is drawn, too. A name for what is none of them.
     """
     key = hashlib.sha256(f"{seed}\0{sample_id}\0{variant}".encode()).digest()
     return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))

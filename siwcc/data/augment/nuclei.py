@@ -188,7 +188,7 @@ def write_fold(
     with shard_writer(path, "fold", attributes) as writer:
         for row in _rows_of_fold(samples, sample_ids):
             sample = {name: samples.arrays[name][row] for name in names}
-            numbers = range(settings.variants_per_sample + 1)
+            numbers = range(settings.copies_per_sample + 1)
             writer.extend(_variants_of(sample, numbers, settings, dataset.image_size, seed))
 
 

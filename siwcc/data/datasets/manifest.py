@@ -35,7 +35,7 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
 
     Args:
         name: The data set's name in the config.
-        section: Its entry there; `path` is taken as it is, `made_up` is written, else downloaded.
+        section: Its entry there; `path` is taken as it is, `synthetic` is written, else downloaded.
         raw_root: Folder of all downloads.
         manifest_path: The CSV to write.
 
@@ -52,7 +52,7 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
     else:
         # Two studies may share the folder; what is there once the other one is through is kept.
         with locked_folder(folder, "another process is making or fetching its files", wait_s=math.inf):
-            if section.made_up is not None:
+            if section.synthetic is not None:
                 _make_up(section, folder)
             else:
                 reader.download(section, folder)
@@ -110,20 +110,20 @@ def _warn_of_differences(name: str, found: Mapping[str, str], published: Mapping
 
 
 def _make_up(section: AnyDataset, folder: Path) -> None:
-    from siwcc.data.datasets.synthetic.write import write_made_up
+    from siwcc.data.datasets.synthetic.write import write_synthetic
 
-    assert section.made_up is not None  # noqa: S101 - narrows the type
+    assert section.synthetic is not None  # noqa: S101 - narrows the type
     made = folder.with_name(f".{folder.name}.part")
     # The folder is held: what lies there was left by a process that was killed.
     shutil.rmtree(made, ignore_errors=True)
     try:
-        write_made_up(section.task, made, section.made_up.samples, section.made_up.seed, _layout_of(section))
+        write_synthetic(section.task, made, section.synthetic.samples, section.synthetic.seed, _layout_of(section))
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
             # A set of fewer samples would take them in, and a download must not be deleted unasked.
             raise InputError(
                 folder,
-                f"holds {min(foreign)}, which is none of the made-up files",
+                f"holds {min(foreign)}, which is none of the synthetic files",
                 f"delete the folder, or give datasets.{folder.name} another name",
             )
         _move_files(made, folder)

@@ -156,7 +156,7 @@ def iter_samples(section: SipakmedSection, folder: Path) -> Iterator[Sample | Ex
             excluded.add(cell.sample_id)
             yield Excluded(cell.sample_id, str(defect))
     crops = {cell.sample_id for cell in cells if cell.image is not None and not cell.is_second}
-    if len(crops) == FULL_SET_CROPS and section.made_up is None:
+    if len(crops) == FULL_SET_CROPS and section.synthetic is None:
         _compare_with_published(excluded & crops)
 
 

@@ -33,9 +33,9 @@ from siwcc.io.shards import _write_seal, read_shard, shard_writer
 
 RATE_HZ = 250.0
 DATASET = VfdbSection(format="vfdb")
-TASK = EcgTask(variants_per_sample=6)
-AT_SOURCE = EcgTask(variants_per_sample=2, weighted_at="source_rate")
-REWINDOW = EcgTask(variants_per_sample=6, shift="rewindow")
+TASK = EcgTask(copies_per_sample=6)
+AT_SOURCE = EcgTask(copies_per_sample=2, weighted_at="source_rate")
+REWINDOW = EcgTask(copies_per_sample=6, shift="rewindow")
 RANGES = EcgAugmentation()
 SEED = 42
 # Two forms of one filter, in units of the largest value. Poles near 1 amplify the coefficients' rounding, 1.1e-16:
@@ -530,12 +530,12 @@ def write_windows(folder, path):
 
 
 def test_cut_windows_are_the_recording_itself(tmp_path):
-    """Made-up record -> reader -> fold file, against wfdb's own reading of the same samples."""
+    """Synthetic record -> reader -> fold file, against wfdb's own reading of the same samples."""
     events = [1500, 9000, 9700, 17_000, 39_000]
     write_recording(tmp_path, events)
     samples_path = write_windows(tmp_path, tmp_path / "samples.h5")
     ids = [f"r1_{event:07d}" for event in events]
-    settings = EcgTask(variants_per_sample=1, shift="rewindow")
+    settings = EcgTask(copies_per_sample=1, shift="rewindow")
     seen_after_the_end = 0
     for seed in range(4):
         path = write_fold(samples_path, tmp_path / "fold1.h5", ids=ids, settings=settings, seed=seed)
@@ -665,7 +665,7 @@ def test_fold_file_says_what_it_is(samples_path, tmp_path):
     attributes, arrays = fold.attributes, fold.arrays
     assert (attributes["task"], attributes["dataset"], attributes["fold"], attributes["seed"]) == ("ecg", "vfdb", 3, 42)
     assert attributes["samples_digest"] == read_shard(samples_path, "samples", names=()).digest
-    assert json.loads(attributes["protocol"])["variants_per_sample"] == 6
+    assert json.loads(attributes["protocol"])["copies_per_sample"] == 6
     spec = TaskSpec.from_json(attributes["spec"])
     assert (spec.channels, spec.shape, spec.extent) == (2, (500,), (4990 * 20 / 4999,))
     assert {name: (array.dtype.str, array.shape) for name, array in arrays.items() if array.dtype != object} == {

@@ -33,7 +33,7 @@ from siwcc.io.shards import read_shard, shard_writer
 from siwcc.nn.coordinate_channels import encode
 
 SIZE = 64
-SETTINGS = NucleiTask(dataset="cells", variants_per_sample=4)
+SETTINGS = NucleiTask(dataset="cells", copies_per_sample=4)
 REFLECT = SETTINGS.model_copy(update={"border": "reflect"})
 DATASET = SipakmedSection(format="sipakmed", image_size=SIZE)
 IDS = ("1_001_01", "1_001_02", "2_001_01", "3_004_07", "4_001_01", "5_002_01")
@@ -176,7 +176,7 @@ def test_point_and_image_move_together(tmp_path: Path) -> None:
                 "std": 255.0,
             }
         )
-    settings = NucleiTask(dataset="cells", variants_per_sample=40)
+    settings = NucleiTask(dataset="cells", copies_per_sample=40)
     dataset = SipakmedSection(format="sipakmed", image_size=size)
     write_fold(path, ["1_001_01"], settings, dataset, seed=7, fold=1, path=tmp_path / "fold1.h5")
     inputs = open_inputs([tmp_path / "fold1.h5"], path, augmented_only=True)
@@ -221,7 +221,7 @@ def test_fold_file_by_hand(samples_path: Path) -> None:
 
 def test_each_variant_can_be_made_alone(samples_path: Path) -> None:
     few = read_shard(make_fold(samples_path, 1, IDS[:3]), "fold").arrays
-    many_settings = SETTINGS.model_copy(update={"variants_per_sample": 9})
+    many_settings = SETTINGS.model_copy(update={"copies_per_sample": 9})
     many = read_shard(make_fold(samples_path, 2, IDS[1:2], many_settings), "fold").arrays
     for name in ("translation", "rotation_deg", "scale", "target"):
         np.testing.assert_array_equal(few[name][5:10], many[name][:5])
@@ -240,7 +240,7 @@ def test_same_bytes_twice(samples_path: Path) -> None:
 @pytest.mark.numeric
 def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
     wide = NucleiAugmentation(translation_px=200, rotation_deg=0, scale=(1, 1))
-    settings = NucleiTask(dataset="cells", variants_per_sample=50, augmentation=wide)
+    settings = NucleiTask(dataset="cells", copies_per_sample=50, augmentation=wide)
     fold = read_shard(make_fold(samples_path, 1, IDS[:1], settings), "fold").arrays
     inside = [0 <= x <= 63 and 0 <= y <= 63 for x, y in fold["target"]]
     assert fold["event_visible"].tolist() == [int(value) for value in inside]
@@ -379,7 +379,7 @@ def test_targets_outside_are_drawn_again_with_reflect() -> None:
 
 def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
     wide = NucleiAugmentation(translation_px=150, rotation_deg=20, scale=(0.75, 1.25))
-    settings = REFLECT.model_copy(update={"augmentation": wide, "variants_per_sample": 30})
+    settings = REFLECT.model_copy(update={"augmentation": wide, "copies_per_sample": 30})
     path = make_fold(samples_path, 1, IDS, settings)
     fold = read_shard(path, "fold").arrays
     assert fold["event_visible"].all()
@@ -430,7 +430,7 @@ def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samp
 def test_what_lies_beyond_the_border_is_exactly_zero(samples_path: Path) -> None:
     # Half the size about the centre (32, 32): nothing of the source reaches rows or columns below 15 or above 48.
     half = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(0.5, 0.5))
-    settings = NucleiTask(dataset="cells", variants_per_sample=1, augmentation=half)
+    settings = NucleiTask(dataset="cells", copies_per_sample=1, augmentation=half)
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:2], settings)], samples_path, augmented_only=True)
     images = inputs.batch(np.arange(2), "coord").numpy()
     outside = np.ones((SIZE, SIZE), dtype=bool)
@@ -470,7 +470,7 @@ def _open_traced(paths: list[Path], samples_path: Path) -> tuple[NucleiInputs, i
 
 
 def test_memory_does_not_grow_with_the_variants(samples_path: Path) -> None:
-    few_settings, many_settings = (SETTINGS.model_copy(update={"variants_per_sample": n}) for n in (2, 50))
+    few_settings, many_settings = (SETTINGS.model_copy(update={"copies_per_sample": n}) for n in (2, 50))
     few_path = [make_fold(samples_path, 1, IDS, few_settings)]
     _open_traced(few_path, samples_path)
     few, few_bytes = _open_traced(few_path, samples_path)

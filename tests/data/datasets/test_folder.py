@@ -22,7 +22,7 @@ from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import MAX_IMAGE_PIXELS, SampleDefectError
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.data.datasets.manifest import provide_raw
-from siwcc.data.datasets.synthetic.write import write_made_up
+from siwcc.data.datasets.synthetic.write import write_synthetic
 from siwcc.data.folds import make_fold, write_folds
 from siwcc.data.samples import extract_samples
 from siwcc.io.errors import InputError
@@ -293,7 +293,7 @@ def test_a_network_takes_any_number_of_leads(tmp_path: Path, leads: tuple[int, .
     extract_samples("own", section, tmp_path, manifest, samples, excluded, protocol)
     write_folds(samples, section, 2, "sample", 42, "ecg", folds, strata)
     steps = EcgAugmentation(shift_s=1, dropout_s=(0.1, 0.3), lowpass_hz=(15, 20))
-    settings = EcgTask(dataset="own", variants_per_sample=2, shift=shift, decimate_by=2, augmentation=steps)
+    settings = EcgTask(dataset="own", copies_per_sample=2, shift=shift, decimate_by=2, augmentation=steps)
     for fold, path in enumerate(fold_paths, start=1):
         make_fold("ecg", samples, folds, fold, settings, section, 42, path)
     inputs = open_inputs(fold_paths, samples, augmented_only=False)
@@ -582,8 +582,8 @@ def test_a_folder_serves_the_task_that_it_names(repository: Path) -> None:
 
 
 def test_the_protocol_is_of_the_one_task(tmp_path: Path) -> None:
-    assert set(images(tmp_path).protocol()) == {"format", "made_up", "task", "table", "image_size"}
-    ecg = {"format", "made_up", "task", "table", "leads", "window_s", "rate_hz", "csv_rate_hz"}
+    assert set(images(tmp_path).protocol()) == {"format", "synthetic", "task", "table", "image_size"}
+    ecg = {"format", "synthetic", "task", "table", "leads", "window_s", "rate_hz", "csv_rate_hz"}
     assert set(signals(tmp_path).protocol()) == ecg
 
 
@@ -597,7 +597,7 @@ def test_a_plan_counts_the_rows(repository: Path, tmp_path: Path) -> None:
     assert (plan.samples, plan.sample_source) == (3, f"rows of {tmp_path / 'samples.csv'}")
 
 
-# ------------------------------------------------------------------- made up
+# ------------------------------------------------------------------- synthetic
 
 
 def made(section: AnyDataset, path: Path) -> list[Sample]:
@@ -605,10 +605,10 @@ def made(section: AnyDataset, path: Path) -> list[Sample]:
     return [item for item in reader.iter_samples(section, path) if isinstance(item, Sample)]
 
 
-def test_made_up_records_in_either_layout_have_the_same_windows(tmp_path: Path) -> None:
+def test_synthetic_records_in_either_layout_have_the_same_windows(tmp_path: Path) -> None:
     own, published = tmp_path / "own", tmp_path / "published"
     assert main(["demo-data", "--layout", "folder", "--folder", str(own), "--samples", "2"]) == 0
-    write_made_up("ecg", published, 2, 42)
+    write_synthetic("ecg", published, 2, 42)
     section = parse_dataset({"format": "folder", "task": "ecg", "path": own, "csv_rate_hz": 250})
     ours, theirs = made(section, own), made(parse_dataset({"format": "vfdb"}), published)
     assert [sample.sample_id for sample in ours] == [f"records/{sample.sample_id}" for sample in theirs]
@@ -622,11 +622,11 @@ def test_made_up_records_in_either_layout_have_the_same_windows(tmp_path: Path) 
         np.testing.assert_allclose(one.signal, other.signal, atol=0.5 / 200 + 0.0005 + 1e-6)
 
 
-def test_made_up_cells_in_either_layout_are_the_same_images(tmp_path: Path) -> None:
+def test_synthetic_cells_in_either_layout_are_the_same_images(tmp_path: Path) -> None:
     own, published = tmp_path / "own", tmp_path / "published"
     arguments = ["--task", "nuclei", "--layout", "folder", "--folder", str(own), "--samples", "10"]
     assert main(["demo-data", *arguments]) == 0
-    write_made_up("nuclei", published, 10, 42)
+    write_synthetic("nuclei", published, 10, 42)
     ours = {sample.sample_id: sample for sample in made(images(own, image_size=64), own)}
     theirs = made(parse_dataset({"format": "sipakmed", "image_size": 64}), published)
     assert len(ours) == len(theirs) == 10

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from siwcc.config import HerlevSection, MadeUp, VfdbSection
+from siwcc.config import HerlevSection, Synthetic, VfdbSection
 from siwcc.data.datasets import vfdb
 from siwcc.data.datasets.manifest import check_manifest, provide_raw, raw_folder
-from siwcc.data.datasets.synthetic.write import write_made_up
+from siwcc.data.datasets.synthetic.write import write_synthetic
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv
 
@@ -31,7 +31,7 @@ COLUMNS = ["file", "bytes", "sha256"]
 @pytest.fixture(scope="module")
 def three_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "mine"
-    write_made_up("ecg", folder, 3, 3)
+    write_synthetic("ecg", folder, 3, 3)
     return folder
 
 
@@ -97,13 +97,13 @@ def test_where_the_raw_files_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert raw_folder("vfdb", section(path="~/there"), Path("data/raw")) == tmp_path / "there"
 
 
-def test_a_path_is_never_downloaded_to_and_made_up_files_are_never_downloaded(
+def test_a_path_is_never_downloaded_to_and_synthetic_files_are_never_downloaded(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     monkeypatch.setattr(vfdb, "download", lambda *arguments: asked.append(arguments))
     provide_raw("a", section(path=records), tmp_path, tmp_path / "a.csv")
-    provide_raw("b", section(made_up=MadeUp(samples=1)), tmp_path, tmp_path / "b.csv")
+    provide_raw("b", section(synthetic=Synthetic(samples=1)), tmp_path, tmp_path / "b.csv")
     assert asked == []
     assert len(read_csv(tmp_path / "b.csv", COLUMNS)) == 3
     with refused(tmp_path / "c"):
@@ -111,15 +111,15 @@ def test_a_path_is_never_downloaded_to_and_made_up_files_are_never_downloaded(
     assert [folder for _, folder in asked] == [tmp_path / "c"]
 
 
-def test_made_up_files_are_written_again_and_never_mixed_with_others(tmp_path: Path) -> None:
-    provide_raw("b", section(made_up=MadeUp(samples=2)), tmp_path, tmp_path / "b.csv")
+def test_synthetic_files_are_written_again_and_never_mixed_with_others(tmp_path: Path) -> None:
+    provide_raw("b", section(synthetic=Synthetic(samples=2)), tmp_path, tmp_path / "b.csv")
     first = {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
-    provide_raw("b", section(made_up=MadeUp(samples=2)), tmp_path, tmp_path / "b.csv")
+    provide_raw("b", section(synthetic=Synthetic(samples=2)), tmp_path, tmp_path / "b.csv")
     assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == first
     with pytest.raises(InputError) as caught:
-        provide_raw("b", section(made_up=MadeUp(samples=1)), tmp_path, tmp_path / "b.csv")
+        provide_raw("b", section(synthetic=Synthetic(samples=1)), tmp_path, tmp_path / "b.csv")
     assert str(caught.value) == (
-        f"{tmp_path / 'b'}: holds demo02.atr, which is none of the made-up files; "
+        f"{tmp_path / 'b'}: holds demo02.atr, which is none of the synthetic files; "
         "delete the folder, or give datasets.b another name"
     )
     assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == first
@@ -259,19 +259,19 @@ def test_a_copy_that_is_not_the_published_set_is_said_so(
 
 
 def test_what_a_kill_left_of_making_up_a_set_is_cleared_away(tmp_path: Path) -> None:
-    made_up = section(made_up=MadeUp(samples=1, seed=1))
+    synthetic = section(synthetic=Synthetic(samples=1, seed=1))
     program = (
-        "import os, signal; from siwcc.data.datasets import manifest; from siwcc.config import MadeUp, VfdbSection\n"
+        "import os, signal; from siwcc.data.datasets import manifest; from siwcc.config import Synthetic, VfdbSection\n"
         "from pathlib import Path\n"
         "manifest._move_files = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"section = VfdbSection.model_validate({made_up.model_dump(mode='json')!r})\n"
+        f"section = VfdbSection.model_validate({synthetic.model_dump(mode='json')!r})\n"
         f"manifest.provide_raw('set', section, Path({str(tmp_path)!r}), Path({str(tmp_path / 'm.csv')!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -signal.SIGKILL
     assert sorted(path.name for path in tmp_path.iterdir()) == [".set.part", "set"]
     assert list((tmp_path / "set").iterdir()) == []
-    provide_raw("set", made_up, tmp_path, tmp_path / "m.csv")
+    provide_raw("set", synthetic, tmp_path, tmp_path / "m.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "set"]
     check_manifest("set", section(), tmp_path / "set", tmp_path / "m.csv")
 
@@ -287,7 +287,7 @@ def test_two_at_one_folder_take_turns(
         happened.append("begins")
         if len(happened) == 1:
             assert may_end.wait(600)
-        write_made_up("ecg", into, 1, 3)
+        write_synthetic("ecg", into, 1, 3)
         happened.append("ends")
 
     monkeypatch.setattr(vfdb, "download", download)
@@ -307,23 +307,23 @@ def test_two_at_one_folder_take_turns(
     check_manifest("mine", section(), folder, tmp_path / "mine.csv")
 
 
-def test_made_up_files_replace_others_of_their_names_in_one_step(tmp_path: Path) -> None:
-    made_up = section(made_up={"samples": 1, "seed": 3})
+def test_synthetic_files_replace_others_of_their_names_in_one_step(tmp_path: Path) -> None:
+    synthetic = section(synthetic={"samples": 1, "seed": 3})
     folder = tmp_path / "mine"
-    provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+    provide_raw("mine", synthetic, tmp_path, tmp_path / "m.csv")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     # As a job that was killed leaves it; and somebody may be reading a record just now.
     (tmp_path / ".mine.part").mkdir()
     (tmp_path / ".mine.part" / "demo07.dat").write_bytes(b"half")
     (folder / "demo01.dat").write_bytes(b"other")
     with (folder / "demo01.dat").open("rb") as reading:
-        provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+        provide_raw("mine", synthetic, tmp_path, tmp_path / "m.csv")
         assert reading.read() == b"other"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv", "mine"]
 
 
-def test_no_room_for_made_up_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_synthetic_files_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace = Path.replace
 
     def refuse(path: Path, target: Path) -> Path:
@@ -331,10 +331,10 @@ def test_no_room_for_made_up_files_is_one_line(tmp_path: Path, monkeypatch: pyte
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
         return replace(path, target)
 
-    made_up = section(made_up={"samples": 1, "seed": 3})
+    synthetic = section(synthetic={"samples": 1, "seed": 3})
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(InputError) as caught:
-        provide_raw("mine", made_up, tmp_path, tmp_path / "m.csv")
+        provide_raw("mine", synthetic, tmp_path, tmp_path / "m.csv")
     said = f"{tmp_path / 'mine'}: cannot be written (Disk quota exceeded); make room or choose another folder"
     assert str(caught.value).startswith(said)
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

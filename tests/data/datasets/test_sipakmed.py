@@ -336,10 +336,10 @@ def test_the_full_set_is_compared_with_the_published_names(tmp_path, monkeypatch
     assert [record.getMessage() for record in caplog.records] == texts[change]
 
 
-def test_made_up_cells_are_not_compared_with_the_published_names(tmp_path, monkeypatch, caplog):
+def test_synthetic_cells_are_not_compared_with_the_published_names(tmp_path, monkeypatch, caplog):
     write_cell(tmp_path / "im_Parabasal" / "CROPPED")
     monkeypatch.setattr(sipakmed, "FULL_SET_CROPS", 1)
-    read(tmp_path, made_up={"samples": 1})
+    read(tmp_path, synthetic={"samples": 1})
     assert not caplog.records
     read(tmp_path)
     assert "0 samples excluded, 26 published; only here: none" in caplog.text

@@ -1,4 +1,4 @@
-"""The made-up recordings: their bytes, their annotations, and whether the rhythms are what they claim."""
+"""The synthetic recordings: their bytes, their annotations, and whether the rhythms are what they claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up cells: the layout of SIPaKMeD, and what makes them usable for the nucleus task."""
+"""Synthetic cells: the layout of SIPaKMeD, and what makes them usable for the nucleus task."""
 
 from __future__ import annotations
 

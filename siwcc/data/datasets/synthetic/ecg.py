@@ -1,4 +1,4 @@
-"""Made-up two-lead recordings in the layout of VFDB: WFDB format 212 at 250 Hz, rhythm annotations.
+"""Synthetic two-lead recordings in the layout of VFDB: WFDB format 212 at 250 Hz, rhythm annotations.
 
 A record is a plan of rhythms with one patient's heart in it. Heartbeats are sums of skewed Gaussian
 waves, each with a frontal axis that the two leads see from their own angles; flutter and fibrillation
@@ -194,7 +194,7 @@ Oscillation = Callable[[Patient, int, Generator], np.ndarray]
 
 
 def write_ecg_records(folder: Path, records: int, seed: int) -> None:
-    """Write `records` made-up recordings `demo01`, `demo02`, ... of three to six minutes each.
+    """Write `records` synthetic recordings `demo01`, `demo02`, ... of three to six minutes each.
 
     Each is a header, a signal file in format 212 (two leads, mV, 250 Hz, gain 200) and the rhythm
     annotations `.atr`, laid out as in VFDB: both leads are named `ECG`, aux notes end in NUL. The set holds
@@ -249,7 +249,7 @@ def write_ecg_folder(folder: Path, records: int, seed: int) -> None:
 
 def _check_numbers(folder: Path, records: int, seed: int) -> None:
     if records < 1:
-        raise InputError(folder, f"{records} made-up records cannot be written", "ask for at least 1")
+        raise InputError(folder, f"{records} synthetic records cannot be written", "ask for at least 1")
     if seed < 0:
         raise InputError(folder, f"the seed {seed} is negative", "give 0 or more")
 

@@ -1,4 +1,4 @@
-"""Made-up cells in the layout of SIPaKMeD, for demonstrations and tests.
+"""Synthetic cells in the layout of SIPaKMeD, for demonstrations and tests.
 
 Light passes through stained cells, so stains are kept as optical density (natural logarithm, one
 value a colour) and add up where cells overlap. Densities, margins and sizes are close to those of
@@ -250,7 +250,7 @@ def write_cells_folder(folder: Path, cells: int, seed: int) -> None:
 
 def _wanted_places(folder: Path, cells: int, seed: int) -> list[_Place]:
     if cells < 1:
-        raise InputError(folder, f"{cells} made-up cells cannot be written", "ask for at least 1")
+        raise InputError(folder, f"{cells} synthetic cells cannot be written", "ask for at least 1")
     return list(_places(cells, seed))
 
 

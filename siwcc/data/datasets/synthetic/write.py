@@ -1,4 +1,4 @@
-"""Made-up raw files, for demos and tests: a module a task, in the layout of the published set or of a folder."""
+"""Synthetic raw files, for demos and tests: a module a task, in the layout of the published set or of a folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 Layout = Literal["published", "folder"]
 
 
-def write_made_up(task: str, folder: Path, samples: int, seed: int, layout: Layout = "published") -> None:
-    """Write the made-up raw files of a task.
+def write_synthetic(task: str, folder: Path, samples: int, seed: int, layout: Layout = "published") -> None:
+    """Write the synthetic raw files of a task.
 
     Args:
         task: `ecg` or `nuclei`.
