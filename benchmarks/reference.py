@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.data import SEED, fold_paths, open_set, paper_config
 from benchmarks.workers import Message, rounds
 from siwcc.config import EcgTask
-from siwcc.data.augment.ecg import make_variants, read_windows, sample_of
-from siwcc.data.augment.interface import augment_module, variant_rng
+from siwcc.data.augment.ecg import make_copies, read_windows, sample_of
+from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.io.shards import Shard, read_shard
 from siwcc.training.torch_setup import keep_large_buffers
 
@@ -185,15 +185,15 @@ def augmented(shard: Shard, row: int, copy: int) -> tuple[np.ndarray, int]:
     """An augmented copy of a window of a samples file, as of `augment`."""
     signal = shard.arrays["signal"][row].astype(np.float64)
     event = round(float(shard.arrays["target"][row, 0]) * RATE_HZ)
-    return augment(signal, event, variant_rng(SEED, str(shard.arrays["sample_id"][row]), copy))
+    return augment(signal, event, copy_rng(SEED, str(shard.arrays["sample_id"][row]), copy))
 
 
 def windows_of_fold(samples_path: Path, fold_path: Path) -> EcgWindows:
     """The windows of a fold at 250 Hz, augmented in memory."""
     shard = read_shard(samples_path, "samples", names=("signal", "target", "sample_id"))
     row_of = {sample_id: row for row, sample_id in enumerate(shard.arrays["sample_id"])}
-    fold = read_shard(fold_path, "fold", names=("sample_id", "variant")).arrays
-    keys = [(row_of[name], int(copy)) for name, copy in zip(fold["sample_id"], fold["variant"], strict=True) if copy]
+    fold = read_shard(fold_path, "fold", names=("sample_id", "copy")).arrays
+    keys = [(row_of[name], int(copy)) for name, copy in zip(fold["sample_id"], fold["copy"], strict=True) if copy]
     pairs = [augmented(shard, *key) for key in keys]
     targets = [torch.tensor([event / RATE_HZ], dtype=torch.float32) for _, event in pairs]
     return EcgWindows([with_coordinate(signal) for signal, _ in pairs], targets)
@@ -238,7 +238,7 @@ def time_augmentation(connection: Connection, arguments: Message) -> None:
     for _ in rounds(connection):
         times_s = [time.perf_counter()]
         for row in rows:
-            make_variants(sample_of(shard, row), copies, EcgTask(), samples.dataset, SEED)
+            make_copies(sample_of(shard, row), copies, EcgTask(), samples.dataset, SEED)
         times_s.append(time.perf_counter())
         for row in rows:
             for copy in copies:

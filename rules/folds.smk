@@ -3,7 +3,7 @@
 REQUIRED INPUTS: data/samples/{dataset}.h5
 OUTPUTS:         results/{study}/{task}/folds.csv     = sample_id, group, fold
                  results/{study}/{task}/strata.csv    = also class, and seconds since the event before
-                 results/{study}/{task}/fold{fold}.h5 = variant 0 (the sample) and the augmented ones
+                 results/{study}/{task}/fold{fold}.h5 = copy 0 (the original sample) and the augmented ones
 """
 
 
@@ -34,7 +34,7 @@ rule assign_folds:
 
 
 rule augment_fold:
-    """Make the augmented variants of one fold's samples."""
+    """Make the augmented copies of one fold's samples."""
     input:
         samples=samples_of,
         folds=layout.folds_csv("{task}"),

@@ -285,7 +285,7 @@ class EcgTask(Section):
     )
     copies_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill", "rewindow"] = Field(
-        default="zero_fill", description="zero_fill: as the paper; rewindow: each variant is cut out of the recording"
+        default="zero_fill", description="zero_fill: as the paper; rewindow: each copy is cut out of the recording"
     )
     weighted_at: Literal["model_rate", "source_rate"] = "model_rate"
     median_samples: Whole = Field(default=11, ge=1, le=1001, description="odd; source samples")

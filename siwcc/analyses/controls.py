@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from siwcc.config import Train
-from siwcc.data.augment.interface import variant_rng
+from siwcc.data.augment.interface import copy_rng
 from siwcc.data.folds import FOLD_COLUMNS, STRATA_COLUMNS
 from siwcc.data.tasks.ecg import error_limits
 from siwcc.data.tasks.interface import TaskSpec
@@ -169,13 +169,13 @@ def draw_signal(peaks: Peaks) -> np.ndarray:
 def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, np.ndarray]:
     """The arrays of a fold file, named and shaped as `siwcc.data.augment.ecg.write_fold` has them.
 
-    Of every signal there is variant 0 without noise, and variant 1 with white noise of 0.1 mV, other in each lead:
-    as in the study, variant 0 is never trained on and reported apart.
+    Of every signal there is copy 0 without noise, and copy 1 with white noise of 0.1 mV, other in each lead:
+    as in the study, copy 0 is never trained on and reported apart.
 
     Args:
         control: What the target is.
         fold: From 1.
-        seed: Every signal has its own generator, from the seed, its id and its variant.
+        seed: Every signal has its own generator, from the seed, its id and its copy.
         size: How many signals.
     """
     rows = []
@@ -184,12 +184,12 @@ def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, n
         for number in range(size.signals_per_record):
             sample_id = f"{group}_{number:04d}"
             key = f"{control.name} {sample_id}"
-            peaks = draw_peaks(control, variant_rng(seed, key, 0))
+            peaks = draw_peaks(control, copy_rng(seed, key, 0))
             clean = draw_signal(peaks)
-            noise = NOISE_MV * variant_rng(seed, key, 1).standard_normal(clean.shape)
+            noise = NOISE_MV * copy_rng(seed, key, 1).standard_normal(clean.shape)
             target_s = control.target_s(peaks)
             rows += [(sample_id, group, 0, target_s, clean), (sample_id, group, 1, target_s, clean + noise)]
-    sample_id, group, variant, target_s, signal = zip(*rows, strict=True)
+    sample_id, group, copy, target_s, signal = zip(*rows, strict=True)
     count = len(rows)
     return {
         "signal": np.array(signal, dtype=np.float32),
@@ -197,7 +197,7 @@ def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, n
         "sample_id": np.array(sample_id, dtype=object),
         "group": np.array(group, dtype=object),
         "class": np.full(count, control.name, dtype=object),
-        "variant": np.array(variant, dtype=np.int32),
+        "copy": np.array(copy, dtype=np.int32),
         "event_visible": np.ones(count, dtype=np.uint8),
         "gap_s": np.full(count, np.inf),
         "edge_s": np.zeros((count, 2)),
@@ -231,8 +231,8 @@ def write_folds(control: Control, folder: Path, seed: int, size: Size) -> list[P
         paths.append(layout.fold(TASK, fold))
         with shard_writer(paths[-1], "fold", {**attributes, "fold": fold}) as writer:
             writer.extend(rows)
-        samples = zip(rows["sample_id"], rows["group"], rows["variant"], strict=True)
-        lines += [(name, group, fold, control.name, "inf") for name, group, variant in samples if variant == 0]
+        samples = zip(rows["sample_id"], rows["group"], rows["copy"], strict=True)
+        lines += [(name, group, fold, control.name, "inf") for name, group, copy in samples if copy == 0]
     write_csv(layout.folds_csv(TASK), FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
     write_csv(layout.strata_csv(TASK), STRATA_COLUMNS, lines)
     return paths

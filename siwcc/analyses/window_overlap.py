@@ -156,7 +156,7 @@ def _errors(cell: Cell, strata: Strata) -> dict[Answerer, np.ndarray]:
     for answerer, answers in read_answers(run_paths(cell), [], {TASK: strata}):
         sums, rows = np.zeros(samples), np.zeros(samples)
         for part in answers:
-            copies = part.predictions.variant > 0
+            copies = part.predictions.copy > 0
             sums += np.bincount(part.sample[copies], part.predictions.error()[copies], samples)
             rows += np.bincount(part.sample[copies], minlength=samples)
         found[answerer] = sums / rows

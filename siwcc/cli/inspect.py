@@ -70,7 +70,7 @@ def inspect_file(path: Path) -> Content:
 def _inspect_shard(path: Path) -> tuple[str, dict[str, Any]]:
     kind = shard_kind(path)
     describe: Callable[[Shard], dict[str, Any]] = {"samples": _samples_facts, "fold": _fold_facts}[kind]
-    named = ("target", "sample_id", "group", "class", *(("variant", "event_visible") if kind == "fold" else ()))
+    named = ("target", "sample_id", "group", "class", *(("copy", "event_visible") if kind == "fold" else ()))
     return kind, describe(read_shard(path, kind, (*named, *_of_several_points(read_attributes(path, kind)))))
 
 
@@ -107,13 +107,13 @@ def _samples_facts(shard: Shard) -> dict[str, Any]:
 def _fold_facts(shard: Shard) -> dict[str, Any]:
     attributes, arrays = shard.attributes, shard.arrays
     spec = TaskSpec.from_json(attributes["spec"])
-    augmented = arrays["variant"] > 0
+    augmented = arrays["copy"] > 0
     return {
         "dataset": attributes["dataset"],
         "task": spec.task,
         "samples": len(set(arrays["sample_id"])),
         "groups": len(set(arrays["group"])),
-        "classes": _counts(arrays["class"][arrays["variant"] == 0]),
+        "classes": _counts(arrays["class"][arrays["copy"] == 0]),
         "rows": len(augmented),
         "augmented_rows": int(augmented.sum()),
         "augmented_rows_without_the_event": int((arrays["event_visible"][augmented] == 0).sum()),
@@ -205,7 +205,7 @@ def _inspect_csv(path: Path) -> tuple[str, dict[str, Any]]:
     scores = [name for name in header if name.startswith(("train_r2", "test_r2"))]
     if header[0] == "epoch" and scores:
         return "log", _log_facts(path, tested=any(name.startswith("test_r2") for name in scores))
-    if header[:2] == ["sample_id", "variant"]:
+    if header[:2] == ["sample_id", "copy"]:
         return "predictions", _prediction_facts(path)
     rows = read_csv(path, ())
     return "table", {"rows": len(rows), "columns": header, "sha256": sha256_of(path)}
@@ -239,7 +239,7 @@ def _last_score(path: Path, name: str, cell: str) -> float | None:
 
 def _prediction_facts(path: Path) -> dict[str, Any]:
     predictions = read_predictions(path)
-    augmented = predictions.variant > 0
+    augmented = predictions.copy > 0
     parts = {"augmented": augmented, "samples_themselves": ~augmented}
     return {
         "rows": len(augmented),

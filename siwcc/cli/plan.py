@@ -33,7 +33,7 @@ _SYNTHETIC_SHARE = {"ecg": 4.7, "nuclei": 0.96}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
 _SECONDS_A_JOB = 2.0
-_SECONDS_AN_ECG_VARIANT = 0.001
+_SECONDS_AN_ECG_COPY = 0.001
 _WARM_UP_STEPS = 2
 _MEASURED_STEPS = 6
 
@@ -51,7 +51,7 @@ class TaskPlan:
         step_s: Seconds of one training step, mean over the study's variants.
         compute_s: Seconds of one process for all its jobs.
         disk_bytes: Samples and fold files.
-        float_bytes: What float tensors of every variant would take, all encodings.
+        float_bytes: What float tensors of every copy would take, all encodings.
     """
 
     task: str
@@ -120,7 +120,7 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
         compute_s += disturbed * len(config.seeds) * of_a_batch_s / train.batch_size
         step_s.append(of_a_step_s)
     if task == "ecg":
-        compute_s += (rows + disturbed * len(config.variants)) * _SECONDS_AN_ECG_VARIANT
+        compute_s += (rows + disturbed * len(config.variants)) * _SECONDS_AN_ECG_COPY
     return TaskPlan(
         task=task,
         samples=samples,

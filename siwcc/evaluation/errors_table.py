@@ -36,7 +36,7 @@ class Accuracy:
         task: Its name.
         answer: The encoding, or the baseline's name.
         variant: Of the network; empty for a baseline.
-        inputs: `augmented` copies, or `unaugmented` samples (variant 0).
+        inputs: `augmented` copies, or `unaugmented` original samples (copy 0).
         subset: `all`, or the `isolated` events: none before them within the window's length.
         stratum_by: `group` (record, slide image) or `class` (rhythm label, cell type); empty, and no
             column, in `errors.csv`.

@@ -28,7 +28,7 @@ class Predictions:
 
     Attributes:
         sample_id: (rows,) strings.
-        variant: (rows,) int; 0 is the sample itself.
+        copy: (rows,) int; 0 is the original sample.
         target, prediction: float64 (rows, outputs), seconds or pixels; a target of several points is NaN where its
             point is not visible.
         suffixes: Of the outputs; empty for those of a single point.
@@ -37,7 +37,7 @@ class Predictions:
     """
 
     sample_id: np.ndarray
-    variant: np.ndarray
+    copy: np.ndarray
     target: np.ndarray
     prediction: np.ndarray
     suffixes: tuple[str, ...] = ()
@@ -76,14 +76,14 @@ class Predictions:
 
     def select(self, rows: np.ndarray) -> Predictions:
         """Some rows, by number or by mask."""
-        parts = (self.sample_id[rows], self.variant[rows], self.target[rows], self.prediction[rows])
+        parts = (self.sample_id[rows], self.copy[rows], self.target[rows], self.prediction[rows])
         told, sure = (None if values is None else values[rows] for values in (self.told, self.confidence))
         return Predictions(*parts, self.suffixes, told, sure)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
     """The rows of all parts, in their order; without confidence unless each has it."""
-    names = ("sample_id", "variant", "target", "prediction")
+    names = ("sample_id", "copy", "target", "prediction")
     told, sure = (
         [values for part in parts if (values := getattr(part, name)) is not None] for name in ("told", "confidence")
     )
@@ -104,7 +104,7 @@ def read_predictions(path: Path) -> Predictions:
             that is no number (of several points an empty target is none that is visible), a confidence outside
             0 ... 1, or a row that stands there twice.
     """
-    rows = read_csv(path, ("sample_id", "variant"))
+    rows = read_csv(path, ("sample_id", "copy"))
     if not rows:
         raise InputError(path, "has no rows", _REMEDY)
     suffixes = [name.removeprefix("target") for name in rows[0] if name.startswith("target")]
@@ -120,12 +120,12 @@ def read_predictions(path: Path) -> Predictions:
         target = np.array([[read(row[f"target{suffix}"]) for suffix in suffixes] for row in rows])
         prediction = np.array([[float(row[f"prediction{suffix}"]) for suffix in suffixes] for row in rows])
         visible = np.array([[float(row[name]) for name in told] for row in rows])
-        variant = np.array([int(row["variant"]) for row in rows], dtype=np.int64)
+        copy = np.array([int(row["copy"]) for row in rows], dtype=np.int64)
         confidence = np.array([float(row[sure]) for row in rows]) if sure in rows[0] else None
     except (ValueError, OverflowError) as error:
         raise InputError(path, f"holds something that is no number ({error})", _REMEDY) from error
-    if len({(row["sample_id"], row["variant"]) for row in rows}) < len(rows):
-        raise InputError(path, "answers twice for one variant of a sample", _REMEDY)
+    if len({(row["sample_id"], row["copy"]) for row in rows}) < len(rows):
+        raise InputError(path, "answers twice for one copy of a sample", _REMEDY)
     if confidence is not None and not ((confidence >= 0) & (confidence <= 1)).all():
         raise InputError(path, "holds a confidence that is not between 0 and 1", _REMEDY)
     if len(points) > 1:
@@ -133,7 +133,7 @@ def read_predictions(path: Path) -> Predictions:
     elif np.isnan(target).any():
         raise InputError(path, "has a target that is no number", _REMEDY)
     sample_id = np.array([row["sample_id"] for row in rows], dtype=object)
-    return Predictions(sample_id, variant, target, prediction, tuple(suffixes), visible if told else None, confidence)
+    return Predictions(sample_id, copy, target, prediction, tuple(suffixes), visible if told else None, confidence)
 
 
 def _number_or_hidden(text: str) -> float:
@@ -302,7 +302,7 @@ def views_of(answers: Answers, strata: Strata, isolated_s: float | None) -> dict
         strata: Of the task.
         isolated_s: Gap to the event before from which on an event is isolated; None: no such view.
     """
-    augmented = answers.predictions.variant > 0
+    augmented = answers.predictions.copy > 0
     subsets = {ALL: np.ones(len(augmented), dtype=bool)}
     if isolated_s is not None:
         subsets[ISOLATED] = strata.gap_s[answers.sample] >= isolated_s

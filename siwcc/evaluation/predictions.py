@@ -15,7 +15,7 @@ from siwcc.data.points import points_of
 
 
 def prediction_columns(outputs: Sequence[str], points: int = 0, told: int = 0) -> list[str]:
-    """Columns of the file: sample_id, variant, target..., prediction..., confidence..., visible...
+    """Columns of the file: sample_id, copy, target..., prediction..., confidence..., visible...
 
     Args:
         outputs: Suffixes of the targets.
@@ -25,7 +25,7 @@ def prediction_columns(outputs: Sequence[str], points: int = 0, told: int = 0) -
     answers = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
     names = [f"_{name}" if name else "" for name in points_of(outputs)]
     sure = [f"confidence{name}" for name in names[:points]]
-    return ["sample_id", "variant", *answers, *sure, *(f"visible{name}" for name in names[:told])]
+    return ["sample_id", "copy", *answers, *sure, *(f"visible{name}" for name in names[:told])]
 
 
 def prediction_rows(
@@ -42,9 +42,9 @@ def prediction_rows(
     nothing = np.empty((len(prediction), 0))
     sure, told = (nothing if values is None else values for values in (confidence, visible))
     return [
-        [sample_id, int(variant), *map(_cell, target), *(f"{value:.6f}" for value in (*answer, *certain, *seen))]
-        for sample_id, variant, target, answer, certain, seen in zip(
-            inputs.sample_id, inputs.variant, inputs.target, prediction, sure, told, strict=True
+        [sample_id, int(copy), *map(_cell, target), *(f"{value:.6f}" for value in (*answer, *certain, *seen))]
+        for sample_id, copy, target, answer, certain, seen in zip(
+            inputs.sample_id, inputs.copy, inputs.target, prediction, sure, told, strict=True
         )
     ]
 

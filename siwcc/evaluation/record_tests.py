@@ -17,7 +17,7 @@ twenty, on made records with one seed). `p_folds` therefore flips all records of
 cautious as five folds are few.
 
 Rows are primary when they compare two encodings on the augmented copies of all events: what the
-networks were trained on, and many windows of each event where variant 0 is one (which, with
+networks were trained on, and many windows of each event where the original sample is one (which, with
 `shift: zero_fill`, mostly has its event in the middle). Holm's adjustment is over the primary rows
 of the study, all tasks and variants together. The other rows of two encodings are secondary; rows
 against a baseline, and rows of a network that is not the paper's against one that is, are families of

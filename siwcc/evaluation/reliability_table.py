@@ -46,7 +46,7 @@ class ReliabilityBin:
 
     Attributes:
         task, encoding, variant: The network.
-        inputs: `augmented` copies, or `unaugmented` samples (variant 0).
+        inputs: `augmented` copies, or `unaugmented` original samples (copy 0).
         kind: `raw` or `calibrated`.
         bin: From 1: tenths of the rows, fifths below 1,000 rows; fewer where values repeat.
         rows, records: Of the bin.
@@ -179,7 +179,7 @@ def _rows_of(answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) ->
         record=np.concatenate([number[part.sample] for part in answers]),
         fold=np.concatenate([np.full(len(part.sample), part.fold) for part in answers]),
         seed=np.concatenate([np.full(len(part.sample), part.seed) for part in answers]),
-        augmented=predictions.variant > 0,
+        augmented=predictions.copy > 0,
     )
     visible = predictions.visible()
     return rows.select(visible) if visible.any() else None

@@ -1,6 +1,6 @@
 """Trained networks for use: a recording or an image in, a time or a point with its spread out.
 
-    array -> (ECG: resampled, windows cut) -> as the study's sample itself, variant 0 -> every network -> one answer
+    array -> (ECG: resampled, windows cut) -> as the study's original sample, copy 0 -> every network -> one answer
 
 The preparation is that of the study, by its own functions: `siwcc.data.datasets.signals.resample` and
 `siwcc.data.augment.filters.decimate` for signals, `siwcc.data.datasets.images.place_image` and
@@ -565,7 +565,7 @@ def _place(image: np.ndarray, frame: _Frame) -> Placed:
 
 
 def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
-    """Variant 0 of the image, float32 (1, 3, size, size), by the study's own code."""
+    """Copy 0 of the image, float32 (1, 3, size, size), by the study's own code."""
     from siwcc.data.augment.nuclei import IDENTITY, NucleiInputs
 
     name = np.array(["image"], dtype=object)
@@ -573,7 +573,7 @@ def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
         "sample_id": name,
         "group": name,
         "class": name,
-        "variant": np.zeros(1, dtype=np.int32),
+        "copy": np.zeros(1, dtype=np.int32),
         "target": np.zeros((1, len(spec.outputs))),
         "translation": np.array([IDENTITY.translation_px]),
         "rotation_deg": np.array([IDENTITY.rotation_deg]),

@@ -297,8 +297,8 @@ def _hidden_rows(fold_paths: Sequence[Path]) -> tuple[int, int]:
     rows = hidden = 0
     for path in fold_paths:
         if path.is_file():
-            arrays = read_shard(path, "fold", ("variant", "event_visible")).arrays
-            augmented = arrays["variant"] > 0
+            arrays = read_shard(path, "fold", ("copy", "event_visible")).arrays
+            augmented = arrays["copy"] > 0
             rows += int(np.count_nonzero(augmented))
             hidden += int(np.count_nonzero(augmented & (arrays["event_visible"] == 0)))
     return rows, hidden

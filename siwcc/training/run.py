@@ -37,7 +37,7 @@ from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
-from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
+from siwcc.training.sampling import draw_order, jitter, new_copies, step_size
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
@@ -292,8 +292,8 @@ def _rows_of_epoch(run: _Run, epoch: int) -> tuple[_Part, np.ndarray]:
         return run.train, order
     own = run.train.inputs
     sample_id = own.sample_id[order]
-    variant = new_variants(sample_id, int(own.variant.max()), epoch)
-    inputs = run.source.moved(sample_id, variant, run.key.seed)
+    copies = new_copies(sample_id, int(own.copy.max()), epoch)
+    inputs = run.source.moved(sample_id, copies, run.key.seed)
     (batches,) = open_batches([inputs], run.key.encoding, run.device, run.resident)
     return _Part(inputs, batches), np.arange(len(order))
 
@@ -385,7 +385,7 @@ def _test_scores(run: _Run, epoch: int) -> list[float]:
     if run.test is None:
         return []
     inputs = run.test.inputs
-    scored = np.flatnonzero(inputs.variant > 0)
+    scored = np.flatnonzero(inputs.copy > 0)
     prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).answer
     _check_answers(run, epoch, inputs, scored, prediction)
     target = inputs.target[scored]
@@ -436,7 +436,7 @@ def _finite_inputs(run: _Run, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
 
 
 def _named(inputs: Inputs, rows: np.ndarray) -> str:
-    names = [f"{inputs.sample_id[row]} (variant {inputs.variant[row]})" for row in rows[:_MOST_NAMED]]
+    names = [f"{inputs.sample_id[row]} (copy {inputs.copy[row]})" for row in rows[:_MOST_NAMED]]
     return ", ".join(names) + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
 
 

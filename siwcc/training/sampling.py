@@ -41,8 +41,8 @@ def draw_order(group: np.ndarray, settings: Train, generator: torch.Generator) -
     return np.asarray(np.minimum(rows, len(group) - 1))
 
 
-def new_variants(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
-    """Numbers of variants that are in no fold file and in no other epoch, another one for every drawn row.
+def new_copies(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
+    """Numbers of copies that are in no fold file and in no other epoch, another one for every drawn row.
 
     Args:
         sample_id: (rows,) strings, the drawn samples.

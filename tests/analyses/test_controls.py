@@ -20,7 +20,7 @@ from siwcc.analyses.controls import CONTROLS, Finding, Outcome, Peaks, Size
 from siwcc.cli import main as cli
 from siwcc.config import EcgTask, VfdbSection
 from siwcc.data.augment import ecg
-from siwcc.data.augment.interface import variant_rng
+from siwcc.data.augment.interface import copy_rng
 from siwcc.evaluation.comparisons import read_rows
 from siwcc.io.shards import read_shard, shard_writer
 from siwcc.nn.paper_networks import build_localiser
@@ -35,7 +35,7 @@ UNTRAINED = Size(records_per_fold=2, signals_per_record=5, studies=("coord_unit"
 
 
 def many(control, count=4000):
-    return [controls.draw_peaks(control, variant_rng(7, str(number), 0)) for number in range(count)]
+    return [controls.draw_peaks(control, copy_rng(7, str(number), 0)) for number in range(count)]
 
 
 # ------------------------------------------------------------------- signals
@@ -87,11 +87,11 @@ def out_of_fold_r2(features, target):
 
 @pytest.fixture(scope="module")
 def rows():
-    """Variant 1 of 1,000 signals of each control."""
+    """Copy 1 of 1,000 signals of each control."""
     made = {}
     for name, control in CONTROLS.items():
         arrays = controls.make_rows(control, 1, 3, Size(records_per_fold=10, signals_per_record=100))
-        made[name] = {key: values[arrays["variant"] == 1] for key, values in arrays.items()}
+        made[name] = {key: values[arrays["copy"] == 1] for key, values in arrays.items()}
     return made
 
 
@@ -167,9 +167,9 @@ class TestFoldFiles:
         test = ecg.open_inputs(paths[:1], paths[0], augmented_only=False)
         assert (len(train.target), len(test.target)) == (4 * 6, 12)
         assert not set(train.group) & set(test.group)
-        assert test.variant.tolist() == [0, 1] * 6
+        assert test.copy.tolist() == [0, 1] * 6
         assert train.spec == controls.SPEC
-        # Variant 0 and 1 differ by the noise alone.
+        # Copy 0 and 1 differ by the noise alone.
         noise = test.signal[1::2] - test.signal[::2]
         assert noise.std() == pytest.approx(0.1, rel=0.05)
         np.testing.assert_array_equal(test.target[1::2], test.target[::2])

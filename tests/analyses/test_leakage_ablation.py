@@ -163,11 +163,11 @@ STRATA = [
     ("c", "r2", 2, "VF", "5.0"),
     ("d", "r2", 2, "VF", "inf"),
 ]
-PREDICTED = ("sample_id", "variant", "target", "prediction")
+PREDICTED = ("sample_id", "copy", "target", "prediction")
 
 
 def write_cell(root, seeds=(1,), perfect_seed=None):
-    """One arm; fold 1 right, fold 2 answered with its mean, variant 1 of each sample only."""
+    """One arm; fold 1 right, fold 2 answered with its mean, copy 1 of each sample only."""
     folder = folder_with(root / "cell", config_of(PAPERS, seeds=list(seeds)))
     write_csv(folder / "ecg" / "strata.csv", ("sample_id", "group", "fold", "class", "gap_s"), STRATA)
     for seed in seeds:

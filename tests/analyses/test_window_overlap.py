@@ -53,7 +53,7 @@ def write_cell(root, protocol) -> Cell:
                 # Two copies, half a second to either side of the mean error; the sample itself does not count.
                 rows += [(event[0], 0, 0.0, 19.0), (event[0], 1, 1.0, 1.5 + error), (event[0], 2, 9.0, 9.5 - error)]
         path = folder / "ecg" / "coord" / "full" / f"fold{fold}" / "seed42" / "predictions.csv"
-        write_csv(path, ("sample_id", "variant", "target", "prediction"), rows)
+        write_csv(path, ("sample_id", "copy", "target", "prediction"), rows)
     return Cell(protocol, folder, config)
 
 

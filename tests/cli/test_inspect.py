@@ -63,8 +63,8 @@ def test_samples(ecg: Study) -> None:
 def test_a_fold(ecg: Study, nuclei: Study) -> None:
     content = inspect_file(ecg.fold_paths("ecg")[0])
     with h5py.File(content.path) as handle:
-        variants = handle["variant"][:]
-    samples = int((variants == 0).sum())
+        copies = handle["copy"][:]
+    samples = int((copies == 0).sum())
     assert content.kind == "fold"
     # Two augmented copies and the sample itself.
     assert (content.facts["rows"], content.facts["augmented_rows"]) == (3 * samples, 2 * samples)

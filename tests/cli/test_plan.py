@@ -75,9 +75,9 @@ def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
     (plan,) = plan_study(small, tmp_path)
     assert plan.samples == 47  # 4.7 usable events a synthetic record
     assert plan.runs == 2 * 1 * 5 * 1
-    # Two arms of 470 variants, three channels of 500 float32.
+    # Two arms of 470 copies, three channels of 500 float32.
     assert plan.float_bytes == 2 * 470 * 3 * 500 * 4
-    # 47 windows of 2 x 5000 with a context twice as long, 470 variants of 2 x 500, 90 % after compression.
+    # 47 windows of 2 x 5000 with a context twice as long, 470 copies of 2 x 500, 90 % after compression.
     assert plan.disk_bytes == round(0.9 * 4 * (47 * 2 * 5000 * 3 + 470 * 2 * 500))
     # Four fifths of 470 rows in batches of 32, twice over, ten runs: the least that training takes.
     steps = 10 * 2 * 470 * 0.8 / 32

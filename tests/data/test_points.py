@@ -231,7 +231,7 @@ def test_standardisation_leaves_out_what_is_not_visible() -> None:
 def write_rows(path: Path, **cells: str) -> Path:
     row = {
         "sample_id": "a",
-        "variant": "1",
+        "copy": "1",
         "target_onset": "1.0",
         "target_end": "",
         "prediction_onset": "1.5",
@@ -284,7 +284,7 @@ def test_a_point_in_an_image_is_hidden_whole(tmp_path: Path) -> None:
 
 def test_a_single_points_target_is_never_empty(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
-    path.write_text("sample_id,variant,target,prediction\na,1,,2.0\n")
+    path.write_text("sample_id,copy,target,prediction\na,1,,2.0\n")
     with pytest.raises(InputError) as caught:
         read_predictions(path)
     assert caught.value.where.startswith(str(path))
@@ -322,7 +322,7 @@ def test_every_point_has_its_errors(study: Study, tmp_path: Path) -> None:
 
 
 def test_a_hidden_first_point_and_what_is_told_of_it_by_hand(tmp_path: Path) -> None:
-    columns = ["sample_id", "variant", "target_onset", "target_end", "prediction_onset", "prediction_end"]
+    columns = ["sample_id", "copy", "target_onset", "target_end", "prediction_onset", "prediction_end"]
     columns += ["visible_onset", "visible_end"]
     # Off by 1, hidden, and off by 3; then by 0.5, hidden, and right.
     answers = {
@@ -399,8 +399,8 @@ def test_a_picture_of_encodings_says_so_too(study: Study, tmp_path: Path) -> Non
 def test_inspect_says_how_often_a_point_is_missing(study: Study) -> None:
     task = study.config.run[0]
     fold = study.fold_paths(task)[0]
-    visible = read_shard(fold, "fold", ("visible", "variant")).arrays
-    hidden = (visible["visible"][visible["variant"] > 0] == 0).sum(axis=0).tolist()
+    visible = read_shard(fold, "fold", ("visible", "copy")).arrays
+    hidden = (visible["visible"][visible["copy"] > 0] == 0).sum(axis=0).tolist()
     facts = inspect_file(fold).facts
     assert facts["augmented_rows_without"] == dict(zip(POINTS[task], hidden, strict=True))
     assert inspect_file(study.samples_path(task)).kind == "samples"
@@ -436,7 +436,7 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     assert set(log) == {"epoch"} | {
         f"{name}{suffix}" for name in ("train_r2", "test_r2", "test_mae") for suffix in SUFFIXES[task]
     }
-    scored = found.select(found.variant > 0)
+    scored = found.select(found.copy > 0)
     for suffix, expected in zip(SUFFIXES[task], r2_scores(scored.target, scored.prediction), strict=True):
         assert float(log[f"test_r2{suffix}"]) == pytest.approx(expected, abs=1e-4)
     model = read_model(files.model)

@@ -32,7 +32,7 @@ from siwcc.io.shards import read_shard, shard_writer
 
 pytestmark = pytest.mark.numeric
 
-# Fold 1: samples a, b; fold 2: c. Rows: (sample, variant, target x, target y).
+# Fold 1: samples a, b; fold 2: c. Rows: (sample, copy, target x, target y).
 FOLDS = {
     "fold1.h5": [("a", 0, 10.0, 1.0), ("a", 1, 12.0, 1.0), ("b", 0, 20.0, 1.0), ("b", 1, 21.0, 2.0)],
     "fold2.h5": [("c", 0, 30.0, 5.0), ("c", 1, 33.0, 6.0), ("c", 2, 34.0, 7.0)],
@@ -95,7 +95,7 @@ def made_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         rows = [row for path in paths for row in FOLDS[path.name]]
         return SimpleNamespace(
             sample_id=np.array([row[0] for row in rows], dtype=object),
-            variant=np.array([row[1] for row in rows]),
+            copy=np.array([row[1] for row in rows]),
             target=np.array([row[2:] for row in rows], dtype=np.float32),
             spec=image_spec(64, 64),
         )
@@ -103,15 +103,15 @@ def made_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(augment, "augment_module", lambda task: SimpleNamespace(open_inputs=open_inputs))
     for name, rows in FOLDS.items():
         with shard_writer(tmp_path / name, "fold", {}) as writer:
-            writer.extend({"variant": np.array([row[1] for row in rows])})
+            writer.extend({"copy": np.array([row[1] for row in rows])})
     return [tmp_path / name for name in FOLDS]
 
 
-def test_training_mean_leaves_out_variant_0_and_the_test_fold(tmp_path: Path, made_folds: list[Path]) -> None:
+def test_training_mean_leaves_out_copy_0_and_the_test_fold(tmp_path: Path, made_folds: list[Path]) -> None:
     path = tmp_path / "baselines" / "predictions.csv"
     write_baseline("training_mean", "nuclei", made_folds, Path("samples.h5"), path)
     assert path.read_text().splitlines() == [
-        "sample_id,variant,target_x,target_y,prediction_x,prediction_y",
+        "sample_id,copy,target_x,target_y,prediction_x,prediction_y",
         "a,0,10.000000,1.000000,33.500000,6.500000",
         "a,1,12.000000,1.000000,33.500000,6.500000",
         "b,0,20.000000,1.000000,33.500000,6.500000",
@@ -160,11 +160,11 @@ def test_real_folds_are_split_and_joined_by_row(tmp_path: Path, task: str) -> No
     inputs = augment_module(task).open_inputs([second, first], samples_path, augmented_only=False)
     ids_of_first = set(augment_module(task).open_inputs([first], samples_path, augmented_only=False).sample_id)
     in_first = np.isin(inputs.sample_id, list(ids_of_first))
-    test, train = np.flatnonzero(in_first), np.flatnonzero(~in_first & (inputs.variant > 0))
+    test, train = np.flatnonzero(in_first), np.flatnonzero(~in_first & (inputs.copy > 0))
     for name in baselines_of(task):
         path = tmp_path / task / "baselines" / name / "predictions.csv"
         write_baseline(name, task, [first, second], samples_path, path)
-        rows = read_csv(path, ("sample_id", "variant"))[: len(test)]
+        rows = read_csv(path, ("sample_id", "copy"))[: len(test)]
         names = [f"prediction{suffix}" for suffix in inputs.spec.outputs]
         found = np.array([[float(row[column]) for column in names] for row in rows])
         # The file has six decimals.

@@ -16,7 +16,7 @@ from siwcc.io.files import write_csv
 pytestmark = pytest.mark.numeric
 
 LIMITS = ErrorLimits("s", 0.5, 1.0, isolated_s=20.0)
-COLUMNS = ("sample_id", "variant", "target", "prediction")
+COLUMNS = ("sample_id", "copy", "target", "prediction")
 
 
 def run_path(folder, encoding="coord", fold=1, seed=42, task="ecg"):
@@ -82,7 +82,7 @@ def test_errors_of_each_record_and_label_by_hand(by_hand):
 
 def test_a_stratum_averages_r2_over_seeds_not_folds(tmp_path):
     strata = strata_of(tmp_path, [("a", "A", 1, "n", ""), ("b", "B", 2, "n", "")], "nuclei")
-    columns = ("sample_id", "variant", "target_x", "target_y", "prediction_x", "prediction_y")
+    columns = ("sample_id", "copy", "target_x", "target_y", "prediction_x", "prediction_y")
     rng = np.random.default_rng(0)
     parts, runs = {}, []
     for fold, sample in ((1, "a"), (2, "b")):

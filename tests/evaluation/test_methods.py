@@ -25,7 +25,7 @@ def write_strata(folder, lines=STRATA):
 
 
 def write_predictions(path, rows, outputs=("",)):
-    columns = ["sample_id", "variant", *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs)]
+    columns = ["sample_id", "copy", *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs)]
     write_csv(path, columns, rows)
     return path
 
@@ -47,7 +47,7 @@ def test_predictions_are_read_as_they_stand(tmp_path):
     rows = [("nan", 0, 1.5, 2.5, 0.25, "inf"), ("b", 7, -1.0, 2.0, "nan", 4.0)]
     found = methods.read_predictions(write_predictions(tmp_path / "p.csv", rows, ("_x", "_y")))
     assert found.sample_id.tolist() == ["nan", "b"]
-    assert found.variant.tolist() == [0, 7]
+    assert found.copy.tolist() == [0, 7]
     assert found.target.tolist() == [[1.5, 2.5], [-1.0, 2.0]]
     np.testing.assert_array_equal(found.prediction, [[0.25, math.inf], [math.nan, 4.0]])
 
@@ -55,12 +55,12 @@ def test_predictions_are_read_as_they_stand(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "rows", "named"),
     [
-        (("sample_id", "variant", "target"), [("a", 1, 1.0)], "column prediction"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, "x")], "'x'"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1.5, 1.0, 2.0)], "'1.5'"),
-        (("sample_id", "variant", "target", "prediction"), [], "rows"),
-        (("sample_id", "variant"), [("a", 1)], "column target"),
-        (("sample_id", "variant", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "twice"),
+        (("sample_id", "copy", "target"), [("a", 1, 1.0)], "column prediction"),
+        (("sample_id", "copy", "target", "prediction"), [("a", 1, 1.0, "x")], "'x'"),
+        (("sample_id", "copy", "target", "prediction"), [("a", 1.5, 1.0, 2.0)], "'1.5'"),
+        (("sample_id", "copy", "target", "prediction"), [], "rows"),
+        (("sample_id", "copy"), [("a", 1)], "column target"),
+        (("sample_id", "copy", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "twice"),
     ],
 )
 def test_damaged_predictions(tmp_path, columns, rows, named):
@@ -143,9 +143,9 @@ def test_a_baseline_answers_for_known_samples(tmp_path):
 def test_views_part_copies_from_samples_and_isolated_events_from_all(tmp_path):
     strata = methods.read_strata(write_strata(tmp_path))
     sample = np.array([0, 0, 1, 2, 3])
-    variant = np.array([0, 1, 1, 2, 0])
+    copy = np.array([0, 1, 1, 2, 0])
     values = np.zeros((5, 1))
-    part = Answers(tmp_path, 1, 42, Predictions(np.array(["-"] * 5), variant, values, values), sample)
+    part = Answers(tmp_path, 1, 42, Predictions(np.array(["-"] * 5), copy, values, values), sample)
     found = {tuple(view): mask.tolist() for view, mask in methods.views_of(part, strata, 20.0).items()}
     assert found == {
         ("augmented", "all"): [False, True, True, True, False],

@@ -30,8 +30,8 @@ class Made:
         write_csv(self.strata, ("sample_id", "group", "fold", "class", "gap_s"), strata)
 
     def add(self, path, errors):
-        rows = [(sample, variant, 10.0, 10.0 + error) for sample, variant, error in errors]
-        write_csv(path, ("sample_id", "variant", "target", "prediction"), rows)
+        rows = [(sample, copy, 10.0, 10.0 + error) for sample, copy, error in errors]
+        write_csv(path, ("sample_id", "copy", "target", "prediction"), rows)
         return path
 
     def run(self, encoding, fold, seed, errors, variant="full"):
@@ -109,9 +109,7 @@ def test_the_other_views_by_hand(by_hand):
 
 
 def test_a_baseline_is_the_control_of_every_encoding(by_hand):
-    by_hand.baseline(
-        "training_mean", [(sample, variant, 2.0) for sample in ("a1", "a2", "b", "c") for variant in (0, 1, 2)]
-    )
+    by_hand.baseline("training_mean", [(sample, copy, 2.0) for sample in ("a1", "a2", "b", "c") for copy in (0, 1, 2)])
     found = by_hand.compare()
     against = [test for test in found.tests if test.family == "baseline"]
     assert [(test.control, test.study) for test in against[::4]] == [
@@ -127,8 +125,8 @@ def test_a_baseline_is_the_control_of_every_encoding(by_hand):
 
 
 def test_another_network_is_held_against_the_papers(by_hand):
-    by_hand.run("none", 1, 1, [(sample, variant, 0.5) for sample in ("a1", "a2") for variant in (0, 1, 2)], "heatmap")
-    by_hand.run("none", 2, 1, [(sample, variant, 1.5) for sample in ("b", "c") for variant in (0, 1, 2)], "heatmap")
+    by_hand.run("none", 1, 1, [(sample, copy, 0.5) for sample in ("a1", "a2") for copy in (0, 1, 2)], "heatmap")
+    by_hand.run("none", 2, 1, [(sample, copy, 1.5) for sample in ("b", "c") for copy in (0, 1, 2)], "heatmap")
     found = by_hand.compare()
     against = [test for test in found.tests if test.family == "network" and test.inputs == "augmented"]
     pairs = {(test.control_variant, test.control, test.variant, test.study) for test in against}

@@ -43,12 +43,12 @@ def arm(tmp_path_factory) -> tuple[list[Path], Path]:
             for event in range(EVENTS):
                 sample_id = f"{record:03}_{event}"
                 strata.append([sample_id, f"{record:03}", fold, "VT", "inf"])
-                for variant in range(COPIES + 1):
+                for copy in range(COPIES + 1):
                     sure = round(rng.uniform(0.1, 1), 6)
                     off = 0.5 if rng.uniform() < sure / 2 else 5.0
-                    rows.append([sample_id, variant, "10.0", f"{10 + off}", f"{sure}"])
+                    rows.append([sample_id, copy, "10.0", f"{10 + off}", f"{sure}"])
         paths.append(root / f"none/heatmap/fold{fold}/seed42/predictions.csv")
-        write_csv(paths[-1], ("sample_id", "variant", "target", "prediction", "confidence"), rows)
+        write_csv(paths[-1], ("sample_id", "copy", "target", "prediction", "confidence"), rows)
     write_csv(root / "strata.csv", STRATA_COLUMNS, sorted(strata))
     return paths, root / "strata.csv"
 
@@ -63,7 +63,7 @@ def test_the_tables_are_those_of_the_answers(arm) -> None:
         ("unaugmented", CALIBRATED),
     ]
     rows = [row for path in arm[0] for row in csv.DictReader(path.open(newline=""))]
-    copies = [row for row in rows if row["variant"] != "0"]
+    copies = [row for row in rows if row["copy"] != "0"]
     within = np.array([float(row["prediction"]) < 11 for row in copies])
     sure = np.array([float(row["confidence"]) for row in copies])
     raw, calibrated = found.scores[:2]
@@ -86,7 +86,7 @@ def test_the_tables_are_those_of_the_answers(arm) -> None:
 
 def test_what_ships_is_fitted_on_the_copies_of_every_fold(arm) -> None:
     found = calibrate_arm(arm[0], arm[1], LIMITS["ecg"])
-    rows = [row for path in arm[0] for row in csv.DictReader(path.open(newline="")) if row["variant"] != "0"]
+    rows = [row for path in arm[0] for row in csv.DictReader(path.open(newline="")) if row["copy"] != "0"]
     wanted = fit_map(
         np.array([float(row["confidence"]) for row in rows]),
         np.array([float(row["prediction"]) < 11 for row in rows]),
@@ -103,11 +103,10 @@ def test_answers_without_a_confidence_have_no_line_and_no_calibration(arm, tmp_p
     for path in arm[0]:
         with path.open(newline="") as handle:
             rows = [
-                [row[name] for name in ("sample_id", "variant", "target", "prediction")]
-                for row in csv.DictReader(handle)
+                [row[name] for name in ("sample_id", "copy", "target", "prediction")] for row in csv.DictReader(handle)
             ]
         paths.append(tmp_path / "ecg" / path.relative_to(arm[1].parent))
-        write_csv(paths[-1], ("sample_id", "variant", "target", "prediction"), rows)
+        write_csv(paths[-1], ("sample_id", "copy", "target", "prediction"), rows)
     found = measure_reliability(paths, [arm[1]], LIMITS)
     assert (found.bins, found.scores) == ([], [])
     with pytest.raises(InputError) as caught:
@@ -117,7 +116,7 @@ def test_answers_without_a_confidence_have_no_line_and_no_calibration(arm, tmp_p
 
 def test_copies_whose_point_is_hidden_are_left_out(arm, tmp_path) -> None:
     """Of several points the first may not be visible: nothing to be right or wrong about."""
-    columns = ("sample_id", "variant", "target_onset", "target_end", "prediction_onset", "prediction_end")
+    columns = ("sample_id", "copy", "target_onset", "target_end", "prediction_onset", "prediction_end")
     columns += ("confidence_onset", "confidence_end")
     tables = {}
     for hides in (False, True):
@@ -128,7 +127,7 @@ def test_copies_whose_point_is_hidden_are_left_out(arm, tmp_path) -> None:
                 target = "" if hides and number % 7 == 0 else row["target"]
                 if hides or number % 7:
                     answers = (target, "", row["prediction"], "3.0", row["confidence"], "0.5")
-                    rows.append((row["sample_id"], row["variant"], *answers))
+                    rows.append((row["sample_id"], row["copy"], *answers))
             paths.append(root.joinpath(*path.parts[-5:]))
             write_csv(paths[-1], columns, rows)
         (root / "strata.csv").write_bytes(arm[1].read_bytes())
@@ -146,7 +145,7 @@ def test_one_fold_alone_is_not_calibrated(arm) -> None:
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "nan"])
 def test_a_confidence_that_is_no_share_is_refused(arm, tmp_path, value) -> None:
     path = tmp_path / "ecg/none/heatmap/fold1/seed42/predictions.csv"
-    write_csv(path, ("sample_id", "variant", "target", "prediction", "confidence"), [["000_0", 0, "1", "1", value]])
+    write_csv(path, ("sample_id", "copy", "target", "prediction", "confidence"), [["000_0", 0, "1", "1", value]])
     with pytest.raises(InputError, match="confidence") as caught:
         measure_reliability([path], [arm[1]], LIMITS)
     assert caught.value.where == str(path)

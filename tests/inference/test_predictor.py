@@ -14,7 +14,7 @@ from tolerances import FLOAT32, assert_same
 import siwcc
 from siwcc.config import MAP_VARIANTS, FolderSection
 from siwcc.data.augment.ecg import draw_event
-from siwcc.data.augment.interface import augment_module, variant_rng
+from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.data.datasets import vfdb
 from siwcc.data.datasets.images import place_image
 from siwcc.data.datasets.interface import Sample
@@ -49,7 +49,7 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
     path = tmp_path / "predictions.csv"
     columns = prediction_columns(inputs.spec.outputs, confidence.shape[1])
     write_csv(path, columns, prediction_rows(inputs, answer.numpy(), confidence.numpy()))
-    return [row for row in read_csv(path, columns) if row["variant"] == "0"]
+    return [row for row in read_csv(path, columns) if row["copy"] == "0"]
 
 
 @pytest.mark.parametrize("rate_hz", [50, 125])
@@ -353,7 +353,7 @@ def test_real_events_are_answered_as_in_a_study(shared_data: Path, tmp_path: Pat
     middles_s = []
     for item in items:
         event, previous = int(item.extras["event_sample"]), int(item.extras["previous_event"])
-        drawn = draw_event(variant_rng(42, item.sample_id, 0), event, previous, 5000)
+        drawn = draw_event(copy_rng(42, item.sample_id, 0), event, previous, 5000)
         middles_s.append((event - drawn + 2500) / 250)
     found = siwcc.load_model(model).predict_windows(signal.signal_mv, signal.rate_hz, at_s=middles_s)
     assert len(found) == len(rows) > 3

@@ -191,14 +191,14 @@ def test_fewer_pixels_are_means_of_them_and_move_nothing():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_undisturbed_samples_are_variant_0_to_the_bit(kind, tmp_path_factory):
+def test_undisturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
     study = shared_study(tmp_path_factory, kind)
     task = KINDS[kind]
     for fold_path in study.fold_paths(task):
         stored = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
-        themselves = np.flatnonzero(stored.variant == 0)
+        themselves = np.flatnonzero(stored.copy == 0)
         made = robustness_module(task).open_originals(fold_path, study.samples_path(task)).inputs(unchanged)
-        for name in ("sample_id", "group", "label", "variant", "target"):
+        for name in ("sample_id", "group", "label", "copy", "target"):
             np.testing.assert_array_equal(getattr(made, name), getattr(stored, name)[themselves])
         every = np.arange(len(themselves))
         assert torch.equal(made.batch(every, "none"), stored.batch(themselves, "none"))
@@ -308,7 +308,7 @@ def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
     errors = []
     for path, fold_path in zip(models, np.repeat(study.fold_paths(task)[:2], 2), strict=True):
         inputs = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
-        rows = np.flatnonzero(inputs.variant == 0)
+        rows = np.flatnonzero(inputs.copy == 0)
         batches = HostBatches(inputs, "none", torch.device("cpu"))
         answer, _, _ = predict(read_model(path).network, batches, rows, 5)
         errors.append(np.sqrt(((answer - inputs.target[rows]) ** 2).sum(axis=1)))
@@ -335,7 +335,7 @@ def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
         rows = prediction_rows(inputs, answer, confidence)
         write_csv(tmp_path / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
         stored = read_predictions(tmp_path / "predictions.csv")
-        errors.append(stored.select(stored.variant == 0).error())
+        errors.append(stored.select(stored.copy == 0).error())
     error = np.concatenate(errors)
     assert (line.undisturbed, line.rows, line.seeds, line.change) == (1, len(error), 2, 0.0)
     found = (line.median, line.p90, line.mean)

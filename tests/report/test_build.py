@@ -230,7 +230,7 @@ def config_of(**changes):
 def test_deviations_follow_the_config(repository, tmp_path):
     path = repository / "resources" / "deviations.yaml"
     found = {item.id: item.text for item in deviations.read_deviations(path, config_of())}
-    assert {"synthetic-ecg", "folds", "epochs", "variants-ecg", "leaky-folds"} <= set(found)
+    assert {"synthetic-ecg", "folds", "epochs", "copies-ecg", "leaky-folds"} <= set(found)
     assert numbers(found["folds"]) == [2, 5]
     assert not {"synthetic-nuclei", "exact-labels", "herlev", "folds-by-group"} & set(found)
     kinds = {item.id: item.kind for item in deviations.read_deviations(path, config_of())}
@@ -245,7 +245,7 @@ def test_the_papers_own_study_lists_only_what_it_changes(repository):
     values = parse_config(paper).model_dump(mode="json")
     found = {item.id for item in deviations.read_deviations(repository / "resources" / "deviations.yaml", values)}
     assert {"exact-labels", "enumerated-bootstrap", "standardisation", "excluded-contours", "centroid"} <= found
-    assert not {"epochs", "folds", "variants-ecg", "variants-nuclei", "image-size", "synthetic-ecg"} & found
+    assert not {"epochs", "folds", "copies-ecg", "copies-nuclei", "image-size", "synthetic-ecg"} & found
 
 
 @pytest.mark.parametrize(

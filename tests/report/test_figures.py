@@ -265,7 +265,7 @@ def test_predictions_show_the_right_rows(study, tmp_path):
     signals.plot_predictions(paths, study.fold_paths(task), study.samples_path(task), files)
     table = {line["case"]: line for line in read(files.data)}
     assert list(table) == ["best", "median", "worst"]
-    # Rows stand as (sample, variant 0, 1, 2) and answers are off by 0.1 a row in every output: the best
+    # Rows stand as (sample, copy 0, 1, 2) and answers are off by 0.1 a row in every output: the best
     # augmented row is row 1 of a fold; the worst is the last row of the larger fold.
     outputs = len(study.spec(task).outputs)
     rows = max(sum(1 for _ in path.open()) - 1 for path in paths)
@@ -273,8 +273,8 @@ def test_predictions_show_the_right_rows(study, tmp_path):
     # Predictions have six decimals, errors four.
     assert float(table["best"][f"error_{unit}"]) == pytest.approx(0.1 * math.sqrt(outputs), abs=1e-4)
     assert float(table["worst"][f"error_{unit}"]) == pytest.approx(0.1 * (rows - 1) * math.sqrt(outputs), abs=1e-3)
-    assert table["best"]["variant"] == "1"
-    assert all(line["variant"] != "0" for line in table.values())
+    assert table["best"]["copy"] == "1"
+    assert all(line["copy"] != "0" for line in table.values())
 
 
 def test_a_prediction_for_an_unknown_row_is_an_error(study, tmp_path):
@@ -282,8 +282,8 @@ def test_a_prediction_for_an_unknown_row_is_an_error(study, tmp_path):
     path = tmp_path / task / "coord" / "full" / "fold1" / "seed42" / "predictions.csv"
     outputs = study.spec(task).outputs
     names = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
-    write_csv(path, ("sample_id", "variant", *names), [("nobody", 1, *[1.0] * len(names))])
-    with pytest.raises(InputError, match="variant 1 of nobody"):
+    write_csv(path, ("sample_id", "copy", *names), [("nobody", 1, *[1.0] * len(names))])
+    with pytest.raises(InputError, match="copy 1 of nobody"):
         signals.plot_predictions(
             [path], study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "p")
         )

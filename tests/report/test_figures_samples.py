@@ -75,7 +75,7 @@ def test_picture_of_the_targets_counts_the_copies_of_each_fold(kind, tmp_path, t
     rows = read(files.data)
     outputs = [suffix.removeprefix("_") for suffix in study.spec(task).outputs]
     for fold, path in enumerate(study.fold_paths(task), 1):
-        copies = int((read_shard(path, "fold", ("variant",)).arrays["variant"] > 0).sum())
+        copies = int((read_shard(path, "fold", ("copy",)).arrays["copy"] > 0).sum())
         for output in outputs:
             own = [row for row in rows if (row["output"], row["fold"]) == (output, str(fold))]
             assert len(own) == 20

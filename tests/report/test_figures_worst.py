@@ -64,7 +64,7 @@ def test_the_numbers_of_the_picture_are_the_files(worst, tmp_path) -> None:
     said = {
         row["sample_id"]: row
         for row in csv.DictReader(worst.prediction_paths[0].open(newline=""))
-        if row["variant"] == "0"
+        if row["copy"] == "0"
     }
     own = [row for row in rows if row["fold"] == "1"]
     assert all(row["confidence"] == said[row["sample_id"]]["confidence"] for row in own)

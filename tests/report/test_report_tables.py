@@ -154,10 +154,10 @@ def test_the_ratio_of_test_to_training_samples_is_that_of_each_tasks_folds(tmp_p
 
 def test_copies_whose_target_left_the_view_are_counted(tmp_path):
     paths = [tmp_path / f"fold{fold}.h5" for fold in (1, 2, 3)]
-    # The samples themselves, variant 0, do not count, and the third fold is not there yet.
-    for path, variant, visible in zip(paths, ([0, 1, 2], [1, 1, 0]), ([0, 0, 1], [1, 0, 1]), strict=False):
+    # The samples themselves, copy 0, do not count, and the third fold is not there yet.
+    for path, copy, visible in zip(paths, ([0, 1, 2], [1, 1, 0]), ([0, 0, 1], [1, 0, 1]), strict=False):
         with shard_writer(path, "fold", {}) as writer:
-            writer.extend({"variant": np.array(variant), "event_visible": np.array(visible)})
+            writer.extend({"copy": np.array(copy), "event_visible": np.array(visible)})
     assert studies._hidden_rows(paths) == (4, 2)
 
 
@@ -390,9 +390,9 @@ def test_the_strict_pages_record_errors_are_those_of_the_answers(strict):
     means = []
     for fold in (1, 2):
         path = study.folder / "ecg" / "none" / "full" / f"fold{fold}" / "seed42" / "predictions.csv"
-        ids = [(row["sample_id"].split("_")[0], int(row["variant"])) for row in read(path)]
+        ids = [(row["sample_id"].split("_")[0], int(row["copy"])) for row in read(path)]
         for record in sorted({name for name, _ in ids}):
-            means.append(np.mean([0.1 * i for i, (name, variant) in enumerate(ids) if name == record and variant > 0]))
+            means.append(np.mean([0.1 * i for i, (name, copy) in enumerate(ids) if name == record and copy > 0]))
     # Predictions have six decimals.
     assert float(test["control_error"]) == pytest.approx(np.mean(means), rel=1e-6)
     assert float(test["study_error"]) == pytest.approx(np.mean(means) / 2, rel=1e-6)

@@ -58,7 +58,7 @@ def ecg_rows(rows: int = 23, weighted: bool = False) -> EcgInputs:
         sample_id=names,
         group=names,
         label=names,
-        variant=np.arange(rows, dtype=np.int32) % 3,
+        copy=np.arange(rows, dtype=np.int32) % 3,
         target=rng.uniform(0, 20, (rows, 1)).astype(np.float32),
         signal=rng.normal(size=(rows, 2, 500)).astype(np.float32),
         weighted=rng.normal(size=(rows, 500)).astype(np.float32) if weighted else None,
@@ -68,7 +68,7 @@ def ecg_rows(rows: int = 23, weighted: bool = False) -> EcgInputs:
 
 
 def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> NucleiInputs:
-    """A row for every image of `BOXES` and every transform; the first transform is variant 0."""
+    """A row for every image of `BOXES` and every transform; the first transform is copy 0."""
     rng = np.random.default_rng(0)
     images = np.zeros((len(BOXES), SIZE, SIZE, 3), dtype=np.uint8)
     for image, (left, top, width, height) in zip(images, BOXES, strict=True):
@@ -84,14 +84,14 @@ def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> Nu
             "std": np.array([40.1, 61.7, 33.3, 21.9]),
         }
     )
-    variants = len(scales)
-    rows = {name: np.repeat(names, variants) for name in ("sample_id", "group", "class")}
+    copies = len(scales)
+    rows = {name: np.repeat(names, copies) for name in ("sample_id", "group", "class")}
     rows |= {
-        "variant": np.tile(np.arange(variants), len(BOXES)),
+        "copy": np.tile(np.arange(copies), len(BOXES)),
         "translation": np.tile(np.asarray(translations, dtype=np.float64), (len(BOXES), 1)),
         "rotation_deg": np.tile(np.asarray(rotations_deg, dtype=np.float64), len(BOXES)),
         "scale": np.tile(np.asarray(scales, dtype=np.float64), len(BOXES)),
-        "target": rng.uniform(0, 63, (variants * len(BOXES), 2)),
+        "target": rng.uniform(0, 63, (copies * len(BOXES), 2)),
     }
     spec = TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (SIZE, SIZE), (63.0, 63.0), 63.0)
     return NucleiInputs(spec, rows, samples, border)  # type: ignore[arg-type]
@@ -374,7 +374,7 @@ def test_a_full_device_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made_images(folder: Path) -> tuple[list[Path], Path]:
-    """Three folds of four noisy squares with a bright disc, the target; three variants each."""
+    """Three folds of four noisy squares with a bright disc, the target; three copies each."""
     rng = np.random.default_rng(3)
     samples_path = folder / "samples.h5"
     names = [f"{number % 5 + 1}_{number:03}_01" for number in range(12)]
@@ -439,7 +439,7 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     host, device = (open_batches([inputs], "coord", CPU, kept)[0] for kept in (False, True))
     rows = np.arange(len(inputs.target))
     expected, images = all_of(host, rows, 8)[0], all_of(device, rows, 8)[0]
-    itself = torch.from_numpy(inputs.variant == 0)
+    itself = torch.from_numpy(inputs.copy == 0)
     assert torch.equal(images[itself], expected[itself])
     difference = images - expected
     # Places are off by 2e-5 px along each axis, half of the 4e-5 px between two float32 at 320 px, or by 1/64 px;

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.numeric
 
 DATASET = VfdbSection(format="vfdb")
 TASK = EcgTask(copies_per_sample=3)
-# 8 training samples x 3 variants in batches of 10: the last one has 4.
+# 8 training samples x 3 copies in batches of 10: the last one has 4.
 SETTINGS = Train(epochs=3, batch_size=10, device="cpu")
 KEY = RunKey("ecg", "weighted", "full", 1, 42)
 NAME = "ecg weighted full fold 1 seed 42"
@@ -179,7 +179,7 @@ def plain_arrays(paths: list[Path], encoding: str, augmented_only: bool) -> tupl
     signals, targets = [], []
     for path in paths:
         with h5py.File(path) as handle:
-            keep = handle["variant"][:] >= (1 if augmented_only else 0)
+            keep = handle["copy"][:] >= (1 if augmented_only else 0)
             signals.append(handle["signal"][:][keep].astype(np.float64))
             targets.append(handle["target"][:][keep].astype(np.float32).astype(np.float64))
     leads = np.concatenate(signals)
@@ -236,20 +236,20 @@ def test_only_the_final_files_are_left(finished: RunFiles) -> None:
     assert finished.log.read_text().splitlines()[0] == "epoch,train_r2,test_r2,test_mae"
 
 
-def test_predictions_hold_the_test_fold_with_variant_0_and_scores_leave_it_out(
+def test_predictions_hold_the_test_fold_with_copy_0_and_scores_leave_it_out(
     folds: list[Path], finished: RunFiles
 ) -> None:
     rows = rows_of(finished.predictions)
-    assert list(rows[0]) == ["sample_id", "variant", "target", "prediction"]
+    assert list(rows[0]) == ["sample_id", "copy", "target", "prediction"]
     with h5py.File(folds[0]) as handle:
-        ids, variants = handle["sample_id"].asstr()[:].tolist(), handle["variant"][:].tolist()
+        ids, copies = handle["sample_id"].asstr()[:].tolist(), handle["copy"][:].tolist()
         targets = handle["target"][:, 0].tolist()
-    assert [(row["sample_id"], int(row["variant"])) for row in rows] == list(zip(ids, variants, strict=True))
-    assert variants == [0, 1, 2, 3] * 4
+    assert [(row["sample_id"], int(row["copy"])) for row in rows] == list(zip(ids, copies, strict=True))
+    assert copies == [0, 1, 2, 3] * 4
     # predictions.csv has six decimals; log.csv has all.
     assert [float(row["target"]) for row in rows] == pytest.approx(targets, abs=1e-6)
     last = rows_of(finished.log)[-1]
-    scored = [row for row in rows if row["variant"] != "0"]
+    scored = [row for row in rows if row["copy"] != "0"]
     truth, answer = ([float(row[name]) for row in scored] for name in ("target", "prediction"))
     assert float(last["test_r2"]) == pytest.approx(r2_score(truth, answer), abs=1e-5)
     assert float(last["test_mae"]) == pytest.approx(np.abs(np.subtract(truth, answer)).mean(), abs=1e-5)
@@ -257,22 +257,22 @@ def test_predictions_hold_the_test_fold_with_variant_0_and_scores_leave_it_out(
     assert abs(float(last["test_r2"]) - everything) > 1e-3
 
 
-def test_variant_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ecg = augment_module("ecg")
-    make_variants = ecg.make_variants
+    make_copies = ecg.make_copies
 
-    def spoil_variant_0(sample: Any, variants: Any, *rest: Any) -> Any:
-        made = make_variants(sample, variants, *rest)
-        made.signal[np.array(variants) == 0] *= 50
+    def spoil_copy_0(sample: Any, copies: Any, *rest: Any) -> Any:
+        made = make_copies(sample, copies, *rest)
+        made.signal[np.array(copies) == 0] *= 50
         return made
 
-    monkeypatch.setattr(ecg, "make_variants", spoil_variant_0)
+    monkeypatch.setattr(ecg, "make_copies", spoil_copy_0)
     spoiled = run(write_folds(tmp_path), tmp_path / "out")
     assert spoiled.log.read_bytes() == finished.log.read_bytes()
     weights, expected = (torch.load(path, weights_only=True)["weights"] for path in (spoiled.model, finished.model))
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     changed = [
-        one["variant"]
+        one["copy"]
         for one, other in zip(rows_of(spoiled.predictions), rows_of(finished.predictions), strict=True)
         if one != other
     ]
@@ -679,7 +679,7 @@ def test_a_value_that_is_not_finite_stops_the_run_with_sample_and_epoch(
         getattr(getattr(run, part).inputs, place)[row, ...] = value
 
     inputs = augment_module("ecg").open_inputs(folds[1:] if part == "train" else folds[:1], folds[0], part == "train")
-    name = f"{inputs.sample_id[row]} (variant {inputs.variant[row]})"
+    name = f"{inputs.sample_id[row]} (copy {inputs.copy[row]})"
     spoil(monkeypatch, change)
     with pytest.raises(InputError) as caught:
         run(folds, tmp_path)
@@ -723,7 +723,7 @@ def test_answers_to_the_sample_itself_are_looked_at_too(
     def change(run: Any) -> None:
         run.test.inputs.signal[4, 1, 7] = np.nan
 
-    # Row 4 is variant 0 of the second sample: no epoch is scored by it.
+    # Row 4 is copy 0 of the second sample: no epoch is scored by it.
     spoil(monkeypatch, change)
     with pytest.raises(InputError, match=r"epoch 3, test .* r1_01 \(\w+ 0\)"):
         run(folds, tmp_path)

@@ -10,7 +10,7 @@ import torch
 from tolerances import FLOAT32, assert_same
 
 from siwcc.config import Jitter, Train
-from siwcc.training.sampling import draw_order, jitter, new_variants, step_size
+from siwcc.training.sampling import draw_order, jitter, new_copies, step_size
 
 # Fractions and means of seeded draws have the absolute bound of their sampling error: at least three standard errors.
 pytestmark = pytest.mark.numeric
@@ -160,18 +160,18 @@ class TestJitter:
         assert torch.equal(*(jitter(self.signal, settings, generator(3)) for _ in range(2)))
 
 
-class TestNewVariants:
+class TestNewCopies:
     def test_by_hand(self):
         drawn = np.array(["b", "a", "b", "c", "b"], dtype=object)
-        assert new_variants(drawn, 100, 1).tolist() == [101, 101, 102, 101, 103]
-        assert new_variants(drawn, 100, 3).tolist() == [111, 111, 112, 111, 113]
+        assert new_copies(drawn, 100, 1).tolist() == [101, 101, 102, 101, 103]
+        assert new_copies(drawn, 100, 3).tolist() == [111, 111, 112, 111, 113]
 
     def test_no_sample_has_a_number_twice(self):
         source = np.random.default_rng(0)
         pairs = set()
         for epoch in (1, 2, 3):
             drawn = source.choice(np.array(["a", "b", "c"], dtype=object), 50, p=[0.9, 0.05, 0.05])
-            numbers = new_variants(drawn, 7, epoch)
+            numbers = new_copies(drawn, 7, epoch)
             assert numbers.min() > 7
             pairs |= set(zip(drawn.tolist(), numbers.tolist(), strict=True))
         assert len(pairs) == 150

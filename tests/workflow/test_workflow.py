@@ -100,7 +100,7 @@ def test_images_go_through_the_same_stages(empty: Place) -> None:
     assert log[0] == "epoch,train_r2_x,train_r2_y,test_r2_x,test_r2_y,test_mae_x,test_mae_y"
     assert len(log) == 1 + 5
     rows = (empty.folder / run / "predictions.csv").read_text().splitlines()
-    assert rows[0] == "sample_id,variant,target_x,target_y,prediction_x,prediction_y"
+    assert rows[0] == "sample_id,copy,target_x,target_y,prediction_x,prediction_y"
     folds = (empty.folder / "results" / "tiny" / "nuclei" / "folds.csv").read_text().splitlines()
     assert len(rows) == 1 + 3 * sum(line.endswith(",1") for line in folds)
 
@@ -252,7 +252,7 @@ def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_pictures(copie
         assert {name: trained[name] for name in recipe} == recipe
         assert len((arm / f"fold{fold}/seed42/log.csv").read_text().splitlines()) == 1 + recipe["epochs"]
         with (arm / f"fold{fold}/seed42/predictions.csv").open(newline="") as handle:
-            copies += sum(row["variant"] != "0" for row in csv.DictReader(handle))
+            copies += sum(row["copy"] != "0" for row in csv.DictReader(handle))
     calibration = load_calibration(arm / "calibration.json")
     assert (calibration.encoding, calibration.variant) == ("none", "heatmap")
     assert (calibration.folds, calibration.rows) == (2, copies)
@@ -708,7 +708,7 @@ def test_a_nan_stops_its_run_alone_and_the_report_says_so(finished: Place, copie
     assert lines[0].startswith(
         "error: ecg weighted reduced fold 1 seed 42: epoch 1, training set: the signal or target"
     )
-    assert re.search(r"of demo\d\d_\d{7} \(variant [12]\) holds a value that is not finite; mend or", lines[0])
+    assert re.search(r"of demo\d\d_\d{7} \(copy [12]\) holds a value that is not finite; mend or", lines[0])
     assert "Traceback" not in output
     # The other run has been made, and there is nothing where the spoilt one would be.
     expected = finished.digests("results/tiny/ecg/coord")

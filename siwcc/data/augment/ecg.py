@@ -1,4 +1,4 @@
-"""ECG windows: which variants are made of them, at the model's rate, and the fold files.
+"""ECG windows: which copies are made of them, at the model's rate, and the fold files.
 
     shift: zero_fill   window at rate_hz -> shift, zeros where it has left ----.
     shift: rewindow    recording around the event -> window at a drawn start --+
@@ -7,7 +7,7 @@
        '-> dropout -> noise -> wander -> filter -> scale -> float32
            -> running median -> every decimate_by-th sample -> fold<k>.h5
 
-A variant draws from its own generator (`siwcc.data.augment.interface.variant_rng`) in one fixed order:
+A copy draws from its own generator (`siwcc.data.augment.interface.copy_rng`) in one fixed order:
 shift or start; dropout length; dropout start, again while it would cover a visible point; noise fraction;
 noise; wander fraction; wander frequency; kind of filter; high-pass edge; low-pass edge; scale. Both
 edges are drawn whatever the kind, so that a later draw never depends on an earlier choice but the
@@ -17,8 +17,9 @@ start's.
 an earlier event at the first sample). The start is uniform over the whole samples after the previous
 counted event, less than a window before this event, and up to it: this event is the first in its
 window, always in it, and what stands around it is the recording. Zeros stand only where the
-recording has ended or has no value. Variant 0 takes its start from its own generator, too, and no other step: windows
-centred as in the samples file all have the event at one time, which the training mean would hit.
+recording has ended or has no value. The original, copy 0, takes its start from its own generator, too,
+and no other step: windows centred as in the samples file all have the event at one time, which the training mean
+would hit.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import numpy as np
 from siwcc.config import EcgDataset, EcgTask, parse_protocol
 from siwcc.data.augment.ecg_steps import distort, shift, shift_edges, shift_event
 from siwcc.data.augment.filters import decimate
-from siwcc.data.augment.interface import Stored, fold_rows, gaps_s, join_rows, read_folds, variant_rng
+from siwcc.data.augment.interface import Stored, copy_rng, fold_rows, gaps_s, join_rows, read_folds
 from siwcc.data.tasks.ecg import make_spec
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     import torch
 
 _SAMPLE_ARRAYS = ("signal", "target", "sample_id", "group", "class", "event_sample", "previous_event", "context_valid")
-_FOLD_ARRAYS = ("signal", "target", "sample_id", "group", "class", "variant", "event_visible", "gap_s", "edge_s")
+_FOLD_ARRAYS = ("signal", "target", "sample_id", "group", "class", "copy", "event_visible", "gap_s", "edge_s")
 
 
 def weighted_channel(signal: np.ndarray, window_s: float) -> np.ndarray:
@@ -64,7 +65,7 @@ def weighted_channel(signal: np.ndarray, window_s: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EcgSample:
-    """One window of the samples file, as its variants need it; samples are at the source's rate.
+    """One window of the samples file, as its copies need it; samples are at the source's rate.
 
     Attributes:
         sample_id: The window's id.
@@ -73,7 +74,7 @@ class EcgSample:
         event_sample: Index of the event in its record.
         previous_event: Index of the counted event before it, -1 if there is none.
         context: float32 (leads, 2 x samples), mV: the recording from a window before the event on;
-            None when no variant is cut out of it.
+            None when no copy is cut out of it.
         context_valid: bool (2 x samples,), False where the recording has no value.
         end_after: Samples from the event to its end; None where the end is not looked for or never comes.
     """
@@ -159,7 +160,7 @@ def draw_event(rng: np.random.Generator, event_sample: int, previous_event: int,
     no event before (-1) it is not before the record's first sample either.
 
     Args:
-        rng: The variant's generator.
+        rng: The copy's generator.
         event_sample: Index of the event in its record.
         previous_event: Index of the counted event before it, -1 if there is none.
         samples: Length of the window.
@@ -188,16 +189,16 @@ def cut_window(sample: EcgSample, event_sample: int) -> PlacedWindow:
 
 
 @dataclass(frozen=True)
-class EcgVariants:
-    """Rows of a fold file, some variants of one window.
+class EcgCopies:
+    """Rows of a fold file, some copies of one window.
 
     Attributes:
-        signal: float32 (variants, leads, model samples), mV.
-        weighted: float32 (variants, model samples), mV s; None when the encoding layer makes it.
-        target_s: float64 (variants,), time of the event from the window's start, seconds.
-        event_visible: bool (variants,), False where the shift pushed the event out of the window.
-        edge_s: float64 (variants, 2), seconds at the window's start and end that are no recording.
-        end_s: float64 (variants,), time of the event's end from the window's start, seconds; NaN where it is not
+        signal: float32 (copies, leads, model samples), mV.
+        weighted: float32 (copies, model samples), mV s; None when the encoding layer makes it.
+        target_s: float64 (copies,), time of the event from the window's start, seconds.
+        event_visible: bool (copies,), False where the shift pushed the event out of the window.
+        edge_s: float64 (copies, 2), seconds at the window's start and end that are no recording.
+        end_s: float64 (copies,), time of the event's end from the window's start, seconds; NaN where it is not
             visible.
     """
 
@@ -209,7 +210,7 @@ class EcgVariants:
     end_s: np.ndarray
 
     def target(self, points: Sequence[str]) -> np.ndarray:
-        """float64 (variants, points), seconds; of several points NaN where one is not visible.
+        """float64 (copies, points), seconds; of several points NaN where one is not visible.
 
         A single one that the shift pushed out has the time of the window's edge, as the authors ran it.
         """
@@ -218,39 +219,39 @@ class EcgVariants:
         return np.stack([np.where(self.event_visible, self.target_s, np.nan), self.end_s], axis=1)
 
 
-def make_variants(
+def make_copies(
     sample: EcgSample,
-    variants: Sequence[int],
+    copies: Sequence[int],
     settings: EcgTask,
     dataset: EcgDataset,
     seed: int,
     distorted: bool = True,
-) -> EcgVariants:
-    """Variants of one window; each is the same whatever else is made or not made.
+) -> EcgCopies:
+    """Copies of one window; each is the same whatever else is made or not made.
 
     Args:
         sample: The window; with its context for `rewindow`.
-        variants: 0 for the window without steps 2 to 6, 1 ... for augmented ones.
+        copies: 0 for the window without steps 2 to 6, 1 ... for augmented ones.
         settings: The task's section of the config.
         dataset: The data set's section of the config.
         seed: The study's seed.
         distorted: With steps 2 to 6.
     """
     rate_hz, weighs = dataset.rate_hz, settings.weighted_at == "source_rate"
-    made = np.empty((len(variants), *sample.signal.shape), dtype=np.float32)
-    channels = np.empty((len(variants) if weighs else 0, made.shape[-1]), dtype=np.float32)
+    made = np.empty((len(copies), *sample.signal.shape), dtype=np.float32)
+    channels = np.empty((len(copies) if weighs else 0, made.shape[-1]), dtype=np.float32)
     placed = []
-    for row, variant in enumerate(variants):
-        rng = variant_rng(seed, sample.sample_id, variant)
-        window = _place(sample, variant, rng, settings, rate_hz)
+    for row, copy in enumerate(copies):
+        rng = copy_rng(seed, sample.sample_id, copy)
+        window = _place(sample, copy, rng, settings, rate_hz)
         placed.append(window)
         signal = window.signal
-        if variant > 0 and distorted:
+        if copy > 0 and distorted:
             signal = distort(signal, window.kept, rng, settings.augmentation, rate_hz)
         made[row] = signal
         if weighs:
             channels[row] = weighted_channel(signal, dataset.window_s)
-    return EcgVariants(
+    return EcgCopies(
         signal=decimate(made, settings.median_samples, settings.decimate_by),
         weighted=decimate(channels, settings.median_samples, settings.decimate_by) if weighs else None,
         target_s=np.array([window.event_sample for window in placed]) / rate_hz,
@@ -260,14 +261,12 @@ def make_variants(
     )
 
 
-def _place(
-    sample: EcgSample, variant: int, rng: np.random.Generator, settings: EcgTask, rate_hz: float
-) -> PlacedWindow:
+def _place(sample: EcgSample, copy: int, rng: np.random.Generator, settings: EcgTask, rate_hz: float) -> PlacedWindow:
     if settings.shift == "rewindow":
         event_sample = draw_event(rng, sample.event_sample, sample.previous_event, sample.signal.shape[-1])
         return cut_window(sample, event_sample)
     shift_s = settings.augmentation.shift_s
-    shift_samples = int(rng.uniform(-shift_s, shift_s) * rate_hz) if variant > 0 else 0
+    shift_samples = int(rng.uniform(-shift_s, shift_s) * rate_hz) if copy > 0 else 0
     return shift_window(sample, shift_samples, rate_hz)
 
 
@@ -280,10 +279,10 @@ def write_fold(
     fold: int,
     path: Path,
 ) -> None:
-    """Write one fold file: variant 0 and 1 ... `copies_per_sample` of every window in it.
+    """Write one fold file: copy 0, the original, and 1 ... `copies_per_sample` of every window in it.
 
-    Rows are sorted by sample id, then by variant: `signal` float32 (leads, model samples) in mV,
-    `target` float64 (1,) in seconds, `sample_id`, `group`, `class`, `variant` int32, `event_visible`
+    Rows are sorted by sample id, then by copy: `signal` float32 (leads, model samples) in mV,
+    `target` float64 (1,) in seconds, `sample_id`, `group`, `class`, `copy` int32, `event_visible`
     uint8, `gap_s` float64, seconds since the counted event before (infinite if there is none), `edge_s`
     float64 (2,), seconds at the window's start and end that are no recording, and `weighted` float32
     (model samples,) when `weighted_at` is `source_rate`. Of several points `target` is (points,), NaN where one is
@@ -317,11 +316,11 @@ def write_fold(
     with shard_writer(path, "fold", attributes, uncompressed=("signal", "weighted")) as writer:
         for row in rows:
             numbers = range(settings.copies_per_sample + 1)
-            writer.extend(variant_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
+            writer.extend(copy_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
 
 
 def read_windows(path: Path, settings: EcgTask, dataset: EcgDataset) -> Shard:
-    """A samples file, with what variants are cut out of.
+    """A samples file, with what copies are cut out of.
 
     Raises:
         InputError: it is damaged, or of another task or shape.
@@ -370,7 +369,7 @@ def rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
     return [row_of[sample_id] for sample_id in sorted(sample_ids)]
 
 
-def variant_rows(
+def copy_rows(
     shard: Shard,
     row: int,
     sample: EcgSample,
@@ -380,23 +379,23 @@ def variant_rows(
     seed: int,
     distorted: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Rows of a fold file, see `write_fold`: some variants of one window.
+    """Rows of a fold file, see `write_fold`: some copies of one window.
 
     Args:
         shard: The samples file.
         row: The window's place in it.
         sample: The window itself, `sample_of(shard, row)`, or one that differs from it.
-        numbers: The variants.
+        numbers: The copies.
         settings: The task's section of the config.
         dataset: The data set's section of the config.
         seed: The study's seed.
-        distorted: Variants from 1 on with steps 2 to 6.
+        distorted: Copies from 1 on with steps 2 to 6.
     """
-    made = make_variants(sample, numbers, settings, dataset, seed, distorted)
+    made = make_copies(sample, numbers, settings, dataset, seed, distorted)
     rows = {
         "signal": made.signal,
         "target": made.target(settings.points),
-        "variant": np.array(numbers, dtype=np.int32),
+        "copy": np.array(numbers, dtype=np.int32),
         "event_visible": made.event_visible.astype(np.uint8),
         "gap_s": np.full(len(numbers), sample.gap_s(dataset.rate_hz)),
         "edge_s": made.edge_s,
@@ -437,7 +436,7 @@ class EcgInputs:
         sample_id: (rows,) strings.
         group: (rows,) strings.
         label: (rows,) strings, the rhythm label.
-        variant: (rows,) int32.
+        copy: (rows,) int32.
         target: float32 (rows, points), seconds; of several points NaN where one is not visible.
         signal: float32 (rows, leads, model samples), mV.
         weighted: float32 (rows, model samples), mV s; None when the encoding layer makes it.
@@ -449,7 +448,7 @@ class EcgInputs:
     sample_id: np.ndarray
     group: np.ndarray
     label: np.ndarray
-    variant: np.ndarray
+    copy: np.ndarray
     target: np.ndarray
     signal: np.ndarray
     weighted: np.ndarray | None
@@ -502,17 +501,17 @@ class EcgSource:
     dataset: EcgDataset
     samples: Shard
 
-    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> EcgInputs:
-        """The given variants of the given windows, in that order, without steps 2 to 6."""
+    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> EcgInputs:
+        """The given copies of the given windows, in that order, without steps 2 to 6."""
         names, of_row = np.unique(sample_id, return_inverse=True)
         by_sample = np.argsort(of_row, kind="stable")
         of_each = np.split(by_sample, np.flatnonzero(np.diff(of_row[by_sample])) + 1)
         parts = [
-            variant_rows(
+            copy_rows(
                 self.samples,
                 place,
                 sample_of(self.samples, place),
-                variant[rows].tolist(),
+                copy[rows].tolist(),
                 self.settings,
                 self.dataset,
                 seed,
@@ -550,7 +549,7 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     Args:
         fold_paths: Files named `fold<k>.h5`, at least one.
         samples_path: Not read: the folds hold the signals.
-        augmented_only: Leave out variant 0 (training).
+        augmented_only: Leave out the original samples (training).
 
     Raises:
         InputError: as `siwcc.data.augment.interface.read_folds`.
@@ -572,7 +571,7 @@ def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:
         sample_id=rows["sample_id"],
         group=rows["group"],
         label=rows["class"],
-        variant=rows["variant"],
+        copy=rows["copy"],
         target=rows["target"].astype(np.float32),
         signal=rows["signal"],
         weighted=rows.get("weighted"),

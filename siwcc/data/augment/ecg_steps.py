@@ -1,6 +1,6 @@
 """The six augmentation steps of the paper, each a function of a window of all leads (2.1.2).
 
-`distort` does the last five in the paper's order; what stands for the first, and in which order a variant draws, is in
+`distort` does the last five in the paper's order; what stands for the first, and in which order a copy draws, is in
 `siwcc.data.augment.ecg`.
 """
 
@@ -70,7 +70,7 @@ def draw_dropout(
     """Draw step 2's patch: the length once, the start until the patch leaves every point alone.
 
     Args:
-        rng: The variant's generator.
+        rng: The copy's generator.
         kept: Indices of the event, and of its end where that is looked for and visible, after the shift.
         samples: Length of the window; the longest patch must be shorter than half of it, a third for two points.
         length_range_s: Shortest and longest patch, seconds.
@@ -148,7 +148,7 @@ def distort(
     Args:
         signal: float64 (leads, samples), mV; left as it is.
         kept: Indices of the points, which no dropout covers.
-        rng: The variant's own generator, step 1 drawn.
+        rng: The copy's own generator, step 1 drawn.
         settings: Ranges of the draws.
         rate_hz: Samples a second.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy as shallow_copy
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -74,13 +74,13 @@ class Warped:
 class Inputs(Protocol):
     """The rows of one or more fold files, ready for a network.
 
-    Rows stand in the order of the fold files given, then of sample id, then of variant.
+    Rows stand in the order of the fold files given, then of sample id, then of copy.
 
     Attributes:
         spec: The task's shapes and units.
         sample_id, group: (rows,) strings.
         label: (rows,) strings: rhythm label or cell type, the samples file's `class`.
-        variant: (rows,) int; 0 is the sample itself.
+        copy: (rows,) int; 0 is the original sample.
         target: float32 (rows, outputs); of several points NaN where one is not visible.
     """
 
@@ -88,7 +88,7 @@ class Inputs(Protocol):
     sample_id: np.ndarray
     group: np.ndarray
     label: np.ndarray
-    variant: np.ndarray
+    copy: np.ndarray
     target: np.ndarray
 
     def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
@@ -108,15 +108,15 @@ class Inputs(Protocol):
 
 
 class Source(Protocol):
-    """What fold files were made from, for variants that are in none of them."""
+    """What fold files were made from, for copies that are in none of them."""
 
-    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> Inputs:
-        """Variants of samples in the folds, moved as the folds' own and not disturbed otherwise.
+    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> Inputs:
+        """Copies of samples in the folds, moved as the folds' own and not disturbed otherwise.
 
         Args:
             sample_id: (rows,) strings.
-            variant: (rows,) int, from 1.
-            seed: With sample and variant it fixes where to; the folds' own variants have the study's.
+            copy: (rows,) int, from 1.
+            seed: With sample and copy it fixes where to; the folds' own copies have the study's.
 
         Returns:
             The rows, in that order.
@@ -137,11 +137,11 @@ class AugmentModule(Protocol):
         fold: int,
         path: Path,
     ) -> None:
-        """Write one fold file: variant 0 and the augmented ones of every sample in it."""
+        """Write one fold file: the original and the augmented copies of every sample in it."""
         ...
 
     def open_inputs(self, fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> Inputs:
-        """Read fold files; with `augmented_only` variant 0 is left out (training)."""
+        """Read fold files; with `augmented_only` the original samples are left out (training)."""
         ...
 
     def open_source(self, fold_paths: Sequence[Path], samples_path: Path) -> Source:
@@ -162,21 +162,21 @@ def of_point(inputs: Inputs, name: str) -> Inputs:
         name: A key of `inputs.spec.points`.
     """
     points = inputs.spec.points
-    one = copy.copy(inputs)
+    one = shallow_copy(inputs)
     one.target = inputs.target[:, points[name]]
     one.spec = replace(inputs.spec, outputs=output_suffixes([name], len(points[name])))
     return one
 
 
-def variant_rng(seed: int, sample_id: str, variant: int | str) -> np.random.Generator:
-    """The random numbers of one variant, whatever else is made or not made.
+def copy_rng(seed: int, sample_id: str, copy: int | str) -> np.random.Generator:
+    """The random numbers of one copy, whatever else is made or not made.
 
     Args:
         seed: The study's seed.
         sample_id: The sample.
-        variant: 1 ... copies_per_sample; 0 where the sample itself is drawn, too. A name for what is none of them.
+        copy: 1 ... copies_per_sample; 0 where the original sample is drawn, too. A name for what is neither.
     """
-    key = hashlib.sha256(f"{seed}\0{sample_id}\0{variant}".encode()).digest()
+    key = hashlib.sha256(f"{seed}\0{sample_id}\0{copy}".encode()).digest()
     return np.random.default_rng(np.frombuffer(key, dtype=np.uint32))
 
 
@@ -229,17 +229,17 @@ def join_rows(parts: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]) -
 
 
 def fold_rows(folds: Sequence[Shard], names: Iterable[str], augmented_only: bool) -> dict[str, np.ndarray]:
-    """The named arrays of fold files, in their order; with `augmented_only` without variant 0.
+    """The named arrays of fold files, in their order; with `augmented_only` without the original samples.
 
     Args:
         folds: What `read_folds` gives.
-        names: Arrays that all of them have, `variant` among them.
-        augmented_only: Leave variant 0 out.
+        names: Arrays that all of them have, `copy` among them.
+        augmented_only: Leave the original samples (copy 0) out.
     """
     rows = join_rows([fold.arrays for fold in folds], names)
     if not augmented_only:
         return rows
-    augmented = rows["variant"] > 0
+    augmented = rows["copy"] > 0
     return {name: values[augmented] for name, values in rows.items()}
 
 

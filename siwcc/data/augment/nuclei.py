@@ -6,13 +6,13 @@ source to its place in the output: (x', y') = M (x, y, 1). Augmentation is the p
 What lies outside the image's content, in the padding of a crop that is not square and beyond the
 border after the warp, depends on `border`:
 
-    zero      0 of the normalised image, as in the paper: its edges move with the variant and tell it
+    zero      0 of the normalised image, as in the paper: its edges move with the copy and tell it
     reflect   the content mirrored at its outermost pixels' centres, as often as needed
               (BORDER_REFLECT_101: dcb|abcd|cba; no pixel is doubled at the seam)
 
 `reflect` mirrors the content itself, not the padded square, so that there is no zero edge anywhere.
-Variants whose target, or any of several, would lie outside the frame are drawn again; variant 0 is the
-image itself with mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the variants of
+Copies whose target, or any of several, would lie outside the frame are drawn again; copy 0 is the
+original image with mirrored padding. A mirrored nucleus can come into view (the centre of one in 18 % of the copies of
 Herlev, in 11 % of its images themselves); which one is meant then shows in its place only.
 """
 
@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from siwcc.config import ImageDataset, NucleiTask
-from siwcc.data.augment.interface import Warped, fold_rows, join_rows, read_folds, variant_rng
+from siwcc.data.augment.interface import Warped, copy_rng, fold_rows, join_rows, read_folds
 from siwcc.data.points import hide
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.data.tasks.nuclei import COLOURS, make_spec
@@ -37,14 +37,14 @@ from siwcc.io.shards import Shard, read_rows, read_shard, shard_writer
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100
-_FOLD_ARRAYS = ("sample_id", "group", "class", "variant", "translation", "rotation_deg", "scale", "target")
+_FOLD_ARRAYS = ("sample_id", "group", "class", "copy", "translation", "rotation_deg", "scale", "target")
 _IMAGE_ARRAYS = ("sample_id", "signal", "content_box", "mean", "std")
 _REMAKE = "delete the fold files and run again"
 
 
 @dataclass(frozen=True)
 class Affine:
-    """One variant: rotation and scale about the image's centre, then a translation.
+    """One copy: rotation and scale about the image's centre, then a translation.
 
     Attributes:
         translation_px: (x, y) in pixels of the image at hand.
@@ -61,13 +61,13 @@ IDENTITY = Affine((0.0, 0.0), 0.0, 1.0)
 
 
 def draw_affine(rng: np.random.Generator, settings: NucleiTask, image_size: int) -> Affine:
-    """Draw one variant (paper, 2.1): translation x, translation y, rotation, scale, in this order.
+    """Draw one copy (paper, 2.1): translation x, translation y, rotation, scale, in this order.
 
     All are uniform, then rounded to 2, 2, 2 and 3 decimals. The translation's limit is given for
     256 px and shrinks with the image. All four are drawn again when they round to the identity.
 
     Args:
-        rng: The variant's own random numbers.
+        rng: The copy's own random numbers.
         settings: The task's section of the config.
         image_size: Width and height in pixels.
 
@@ -84,7 +84,7 @@ def draw_affine(rng: np.random.Generator, settings: NucleiTask, image_size: int)
         affine = Affine((x_px, y_px), rotation_deg, scale)
         if affine != IDENTITY:
             return affine
-    raise InputError("config: tasks.nuclei.augmentation", "every variant would be the image itself", "widen a range")
+    raise InputError("config: tasks.nuclei.augmentation", "every copy would be the image itself", "widen a range")
 
 
 def _rounded(value: float, decimals: int) -> float:
@@ -96,7 +96,7 @@ def affine_matrix(affine: Affine, image_size: int) -> np.ndarray:
     """The matrix M, float64 (2, 3), that maps source pixels to output pixels.
 
     Args:
-        affine: The variant.
+        affine: The copy.
         image_size: Width and height in pixels; the centre is half of it, (128, 128) at 256 px.
     """
     centre_px = (image_size / 2, image_size / 2)
@@ -115,19 +115,19 @@ def in_frame(target_px: np.ndarray, image_size: int) -> np.ndarray:
     return np.asarray(np.all((target_px >= 0) & (target_px <= image_size - 1), axis=-1))
 
 
-def draw_variant(
+def draw_copy(
     rng: np.random.Generator, settings: NucleiTask, image_size: int, source_px: np.ndarray
 ) -> tuple[Affine, np.ndarray]:
-    """Draw one variant and where its points go; with `border: reflect` again until all of them are in the frame.
+    """Draw one copy and where its points go; with `border: reflect` again until all of them are in the frame.
 
     Args:
-        rng: The variant's own random numbers.
+        rng: The copy's own random numbers.
         settings: The task's section of the config.
         image_size: Width and height in pixels.
         source_px: float64 (2 * points,), x before y, the targets in the image itself.
 
     Returns:
-        The variant, and its targets, float64 (2 * points,).
+        The copy, and its targets, float64 (2 * points,).
 
     Raises:
         InputError: as `draw_affine`; a hundred draws in a row put a target outside.
@@ -141,7 +141,7 @@ def draw_variant(
     source = " and ".join(f"({x:.1f}, {y:.1f})" for x, y in source_px.reshape(-1, 2)) + " px"
     raise InputError(
         "config: tasks.nuclei.augmentation",
-        f"{_MOST_REDRAWS} variants in a row put the target at {source} outside the frame",
+        f"{_MOST_REDRAWS} copies in a row put the target at {source} outside the frame",
         "narrow its ranges, or set tasks.nuclei.border to zero, which keeps such targets",
     )
 
@@ -155,7 +155,7 @@ def write_fold(
     fold: int,
     path: Path,
 ) -> None:
-    """Write a fold: the affine parameters and the target of variants 0 (the image itself) to V.
+    """Write a fold: the affine parameters and the target of copies 0 (the original image) to V.
 
     Of several points `target` is (2 * points,), NaN where one is outside the frame, and `visible` uint8 (points,).
 
@@ -164,7 +164,7 @@ def write_fold(
         sample_ids: The samples of this fold; rows are written in the order of their ids as strings.
         settings: The task's section of the config.
         dataset: The data set's section.
-        seed: The study's seed; with sample id and variant it fixes the parameters.
+        seed: The study's seed; with sample id and copy it fixes the parameters.
         fold: 1 ... folds.
         path: The file to write.
 
@@ -189,7 +189,7 @@ def write_fold(
         for row in _rows_of_fold(samples, sample_ids):
             sample = {name: samples.arrays[name][row] for name in names}
             numbers = range(settings.copies_per_sample + 1)
-            writer.extend(_variants_of(sample, numbers, settings, dataset.image_size, seed))
+            writer.extend(_copies_of(sample, numbers, settings, dataset.image_size, seed))
 
 
 def _check_samples(samples: Shard, dataset_name: str, image_size: int) -> None:
@@ -210,13 +210,13 @@ def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
     return [row_of[sample_id] for sample_id in ordered]
 
 
-def _variants_of(
+def _copies_of(
     sample: dict[str, np.ndarray], numbers: Sequence[int], settings: NucleiTask, image_size: int, seed: int
 ) -> dict[str, np.ndarray]:
     count = len(numbers)
     source_px = np.concatenate([sample[name] for name in ("target", *settings.points[1:])])
     drawn = [
-        draw_variant(variant_rng(seed, str(sample["sample_id"]), number), settings, image_size, source_px)
+        draw_copy(copy_rng(seed, str(sample["sample_id"]), number), settings, image_size, source_px)
         if number
         else (IDENTITY, source_px)
         for number in numbers
@@ -227,7 +227,7 @@ def _variants_of(
     several = len(settings.points) > 1
     return {
         **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
-        "variant": np.array(numbers, dtype=np.int32),
+        "copy": np.array(numbers, dtype=np.int32),
         "translation": np.array([affine.translation_px for affine in affines]),
         "rotation_deg": np.array([affine.rotation_deg for affine in affines]),
         "scale": np.array([affine.scale for affine in affines]),
@@ -241,7 +241,7 @@ class NucleiInputs:
     """Rows of fold files; images are normalised, padded and warped when a batch is asked for.
 
     In memory are the uint8 image of every sample, once, and a few numbers a row, so the number of
-    variants does not matter. See `siwcc.data.augment.interface.Inputs` for the attributes.
+    copies does not matter. See `siwcc.data.augment.interface.Inputs` for the attributes.
 
     Args:
         spec: The task's shapes and units.
@@ -255,7 +255,7 @@ class NucleiInputs:
         self.sample_id = rows["sample_id"]
         self.group = rows["group"]
         self.label = rows["class"]
-        self.variant = rows["variant"]
+        self.copy = rows["copy"]
         self.target = rows["target"].astype(np.float32)
         self.rows = rows
         self.samples = samples
@@ -286,7 +286,7 @@ class NucleiInputs:
     def source(self, encoding: str) -> Warped:
         """The images and where every output pixel of every row comes from, whatever the encoding."""
         size = self.spec.shape[0]
-        matrices = np.stack([affine_matrix(self._affine(row), size) for row in range(len(self.variant))])
+        matrices = np.stack([affine_matrix(self._affine(row), size) for row in range(len(self.copy))])
         linear = np.linalg.inv(matrices[:, :, :2])
         return Warped(
             images=self._images,
@@ -317,10 +317,10 @@ class NucleiInputs:
     def _fill_zero(self, row: int, image: np.ndarray) -> None:
         content, left, top = self._content(row)
         size = len(image)
-        padded = image if self.variant[row] == 0 else np.empty_like(image)
+        padded = image if self.copy[row] == 0 else np.empty_like(image)
         padded[...] = 0
         padded[top : top + content.shape[0], left : left + content.shape[1]] = content
-        if self.variant[row] > 0:
+        if self.copy[row] > 0:
             matrix = affine_matrix(self._affine(row), size)
             # The border's default is BORDER_CONSTANT with 0.
             cv2.warpAffine(padded, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR)
@@ -349,14 +349,14 @@ class NucleiSource:
     settings: NucleiTask
     samples: Shard
 
-    def moved(self, sample_id: np.ndarray, variant: np.ndarray, seed: int) -> NucleiInputs:
-        """The given variants of the given images, in that order; nothing else is done to images."""
+    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> NucleiInputs:
+        """The given copies of the given images, in that order; nothing else is done to images."""
         place_of = {name: place for place, name in enumerate(self.samples.arrays["sample_id"])}
         of_sample = ("sample_id", "group", "class", "target", *self.settings.points[1:])
         parts = []
-        for name, number in zip(sample_id, variant.tolist(), strict=True):
+        for name, number in zip(sample_id, copy.tolist(), strict=True):
             sample = {column: self.samples.arrays[column][place_of[name]] for column in of_sample}
-            parts.append(_variants_of(sample, [number], self.settings, self.spec.shape[0], seed))
+            parts.append(_copies_of(sample, [number], self.settings, self.spec.shape[0], seed))
         return NucleiInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
 
 
@@ -383,9 +383,9 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     """Read fold files `fold<k>.h5` and the images that they need.
 
     Args:
-        fold_paths: The fold files; rows stand in their order, then of sample id, then of variant.
+        fold_paths: The fold files; rows stand in their order, then of sample id, then of copy.
         samples_path: The samples file that they were made from.
-        augmented_only: Leave variant 0 out, as in training.
+        augmented_only: Leave the original samples (copy 0) out, as in training.
 
     Raises:
         InputError: as `siwcc.data.augment.interface.read_folds`; a samples file that the folds were not made from.

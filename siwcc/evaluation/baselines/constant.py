@@ -12,7 +12,7 @@ def training_mean(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np.nda
 
     Args:
         inputs: The rows of all folds.
-        train: Numbers of the training rows, augmented variants only.
+        train: Numbers of the training rows, augmented copies only.
         test: Numbers of the test rows.
 
     Returns:

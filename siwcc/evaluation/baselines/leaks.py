@@ -19,13 +19,13 @@ def edge_silence(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.n
 
     Args:
         inputs: The rows of all folds.
-        train: Numbers of the training rows, augmented variants only.
+        train: Numbers of the training rows, augmented copies only.
         test: Numbers of the test rows.
 
     Returns:
         float64 (test rows, 1), seconds.
     """
-    # Early stopping would set rows aside by chance, and variants of one window on both sides.
+    # Early stopping would set rows aside by chance, and copies of one window on both sides.
     model = HistGradientBoostingRegressor(early_stopping=False, random_state=0)
     model.fit(inputs.edge_s[train], inputs.target[train, 0].astype(np.float64))
     return np.asarray(model.predict(inputs.edge_s[test]))[:, np.newaxis]
@@ -39,7 +39,7 @@ def gap_oracle(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.nda
 
     Args:
         inputs: The rows of all folds.
-        train: Numbers of the training rows, augmented variants only.
+        train: Numbers of the training rows, augmented copies only.
         test: Numbers of the test rows.
 
     Returns:

@@ -61,7 +61,7 @@ def load_baseline(name: str) -> Baseline:
 def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
     """Write a baseline's answers for every fold as a test fold, in the order of the folds.
 
-    It learns from the augmented variants of the other folds and answers every variant of its own. Several points are
+    It learns from the augmented copies of the other folds and answers every copy of its own. Several points are
     learned and answered one by one, each from the rows in which it is visible; none is told not to be there.
 
     Args:
@@ -93,7 +93,7 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
         one = of_point(inputs, point)
         visible = visible_points(one.target, 1)[:, 0]
         for fold in range(len(fold_paths)):
-            train = np.flatnonzero((fold_of_row != fold) & (inputs.variant > 0) & visible)
+            train = np.flatnonzero((fold_of_row != fold) & (inputs.copy > 0) & visible)
             test = np.flatnonzero(fold_of_row == fold)
             if not len(train):
                 raise InputError(fold_paths[fold], f"has no training row in which {point} is visible", "leave it out")
@@ -109,5 +109,5 @@ def _fold_of_row(fold_paths: Sequence[Path]) -> np.ndarray:
 
     from siwcc.io.shards import read_shard
 
-    rows = [len(read_shard(path, "fold", names=("variant",)).arrays["variant"]) for path in fold_paths]
+    rows = [len(read_shard(path, "fold", names=("copy",)).arrays["copy"]) for path in fold_paths]
     return np.repeat(np.arange(len(rows)), rows)

@@ -16,11 +16,11 @@ from siwcc.data.augment.ecg import (
     EcgInputs,
     EcgSample,
     EcgSource,
+    copy_rows,
     inputs_of,
     open_source,
     rows_of,
     sample_of,
-    variant_rows,
 )
 from siwcc.data.augment.ecg_steps import add_noise, add_wander
 from siwcc.data.augment.interface import join_rows, read_folds
@@ -158,12 +158,10 @@ class EcgOriginals:
         return make_disturbances(len(dataset.leads), dataset.rate_hz)
 
     def inputs(self, change: Change) -> EcgInputs:
-        """Variant 0 of every window, cut where the study cuts it; what is no recording stays 0."""
+        """Copy 0 of every window, cut where the study cuts it; what is no recording stays 0."""
         source = self.source
         of_each = [
-            variant_rows(
-                source.samples, row, self._changed(row, change), [0], source.settings, source.dataset, self.seed
-            )
+            copy_rows(source.samples, row, self._changed(row, change), [0], source.settings, source.dataset, self.seed)
             for row in self.rows
         ]
         return inputs_of(source.spec, join_rows(of_each, of_each[0]))

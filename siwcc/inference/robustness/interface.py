@@ -3,7 +3,7 @@
     samples of a test fold -> disturbed as they were recorded -> the task's own chain -> networks that never saw them
 
 A disturbance is done to the source: leads in mV at the data set's rate, before running median and decimation; images
-as uint8, before they are normalised. The windows and images are those of variant 0, so that a disturbance at its
+as uint8, before they are normalised. The windows and images are the original samples, so that a disturbance at its
 neutral strength is answered as in `predictions.csv`. A module a task says what can be done to it.
 """
 
@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from siwcc.data.augment.interface import Inputs, variant_rng
+from siwcc.data.augment.interface import Inputs, copy_rng
 
 Change = Callable[[str, np.ndarray], np.ndarray]
 """What is done to a sample: its id and what was recorded, to what is shown instead, of the same shape."""
@@ -55,7 +55,7 @@ class Disturbance:
             strength: In `unit`.
             seed: The study's.
         """
-        return lambda sample_id, recorded: self.apply(recorded, strength, variant_rng(seed, sample_id, self.name))
+        return lambda sample_id, recorded: self.apply(recorded, strength, copy_rng(seed, sample_id, self.name))
 
 
 class Originals(Protocol):
@@ -72,7 +72,7 @@ class Originals(Protocol):
         ...
 
     def inputs(self, change: Change) -> Inputs:
-        """Variant 0 of every sample, by the study's own chain, after a change of what was recorded."""
+        """Copy 0 of every sample, by the study's own chain, after a change of what was recorded."""
         ...
 
 

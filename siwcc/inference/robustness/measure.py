@@ -133,7 +133,7 @@ def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.nda
         answer = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH).answer
         if not np.isfinite(answer).all():
             raise InputError(model.path, f"gives an answer to {what} that is not finite", "look for extreme values")
-        rows = (inputs.sample_id, inputs.variant, inputs.target, answer.astype(np.float64))
+        rows = (inputs.sample_id, inputs.copy, inputs.target, answer.astype(np.float64))
         errors.append(Predictions(*rows, tuple(inputs.spec.outputs)).error())
     return np.concatenate(errors)
 

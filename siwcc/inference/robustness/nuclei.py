@@ -125,7 +125,7 @@ class NucleiOriginals:
 
     Attributes:
         seed: The study's.
-        undisturbed: All variants of them, as they stand in the fold.
+        undisturbed: All copies of them, as they stand in the fold.
     """
 
     seed: int
@@ -139,7 +139,7 @@ class NucleiOriginals:
         """Every image itself, normalised and framed as the study does; one of a single value is all 0."""
         whole = self.undisturbed
         samples = replace(whole.samples, arrays=_changed(whole.samples.arrays, change))
-        itself = whole.variant == 0
+        itself = whole.copy == 0
         return NucleiInputs(
             whole.spec, {name: rows[itself] for name, rows in whole.rows.items()}, samples, whole.border
         )

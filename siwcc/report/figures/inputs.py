@@ -39,7 +39,7 @@ from siwcc.report.figures.style import (
 
 CHANNEL_NAMES = {"ecg": tuple(f"lead {number}" for number in range(1, 17)), "nuclei": ("red", "green", "blue")}
 AXIS_NAMES = ("x", "y", "z")
-CASE_COLUMNS = ("case", "sample_id", "variant", "fold", "event_visible")
+CASE_COLUMNS = ("case", "sample_id", "copy", "fold", "event_visible")
 
 
 class Mark(NamedTuple):
@@ -75,7 +75,7 @@ class Case:
 
     Attributes:
         name: `best`, `median` or `worst`.
-        sample_id, variant, fold: Which row it is.
+        sample_id, copy, fold: Which row it is.
         target, prediction: (outputs,), seconds or pixels.
         error: Distance between them; of several points between those of the first, which is visible.
         event_visible: Whether the target still lies in the augmented window or image.
@@ -84,7 +84,7 @@ class Case:
 
     name: str
     sample_id: str
-    variant: int
+    copy: int
     fold: int
     target: np.ndarray
     prediction: np.ndarray
@@ -135,9 +135,9 @@ def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str]
         encodings: The study's encodings.
         files: The pictures and the numbers in them.
     """
-    task = str(read_shard(fold_path, "fold", ("variant",)).attributes["task"])
+    task = str(read_shard(fold_path, "fold", ("copy",)).attributes["task"])
     inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
-    itself = np.flatnonzero(inputs.variant == 0)
+    itself = np.flatnonzero(inputs.copy == 0)
     row = int(itself[len(itself) // 2])
     signal = inputs.batch(np.array([row]), "none").numpy()[0]
     fixed = [name for name in encodings if ENCODINGS[name].learned_map is None]
@@ -294,7 +294,7 @@ def find_cases(
 ) -> tuple[TaskSpec, list[Case]]:
     """The three cases of an arm with their signals; see `plot_predictions`."""
     parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
-    folds = np.concatenate([np.full(len(part.variant), fold) for fold, part in parts.items()])
+    folds = np.concatenate([np.full(len(part.copy), fold) for fold, part in parts.items()])
     joined = join(list(parts.values()))
     error = joined.error()
     visible = np.flatnonzero(joined.visible())
@@ -307,7 +307,7 @@ def find_cases(
 
 
 def _augmented(predictions: Predictions) -> Predictions:
-    augmented = predictions.variant > 0
+    augmented = predictions.copy > 0
     return predictions.select(augmented) if augmented.any() else predictions
 
 
@@ -315,16 +315,16 @@ def _open_case(
     name: str, predictions: Predictions, row: int, fold: int, fold_paths: Sequence[Path], samples_path: Path
 ) -> tuple[TaskSpec, Case]:
     path = fold_paths[fold - 1]
-    stored = read_shard(path, "fold", ("sample_id", "variant", "event_visible"))
-    sample_id, variant = str(predictions.sample_id[row]), int(predictions.variant[row])
-    found = np.flatnonzero((stored.arrays["sample_id"] == sample_id) & (stored.arrays["variant"] == variant))
+    stored = read_shard(path, "fold", ("sample_id", "copy", "event_visible"))
+    sample_id, copy = str(predictions.sample_id[row]), int(predictions.copy[row])
+    found = np.flatnonzero((stored.arrays["sample_id"] == sample_id) & (stored.arrays["copy"] == copy))
     if len(found) != 1:
-        raise InputError(path, f"has no variant {variant} of {sample_id}, which was answered", "run the study again")
+        raise InputError(path, f"has no copy {copy} of {sample_id}, which was answered", "run the study again")
     inputs = augment_module(str(stored.attributes["task"])).open_inputs([path], samples_path, augmented_only=False)
     signal = inputs.batch(found, "none").numpy()[0]
     visible = bool(stored.arrays["event_visible"][found[0]])
     answer = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
-    return inputs.spec, Case(name, sample_id, variant, fold, *answer, visible, signal)
+    return inputs.spec, Case(name, sample_id, copy, fold, *answer, visible, signal)
 
 
 def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
@@ -408,12 +408,12 @@ def _case_title(case: Case, unit: str, lines: bool = False) -> str:
     hidden = "" if case.event_visible else ", event out of view"
     error = f"{case.name}: off by {case.error:.2f} {unit}{hidden}"
     if not lines:
-        return f"{error}  ({case.sample_id}, copy {case.variant})"
+        return f"{error}  ({case.sample_id}, copy {case.copy})"
     # A panel is some 26 characters wide, and ids may be longer.
-    return "\n".join([error, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE), f"copy {case.variant}"])
+    return "\n".join([error, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE), f"copy {case.copy}"])
 
 
 def _case_row(case: Case) -> list[object]:
     values = (*case.target.tolist(), *case.prediction.tolist(), case.error)
     answers = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
-    return [case.name, case.sample_id, case.variant, case.fold, int(case.event_visible), *answers]
+    return [case.name, case.sample_id, case.copy, case.fold, int(case.event_visible), *answers]

@@ -59,13 +59,13 @@ def _draw_samples(path: Path) -> Figure:
 
 
 def _draw_fold(path: Path) -> Figure:
-    """The first sample and its first augmented variants; of images, whose variants have no pixels, their targets."""
+    """The first sample and its first augmented copies; of images, whose copies have no pixels, their targets."""
     shard = read_shard(path, "fold")
     spec = TaskSpec.from_json(shard.attributes["spec"])
     if "signal" not in shard.arrays:
-        return _draw_targets(shard.arrays["target"][shard.arrays["variant"] > 0], spec)
-    shown = zip(shard.arrays["sample_id"][:_PANELS], shard.arrays["variant"], strict=False)
-    titles = [f"{sample_id}, variant {variant}" for sample_id, variant in shown]
+        return _draw_targets(shard.arrays["target"][shard.arrays["copy"] > 0], spec)
+    shown = zip(shard.arrays["sample_id"][:_PANELS], shard.arrays["copy"], strict=False)
+    titles = [f"{sample_id}, copy {copy}" for sample_id, copy in shown]
     return _draw_panels(titles, shard.arrays["signal"][:_PANELS], shard.arrays["target"][:_PANELS], spec.extent[0])
 
 
@@ -156,7 +156,7 @@ def _draw_log(path: Path) -> Figure:
 def _draw_predictions(path: Path) -> Figure:
     """Answers over targets, an output a panel; a straight line is where both are the same."""
     predictions = read_predictions(path)
-    augmented = predictions.variant > 0
+    augmented = predictions.copy > 0
     outputs = predictions.target.shape[1]
     figure = new_figure(4.2 * outputs, 4.2)
     for number, axis in enumerate(figure.subplots(1, outputs, squeeze=False).ravel()):

@@ -116,9 +116,9 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
         fold_paths: `fold1.h5` ... in order.
         files: The pictures and the numbers in them.
     """
-    folds = [read_shard(path, "fold", ("variant", "target")) for path in fold_paths]
+    folds = [read_shard(path, "fold", ("copy", "target")) for path in fold_paths]
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
-    targets = [fold.arrays["target"][fold.arrays["variant"] > 0] for fold in folds]
+    targets = [fold.arrays["target"][fold.arrays["copy"] > 0] for fold in folds]
     figure = new_figure(4.4, 1.0 + 2.2 * len(spec.outputs))
     lines: list[list[object]] = []
     for axis, output, suffix in zip(

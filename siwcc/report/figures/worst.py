@@ -164,7 +164,7 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
 
 
 def _unaugmented(part: Answers) -> Answers:
-    mask = part.predictions.variant == 0
+    mask = part.predictions.copy == 0
     first = part.predictions.of_point(next(iter(part.predictions.points)))
     return Answers(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
 
@@ -172,7 +172,7 @@ def _unaugmented(part: Answers) -> Answers:
 def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
     predictions, key = part.predictions, run_key_of(part.path)
     sample_id = str(predictions.sample_id[row])
-    place = np.flatnonzero((inputs.sample_id == sample_id) & (inputs.variant == 0))
+    place = np.flatnonzero((inputs.sample_id == sample_id) & (inputs.copy == 0))
     if len(place) != 1 or predictions.confidence is None:
         problem = "has no confidence" if len(place) == 1 else f"answers for {sample_id}, which is not in the fold file"
         raise InputError(part.path, problem, "delete it and run again")

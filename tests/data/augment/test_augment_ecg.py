@@ -24,7 +24,7 @@ from tolerances import FLOAT64, assert_same
 
 from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
 from siwcc.data.augment import ecg, ecg_steps, filters
-from siwcc.data.augment.interface import augment_module, variant_rng
+from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.data.datasets import vfdb
 from siwcc.data.samples import write_samples as write_items
 from siwcc.data.tasks.interface import TaskSpec
@@ -67,7 +67,7 @@ def made_sample(*, seed=11, event=2500, gap=None, record_event=100_000, samples=
     )
 
 
-def plain_variant(signal, event_sample, rng, ranges, rate_hz):
+def plain_copy(signal, event_sample, rng, ranges, rate_hz):
     """The six steps again: sample by sample, with numerator and denominator of the filter."""
     leads, samples = signal.shape
     offset = math.trunc(rng.uniform(-ranges.shift_s, ranges.shift_s) * rate_hz)
@@ -323,15 +323,15 @@ def test_dropout_starts_anywhere_it_may():
 def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
     monkeypatch.setattr(ecg_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
-    for variant in range(900):
-        ecg_steps.distort(np.ones((2, 2000)), [900], variant_rng(1, "a", variant), RANGES, RATE_HZ)
+    for copy in range(900):
+        ecg_steps.distort(np.ones((2, 2000)), [900], copy_rng(1, "a", copy), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 300) < 57 for count in used.values())
 
 
-def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_variants():
+def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_copies():
     """U(-5, 5) s, whole samples toward zero: gone below -1 s, that is with probability 0.4."""
-    made = ecg.make_variants(made_sample(event=250, samples=2600), range(1, 301), TASK, DATASET, 7)
+    made = ecg.make_copies(made_sample(event=250, samples=2600), range(1, 301), TASK, DATASET, 7)
     assert np.all(made.target_s[~made.event_visible] == 0)
     assert abs(np.mean(~made.event_visible) - 0.4) < 0.12
 
@@ -341,14 +341,14 @@ def test_an_event_at_one_second_leaves_the_window_in_two_fifths_of_the_variants(
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("event_sample", [2500, 400, 0])
-def test_variants_equal_the_plain_implementation(event_sample):
+def test_copies_equal_the_plain_implementation(event_sample):
     sample = made_sample(event=event_sample)
     kept = sample.signal.copy()
-    for variant in range(1, 9):
-        rng = variant_rng(SEED, "x", variant)
+    for copy in range(1, 9):
+        rng = copy_rng(SEED, "x", copy)
         window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
         made = ecg_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
-        plain, *event = plain_variant(kept, event_sample, variant_rng(SEED, "x", variant), RANGES, RATE_HZ)
+        plain, *event = plain_copy(kept, event_sample, copy_rng(SEED, "x", copy), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
         assert_same(made, plain, FILTERED)
     np.testing.assert_array_equal(sample.signal, kept)
@@ -360,12 +360,12 @@ def test_a_whole_fold_equals_the_plain_implementation(samples_path, tmp_path):
     samples = read_shard(samples_path, "samples").arrays
     row = 0
     for number, (sample_id, target_s) in enumerate(EVENTS_S.items()):
-        for variant in range(7):
+        for copy in range(7):
             plain, event, visible = samples["signal"][number].astype(float), round(target_s * 250), True
-            if variant > 0:
-                rng = variant_rng(SEED, sample_id, variant)
-                plain, event, visible = plain_variant(plain, event, rng, RANGES, RATE_HZ)
-            assert (fold["sample_id"][row], fold["variant"][row]) == (sample_id, variant)
+            if copy > 0:
+                rng = copy_rng(SEED, sample_id, copy)
+                plain, event, visible = plain_copy(plain, event, rng, RANGES, RATE_HZ)
+            assert (fold["sample_id"][row], fold["copy"][row]) == (sample_id, copy)
             assert (fold["target"][row, 0], fold["event_visible"][row]) == (event / 250, visible)
             assert_equal_in_float32(fold["signal"][row], np.stack([plain_decimate(lead) for lead in plain]))
             row += 1
@@ -376,8 +376,8 @@ def test_a_whole_fold_equals_the_plain_implementation(samples_path, tmp_path):
 def test_a_real_window_equals_the_plain_implementation(shared_data):
     signal = wfdb.rdrecord(str(shared_data / "vfdb" / "418"), sampfrom=97124, sampto=102124).p_signal.T
     sample = replace(made_sample(), sample_id="418", signal=signal)
-    made = ecg.make_variants(sample, [1], TASK, DATASET, SEED)
-    plain, event, visible = plain_variant(signal, 2500, variant_rng(SEED, "418", 1), RANGES, RATE_HZ)
+    made = ecg.make_copies(sample, [1], TASK, DATASET, SEED)
+    plain, event, visible = plain_copy(signal, 2500, copy_rng(SEED, "418", 1), RANGES, RATE_HZ)
     assert (made.target_s[0], made.event_visible[0]) == (event / 250, visible)
     assert_equal_in_float32(made.signal[0], np.stack([plain_decimate(lead) for lead in plain]))
 
@@ -421,10 +421,10 @@ def test_padding_of_the_samples_files_window(event, gap, record_event, valid_unt
 
 def test_edges_in_the_fold_file_are_those_of_the_shift(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5"), "fold").arrays
-    for row, (sample_id, variant) in enumerate((s, v) for s in EVENTS_S for v in range(7)):
+    for row, (sample_id, copy) in enumerate((s, v) for s in EVENTS_S for v in range(7)):
         offset = 0
-        if variant > 0:
-            offset = math.trunc(variant_rng(SEED, sample_id, variant).uniform(-5, 5) * 250)
+        if copy > 0:
+            offset = math.trunc(copy_rng(SEED, sample_id, copy).uniform(-5, 5) * 250)
         assert fold["edge_s"][row].tolist() == [max(offset, 0) / 250, max(-offset, 0) / 250]
 
 
@@ -474,16 +474,16 @@ def test_padding_of_a_cut_window_is_counted_where_the_recording_ends():
 
 
 @pytest.mark.numeric
-def test_cut_variants_equal_the_plain_implementation(samples_path, tmp_path):
+def test_cut_copies_equal_the_plain_implementation(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5", settings=REWINDOW), "fold").arrays
     context = read_shard(samples_path, "samples").arrays["context"]
     # Samples of the gap, or of a window where there is no event before.
     starts = {"418_0099624": 5000, "419_0000900": 400, "602_0034000": 2475}
-    for row, (number, sample_id, variant) in enumerate((n, s, v) for n, s in enumerate(EVENTS_S) for v in range(7)):
-        rng = variant_rng(SEED, sample_id, variant)
+    for row, (number, sample_id, copy) in enumerate((n, s, v) for n, s in enumerate(EVENTS_S) for v in range(7)):
+        rng = copy_rng(SEED, sample_id, copy)
         event = int(rng.integers(starts[sample_id]))
         plain = context[number][:, 5000 - event : 10_000 - event].astype(float)
-        if variant > 0:
+        if copy > 0:
             plain = plain_steps(plain, event, rng, RANGES, RATE_HZ)
         assert (fold["target"][row, 0], fold["event_visible"][row]) == (event / 250, 1)
         assert_equal_in_float32(fold["signal"][row], np.stack([plain_decimate(lead) for lead in plain]))
@@ -491,13 +491,13 @@ def test_cut_variants_equal_the_plain_implementation(samples_path, tmp_path):
     assert len(set(fold["target"][:7, 0])) == 7
 
 
-def test_cut_variants_can_be_made_alone():
+def test_cut_copies_can_be_made_alone():
     sample = made_sample(gap=3000)
-    whole = ecg.make_variants(sample, range(5), REWINDOW, DATASET, SEED)
-    for variant in (4, 0, 2):
-        alone = ecg.make_variants(sample, [variant], REWINDOW, DATASET, SEED)
-        assert alone.signal.tobytes() == whole.signal[variant].tobytes()
-        assert alone.target_s[0] == whole.target_s[variant]
+    whole = ecg.make_copies(sample, range(5), REWINDOW, DATASET, SEED)
+    for copy in (4, 0, 2):
+        alone = ecg.make_copies(sample, [copy], REWINDOW, DATASET, SEED)
+        assert alone.signal.tobytes() == whole.signal[copy].tobytes()
+        assert alone.target_s[0] == whole.target_s[copy]
 
 
 def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
@@ -505,7 +505,7 @@ def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
     monkeypatch.setattr(
         ecg_steps, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
     )
-    made = ecg.make_variants(made_sample(gap=300), range(1, 101), REWINDOW, DATASET, SEED)
+    made = ecg.make_copies(made_sample(gap=300), range(1, 101), REWINDOW, DATASET, SEED)
     events = np.rint(made.target_s * 250).astype(int)
     assert len(patches) == len(events) == 100
     assert not any(start <= event < stop for event, (start, stop) in zip(events, patches, strict=True))
@@ -567,7 +567,7 @@ def test_all_windows_of_vfdb_cut_anew(shared_data):
         context, valid = item.extras["context"], item.extras["context_valid"]
         sample = ecg.EcgSample(item.sample_id, item.signal, float(item.target[0]), event, previous, context, valid)
         gaps_s.append(sample.gap_s(RATE_HZ))
-        made = ecg.make_variants(sample, [0, 1], REWINDOW, DATASET, SEED)
+        made = ecg.make_copies(sample, [0, 1], REWINDOW, DATASET, SEED)
         assert np.all(made.target_s < min(gaps_s[-1], 20))
         assert made.event_visible.all()
         starts = event - np.rint(made.target_s * 250)
@@ -630,11 +630,11 @@ def test_weighted_channel_by_hand():
 def test_weighted_at_the_source_rate_is_filtered_and_decimated_with_the_leads(samples_path, tmp_path):
     fold = read_shard(write_fold(samples_path, tmp_path / "fold1.h5", settings=AT_SOURCE), "fold").arrays
     signal = read_shard(samples_path, "samples").arrays["signal"]
-    for row, (number, sample_id, variant) in enumerate((n, s, v) for n, s in enumerate(EVENTS_S) for v in range(3)):
+    for row, (number, sample_id, copy) in enumerate((n, s, v) for n, s in enumerate(EVENTS_S) for v in range(3)):
         plain = signal[number].astype(float)
-        if variant > 0:
+        if copy > 0:
             event = round(EVENTS_S[sample_id] * 250)
-            plain = plain_variant(plain, event, variant_rng(SEED, sample_id, variant), RANGES, RATE_HZ)[0]
+            plain = plain_copy(plain, event, copy_rng(SEED, sample_id, copy), RANGES, RATE_HZ)[0]
         product = np.array([20 * k / 4999 * (plain[0, k] + plain[1, k]) / 2 for k in range(5000)])
         assert_equal_in_float32(fold["weighted"][row], plain_decimate(product))
 
@@ -642,11 +642,11 @@ def test_weighted_at_the_source_rate_is_filtered_and_decimated_with_the_leads(sa
 # ----------------------------------------------------------------- the fold files
 
 
-def test_any_variant_can_be_made_alone(samples_path, tmp_path):
+def test_any_copy_can_be_made_alone(samples_path, tmp_path):
     whole = read_shard(write_fold(samples_path, tmp_path / "fold1.h5"), "fold").arrays
     signal = read_shard(samples_path, "samples").arrays["signal"]
     sample = replace(made_sample(event=400, gap=400), signal=signal[1], sample_id="419_0000900")
-    alone = ecg.make_variants(sample, [4], TASK, DATASET, SEED)
+    alone = ecg.make_copies(sample, [4], TASK, DATASET, SEED)
     row = 1 * 7 + 4
     assert alone.signal.tobytes() == whole["signal"][row].tobytes()
     assert (alone.target_s[0], alone.event_visible[0]) == (whole["target"][row, 0], whole["event_visible"][row])
@@ -671,7 +671,7 @@ def test_fold_file_says_what_it_is(samples_path, tmp_path):
     assert {name: (array.dtype.str, array.shape) for name, array in arrays.items() if array.dtype != object} == {
         "signal": ("<f4", (21, 2, 500)),
         "target": ("<f8", (21, 1)),
-        "variant": ("<i4", (21,)),
+        "copy": ("<i4", (21,)),
         "event_visible": ("|u1", (21,)),
         "gap_s": ("<f8", (21,)),
         "edge_s": ("<f8", (21, 2)),
@@ -682,14 +682,14 @@ def test_fold_file_says_what_it_is(samples_path, tmp_path):
     assert arrays["gap_s"].tolist() == [math.inf] * 7 + [1.6] * 7 + [9.9] * 7
 
 
-def test_inputs_join_folds_in_order_and_leave_out_variant_0(samples_path, tmp_path):
+def test_inputs_join_folds_in_order_and_leave_out_copy_0(samples_path, tmp_path):
     one = write_fold(samples_path, tmp_path / "fold1.h5", ids=["602_0034000"], fold=1)
     two = write_fold(samples_path, tmp_path / "fold2.h5", ids=["418_0099624", "419_0000900"], fold=2)
     inputs = augment_module("ecg").open_inputs([two, one], samples_path, True)
     assert inputs.sample_id.tolist() == ["418_0099624"] * 6 + ["419_0000900"] * 6 + ["602_0034000"] * 6
     assert inputs.group.tolist() == ["418"] * 6 + ["419"] * 6 + ["602"] * 6
     assert inputs.label.tolist() == ["VFL"] * 6 + ["VT"] * 12
-    assert inputs.variant.tolist() == [1, 2, 3, 4, 5, 6] * 3
+    assert inputs.copy.tolist() == [1, 2, 3, 4, 5, 6] * 3
     assert inputs.gap_s.tolist() == [math.inf] * 6 + [1.6] * 6 + [9.9] * 6
     np.testing.assert_array_equal(inputs.edge_s[12:], read_shard(one, "fold").arrays["edge_s"][1:])
     assert (inputs.target.dtype, inputs.target.shape) == (np.float32, (18, 1))
@@ -699,7 +699,7 @@ def test_inputs_join_folds_in_order_and_leave_out_variant_0(samples_path, tmp_pa
     np.testing.assert_array_equal(batch[0].numpy(), stored[2])
     assert inputs.layer_encoding("weighted") == ("weighted", 2)
     everything = ecg.open_inputs([one], samples_path, augmented_only=False)
-    assert everything.variant.tolist() == list(range(7))
+    assert everything.copy.tolist() == list(range(7))
 
 
 def test_inputs_append_the_stored_weighted_channel(samples_path, tmp_path):
@@ -722,25 +722,25 @@ def test_a_source_moves_windows_as_the_folds_do_and_does_nothing_else(samples_pa
         write_fold(samples_path, tmp_path / "fold2.h5", settings=settings, ids=["418_0099624", "419_0000900"], fold=2),
     ]
     own = ecg.open_inputs(paths, samples_path, augmented_only=False)
-    rows = np.random.default_rng(0).permutation(len(own.variant))
+    rows = np.random.default_rng(0).permutation(len(own.copy))
     source = ecg.open_source(paths, samples_path)
-    made = source.moved(own.sample_id[rows], own.variant[rows], SEED)
+    made = source.moved(own.sample_id[rows], own.copy[rows], SEED)
     assert made.spec == own.spec
-    for name in ("sample_id", "group", "label", "variant", "target", "gap_s", "edge_s"):
+    for name in ("sample_id", "group", "label", "copy", "target", "gap_s", "edge_s"):
         np.testing.assert_array_equal(getattr(made, name), getattr(own, name)[rows])
-    itself = made.variant == 0
+    itself = made.copy == 0
     assert itself.sum() == 3
     np.testing.assert_array_equal(made.signal[itself], own.signal[rows][itself])
     shard = ecg.read_windows(samples_path, settings, DATASET)
     for row in range(len(rows)):
         sample = ecg.sample_of(shard, ecg.rows_of(shard, [made.sample_id[row]])[0])
-        rng = variant_rng(SEED, made.sample_id[row], int(made.variant[row]))
-        placed = ecg._place(sample, int(made.variant[row]), rng, settings, RATE_HZ)
+        rng = copy_rng(SEED, made.sample_id[row], int(made.copy[row]))
+        placed = ecg._place(sample, int(made.copy[row]), rng, settings, RATE_HZ)
         np.testing.assert_array_equal(made.signal[row], [plain_decimate(lead) for lead in placed.signal])
         if settings is AT_SOURCE:
             weighted = plain_decimate(ecg.weighted_channel(placed.signal, DATASET.window_s))
             np.testing.assert_array_equal(made.weighted[row], weighted)
-    for other in ((own.variant[rows] + 7, SEED), (own.variant[rows] + 1, SEED + 1)):
+    for other in ((own.copy[rows] + 7, SEED), (own.copy[rows] + 1, SEED + 1)):
         signal = source.moved(own.sample_id[rows], *other).signal
         assert not (signal == made.signal).all(axis=(1, 2)).any()
 
@@ -841,7 +841,7 @@ def test_an_end_beyond_the_recording_is_not_visible() -> None:
 
 
 def test_of_two_points_one_that_left_is_no_target() -> None:
-    made = ecg.EcgVariants(
+    made = ecg.EcgCopies(
         signal=np.zeros((2, 2, 5)),
         weighted=None,
         target_s=np.array([0.0, 3.0]),

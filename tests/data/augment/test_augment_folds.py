@@ -1,4 +1,4 @@
-"""Reading fold files of either task: the checks that both share, and what a variant is drawn from."""
+"""Reading fold files of either task: the checks that both share, and what a copy is drawn from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from siwcc.data.augment.interface import gaps_s, read_folds, variant_rng
+from siwcc.data.augment.interface import copy_rng, gaps_s, read_folds
 from siwcc.io.shards import shard_writer
 
 ATTRIBUTES = {"spec": "{}", "seed": 42, "dataset": "cells", "samples_digest": "ab", "protocol": {"scale": 2}}
@@ -69,9 +69,9 @@ def test_gaps_by_hand():
     assert found.tolist() == [math.inf, 30.0, 0.004]
 
 
-def test_a_variants_numbers_depend_on_seed_sample_and_variant_only():
-    drawn = [variant_rng(*key).random() for key in [(1, "a", 0), (1, "a", 1), (2, "a", 1), (1, "b", 1), (1, "a", 0)]]
+def test_the_numbers_of_a_copy_depend_on_seed_sample_and_copy_only():
+    drawn = [copy_rng(*key).random() for key in [(1, "a", 0), (1, "a", 1), (2, "a", 1), (1, "b", 1), (1, "a", 0)]]
     assert len(set(drawn)) == 4
     assert drawn[0] == drawn[4]
     # The key's parts do not run into each other.
-    assert variant_rng(1, "1", 1).random() != variant_rng(11, "", 1).random()
+    assert copy_rng(1, "1", 1).random() != copy_rng(11, "", 1).random()

@@ -15,14 +15,14 @@ from refusals import refused
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
 from siwcc.config import NucleiAugmentation, NucleiTask, SipakmedSection
-from siwcc.data.augment.interface import variant_rng
+from siwcc.data.augment.interface import copy_rng
 from siwcc.data.augment.nuclei import (
     IDENTITY,
     Affine,
     NucleiInputs,
     affine_matrix,
     draw_affine,
-    draw_variant,
+    draw_copy,
     open_inputs,
     open_source,
     transform_point,
@@ -87,8 +87,8 @@ def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settin
 
 def test_draws_are_documented_bounded_and_rounded() -> None:
     for number in range(300):
-        affine = draw_affine(variant_rng(42, "1_001_01", number), SETTINGS, 256)
-        replay = variant_rng(42, "1_001_01", number)
+        affine = draw_affine(copy_rng(42, "1_001_01", number), SETTINGS, 256)
+        replay = copy_rng(42, "1_001_01", number)
         expected = (
             replay.uniform(-20, 20),
             replay.uniform(-20, 20),
@@ -119,7 +119,7 @@ def test_identity_is_drawn_again() -> None:
     assert {affine.scale for affine in drawn} == {0.999, 1.001}
 
 
-def test_ranges_without_any_variant_are_refused() -> None:
+def test_ranges_without_any_copy_are_refused() -> None:
     nothing = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
     with refused("config: tasks.nuclei.augmentation"):
         draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), 64)
@@ -160,7 +160,7 @@ def _centroid(image: np.ndarray) -> np.ndarray:
 
 @pytest.mark.numeric
 def test_point_and_image_move_together(tmp_path: Path) -> None:
-    """Forty variants of a marked point, through the files and `batch`: within 0.05 px."""
+    """Forty copies of a marked point, through the files and `batch`: within 0.05 px."""
     size, point_px = 128, np.array([52.3, 70.8])
     path = tmp_path / "blob.h5"
     with shard_writer(path, "samples", {"dataset": "cells", "image_size": size}) as writer:
@@ -195,13 +195,13 @@ def test_fold_file_by_hand(samples_path: Path) -> None:
     samples = read_shard(samples_path, "samples")
     fold = read_shard(path, "fold")
     assert sorted(fold.arrays) == [
-        "class", "event_visible", "group", "rotation_deg", "sample_id", "scale", "target", "translation", "variant",
+        "class", "copy", "event_visible", "group", "rotation_deg", "sample_id", "scale", "target", "translation",
     ]  # fmt: skip
     assert fold.arrays["sample_id"].tolist() == ["1_001_02"] * 5 + ["3_004_07"] * 5
     assert fold.arrays["group"].tolist() == ["1_001"] * 5 + ["3_004"] * 5
     assert fold.arrays["class"].tolist() == ["1"] * 5 + ["3"] * 5
-    assert fold.arrays["variant"].tolist() == [0, 1, 2, 3, 4] * 2
-    assert fold.arrays["variant"].dtype == np.int32
+    assert fold.arrays["copy"].tolist() == [0, 1, 2, 3, 4] * 2
+    assert fold.arrays["copy"].dtype == np.int32
     assert fold.arrays["target"].dtype == np.float64
     for name, value in (("translation", 0), ("rotation_deg", 0), ("scale", 1)):
         assert np.all(fold.arrays[name][[0, 5]] == value)
@@ -219,13 +219,13 @@ def test_fold_file_by_hand(samples_path: Path) -> None:
     assert TaskSpec.from_json(fold.attributes["spec"]).extent == (63.0, 63.0)
 
 
-def test_each_variant_can_be_made_alone(samples_path: Path) -> None:
+def test_each_copy_can_be_made_alone(samples_path: Path) -> None:
     few = read_shard(make_fold(samples_path, 1, IDS[:3]), "fold").arrays
     many_settings = SETTINGS.model_copy(update={"copies_per_sample": 9})
     many = read_shard(make_fold(samples_path, 2, IDS[1:2], many_settings), "fold").arrays
     for name in ("translation", "rotation_deg", "scale", "target"):
         np.testing.assert_array_equal(few[name][5:10], many[name][:5])
-    alone = draw_affine(variant_rng(42, IDS[1], 3), SETTINGS, SIZE)
+    alone = draw_affine(copy_rng(42, IDS[1], 3), SETTINGS, SIZE)
     assert tuple(few["translation"][8]) == alone.translation_px
     assert (few["rotation_deg"][8], few["scale"][8]) == (alone.rotation_deg, alone.scale)
 
@@ -336,9 +336,9 @@ def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path
 
 def test_reflected_padding_of_the_image_itself_is_numpys(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS, REFLECT)], samples_path, augmented_only=False)
-    reflected = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").permute(0, 2, 3, 1).numpy()
+    reflected = inputs.batch(np.flatnonzero(inputs.copy == 0), "coord").permute(0, 2, 3, 1).numpy()
     inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
-    padded = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").permute(0, 2, 3, 1).numpy()
+    padded = inputs.batch(np.flatnonzero(inputs.copy == 0), "coord").permute(0, 2, 3, 1).numpy()
     boxes = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"]
     for mirrored, image, (left, top, width, height) in zip(reflected, padded, boxes, strict=True):
         content = image[top : top + height, left : left + width]
@@ -365,12 +365,12 @@ def test_targets_outside_are_drawn_again_with_reflect() -> None:
     settings, zero = (s.model_copy(update={"augmentation": wide}) for s in (REFLECT, SETTINGS))
     source_px = np.array([20.0, 50.0])
     redrawn = 0
-    for variant in range(1, 300):
-        affine, target_px = draw_variant(variant_rng(42, "a", variant), settings, SIZE, source_px)
+    for copy in range(1, 300):
+        affine, target_px = draw_copy(copy_rng(42, "a", copy), settings, SIZE, source_px)
         np.testing.assert_array_equal(target_px, transform_point(affine_matrix(affine, SIZE), source_px))
         assert np.all((target_px >= 0) & (target_px <= SIZE - 1))
         # The first draw is that of `zero`, and it is kept if it may be.
-        first, first_px = draw_variant(variant_rng(42, "a", variant), zero, SIZE, source_px)
+        first, first_px = draw_copy(copy_rng(42, "a", copy), zero, SIZE, source_px)
         inside = bool(np.all((first_px >= 0) & (first_px <= SIZE - 1)))
         assert (affine == first) == inside
         redrawn += not inside
@@ -391,13 +391,13 @@ def test_ranges_that_always_lose_the_target_are_refused() -> None:
     turned = NucleiAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
     settings = REFLECT.model_copy(update={"augmentation": turned})
     with refused("config: tasks.nuclei.augmentation", "(3.0, 60.0) px", remedy="tasks.nuclei.border to zero"):
-        draw_variant(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
+        draw_copy(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
 
 
 @pytest.mark.numeric
 def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS)], samples_path, augmented_only=False)
-    originals = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord").numpy()
+    originals = inputs.batch(np.flatnonzero(inputs.copy == 0), "coord").numpy()
     boxes = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"]
     for image, (left, top, width, height) in zip(originals, boxes, strict=True):
         content = image[:, top : top + height, left : left + width].astype(np.float64)
@@ -413,7 +413,7 @@ def test_padding_is_exactly_zero_and_content_is_standardised(samples_path: Path)
 @pytest.mark.numeric
 def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:1])], samples_path, augmented_only=False)
-    signal = inputs.batch(np.flatnonzero(inputs.variant == 0), "coord")
+    signal = inputs.batch(np.flatnonzero(inputs.copy == 0), "coord")
     left, top, width, height = read_shard(samples_path, "samples", ("content_box",)).arrays["content_box"][0]
     assert (left, top, width, height) == (3, 0, 57, 64)
     plain = encode(signal, "coord", inputs.spec.extent)[0, 3:].numpy()
@@ -452,7 +452,7 @@ def test_rows_of_several_folds(samples_path: Path) -> None:
     assert inputs.sample_id.tolist() == [name for name in (*IDS[4:], *IDS[:2]) for _ in range(4)]
     assert inputs.group.tolist() == [name[:5] for name in inputs.sample_id]
     assert inputs.label.tolist() == [name[0] for name in inputs.sample_id]
-    assert inputs.variant.tolist() == [1, 2, 3, 4] * 4
+    assert inputs.copy.tolist() == [1, 2, 3, 4] * 4
     assert inputs.target.dtype == np.float32
     assert inputs.target.shape == (16, 2)
     assert inputs.spec.shape == (SIZE, SIZE)
@@ -469,7 +469,7 @@ def _open_traced(paths: list[Path], samples_path: Path) -> tuple[NucleiInputs, i
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_variants(samples_path: Path) -> None:
+def test_memory_does_not_grow_with_the_copies(samples_path: Path) -> None:
     few_settings, many_settings = (SETTINGS.model_copy(update={"copies_per_sample": n}) for n in (2, 50))
     few_path = [make_fold(samples_path, 1, IDS, few_settings)]
     _open_traced(few_path, samples_path)
@@ -496,15 +496,15 @@ def test_only_the_needed_images_are_held(samples_path: Path) -> None:
 def test_a_source_moves_images_as_the_folds_do(samples_path: Path, settings: NucleiTask) -> None:
     paths = [make_fold(samples_path, 1, IDS[:2], settings), make_fold(samples_path, 2, IDS[2:4], settings)]
     own = open_inputs(paths, samples_path, augmented_only=False)
-    rows = np.random.default_rng(0).permutation(len(own.variant))[:11]
+    rows = np.random.default_rng(0).permutation(len(own.copy))[:11]
     source = open_source(paths, samples_path)
-    made = source.moved(own.sample_id[rows], own.variant[rows], 42)
+    made = source.moved(own.sample_id[rows], own.copy[rows], 42)
     assert made.spec == own.spec
-    for name in ("sample_id", "group", "label", "variant", "target"):
+    for name in ("sample_id", "group", "label", "copy", "target"):
         np.testing.assert_array_equal(getattr(made, name), getattr(own, name)[rows])
     every = np.arange(len(rows))
     assert torch.equal(made.batch(every, "coord"), own.batch(rows, "coord"))
-    for other in ((own.variant[rows] + 5, 42), (own.variant[rows] + 1, 43)):
+    for other in ((own.copy[rows] + 5, 42), (own.copy[rows] + 1, 43)):
         moved = source.moved(own.sample_id[rows], *other)
         assert not (moved.target == own.target[rows]).all(axis=1).any()
 
