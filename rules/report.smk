@@ -261,7 +261,7 @@ rule plot_reliability:
 
 
 rule plot_worst:
-    """The ten samples whose answers are furthest off, with the maps of scores, first seed."""
+    """The ten samples whose answers are furthest off, with the heatmaps, first seed."""
     input:
         predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
         models=[layout.model(run) for run in arm_runs(config["seeds"][:1])],

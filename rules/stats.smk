@@ -9,7 +9,7 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/records.csv           = two answers compared record by record
                  results/{study}/stats/records_points.csv    = both errors of each record
                  results/{study}/stats/variance.csv          = variance between folds and between seeds
-                 and where networks make a map of scores:
+                 and where networks make a heatmap:
                  results/{study}/stats/calibration.csv       = how often they are right, by confidence
                  results/{study}/stats/calibration_scores.csv = how well confidence and probability fit
                  results/{study}/{task}/{encoding}/{variant}/calibration.json = probability for confidence

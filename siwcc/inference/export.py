@@ -7,7 +7,7 @@ One input, `signal`, float32 (batch, channels, *shape), and one output, `answer`
 of the task. A network that says of several points whether they are visible has a second output, `visible`, float32
 (batch, points), 0 ... 1: below 0.5 the point is told not to be there, and its answer is the best place all the same.
 
-All that the network does is in the graph: standardising, encoding, and reading a map of scores. What stands before it,
+All that the network does is in the graph: standardising, encoding, and reading a heatmap. What stands before it,
 from a recording or an image to `signal`, is in the description in words and numbers.
 """
 

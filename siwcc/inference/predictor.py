@@ -6,12 +6,12 @@ The preparation is that of the study, by its own functions: `siwcc.data.datasets
 `siwcc.data.augment.filters.decimate` for signals, `siwcc.data.datasets.images.place_image` and
 `siwcc.data.augment.nuclei.NucleiInputs` for images.
 
-Networks that read the peak or the median of a map of scores (`heatmap`, `median`) answer together with that of the mean
+Networks that read the peak or the median of a heatmap (`heatmap`, `median`) answer together with that of the mean
 of their maps: where two `heatmap`s disagree, that is one of their places and not the middle between them. Others give
 the median of their answers.
 
 A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
-each whether it is visible. Networks that make a map of scores (`dense`, `heatmap`, `median`)
+each whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`)
 also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
 """
 
@@ -67,7 +67,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class ScoreMap:
+class Heatmap:
     """Where the networks look for the point: shares that sum to 1, their mean over the networks.
 
     Attributes:
@@ -98,7 +98,7 @@ class Prediction:
         window_s: Start and end of the window in the recording, seconds; None for an image.
         no_signal_s: Seconds of the window without a signal, beyond the recording's end or missing in it; the network
             was given zeros there.
-        score_map: None where no network makes one.
+        heatmap: None where no network makes one.
         point: Which of several points this is; empty for networks that look for one.
         visible: How much says that the point is there, 0 ... 1, the mean over the networks; None where none tells.
         further: The other points of the same window or image, each with all of the above.
@@ -113,7 +113,7 @@ class Prediction:
     models: tuple[Path, ...]
     window_s: tuple[float, float] | None = None
     no_signal_s: float = 0.0
-    score_map: ScoreMap | None = None
+    heatmap: Heatmap | None = None
     point: str = ""
     visible: float | None = None
     further: tuple[Prediction, ...] = ()
@@ -163,7 +163,7 @@ class _Answers(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """Where the places of maps are: `ScoreMap.first` and `ScoreMap.step`, and their axes."""
+    """Where the places of maps are: `Heatmap.first` and `Heatmap.step`, and their axes."""
 
     first: tuple[float, ...]
     step: tuple[float, ...]
@@ -457,7 +457,7 @@ class Predictor:
             answers=points,
             confidences=answers.sure_of_own[:, row, number],
             models=self.paths,
-            score_map=None if share is None else ScoreMap(share, grid.first, grid.step),
+            heatmap=None if share is None else Heatmap(share, grid.first, grid.step),
             point=name,
             visible=None if answers.visible is None else float(answers.visible[row, number]),
         )

@@ -195,7 +195,7 @@ class ResidualNet(_Body):
 
 
 class DenseNet(_Body):
-    """A score for every place, and the point read from the map of scores.
+    """A score for every place, and the point read from the heatmap.
 
     Args:
         in_channels: Channels of the encoded signal.

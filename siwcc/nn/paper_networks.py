@@ -286,7 +286,7 @@ def _dense(signal: Encoded, readout: Readout) -> DenseNet:
     return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, nowhere=several)
 
 
-# How the variants that make a map of scores read it.
+# How the variants that make a heatmap read it.
 READOUTS: dict[str, Readout] = {"dense": "soft_argmax", "heatmap": "arg_max", "median": "median"}
 _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
     "pooled": _pooled,

@@ -484,8 +484,8 @@ def test_a_window_is_answered_point_by_point(tmp_path: Path) -> None:
     assert [point.point for point in answer.points] == ["onset", "end"]
     assert [round(point.visible, 3) for point in answer.points] == [1.0, 0.0]
     assert answer.further[0].confidence < 1e-6
-    assert answer.further[0].score_map.share.sum() < 1e-6
-    assert answer.score_map.share.sum() == pytest.approx(1.0, abs=FLOAT32)
+    assert answer.further[0].heatmap.share.sum() < 1e-6
+    assert answer.heatmap.share.sum() == pytest.approx(1.0, abs=FLOAT32)
     assert all(point.window_s == answer.window_s for point in answer.points)
     assert answer.answers.shape == answer.further[0].answers.shape == (2, 1)
 

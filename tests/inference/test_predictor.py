@@ -79,8 +79,8 @@ def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding,
         assert prediction.position[0] == pytest.approx(event_s - 2 + float(row["prediction"]), abs=SAME_S)
         if variant in MAP_VARIANTS:
             assert prediction.confidence == pytest.approx(float(row["confidence"]), abs=SAME)
-            assert prediction.score_map is not None
-            assert float(prediction.score_map.share.sum()) == pytest.approx(1, abs=SAME)
+            assert prediction.heatmap is not None
+            assert float(prediction.heatmap.share.sum()) == pytest.approx(1, abs=SAME)
         else:
             assert prediction.confidence is None
             assert np.isnan(prediction.confidences).all()
@@ -102,8 +102,8 @@ def test_a_point_is_answered_as_in_the_study(tmp_path: Path, border) -> None:
     stored_px = (float(row["prediction_x"]), float(row["prediction_y"]))
     assert (x_px / 2 + 4, y_px / 2) == pytest.approx(stored_px, abs=SAME_PX)
     assert prediction.confidence == pytest.approx(float(row["confidence"]), abs=SAME)
-    assert prediction.score_map is not None
-    assert (prediction.score_map.first, prediction.score_map.step) == ((-8.0, 0.0), (8.0, 8.0))
+    assert prediction.heatmap is not None
+    assert (prediction.heatmap.first, prediction.heatmap.step) == ((-8.0, 0.0), (8.0, 8.0))
     gray = image[:, :, 0]
     assert (
         siwcc.load_model(model).predict(gray).position
@@ -205,8 +205,8 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
     alone = [siwcc.load_model(path).predict(signal, 50.0) for path in paths]
     assert prediction.answers[:, 0] == pytest.approx([one.position[0] for one in alone], abs=SAME_S)
     assert prediction.confidences == pytest.approx([one.confidence for one in alone], abs=SAME)
-    mean = np.mean([one.score_map.share for one in alone], axis=0)
-    assert_same(prediction.score_map.share, mean, FLOAT32)
+    mean = np.mean([one.heatmap.share for one in alone], axis=0)
+    assert_same(prediction.heatmap.share, mean, FLOAT32)
     # By hand from the mean map: flattened, smoothed by a Gaussian of 16 places cut at 48, its peak, a parabola.
     offsets = np.arange(-48, 49)
     smooth = np.convolve(mean.astype(np.float64) ** (1 / 1.75), np.exp(-0.5 * (offsets / 16) ** 2))[48:-48]
@@ -215,7 +215,7 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
     if 0 < top < len(smooth) - 1:
         before, middle, after = smooth[top - 1 : top + 2]
         vertex = 0.5 * (before - after) / (before - 2 * middle + after)
-    step_s = prediction.score_map.step[0]
+    step_s = prediction.heatmap.step[0]
     assert prediction.position[0] == pytest.approx((top + vertex) * step_s, abs=SAME_S)
     at_s = step_s * np.arange(len(mean))
     near = np.abs(at_s - prediction.position[0]) <= 0.05 * (195 * 4 / 199)
@@ -225,11 +225,11 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
 def test_networks_that_read_the_median_answer_by_that_of_their_mean_map(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.pt", "median", seed=seed) for seed in (1, 2)]
     prediction = siwcc.load_models(paths).predict(waves(200), 50.0)
-    flat = prediction.score_map.share.astype(np.float64) ** (1 / 1.75)
+    flat = prediction.heatmap.share.astype(np.float64) ** (1 / 1.75)
     until = np.cumsum(flat / flat.sum())
     # Each share lies evenly from half a step before its place to half a step behind it.
     place = np.interp(0.5, np.concatenate([[0.0], until]), np.arange(len(flat) + 1) - 0.5)
-    assert prediction.position[0] == pytest.approx(place * prediction.score_map.step[0], abs=SAME_S)
+    assert prediction.position[0] == pytest.approx(place * prediction.heatmap.step[0], abs=SAME_S)
     # The map's and not the middle of the two answers.
     assert abs(prediction.position[0] - prediction.answers[:, 0].mean()) > 1e-3
 

@@ -282,7 +282,7 @@ def test_one_record_has_no_interval():
 
 
 def made_models(study, task, folder, seeds=(0, 1), fold=1):
-    """Untrained score maps for a fold of a study."""
+    """Untrained heatmaps for a fold of a study."""
     settings, section = study.config.task(task), study.config.dataset_of(task)
     paths = [folder / task / "none" / "heatmap" / f"fold{fold}" / f"seed{seed}" / "model.pt" for seed in seeds]
     return [

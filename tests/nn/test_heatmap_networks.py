@@ -1,4 +1,4 @@
-"""Maps of scores: answers, confidences and losses against values worked out by hand."""
+"""Heatmaps: answers, confidences and losses against values worked out by hand."""
 
 from __future__ import annotations
 

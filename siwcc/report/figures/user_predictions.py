@@ -125,7 +125,7 @@ def _draw_leads(axis: Axes, signal: SignalFile, low_s: float, high_s: float) -> 
 
 
 def _draw_map(axis: Axes, prediction: Prediction, colour: str) -> None:
-    scores = prediction.score_map
+    scores = prediction.heatmap
     if scores is None:
         return
     at = scores.first[0] + scores.step[0] * np.arange(len(scores.share))
@@ -215,7 +215,7 @@ def _draw_point(axis: Axes, prediction: Prediction, found: bool, colour: str) ->
     """The answer, the map around it, and the answers of the single networks."""
     if prediction.point and not found:
         return
-    scores = prediction.score_map
+    scores = prediction.heatmap
     if scores is not None:
         rows, columns = scores.share.shape
         x, y = (scores.first[i] + scores.step[i] * np.arange(count) for i, count in enumerate((columns, rows)))

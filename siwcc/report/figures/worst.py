@@ -1,4 +1,4 @@
-"""The answers that are furthest off, each drawn with the map of scores that it was read from."""
+"""The answers that are furthest off, each drawn with the heatmap that it was read from."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def map_of(model_path: Path, signal: torch.Tensor) -> np.ndarray:
     """
     network = read_model(model_path).network
     if not isinstance(network.body, DenseNet):
-        raise InputError(model_path, "makes no map of scores", "take one of the variants dense and heatmap")
+        raise InputError(model_path, "makes no heatmap", "take one of the variants dense and heatmap")
     with _one_thread(), torch.inference_mode():
         share = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
     return np.asarray(share[0] if signal.dim() == 3 else share)
