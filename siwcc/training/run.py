@@ -37,7 +37,7 @@ from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
-from siwcc.training.sampling import draw_order, jitter, new_copies, step_size
+from siwcc.training.sampling import draw_order, jitter, learning_rate_at, new_copies
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
@@ -308,10 +308,10 @@ def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarra
     kept = torch.split(_places_of_points(train.inputs, order), settings.batch_size)
     for number, (signal, target) in enumerate(train.batches.over(order, settings.batch_size)):
         for group in run.optimiser.param_groups:
-            group["lr"] = step_size(settings, len(run.log) * steps + number, settings.epochs * steps)
+            group["lr"] = learning_rate_at(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
-        disturbed = jitter(signal, settings.jitter, run.order, kept[number])
-        prediction, loss = _answer_and_loss(run, disturbed, target, centre, scale)
+        perturbed = jitter(signal, settings.jitter, run.order, kept[number])
+        prediction, loss = _answer_and_loss(run, perturbed, target, centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
@@ -532,7 +532,7 @@ def _checked_log(run: _Run, path: Path, state: dict[str, Any]) -> list[list[floa
 
 
 def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
-    # The step size is set before every step, whatever the state says.
+    # The learning rate is set before every step, whatever the state says.
     found_groups = [{**group, "lr": run.settings.learning_rate} for group in state["param_groups"]]
     if found_groups != run.optimiser.state_dict()["param_groups"]:
         return "the optimiser has other settings"

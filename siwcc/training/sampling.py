@@ -1,4 +1,4 @@
-"""What a training draws by chance beyond the paper: which rows, what happens to their channels, and the step size.
+"""What a training draws by chance beyond the paper: rows and what happens to their channels; and the learning rate.
 
 Everything is drawn from the run's own generator, whose state is saved with the epoch.
 """
@@ -60,7 +60,7 @@ def new_copies(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
 
 
 def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator, kept: Tensor | None = None) -> Tensor:
-    """Disturb signals in ways that leave the answer what it was.
+    """Perturb signals in ways that leave the answer what it was.
 
     An electrode may sit elsewhere, be swapped, turned round or lost; then noise, wander and a moment without signal.
 
@@ -166,7 +166,7 @@ def _turned(signal: Tensor, angle: Tensor, pair: Tensor) -> Tensor:
     return (mixed.to(signal) @ signal.flatten(2)).view(signal.shape)
 
 
-def step_size(settings: Train, step: int, steps: int) -> float:
+def learning_rate_at(settings: Train, step: int, steps: int) -> float:
     """Learning rate of a step.
 
     Args:

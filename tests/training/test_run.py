@@ -475,7 +475,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 def test_what_a_recipe_draws_goes_on_where_it_was(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The step size follows the steps of all epochs; rows and changed channels are drawn from the saved generator.
+    # The learning rate follows the steps of all epochs; rows and changed channels are drawn from the saved generator.
     jitter = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
     drawn = {"rows_per_epoch": 25, "balance": 0.5, "new_copies": True, "jitter": jitter}
     recipe = SETTINGS.model_copy(update={"schedule": "one_cycle", **drawn})
@@ -488,13 +488,13 @@ def test_the_schedule_is_over_the_steps_of_all_epochs(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    step_size = training.step_size
+    learning_rate_at = training.learning_rate_at
 
     def noted(settings: Train, step: int, steps: int) -> float:
         asked.append((step, steps))
-        return step_size(settings, step, steps)
+        return learning_rate_at(settings, step, steps)
 
-    monkeypatch.setattr(training, "step_size", noted)
+    monkeypatch.setattr(training, "learning_rate_at", noted)
     run(folds, tmp_path)
     # Three epochs of three batches.
     assert asked == [(step, 9) for step in range(9)]

@@ -10,7 +10,7 @@ import torch
 from tolerances import FLOAT32, assert_same
 
 from siwcc.config import Jitter, Train
-from siwcc.training.sampling import draw_order, jitter, new_copies, step_size
+from siwcc.training.sampling import draw_order, jitter, learning_rate_at, new_copies
 
 # Fractions and means of seeded draws have the absolute bound of their sampling error: at least three standard errors.
 pytestmark = pytest.mark.numeric
@@ -179,19 +179,19 @@ class TestNewCopies:
 
 class TestStepSize:
     def test_constant(self):
-        assert {step_size(Train(learning_rate=0.002), step, 10) for step in range(10)} == {0.002}
+        assert {learning_rate_at(Train(learning_rate=0.002), step, 10) for step in range(10)} == {0.002}
 
     def test_one_cycle(self):
         settings = Train(learning_rate=0.1, schedule="one_cycle")
-        sizes = [step_size(settings, step, 100) for step in range(100)]
-        assert sizes[:3] == pytest.approx([0.005, 0.01, 0.015])
-        assert max(sizes) == pytest.approx(0.1)
-        assert sizes.index(max(sizes)) == 19
-        assert sizes[60] == pytest.approx(0.05)
-        assert 0 < sizes[-1] < 1e-4
+        rates = [learning_rate_at(settings, step, 100) for step in range(100)]
+        assert rates[:3] == pytest.approx([0.005, 0.01, 0.015])
+        assert max(rates) == pytest.approx(0.1)
+        assert rates.index(max(rates)) == 19
+        assert rates[60] == pytest.approx(0.05)
+        assert 0 < rates[-1] < 1e-4
 
     def test_a_single_step(self):
-        assert step_size(Train(learning_rate=0.1, schedule="one_cycle"), 0, 1) == pytest.approx(0.1)
+        assert learning_rate_at(Train(learning_rate=0.1, schedule="one_cycle"), 0, 1) == pytest.approx(0.1)
 
 
 class TestRecipeOfAVariant:
