@@ -292,7 +292,7 @@ rule plot_worst:
 
 
 rule plot_robustness:
-    """Answers of every network and encoding against the strength of each disturbance."""
+    """Answers of every network and encoding against the strength of each perturbation."""
     input:
         robustness=lambda w: study.robustness([w.task]),
         code=code_of("plot_robustness.py"),
@@ -301,7 +301,7 @@ rule plot_robustness:
             layout.figure(FIGURES["robustness"], "svg"),
             caption="../resources/captions/plot_robustness.rst",
             category="Robustness",
-            labels={"figure": "all disturbances", "task": "{task}"},
+            labels={"figure": "all perturbations", "task": "{task}"},
         ),
         png=layout.figure(FIGURES["robustness"], "png"),
         data=layout.figure(FIGURES["robustness"], "csv"),

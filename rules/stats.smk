@@ -14,7 +14,7 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/calibration_scores.csv = how well confidence and probability fit
                  results/{study}/{task}/{encoding}/{variant}/calibration.json = probability for confidence
                  results/{study}/{task}/{encoding}/{variant}/robustness.csv, where the config's robustness names
-                 something                                   = errors on disturbed test samples
+                 something                                   = errors on perturbed test samples
 """
 
 
@@ -211,7 +211,7 @@ rule fit_calibration:
 
 
 rule measure_robustness:
-    """Answer the test samples of every fold anew, disturbed, with one encoding and variant."""
+    """Answer the test samples of every fold anew, perturbed, with one encoding and variant."""
     input:
         models=[layout.model(run) for run in arm_runs(config["seeds"])],
         folds=layout.folds("{task}", config["folds"]),
@@ -237,7 +237,7 @@ rule measure_robustness:
     resources:
         mem_mb=growing(3000),
     params:
-        disturbances=lambda w: list(study.config.disturbances_of(w.task)),
+        perturbations=lambda w: list(study.config.perturbations_of(w.task)),
         limits=lambda w: limits_of_tasks()[w.task],
     script:
         "../workflow/scripts/measure_robustness.py"

@@ -43,10 +43,10 @@ STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median
 MAP_VARIANTS: tuple[VariantName, ...] = ("heatmap", "median", "dense")
 """Networks with a heatmap, which give a confidence; the most accurate first (docs/localiser.md)."""
 TaskName = Literal["ecg", "nuclei"]
-EcgDisturbance = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
-NucleiDisturbance = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
-DisturbanceName = Literal[EcgDisturbance, NucleiDisturbance]
-DISTURBANCES = {"ecg": get_args(EcgDisturbance), "nuclei": get_args(NucleiDisturbance)}
+EcgPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
+NucleiPerturbation = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
+PerturbationName = Literal[EcgPerturbation, NucleiPerturbation]
+PERTURBATIONS = {"ecg": get_args(EcgPerturbation), "nuclei": get_args(NucleiPerturbation)}
 # The format of the data set on which the paper reports each task.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
 EcgPoint = Literal["onset", "end"]
@@ -460,8 +460,8 @@ class Config(Section):
     folds_by: Literal["sample", "group"] = "sample"
     seed: Whole = Field(default=42, ge=0, lt=2**32)
     comparisons: tuple[tuple[EncodingName, EncodingName], ...] = (("coord", "weighted"),)
-    robustness: tuple[DisturbanceName, ...] = Field(
-        default=(), description="disturbances of the test samples; each task is given those that it has"
+    robustness: tuple[PerturbationName, ...] = Field(
+        default=(), description="perturbations of the test samples; each task is given those that it has"
     )
     train: Train = Train()
 
@@ -473,9 +473,9 @@ class Config(Section):
         """The section of the data set that a task reads."""
         return self.datasets[self.task(task).dataset]
 
-    def disturbances_of(self, task: str) -> tuple[str, ...]:
+    def perturbations_of(self, task: str) -> tuple[str, ...]:
         """Those of `robustness` that a task has, in their order."""
-        return tuple(name for name in self.robustness if name in DISTURBANCES[task])
+        return tuple(name for name in self.robustness if name in PERTURBATIONS[task])
 
     def papers_protocol(self, task: str) -> bool:
         """Whether a task's folds and augmentation are the paper's: published values are of no other protocol."""
@@ -505,10 +505,10 @@ class Config(Section):
 
     def _check_robustness(self) -> None:
         for name in self.robustness:
-            if not any(name in DISTURBANCES[task] for task in self.run):
-                known = "; ".join(f"{task}: {', '.join(DISTURBANCES[task])}" for task in self.run)
+            if not any(name in PERTURBATIONS[task] for task in self.run):
+                known = "; ".join(f"{task}: {', '.join(PERTURBATIONS[task])}" for task in self.run)
                 raise ValueError(f"robustness: {name!r} is not done to what is run (known for {known})")
-        if "lead_missing" in self.disturbances_of("ecg") and "ecg" in self.run:
+        if "lead_missing" in self.perturbations_of("ecg") and "ecg" in self.run:
             data = self.dataset_of("ecg")
             assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
             if len(data.leads) == 1:

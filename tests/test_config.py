@@ -87,17 +87,17 @@ def test_the_paper_is_what_config_yaml_says() -> None:
         (["ecg"], ["noise", "noise"], "twice"),
     ],
 )
-def test_a_disturbance_that_no_task_has_is_refused_with_those_that_there_are(run, names, known) -> None:
+def test_a_perturbation_that_no_task_has_is_refused_with_those_that_there_are(run, names, known) -> None:
     values = default_values() | {"run": run, "robustness": names}
     with refused("config", "robustness", known, remedy=None):
         parse_config(values)
 
 
-def test_each_task_is_given_the_disturbances_that_it_has() -> None:
+def test_each_task_is_given_the_perturbations_that_it_has() -> None:
     config = parse_config(changed("robustness", ["size", "noise", "wander"]))
-    assert config.disturbances_of("ecg") == ("noise", "wander")
-    assert config.disturbances_of("nuclei") == ("size", "noise")
-    assert parse_config(default_values()).disturbances_of("ecg") == ()
+    assert config.perturbations_of("ecg") == ("noise", "wander")
+    assert config.perturbations_of("nuclei") == ("size", "noise")
+    assert parse_config(default_values()).perturbations_of("ecg") == ()
 
 
 def test_the_only_lead_cannot_be_missing() -> None:

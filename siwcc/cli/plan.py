@@ -15,8 +15,8 @@ from siwcc.config import AnyDataset, Config, Train, parse_config
 from siwcc.data.datasets.folder_table import Table
 from siwcc.data.datasets.manifest import raw_folder
 from siwcc.data.tasks.interface import TaskSpec, task_module
-from siwcc.inference.robustness.ecg import make_disturbances
-from siwcc.inference.robustness.nuclei import DISTURBANCES
+from siwcc.inference.robustness.ecg import make_perturbations
+from siwcc.inference.robustness.nuclei import PERTURBATIONS
 from siwcc.io.console import tracked
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
@@ -47,7 +47,7 @@ class TaskPlan:
         samples: Usable samples.
         sample_source: Where that number comes from.
         runs: Networks to train.
-        disturbed_answers: Answers to disturbed test samples.
+        perturbed_answers: Answers to perturbed test samples.
         step_s: Seconds of one training step, mean over the study's variants.
         compute_s: Seconds of one process for all its jobs.
         disk_bytes: Samples and fold files.
@@ -58,7 +58,7 @@ class TaskPlan:
     samples: int
     sample_source: str
     runs: int
-    disturbed_answers: int
+    perturbed_answers: int
     step_s: float
     compute_s: float
     disk_bytes: int
@@ -109,7 +109,7 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     spec = task_module(task).make_spec(settings, dataset)
     samples, source = _count_samples(settings.dataset, dataset, data_root)
     rows = samples * settings.copies_per_sample
-    disturbed = samples * _disturbed_cases(config, task, dataset) * len(config.encodings)
+    perturbed = samples * _perturbed_cases(config, task, dataset) * len(config.encodings)
     runs = len(config.encodings) * config.folds * len(config.seeds)
     compute_s = 0.0
     step_s = []
@@ -117,16 +117,16 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
         train = config.train.of(variant)
         of_a_step_s, of_a_batch_s = _measure_variant(config, spec, variant)
         compute_s += runs * _run_s(train, rows, config.folds, of_a_step_s, of_a_batch_s)
-        compute_s += disturbed * len(config.seeds) * of_a_batch_s / train.batch_size
+        compute_s += perturbed * len(config.seeds) * of_a_batch_s / train.batch_size
         step_s.append(of_a_step_s)
     if task == "ecg":
-        compute_s += (rows + disturbed * len(config.variants)) * _SECONDS_AN_ECG_COPY
+        compute_s += (rows + perturbed * len(config.variants)) * _SECONDS_AN_ECG_COPY
     return TaskPlan(
         task=task,
         samples=samples,
         sample_source=source,
         runs=runs * len(config.variants),
-        disturbed_answers=disturbed * len(config.variants) * len(config.seeds),
+        perturbed_answers=perturbed * len(config.variants) * len(config.seeds),
         step_s=sum(step_s) / len(step_s),
         compute_s=compute_s,
         disk_bytes=_disk_bytes(spec, dataset, samples, rows),
@@ -146,10 +146,10 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
 
 
-def _disturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
-    """How often every test sample is disturbed: each strength of what the study names."""
-    known = make_disturbances(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else DISTURBANCES
-    return sum(len(item.strengths) for item in known if item.name in config.disturbances_of(task))
+def _perturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
+    """How often every test sample is perturbed: each strength of what the study names."""
+    known = make_perturbations(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else PERTURBATIONS
+    return sum(len(item.strengths) for item in known if item.name in config.perturbations_of(task))
 
 
 def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) -> float:
@@ -224,9 +224,9 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
     at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
     lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
     for plan in plans:
-        disturbed = f"{plan.disturbed_answers} answers to disturbed samples, " if plan.disturbed_answers else ""
+        perturbed = f"{plan.perturbed_answers} answers to perturbed samples, " if plan.perturbed_answers else ""
         lines.append(
-            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, {disturbed}"
+            f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, {perturbed}"
             f"{plan.step_s * 1e3:.0f} ms a step: "
             f"about {_duration(plan.compute_s / at_once)}; "
             f"disk {_size(plan.disk_bytes)} (as float tensors {_size(plan.float_bytes)})"

@@ -11,19 +11,19 @@ from siwcc.io.tables import columns_of, read_lines, write_lines
 
 @dataclass(frozen=True)
 class Robustness:
-    """One line of `robustness.csv`: a disturbance at one strength; the attributes are the columns, in this order.
+    """One line of `robustness.csv`: a perturbation at one strength; the attributes are the columns, in this order.
 
     Intervals are 95 % percentile bootstraps over records, 2,000 draws that are the same for every line.
 
     Attributes:
         task, encoding, variant: Whose answers.
-        disturbance, strength, unit: What was done to the samples, and how much, see `.interface.Disturbance`.
+        perturbation, strength, unit: What was done to the samples, and how much, see `.interface.Perturbation`.
         level: The strength to read.
-        undisturbed: 1 where this strength leaves the samples as they are, else 0.
+        unperturbed: 1 where this strength leaves the samples as they are, else 0.
         rows, records, seeds: Answers (samples times seeds), records or slide images they are of, seeds.
         median, p90, mean: Of the absolute error (Euclidean; of several points the first one), in `error_unit`.
         within_fine, within_coarse: Share of the answers whose error is at most the limit.
-        change: `within_coarse` minus that of the undisturbed samples.
+        change: `within_coarse` minus that of the unperturbed samples.
         *_low, *_high: Ends of their intervals; NaN with one record. That of `change` is paired.
         limit_fine, limit_coarse: The two limits, in `error_unit`.
         error_unit: `s` or `px`.
@@ -32,11 +32,11 @@ class Robustness:
     task: str
     encoding: str
     variant: str
-    disturbance: str
+    perturbation: str
     strength: float
     unit: str
     level: str
-    undisturbed: int
+    unperturbed: int
     rows: int
     records: int
     seeds: int

@@ -71,7 +71,7 @@ class StudyFiles:
 
     def robustness(self, tasks: Iterable[str] | None = None) -> list[Path]:
         """The errors on perturbed samples of every arm of these tasks that are to have them; None: of all."""
-        perturbed = filter(self.config.disturbances_of, tasks or self.config.run)
+        perturbed = filter(self.config.perturbations_of, tasks or self.config.run)
         return [self.layout.robustness(*arm) for arm in self.arms(perturbed, self.config.variants)]
 
     def calibrations(self) -> list[Path]:
@@ -95,7 +95,7 @@ class StudyFiles:
             yield from (figure_stem(name, task=task) for name in ("encodings", "targets"))
             if self.limits(task).isolated_s:
                 yield figure_stem("gaps", task=task)
-            if config.disturbances_of(task):
+            if config.perturbations_of(task):
                 yield figure_stem("robustness", task=task)
         for task, variant in product(config.run, config.variants):
             yield figure_stem("learning_curves", task=task, variant=variant)

@@ -212,7 +212,7 @@ def describe_missing(study: Study) -> list[str]:
         arms = [path.parent for path in study.robustness_paths(task) if not path.is_file()]
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
-            lines.append(f"{TASKS.get(task, task)}: answers to disturbed samples of {named}")
+            lines.append(f"{TASKS.get(task, task)}: answers to perturbed samples of {named}")
     return lines
 
 
@@ -256,8 +256,8 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
         yield f"encodings {task}", figure_stem("encodings", task=task), _encodings_alternative(config.encodings)
         gaps = "Events by the gap to the event before, isolated ones apart."
         yield f"samples {task}", figure_stem("gaps", task=task), gaps
-        disturbed = f"Answers within the coarse limit by the strength of {', '.join(config.disturbances_of(task))}."
-        yield f"robustness {task}", figure_stem("robustness", task=task), disturbed
+        perturbed = f"Answers within the coarse limit by the strength of {', '.join(config.perturbations_of(task))}."
+        yield f"robustness {task}", figure_stem("robustness", task=task), perturbed
         targets = "Targets of the augmented copies, a line for each fold."
         yield f"samples {task}", figure_stem("targets", task=task), targets
         for variant in config.variants:

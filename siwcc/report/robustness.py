@@ -1,4 +1,4 @@
-"""Tables of the answers to disturbed samples: one for each network and encoding."""
+"""Tables of the answers to perturbed samples: one for each network and encoding."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ class RobustnessTable:
 
     Attributes:
         task, title: Whose.
-        disturbances: What each is called, with its unit, and its lines.
+        perturbations: What each is called, with its unit, and its lines.
     """
 
     task: str
     title: str
-    disturbances: Sequence[tuple[str, Sequence[Robustness]]]
+    perturbations: Sequence[tuple[str, Sequence[Robustness]]]
 
     @property
     def first(self) -> Robustness:
         """A line, for limits and counts."""
-        return self.disturbances[0][1][0]
+        return self.perturbations[0][1][0]
 
 
 def robustness_tables(lines: Sequence[Robustness]) -> list[RobustnessTable]:
     """Tables of the lines of one task, in their order.
 
     Args:
-        lines: Those of one arm stand together, and in it those of one disturbance.
+        lines: Those of one arm stand together, and in it those of one perturbation.
     """
     tables = []
     for (task, variant, encoding), arm in groupby(lines, key=lambda line: (line.task, line.variant, line.encoding)):
-        parts = [(name, list(of_name)) for name, of_name in groupby(arm, key=lambda line: line.disturbance)]
+        parts = [(name, list(of_name)) for name, of_name in groupby(arm, key=lambda line: line.perturbation)]
         named = [(_heading(task, name, of_name[0].unit), of_name) for name, of_name in parts]
         tables.append(RobustnessTable(task, f"{model_name(task, variant)}, {arm_style(encoding).label}", named))
     return tables

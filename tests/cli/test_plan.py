@@ -85,13 +85,13 @@ def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
     assert steps * plan.step_s < plan.compute_s < 2 * steps * plan.step_s + 10 * 4.0 + 1.0
 
 
-def test_disturbed_samples_are_counted(small: Config, tmp_path: Path) -> None:
+def test_perturbed_samples_are_counted(small: Config, tmp_path: Path) -> None:
     # Noise in five strengths and two leads, one or the other silent; two arms answer.
-    disturbed = small.model_copy(update={"robustness": ("noise", "lead_missing")})
-    (without,), (plan,) = plan_study(small, tmp_path), plan_study(disturbed, tmp_path)
-    assert (without.disturbed_answers, plan.disturbed_answers) == (0, 47 * (5 + 2) * 2)
-    assert re.search(r"\b658\b", format_plan([plan], disturbed))
-    assert "disturbed" not in format_plan([without], small)
+    perturbed = small.model_copy(update={"robustness": ("noise", "lead_missing")})
+    (without,), (plan,) = plan_study(small, tmp_path), plan_study(perturbed, tmp_path)
+    assert (without.perturbed_answers, plan.perturbed_answers) == (0, 47 * (5 + 2) * 2)
+    assert re.search(r"\b658\b", format_plan([plan], perturbed))
+    assert "perturbed" not in format_plan([without], small)
 
 
 def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> None:

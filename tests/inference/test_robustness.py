@@ -1,4 +1,4 @@
-"""Disturbances against hand-worked numbers and other implementations; undisturbed samples are those of the study."""
+"""Perturbations against hand-worked numbers and other implementations; unperturbed samples are those of the study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from made_study import copied_study, shared_study
 from scipy.signal import welch
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
-from siwcc.config import DISTURBANCES
+from siwcc.config import PERTURBATIONS
 from siwcc.data.augment.interface import augment_module
 from siwcc.evaluation.bootstrap import DRAWS, Draws, interval_of
 from siwcc.evaluation.methods import read_predictions
@@ -35,8 +35,8 @@ from siwcc.training.run import predict
 
 RATE_HZ = 250.0
 KINDS = {"ecg": "ecg", "strict": "ecg", "nuclei": "nuclei"}
-ECG = ecg.make_disturbances(2, RATE_HZ)
-OF_TASK = {"ecg": ECG, "nuclei": nuclei.DISTURBANCES}
+ECG = ecg.make_perturbations(2, RATE_HZ)
+OF_TASK = {"ecg": ECG, "nuclei": nuclei.PERTURBATIONS}
 
 
 def rng():
@@ -63,24 +63,24 @@ def recorded(task):
 
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
 def test_names_are_those_of_the_config(task):
-    assert tuple(disturbance.name for disturbance in OF_TASK[task]) == DISTURBANCES[task]
+    assert tuple(perturbation.name for perturbation in OF_TASK[task]) == PERTURBATIONS[task]
 
 
 @pytest.mark.parametrize(
-    ("task", "disturbance"),
+    ("task", "perturbation"),
     [(task, one) for task, known in OF_TASK.items() for one in known],
     ids=lambda part: part if isinstance(part, str) else part.name,
 )
-def test_the_neutral_strength_changes_nothing_and_every_other_does(task, disturbance):
+def test_the_neutral_strength_changes_nothing_and_every_other_does(task, perturbation):
     source = recorded(task)
     kept = source.copy()
-    np.testing.assert_array_equal(disturbance.change(disturbance.neutral, 42)("a", source), source)
-    assert disturbance.neutral not in disturbance.strengths
-    for strength in disturbance.strengths:
-        made = disturbance.change(strength, 42)("a", source)
+    np.testing.assert_array_equal(perturbation.change(perturbation.neutral, 42)("a", source), source)
+    assert perturbation.neutral not in perturbation.strengths
+    for strength in perturbation.strengths:
+        made = perturbation.change(strength, 42)("a", source)
         assert (made.shape, made.dtype) == (source.shape, source.dtype)
         assert not np.array_equal(made, source), strength
-        np.testing.assert_array_equal(disturbance.change(strength, 42)("a", source), made)
+        np.testing.assert_array_equal(perturbation.change(strength, 42)("a", source), made)
     np.testing.assert_array_equal(source, kept)
 
 
@@ -132,11 +132,11 @@ def test_leads_are_silenced_and_turned_round_one_by_one():
     np.testing.assert_array_equal(ecg.turn_round(source, 1), [[-1, -2], [3, -4]])
     np.testing.assert_array_equal(ecg.turn_round(source, 2), [[1, 2], [-3, 4]])
     np.testing.assert_array_equal(ecg.turn_round(source, 3), [[-1, -2], [-3, 4]])
-    levels = {one.name: [one.level(strength) for strength in one.strengths] for one in ecg.make_disturbances(3, 100.0)}
+    levels = {one.name: [one.level(strength) for strength in one.strengths] for one in ecg.make_perturbations(3, 100.0)}
     assert levels["lead_missing"] == ["lead 1", "lead 2", "lead 3"]
     assert levels["polarity"] == ["lead 1", "lead 2", "lead 3", "every lead"]
     assert levels["rate"] == ["50", "200"]
-    assert [one.strengths for one in ecg.make_disturbances(1, 100.0) if one.name == "polarity"] == [(1.0,)]
+    assert [one.strengths for one in ecg.make_perturbations(1, 100.0) if one.name == "polarity"] == [(1.0,)]
 
 
 @pytest.mark.parametrize("samples", [10_000, 9_999])
@@ -191,7 +191,7 @@ def test_fewer_pixels_are_means_of_them_and_move_nothing():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_undisturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
+def test_unperturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
     study = shared_study(tmp_path_factory, kind)
     task = KINDS[kind]
     for fold_path in study.fold_paths(task):
@@ -205,15 +205,15 @@ def test_undisturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_disturbance_reaches_the_network(kind, tmp_path_factory):
+def test_every_perturbation_reaches_the_network(kind, tmp_path_factory):
     study, task = shared_study(tmp_path_factory, kind), KINDS[kind]
     originals = robustness_module(task).open_originals(study.fold_paths(task)[0], study.samples_path(task))
     before = originals.inputs(unchanged)
     rows = np.arange(len(before.target))
-    for disturbance in originals.disturbances():
-        made = originals.inputs(disturbance.change(disturbance.strengths[-1], originals.seed))
+    for perturbation in originals.perturbations():
+        made = originals.inputs(perturbation.change(perturbation.strengths[-1], originals.seed))
         np.testing.assert_array_equal(made.target, before.target)
-        assert (made.batch(rows, "none") - before.batch(rows, "none")).abs().max() > 1e-3, disturbance.name
+        assert (made.batch(rows, "none") - before.batch(rows, "none")).abs().max() > 1e-3, perturbation.name
 
 
 def test_what_is_no_recording_stays_zero(tmp_path_factory):
@@ -323,7 +323,7 @@ def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
 
 
 @pytest.mark.numeric
-def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
+def test_unperturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     study, task, models = asked
     [line, *_] = measured(study, task, models, ["noise"])
     fold_path, samples_path = study.fold_paths(task)[0], study.samples_path(task)
@@ -337,7 +337,7 @@ def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
         stored = read_predictions(tmp_path / "predictions.csv")
         errors.append(stored.select(stored.copy == 0).error())
     error = np.concatenate(errors)
-    assert (line.undisturbed, line.rows, line.seeds, line.change) == (1, len(error), 2, 0.0)
+    assert (line.unperturbed, line.rows, line.seeds, line.change) == (1, len(error), 2, 0.0)
     found = (line.median, line.p90, line.mean)
     # The network's prediction in other batches; the file rounds it to six decimals.
     assert_same(found, [np.median(error), np.percentile(error, 90), error.mean()], FLOAT32, scale=largest(error))
@@ -347,20 +347,22 @@ def test_undisturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
 
 def test_lines_do_not_depend_on_what_else_is_asked_or_in_what_order(asked, tmp_path):
     study, task, models = asked
-    first, other = DISTURBANCES[task][0], DISTURBANCES[task][2]
+    first, other = PERTURBATIONS[task][0], PERTURBATIONS[task][2]
     both = measured(study, task, models, [first, other])
-    assert [line.disturbance for line in both] == sorted([line.disturbance for line in both], key=[first, other].index)
-    assert both[: len(both) - sum(line.disturbance == other for line in both)] == pytest.approx(
-        [line for line in both if line.disturbance == first]
+    assert [line.perturbation for line in both] == sorted(
+        [line.perturbation for line in both], key=[first, other].index
+    )
+    assert both[: len(both) - sum(line.perturbation == other for line in both)] == pytest.approx(
+        [line for line in both if line.perturbation == first]
     )
     again = measured(study, task, models[::-1], [other, first])
-    for name, lines in (("a.csv", both), ("b.csv", sorted(again, key=lambda line: line.disturbance != first))):
+    for name, lines in (("a.csv", both), ("b.csv", sorted(again, key=lambda line: line.perturbation != first))):
         write_robustness(tmp_path / name, lines)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert repr(read_robustness([tmp_path / "a.csv"])) == repr(both)
-    means = {line.strength: line.mean for line in both if line.disturbance == first}
+    means = {line.strength: line.mean for line in both if line.perturbation == first}
     assert len(set(means.values())) == len(means), "no strength is answered like another"
-    assert sum(line.undisturbed for line in both) == 2
+    assert sum(line.unperturbed for line in both) == 2
 
 
 def test_wrong_questions_end_in_one_line(asked, tmp_path):
@@ -368,7 +370,7 @@ def test_wrong_questions_end_in_one_line(asked, tmp_path):
     with pytest.raises(InputError) as caught:
         measured(study, task, models, ["tilt"])
     assert "'tilt'" in caught.value.problem
-    assert ", ".join(DISTURBANCES[task]) in caught.value.remedy
+    assert ", ".join(PERTURBATIONS[task]) in caught.value.remedy
     with pytest.raises(InputError) as caught:
         measured(study, task, [], ["noise"])
     assert "model.pt" in caught.value.remedy
@@ -386,7 +388,7 @@ def test_wrong_questions_end_in_one_line(asked, tmp_path):
 @pytest.mark.slow
 def test_pictures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
     study, task, models = asked
-    lines = measured(study, task, models, DISTURBANCES[task][:3])
+    lines = measured(study, task, models, PERTURBATIONS[task][:3])
     lines += [dataclasses.replace(line, variant="full", encoding="coord") for line in lines]
     first, second = (FigureFiles.named(tmp_path / name, "robustness") for name in "ab")
     for files in (first, second):

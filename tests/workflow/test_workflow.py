@@ -219,7 +219,7 @@ def test_snakemake_packs_its_own_report_without_a_network(copied: Place) -> None
 
 
 @pytest.mark.slow
-def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
+def test_perturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
     asked = ("--config", "robustness=[noise, lead_missing]")
     added = Counter(measure_robustness=2, plot_robustness=1, record_config=1, write_report=1)
     assert rules_in(copied.planned(*asked)) == added
@@ -230,7 +230,7 @@ def test_disturbed_samples_are_answered_where_it_is_asked_for(finished: Place, c
     for encoding in ARMS:
         with (study / "ecg" / encoding / "reduced" / "robustness.csv").open(newline="") as handle:
             table = list(csv.DictReader(handle))
-        found = [(row["disturbance"], row["level"]) for row in table if row["disturbance"] == "lead_missing"]
+        found = [(row["perturbation"], row["level"]) for row in table if row["perturbation"] == "lead_missing"]
         assert found == [("lead_missing", level) for level in ("as recorded", "lead 1", "lead 2")]
         assert len(table) == 6 + 3
         assert {row["encoding"] for row in table} == {encoding}

@@ -1,4 +1,4 @@
-"""Answer the test samples anew, disturbed."""
+"""Answer the test samples anew, perturbed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if __name__ == "__main__":
             model_paths=[Path(path) for path in snakemake.input.models],
             fold_paths=[Path(path) for path in snakemake.input.folds],
             samples_path=Path(snakemake.input.samples),
-            names=snakemake.params.disturbances,
+            names=snakemake.params.perturbations,
             limits=ErrorLimits(**snakemake.params.limits),
         )
         write_robustness(Path(snakemake.output.robustness), lines)

@@ -111,7 +111,7 @@ class Source(Protocol):
     """What fold files were made from, for copies that are in none of them."""
 
     def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> Inputs:
-        """Copies of samples in the folds, moved as the folds' own and not disturbed otherwise.
+        """Copies of samples in the folds, moved as the folds' own and not perturbed otherwise.
 
         Args:
             sample_id: (rows,) strings.

@@ -25,7 +25,7 @@ from siwcc.data.augment.ecg import (
 from siwcc.data.augment.ecg_steps import add_noise, add_wander
 from siwcc.data.augment.interface import join_rows, read_folds
 from siwcc.data.datasets.signals import resample, resampling_ratio
-from siwcc.inference.robustness.interface import Change, Disturbance
+from siwcc.inference.robustness.interface import Change, Perturbation
 
 WANDER_HZ = (0.1, 0.5)
 AS_RECORDED = "as recorded"
@@ -108,7 +108,7 @@ def turn_round(recording_mv: np.ndarray, number: float) -> np.ndarray:
     return np.where(turned[:, np.newaxis], -recording_mv, recording_mv)
 
 
-def make_disturbances(leads: int, rate_hz: float) -> list[Disturbance]:
+def make_perturbations(leads: int, rate_hz: float) -> list[Perturbation]:
     """All that can be done to recordings of so many leads at this rate; the other rates are half of it and twice it."""
     each = tuple(float(number) for number in range(1, leads + 1))
     names = {0.0: AS_RECORDED, **{number: f"lead {number:g}" for number in each}}
@@ -116,21 +116,21 @@ def make_disturbances(leads: int, rate_hz: float) -> list[Disturbance]:
     named_every = names | dict.fromkeys(every, "every lead")
     rates = tuple(factor * rate_hz for factor in _RATES)
     return [
-        Disturbance("noise", _OF_PEAK, 0.0, _NOISE, add_white_noise),
-        Disturbance(
+        Perturbation("noise", _OF_PEAK, 0.0, _NOISE, add_white_noise),
+        Perturbation(
             *("wander", _OF_PEAK, 0.0, _WANDER),
             apply=lambda recording, fraction, rng: add_baseline_wander(recording, fraction, rng, rate_hz),
         ),
-        Disturbance(
+        Perturbation(
             *("lead_missing", "lead", 0.0, each),
             apply=lambda recording, number, rng: silence_lead(recording, number),
             levels=names,
         ),
-        Disturbance(
+        Perturbation(
             *("rate", "Hz", rate_hz, rates),
             apply=lambda recording, other_hz, rng: record_at(recording, other_hz, rate_hz),
         ),
-        Disturbance(
+        Perturbation(
             *("polarity", "lead", 0.0, (*each, *every)),
             apply=lambda recording, number, rng: turn_round(recording, number),
             levels=named_every,
@@ -152,10 +152,10 @@ class EcgOriginals:
     source: EcgSource
     rows: Sequence[int]
 
-    def disturbances(self) -> list[Disturbance]:
-        """Those of `make_disturbances`."""
+    def perturbations(self) -> list[Perturbation]:
+        """Those of `make_perturbations`."""
         dataset = self.source.dataset
-        return make_disturbances(len(dataset.leads), dataset.rate_hz)
+        return make_perturbations(len(dataset.leads), dataset.rate_hz)
 
     def inputs(self, change: Change) -> EcgInputs:
         """Copy 0 of every window, cut where the study cuts it; what is no recording stays 0."""

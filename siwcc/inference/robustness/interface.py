@@ -1,9 +1,9 @@
-"""Answers against the strength of a disturbance: what may befall a recording or an image before a network sees it.
+"""Answers against the strength of a perturbation: what may befall a recording or an image before a network sees it.
 
-    samples of a test fold -> disturbed as they were recorded -> the task's own chain -> networks that never saw them
+    samples of a test fold -> perturbed as they were recorded -> the task's own chain -> networks that never saw them
 
-A disturbance is done to the source: leads in mV at the data set's rate, before running median and decimation; images
-as uint8, before they are normalised. The windows and images are the original samples, so that a disturbance at its
+A perturbation is done to the source: leads in mV at the data set's rate, before running median and decimation; images
+as uint8, before they are normalised. The windows and images are the original samples, so that a perturbation at its
 neutral strength is answered as in `predictions.csv`. A module a task says what can be done to it.
 """
 
@@ -24,15 +24,15 @@ Change = Callable[[str, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Disturbance:
-    """One way to disturb the samples of a task.
+class Perturbation:
+    """One way to perturb the samples of a task.
 
     Attributes:
         name: As in the config's `robustness`.
         unit: Of the strength.
         neutral: The strength that leaves everything as it is.
         strengths: Those that are tried, in their order.
-        apply: Disturbs one sample: what was recorded, the strength, random numbers. Those are the same for every
+        apply: Perturbs one sample: what was recorded, the strength, random numbers. Those are the same for every
             strength, so that a stronger noise is the same noise, larger.
         levels: Names of the strengths where they are numbers of cases and no amounts.
     """
@@ -49,7 +49,7 @@ class Disturbance:
         return self.levels.get(strength, f"{strength:g}")
 
     def change(self, strength: float, seed: int) -> Change:
-        """What the disturbance does at one strength, the same to a sample whatever else is disturbed.
+        """What the perturbation does at one strength, the same to a sample whatever else is perturbed.
 
         Args:
             strength: In `unit`.
@@ -67,7 +67,7 @@ class Originals(Protocol):
 
     seed: int
 
-    def disturbances(self) -> Sequence[Disturbance]:
+    def perturbations(self) -> Sequence[Perturbation]:
         """All that can be done to these samples."""
         ...
 

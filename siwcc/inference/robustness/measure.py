@@ -1,4 +1,4 @@
-"""The stage that answers disturbed test samples: the networks of one encoding and variant in, `robustness.csv` out."""
+"""The stage that answers perturbed test samples: the networks of one encoding and variant in, `robustness.csv` out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.bootstrap import Draws, Sums, interval_of
 from siwcc.evaluation.methods import Predictions
 from siwcc.evaluation.robustness_table import Robustness
-from siwcc.inference.robustness.interface import Disturbance, Originals, robustness_module, unchanged
+from siwcc.inference.robustness.interface import Originals, Perturbation, robustness_module, unchanged
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import RunKey, run_key_of
 from siwcc.training.batches import HostBatches
@@ -28,9 +28,9 @@ _BATCH = 64
 
 
 class _Case(NamedTuple):
-    """A disturbance at one strength."""
+    """A perturbation at one strength."""
 
-    disturbance: str
+    perturbation: str
     strength: float
 
 
@@ -38,12 +38,12 @@ class _Answered(NamedTuple):
     """Everything that the networks answered.
 
     Attributes:
-        disturbances: By name.
+        perturbations: By name.
         error: (rows,) of every case, of all folds and seeds one after the other.
         group: (rows,) record or slide image.
     """
 
-    disturbances: dict[str, Disturbance]
+    perturbations: dict[str, Perturbation]
     error: dict[_Case, np.ndarray]
     group: np.ndarray
 
@@ -55,20 +55,20 @@ def measure_robustness(
     names: Sequence[str],
     limits: ErrorLimits,
 ) -> list[Robustness]:
-    """Answer the samples of every test fold, disturbed, by the networks that never saw them.
+    """Answer the samples of every test fold, perturbed, by the networks that never saw them.
 
     Args:
         model_paths: `model.pt` of runs of one encoding and variant, of any folds and seeds.
         fold_paths: `fold1.h5` ... in order.
         samples_path: The samples file that the folds were made from.
-        names: Disturbances, from the config's `robustness`.
+        names: Perturbations, from the config's `robustness`.
         limits: Of the task.
 
     Returns:
-        Lines by disturbance, in the order of `names`; the undisturbed samples first, then by strength.
+        Lines by perturbation, in the order of `names`; the unperturbed samples first, then by strength.
 
     Raises:
-        InputError: no network, a damaged file, files that do not belong together, a disturbance that the task does
+        InputError: no network, a damaged file, files that do not belong together, a perturbation that the task does
             not have, or an answer that is not finite.
     """
     if not model_paths:
@@ -85,20 +85,20 @@ def _answer(
     keys: Sequence[tuple[RunKey, Path]], fold_paths: Sequence[Path], samples_path: Path, names: Sequence[str]
 ) -> _Answered:
     errors: dict[_Case, list[np.ndarray]] = {}
-    groups, disturbances = [], {}
+    groups, perturbations = [], {}
     for fold, runs in groupby(keys, key=lambda pair: pair[0].fold):
         models = [_read(path, key) for key, path in runs]
         originals = robustness_module(models[0].key.task).open_originals(fold_paths[fold - 1], samples_path)
-        disturbances = _chosen(originals, names)
+        perturbations = _chosen(originals, names)
         whole = originals.inputs(unchanged)
         groups += [whole.group] * len(models)
-        undisturbed = _errors(models, whole, "the samples themselves")
-        for disturbance in disturbances.values():
-            errors.setdefault(_Case(disturbance.name, disturbance.neutral), []).append(undisturbed)
-            for case, inputs in _disturbed(originals, disturbance):
-                errors.setdefault(case, []).append(_errors(models, inputs, f"{case.disturbance} {case.strength:g}"))
+        unperturbed = _errors(models, whole, "the samples themselves")
+        for perturbation in perturbations.values():
+            errors.setdefault(_Case(perturbation.name, perturbation.neutral), []).append(unperturbed)
+            for case, inputs in _perturbed(originals, perturbation):
+                errors.setdefault(case, []).append(_errors(models, inputs, f"{case.perturbation} {case.strength:g}"))
     return _Answered(
-        disturbances, {case: np.concatenate(parts) for case, parts in errors.items()}, np.concatenate(groups)
+        perturbations, {case: np.concatenate(parts) for case, parts in errors.items()}, np.concatenate(groups)
     )
 
 
@@ -109,18 +109,20 @@ def _read(path: Path, key: RunKey) -> TrainedModel:
     return model
 
 
-def _chosen(originals: Originals, names: Sequence[str]) -> dict[str, Disturbance]:
-    known = {disturbance.name: disturbance for disturbance in originals.disturbances()}
+def _chosen(originals: Originals, names: Sequence[str]) -> dict[str, Perturbation]:
+    known = {perturbation.name: perturbation for perturbation in originals.perturbations()}
     for name in names:
         if name not in known:
-            raise InputError("config: robustness", f"{name!r} is no disturbance of the task", f"use {', '.join(known)}")
+            raise InputError(
+                "config: robustness", f"{name!r} is no perturbation of the task", f"use {', '.join(known)}"
+            )
     return {name: known[name] for name in names}
 
 
-def _disturbed(originals: Originals, disturbance: Disturbance) -> Iterator[tuple[_Case, Inputs]]:
-    for strength in disturbance.strengths:
-        change = disturbance.change(strength, originals.seed)
-        yield _Case(disturbance.name, strength), originals.inputs(change)
+def _perturbed(originals: Originals, perturbation: Perturbation) -> Iterator[tuple[_Case, Inputs]]:
+    for strength in perturbation.strengths:
+        change = perturbation.change(strength, originals.seed)
+        yield _Case(perturbation.name, strength), originals.inputs(change)
 
 
 def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.ndarray:
@@ -140,25 +142,25 @@ def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.nda
 
 def _lines(key: RunKey, seeds: int, answered: _Answered, limits: ErrorLimits) -> list[Robustness]:
     draws = Draws(answered.group, limits.fine, limits.coarse)
-    lines, undisturbed = [], {}
+    lines, unperturbed = [], {}
     for case, error in answered.error.items():
-        disturbance = answered.disturbances[case.disturbance]
+        perturbation = answered.perturbations[case.perturbation]
         sums = draws.sums_of_all(error), draws.sums_of(error)
-        is_undisturbed = case.strength == disturbance.neutral
-        if is_undisturbed:
-            undisturbed[case.disturbance] = sums
+        is_unperturbed = case.strength == perturbation.neutral
+        if is_unperturbed:
+            unperturbed[case.perturbation] = sums
         lines.append(
             Robustness(
                 *(key.task, key.encoding, key.variant),
-                disturbance=case.disturbance,
+                perturbation=case.perturbation,
                 strength=case.strength,
-                unit=disturbance.unit,
-                level=disturbance.level(case.strength),
-                undisturbed=int(is_undisturbed),
+                unit=perturbation.unit,
+                level=perturbation.level(case.strength),
+                unperturbed=int(is_unperturbed),
                 rows=len(error),
                 records=draws.records,
                 seeds=seeds,
-                **_measures(sums, undisturbed[case.disturbance]),
+                **_measures(sums, unperturbed[case.perturbation]),
                 limit_fine=limits.fine,
                 limit_coarse=limits.coarse,
                 error_unit=limits.unit,
@@ -167,10 +169,10 @@ def _lines(key: RunKey, seeds: int, answered: _Answered, limits: ErrorLimits) ->
     return lines
 
 
-def _measures(sums: tuple[Sums, Sums], undisturbed: tuple[Sums, Sums]) -> dict[str, Any]:
+def _measures(sums: tuple[Sums, Sums], unperturbed: tuple[Sums, Sums]) -> dict[str, Any]:
     """Every measure with the ends of its interval, from (of all rows, of each draw)."""
     parts = {name: (getattr(sums[0], name), getattr(sums[1], name)) for name in Sums._fields}
-    parts["change"] = tuple(now.within_coarse - then.within_coarse for now, then in zip(sums, undisturbed, strict=True))
+    parts["change"] = tuple(now.within_coarse - then.within_coarse for now, then in zip(sums, unperturbed, strict=True))
     found = {name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()}
     ends = {"": "value", "_low": "low", "_high": "high"}
     return {f"{name}{suffix}": float(getattr(found[name], end)) for name in parts for suffix, end in ends.items()}

@@ -1,6 +1,6 @@
 """What may befall an image on its way to the network: noise, blur, exposure, another stain, fewer pixels.
 
-An image is uint8 (height, width, 3), RGB, without the padding of the square. Every disturbance gives whole grey levels
+An image is uint8 (height, width, 3), RGB, without the padding of the square. Every perturbation gives whole grey levels
 again, cut off at 0 and 255, as a camera or a file would; then the image is normalised by its own mean and deviation.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from siwcc.data.augment.nuclei import NucleiInputs, open_inputs
 from siwcc.data.datasets.images import mean_and_std
-from siwcc.inference.robustness.interface import Change, Disturbance
+from siwcc.inference.robustness.interface import Change, Perturbation
 from siwcc.io.shards import read_attributes
 
 _LEVELS = "grey levels"
@@ -94,25 +94,25 @@ def _whole_levels(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
-DISTURBANCES = (
-    Disturbance("noise", _LEVELS, 0.0, (5.0, 10.0, 20.0, 40.0, 80.0), add_noise),
-    Disturbance(
+PERTURBATIONS = (
+    Perturbation("noise", _LEVELS, 0.0, (5.0, 10.0, 20.0, 40.0, 80.0), add_noise),
+    Perturbation(
         *("blur", "px", 0.0, (0.5, 1.0, 2.0, 4.0)),
         apply=lambda image, sigma_px, rng: blur(image, sigma_px),
     ),
-    Disturbance(
+    Perturbation(
         *("contrast", _TIMES, 1.0, (0.125, 0.25, 0.5, 1.5, 2.0, 4.0)),
         apply=lambda image, factor, rng: change_contrast(image, factor),
     ),
-    Disturbance(
+    Perturbation(
         *("brightness", _LEVELS, 0.0, (-80.0, -40.0, 40.0, 80.0)),
         apply=lambda image, levels, rng: change_brightness(image, levels),
     ),
-    Disturbance(
+    Perturbation(
         *("stain", "share", 0.0, (-0.4, -0.2, 0.2, 0.4)),
         apply=lambda image, share, rng: change_stain(image, share),
     ),
-    Disturbance(
+    Perturbation(
         *("size", "of the side", 1.0, (0.75, 0.5, 0.25, 0.125)),
         apply=lambda image, factor, rng: change_size(image, factor),
     ),
@@ -125,19 +125,19 @@ class NucleiOriginals:
 
     Attributes:
         seed: The study's.
-        undisturbed: All copies of them, as they stand in the fold.
+        unperturbed: All copies of them, as they stand in the fold.
     """
 
     seed: int
-    undisturbed: NucleiInputs
+    unperturbed: NucleiInputs
 
-    def disturbances(self) -> tuple[Disturbance, ...]:
-        """`DISTURBANCES`."""
-        return DISTURBANCES
+    def perturbations(self) -> tuple[Perturbation, ...]:
+        """`PERTURBATIONS`."""
+        return PERTURBATIONS
 
     def inputs(self, change: Change) -> NucleiInputs:
         """Every image itself, normalised and framed as the study does; one of a single value is all 0."""
-        whole = self.undisturbed
+        whole = self.unperturbed
         samples = replace(whole.samples, arrays=_changed(whole.samples.arrays, change))
         itself = whole.copy == 0
         return NucleiInputs(

@@ -1,4 +1,4 @@
-"""Answers against the strength of a disturbance: a panel for each, a line for every network and encoding."""
+"""Answers against the strength of a perturbation: a panel for each, a line for every network and encoding."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ _LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
-    """Draw the share of answers within the coarse limit against the strength of each disturbance.
+    """Draw the share of answers within the coarse limit against the strength of each perturbation.
 
-    Strengths stand at even distances, the undisturbed samples on a vertical line where strengths have an order. Bands
+    Strengths stand at even distances, the unperturbed samples on a vertical line where strengths have an order. Bands
     and bars are the 95 % intervals over records.
 
     Args:
         lines: Of one task, at least one, of all its networks and encodings.
         files: The picture and the numbers in it.
     """
-    names = list(dict.fromkeys(line.disturbance for line in lines))
+    names = list(dict.fromkeys(line.perturbation for line in lines))
     arms = list(dict.fromkeys((line.variant, line.encoding) for line in lines))
     variants = list(dict.fromkeys(variant for variant, _ in arms))
     rows = -(-len(names) // _COLUMNS)
     figure = new_figure(_PANEL_IN[0] * _COLUMNS, 0.75 + _PANEL_IN[1] * rows + 0.2 * -(-len(arms) // _COLUMNS))
     axes = figure.subplots(rows, _COLUMNS, squeeze=False, sharey=True).ravel().tolist()
     for axis, name in zip(axes, names, strict=False):
-        _draw_panel(axis, [line for line in lines if line.disturbance == name], arms, variants)
+        _draw_panel(axis, [line for line in lines if line.perturbation == name], arms, variants)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     axes[0].set_ylim(*_limits(lines))
@@ -92,13 +92,13 @@ def _draw_panel(
         _draw_arm(axis, [place[line.strength] + offset for line in own], own, variants.index(variant), cases)
     style_axis(axis, grid="y")
     if not cases:
-        neutral = next(place[line.strength] for line in lines if line.undisturbed)
+        neutral = next(place[line.strength] for line in lines if line.unperturbed)
         axis.axvline(neutral, color=GRID, linewidth=1.2, zorder=0)
     axis.set_xlim(-0.4, len(place) - 0.6)
     axis.set_xticks(list(place.values()), [_label(levels[strength]) for strength in place])
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel("" if cases else first.unit, fontsize=8.5, color=INK)
-    axis.set_title(TITLES.get((first.task, first.disturbance), first.disturbance), fontsize=9, loc="left", color=INK)
+    axis.set_title(TITLES.get((first.task, first.perturbation), first.perturbation), fontsize=9, loc="left", color=INK)
 
 
 def _limits(lines: Sequence[Robustness]) -> tuple[float, float]:
