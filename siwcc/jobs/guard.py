@@ -201,7 +201,7 @@ def check_samples_protocol(name: str, settings: Mapping[str, Any]) -> None:
         raise InputError(
             DATA.samples(name),
             f"was made with {key} = {stored.get(key)}, the config says {settings.get(key)}",
-            f"give the changed set another name under datasets, or delete {every_file}",
+            f"give the changed set another name under datasets; of an older siwcc, delete {every_file} and run again",
         )
 
 
