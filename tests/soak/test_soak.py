@@ -32,11 +32,11 @@ HERE = Path(__file__).resolve().parent
 
 
 @pytest.mark.slow
-def test_a_study_killed_six_times_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, tmp_path: Path) -> None:
+def test_a_study_killed_four_times_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, tmp_path: Path) -> None:
     # More jobs at once than the undisturbed one had, and another order.
-    tally = soak(Study("tiny", (), 2), deal(6), 1, finished.repository, tmp_path, finished)
+    tally = soak(Study("tiny", (), 2), deal(4), 1, finished.repository, tmp_path, finished)
     assert tally.findings == []
-    assert len(tally.kills) == 6
+    assert len(tally.kills) == 4
     assert tally.worst_repeated <= 1
     # Every file, once a study; a journal that saw nothing would be content with everything.
     files = len(finished.digests()) + len(finished.digests("data"))

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -376,53 +375,6 @@ def test_a_killed_run_goes_on_after_its_last_epoch_and_ends_in_the_same_bytes(fi
 
 
 @pytest.mark.slow
-def test_a_run_killed_twice_ends_in_the_bytes_of_an_undisturbed_one(finished: Place, copied: Place) -> None:
-    folder = copied.folder.with_name("undisturbed")
-    subprocess.run(["cp", "-a", finished.folder, folder], check=True)
-    undisturbed = Place(finished.repository, folder)
-    epochs = 200
-    arguments = [f"{ONE_RUN}/log.csv", "--config", f"train={{epochs: {epochs}}}"]
-    undisturbed.run(*arguments)
-
-    log = copied.folder / "logs/tiny/ecg/coord/reduced/fold1/seed42.log"
-    log.unlink()
-    process = copied.start(*arguments)
-    wait_for_epochs(log, 3, process)
-    refused = unlock(copied)
-    assert refused.returncode == 1
-    assert re.fullmatch(rf"{copied.folder}: a study is running here \(process \d+\); .*\n", refused.stderr)
-    # The main process alone: its job must end by itself.
-    process.kill()
-    wait_until_nobody_works_in(copied.folder)
-    process.communicate()
-    first = epochs_logged(log)
-    assert 3 <= first < epochs
-    state = copied.folder / ONE_RUN / ".state.pt"
-    assert state.is_file()
-    assert not (copied.folder / ONE_RUN / "log.csv").exists()
-
-    assert unlock(copied).returncode == 0
-    log.unlink()
-    process = copied.start(*arguments)
-    wait_for_epochs(log, 2, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    wait_until_nobody_works_in(copied.folder)
-    process.communicate()
-    # The epoch that was running at the kill may have been saved and not yet logged.
-    second = int(re.search(r"going on after epoch (\d+)", log.read_text())[1])  # type: ignore[index]
-    assert second in (first, first + 1)
-
-    assert unlock(copied).returncode == 0
-    copied.run(*arguments)
-    third = int(re.search(r"going on after epoch (\d+)", log.read_text())[1])  # type: ignore[index]
-    assert second + 2 <= third < epochs
-    assert epochs_logged(log) == epochs - third
-    assert {path.name for path in (copied.folder / ONE_RUN).iterdir()} - RUN_FILES == {STATE_NAME}
-    assert copied.digests() == undisturbed.digests()
-    shutil.rmtree(folder)
-
-
-@pytest.mark.slow
 def test_a_run_that_was_done_and_not_yet_recorded_is_not_trained_again(finished: Place, copied: Place) -> None:
     """Snakemake deletes the files of a job whose end it has not recorded, and asks for them once more."""
     (copied.folder / ONE_RUN / "log.csv").unlink()
@@ -562,15 +514,6 @@ def test_no_network_is_touched_by_a_dry_run_or_with_a_local_copy(empty: Place) -
     run_alone("data/samples/mine.h5", *with_records(empty, mine=records))
     assert (empty.folder / "data" / "samples" / "mine.h5").is_file()
     assert state_of(records) == before
-
-
-@pytest.mark.slow
-def test_without_network_the_line_says_how_to_give_a_copy(empty: Place) -> None:
-    output = empty.run("data/raw/vfdb.manifest.csv", study=None, ok=False)
-    lines = error_lines(output)
-    assert len(lines) == 1
-    assert "datasets.vfdb.path" in lines[0]
-    assert not (empty.folder / "data" / "raw" / "vfdb.manifest.csv").exists()
 
 
 # ----------------------------------------------------------------- bad input
