@@ -47,8 +47,8 @@ ELSEWHERE = {
     "python examples/bright_pixel.py": ("tests/test_layer_page.py", "bright_pixel"),
     "siwcc plan": ("tests/cli/test_plan.py", "plan_study("),
     # There is no docker and no apptainer where the tests run: the recipes are held against lock and files.
-    "docker build": ("tests/test_house.py", "def test_the_image_is_made_from_the_lock"),
-    "apptainer build": ("tests/test_house.py", "siwcc:latest"),
+    "docker build": ("tests/test_lock.py", "def test_the_image_is_made_from_the_lock"),
+    "apptainer build": ("tests/test_lock.py", "siwcc:latest"),
 }
 ON_PATH = {"siwcc", "snakemake", "python"}
 

@@ -7,12 +7,10 @@ import functools
 import re
 import statistics
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 import yte
 
 from siwcc import config
@@ -89,47 +87,6 @@ def test_every_module_with_rules_says_what_goes_in_and_out() -> None:
             head = path.read_text().split('"""')[1]
             assert "REQUIRED INPUTS:" in head
             assert "OUTPUTS:" in head
-
-
-# -------------------------------------------------------------- environments
-
-
-def names_of(requirements: list[str]) -> set[str]:
-    return {re.match(r"[A-Za-z0-9._-]+", item)[0] for item in requirements}  # type: ignore[index]
-
-
-def requirement_names(*extras: str) -> set[str]:
-    """What the package itself needs, and what some of its extras need."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    listed = project["optional-dependencies"]
-    return names_of(project["dependencies"]).union(*(names_of(listed[extra]) for extra in extras)) - {"siwcc"}
-
-
-def locked() -> dict[str, str]:
-    """Names in the lock file to what stands there."""
-    text = (REPOSITORY / "requirements.lock").read_text()
-    entries = re.findall(r"^([a-z0-9][a-z0-9._-]*)==(\S+)(.*\n(?:[ #].*\n)*)", text, re.MULTILINE)
-    return {name: version + rest for name, version, rest in entries}
-
-
-def test_the_lock_covers_every_requirement() -> None:
-    entries = locked()
-    assert requirement_names("study", "export", "docs", "dev", "slurm") - {"torch"} <= set(entries)
-    assert not [name for name in entries if name.startswith(("siwcc", "nvidia", "triton", "cuda"))]
-
-
-def test_the_conda_environment_is_that_of_the_lock() -> None:
-    text = (REPOSITORY / "envs" / "siwcc.yaml").read_text()
-    listed = yaml.safe_load(text)["dependencies"]
-    python = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert f"python {python}" in listed
-    pip = dict(item.split("==") for item in next(item for item in listed if isinstance(item, dict))["pip"])
-    assert set(pip) == requirement_names("study")
-    entries = locked()
-    assert {name: version for name, version in pip.items() if name != "torch"} == {
-        name: entries[name].split()[0] for name in pip if name != "torch"
-    }
-    assert f'"torch=={pip["torch"]}"' in (REPOSITORY / "Makefile").read_text()
 
 
 # ------------------------------------------------------------------ registries
@@ -215,33 +172,6 @@ def test_nothing_large_and_no_data_is_tracked() -> None:
 def test_the_rules_know_every_metric() -> None:
     # The Snakefile is read in every job and must not import scipy for three names.
     assert tuple(comparisons.METRICS) == study_files.METRICS
-
-
-def test_the_image_is_made_from_the_lock_and_from_files_that_exist() -> None:
-    """It cannot be built where the tests run."""
-    text = (REPOSITORY / "Dockerfile").read_text()
-    lines = text.replace("\\\n", " ").splitlines()
-    copied = [Path(name) for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
-    assert [path for path in copied if not (REPOSITORY / path).exists()] == []
-    # What the Snakefile reads beside itself, and what the package needs to be installed.
-    needed = {"requirements.lock", "pyproject.toml", "README.md", "LICENSE", "Snakefile", "config.yaml"}
-    assert {path.name for path in copied} == needed | {"siwcc", "rules", "workflow", "profiles", "envs", "resources"}
-    torch = re.search(r'pip install [^"]*("torch==[^"]+")', text)
-    assert torch is not None
-    assert torch[1] in (REPOSITORY / "Makefile").read_text()
-    assert re.search(r"pip install \S+ --no-deps --require-hashes -r requirements\.lock", text)
-    assert text.index('"torch==') < text.index("--require-hashes") < text.index("--no-build-isolation")
-    # Without network access to packages: the build backend is that of the lock.
-    assert "setuptools" in locked()
-    assert "From: siwcc:latest" in (REPOSITORY / "apptainer.def").read_text()
-    assert "--tag siwcc ." in text
-
-
-def test_the_lock_has_the_plugin_of_the_profile_for_clusters() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extra = names_of(project["optional-dependencies"]["slurm"])
-    assert extra == {"snakemake-executor-plugin-slurm"}
-    assert extra <= set(locked())
 
 
 def profile(name: str) -> dict[str, Any]:
