@@ -65,7 +65,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 setup: $(VENV)/.ready
 
 demo: setup
-	@$(SNAKEMAKE) --configfile resources/studies/demo.yaml --quiet rules progress
+	@$(BIN)/python -m siwcc.jobs.run_study logs/demo/snakemake.log --workflow-profile profiles/$(PROFILE) \
+	    $(if $(filter slurm,$(PROFILE)),,--cores $(CORES)) --configfile resources/studies/demo.yaml
 	@$(BIN)/siwcc show results/demo
 
 study: setup

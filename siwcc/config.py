@@ -649,8 +649,18 @@ def _shown(value: object) -> str:
     return short.repr(value)
 
 
+# Keys of older versions. Their new names are too different to be found by similarity.
+_RENAMED = {
+    "jitter": "online_augmentation",
+    "made_up": "synthetic",
+    "variants_per_sample": "copies_per_sample",
+}
+
+
 def _similar_key(location: tuple[int | str, ...]) -> str:
     allowed = _keys_at(location[:-1])
+    if str(location[-1]) in _RENAMED:
+        return f", which is now {_RENAMED[str(location[-1])]!r}"
     close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     return f"{hint} (allowed: {', '.join(allowed)})" if allowed else hint

@@ -392,8 +392,9 @@ _HEADS = {
 
 
 def _headed(column: str) -> str:
-    """`within 10 %` for `within_10_percent`."""
-    return column.replace("_percent", " %").replace("_", " ")
+    """`p(within 10 %)` for `p_within_10_percent`, `p(within 1s | event)` for `p_within_1s_given_event`."""
+    words = column.removeprefix("p_").replace("_percent", " %").replace("_given_", " | ").replace("_", " ")
+    return f"p({words})"
 
 
 def _cells(row: dict[str, Any], task: str) -> list[str]:

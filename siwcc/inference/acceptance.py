@@ -32,7 +32,7 @@ class Acceptance:
         min_confidence: Least confidence, 0 ... 1; predictions without one pass.
         at_least: Least probability, 0 ... 1; above 0 only with a calibration.
         calibration: Of the networks; None where there is none.
-        column: `within_1_s`, `within_10_percent` (of the side): what is probable; empty without a calibration.
+        column: `p_within_1s_given_event`, `p_within_10_percent` (of the side): what is probable; empty without a calibration.
         point: What the calibration is about: the first of several points; empty for a single one.
     """
 
@@ -114,10 +114,10 @@ def find_calibration(source: Path) -> Path | None:
 
 
 def limit_column(calibration: Calibration, predictor: Predictor) -> str:
-    """`within_1_s`; of images, which are resized, the fraction of their longer side: `within_10_percent`."""
+    """`p_within_1s_given_event`; of images, which are resized, the fraction of their longer side: `p_within_10_percent`."""
     if calibration.unit == "s":
-        return f"within_{calibration.limit:g}_s"
-    return f"within_{100 * calibration.limit / predictor.spec.shape[-1]:g}_percent"
+        return f"p_within_{calibration.limit:g}s_given_event"
+    return f"p_within_{100 * calibration.limit / predictor.spec.shape[-1]:g}_percent"
 
 
 def _beside(sources: Sequence[Path]) -> Path | None:
