@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import siwcc
-from siwcc.cli.extras import absent_extra
 from siwcc.io.console import note, verbosity
 from siwcc.io.errors import InputError
+from siwcc.io.extras import absent_extra
 from siwcc.io.study_layout import StudyLayout
 
 _EXAMPLES = """examples:

@@ -15,7 +15,7 @@ from made_models import waves, write_model, write_record
 
 from siwcc.cli.main import main
 from siwcc.evaluation.calibration_file import Calibration, write_calibration
-from siwcc.inference.acceptance import find_calibration
+from siwcc.inference.loading import find_calibration
 
 pytestmark = pytest.mark.numeric
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from siwcc.cli.extras import OF_EXTRA, absent_extra
+from siwcc.io.extras import OF_EXTRA, absent_extra
 from siwcc.jobs.import_closure import import_closure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,9 +21,9 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 INSTALLED_AS = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 # Brought by a package that is named, and of one piece with it.
 BROUGHT = {"pydantic_core": "pydantic", "markupsafe": "jinja2"}
-# Of the package itself: the layer, a trained model and its prediction, export, and what reads recordings and images.
-BASE = (
-    "nn.coordinate_channels",
+LAYER = ("nn.coordinate_channels",)
+# A trained model and its prediction, and what reads recordings and images.
+PREDICT = (
     "training.checkpoint",
     "data.tasks.ecg",
     "data.tasks.nuclei",
@@ -33,7 +33,7 @@ BASE = (
     "io.shards",
     "inference.predictor",
     "cli.predict",
-    "report.figures.user_predictions",
+    "inference.figures",
 )
 
 
@@ -55,8 +55,10 @@ def imported(modules: tuple[str, ...]) -> dict[str, set[str]]:
 
 
 def test_the_package_itself_names_all_that_its_parts_import() -> None:
-    assert set(imported(BASE)) - names_of(PROJECT["dependencies"]) == set()
-    export = set(imported(("inference.export",))) - names_of(PROJECT["dependencies"])
+    assert set(imported(LAYER)) <= names_of(PROJECT["dependencies"])
+    with_predict = names_of(PROJECT["dependencies"]) | names_of(PROJECT["optional-dependencies"]["predict"])
+    assert set(imported(PREDICT)) - with_predict == set()
+    export = set(imported(("inference.export",))) - with_predict
     # onnxruntime only where it is installed.
     assert export == {"onnx", "onnxscript", "onnxruntime"}
 
@@ -67,15 +69,16 @@ def test_the_study_names_the_rest() -> None:
         for path in (REPOSITORY / "siwcc").rglob("*.py")
         if path.stem not in ("main", "export", "__init__")
     )
-    listed = names_of(PROJECT["dependencies"]) | names_of(PROJECT["optional-dependencies"]["study"])
+    extras = PROJECT["optional-dependencies"]
+    listed = names_of(PROJECT["dependencies"]) | names_of(extras["predict"]) | names_of(extras["study"])
     assert set(imported(modules)) - listed == set()
 
 
 def test_every_package_of_an_extra_is_known_by_the_name_it_is_imported_by() -> None:
     for extra, modules in OF_EXTRA.items():
         known = {INSTALLED_AS.get(name, BROUGHT.get(name, name)) for name in modules}
-        # torch only has a higher bound there; pandas is imported by the tests alone, and comes with wfdb.
-        assert known == names_of(PROJECT["optional-dependencies"][extra]) - {"torch", "pandas"}
+        # torch only has a higher bound there, and siwcc means another extra.
+        assert known == names_of(PROJECT["optional-dependencies"][extra]) - {"torch", "siwcc"}
 
 
 def test_the_package_itself_admits_the_oldest_torch() -> None:
@@ -110,7 +113,7 @@ def test_without_the_study_its_commands_are_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     # The command, the extra, the package that is absent, and how to install it.
-    match = re.fullmatch(r"siwcc report: .*siwcc\[study\] \((\w+) .*pip install '\.\[study\]'\n", done.stderr)
+    match = re.fullmatch(r"siwcc report: .*siwcc\[study\] \((\w+) .*pip install 'siwcc\[study\]', .*\n", done.stderr)
     assert match, done.stderr
     assert match[1] in only_with("study")
 
@@ -134,7 +137,7 @@ def test_a_module_that_belongs_to_no_extra_is_no_bad_input() -> None:
     assert error is not None
     assert error.where == "siwcc export"
     assert "siwcc[export] (onnx " in error.problem
-    assert "pip install '.[export]'" in error.remedy
+    assert "pip install 'siwcc[export]'" in error.remedy
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

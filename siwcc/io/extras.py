@@ -5,6 +5,7 @@ from __future__ import annotations
 from siwcc.io.errors import InputError
 
 OF_EXTRA: dict[str, tuple[str, ...]] = {
+    "predict": ("cv2", "h5py", "matplotlib", "pandas", "pydantic", "rich", "scipy", "shtab", "wfdb", "yaml"),
     "study": ("jinja2", "markupsafe", "psutil", "py7zr", "requests", "ruptures", "sklearn", "snakemake"),
     "export": ("onnx", "onnxscript"),
 }
@@ -24,6 +25,6 @@ def absent_extra(command: str, error: ModuleNotFoundError) -> InputError | None:
     package = (error.name or "").partition(".")[0]
     for extra, packages in OF_EXTRA.items():
         if package in packages:
-            way_out = f"in a copy of the repository: pip install '.[{extra}]'"
+            way_out = f"pip install 'siwcc[{extra}]', in a copy of the repository '.[{extra}]'"
             return InputError(command, f"needs siwcc[{extra}] ({package} is not installed)", way_out)
     return None

@@ -7,16 +7,23 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.inference.inputs import SignalFile, name_of
-from siwcc.inference.predictor import Prediction
+from siwcc.inference.prediction import Prediction, probability_words
 from siwcc.report.figures.style import BLACK, BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILION, new_figure, style_axis
 
 MOST_WINDOWS = 6
 MOST_PIXELS = 1024
+MOST_IMAGES = 60
+
+_COLUMNS = 5
+_ROUND_PX = tuple(size * 10**power for power in range(5) for size in (1, 2, 5))
 
 _LEAD_COLOURS = (BLACK, BLUE, PURPLE)
 _POINT_COLOURS = (VERMILION, BLUE)
@@ -27,6 +34,26 @@ _MAP_HEIGHT = 0.9
 _RIM = "#FFFFFE"
 
 Change = tuple[float, str]
+
+
+def plot_predictions(predictions: Sequence[Prediction]) -> Figure:
+    """Predictions with what they were made for: a recording with its windows, an image, or a contact sheet of images.
+
+    Raises:
+        ValueError: there is none, or the recording or image of one was not kept.
+    """
+    sources = [prediction.source for prediction in predictions]
+    if not sources or any(source is None for source in sources):
+        raise ValueError("there is nothing to draw: no prediction, or one without its recording or image")
+    found = [[True] * len(prediction.points) for prediction in predictions]
+    if isinstance(sources[0], SignalFile):
+        return plot_recording(sources[0], predictions, found, [])
+    images = [np.asarray(source) for source in sources]
+    if len(images) == 1:
+        return plot_image(images[0], predictions[0], found[0], "image")
+    names = [f"image {number + 1}" for number in range(len(images))]
+    first = slice(MOST_IMAGES)
+    return plot_contact_sheet(images[first], predictions[first], found[first], names[first], len(images))
 
 
 def plot_recording(
@@ -49,6 +76,7 @@ def plot_recording(
         title = f"{name_of(signal.path)}: {_all_words(prediction, shown)}"
         axis.set_title(title, fontsize=10, loc="left", color=INK)
     axes[-1].set_xlabel("seconds of the recording", color=INK)
+    _draw_legend(axes[-1], predictions[-1])
     return figure
 
 
@@ -73,6 +101,10 @@ def _words(prediction: Prediction, shown: bool) -> str:
         parts.append(f"{len(prediction.models)} models")
     if prediction.confidence is not None:
         parts.append(f"confidence {prediction.confidence:.2f}")
+    if prediction.probability is not None:
+        parts.append(f"{probability_words(prediction.probability_name)} {prediction.probability:.2f}")
+    if prediction.at_window_edge:
+        parts.append("at the window's edge")
     return ", ".join(parts)
 
 
@@ -203,18 +235,103 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: Sequence[bool],
         name: Of the image.
     """
     height, width = image.shape[:2]
-    figure = new_figure(4.8, max(2.0, min(4.4 * height / width, 9.0)) + 0.5)
+    figure = new_figure(4.8, max(2.0, min(4.4 * height / width, 9.0)) + 0.9)
     axis = figure.subplots()
+    _draw_image(axis, image, prediction, found)
+    axis.set_title(f"{name}\n{_all_words(prediction, found)}", fontsize=9, loc="left", color=INK)
+    _draw_legend(axis, prediction)
+    return figure
+
+
+def plot_contact_sheet(
+    images: Sequence[np.ndarray],
+    predictions: Sequence[Prediction],
+    found: Sequence[Sequence[bool]],
+    names: Sequence[str],
+    total: int = 0,
+) -> Figure:
+    """Several images in rows, each with its points.
+
+    Args:
+        images: uint8 (height, width, 3), RGB.
+        predictions: One for each.
+        found: Whether each point of each is shown as a prediction.
+        names: Of the images.
+        total: How many images there are, if these are the first of more.
+    """
+    count = len(images)
+    columns = min(count, _COLUMNS)
+    rows = -(-count // columns)
+    figure = new_figure(2.6 * columns, 2.9 * rows + 0.5)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    for axis, image, prediction, shown, name in zip(axes, images, predictions, found, names, strict=False):
+        _draw_image(axis, image, prediction, shown)
+        words = _words(prediction, shown[0]).replace(", ", "\n", 1)
+        axis.set_title(f"{name}\n{words}", fontsize=7, loc="left", color=INK)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    if count < total:
+        figure.text(0.5, 0.0, f"the first {count} of {total} images", ha="center", fontsize=8, color=INK)
+    return figure
+
+
+def _draw_image(axis: Axes, image: np.ndarray, prediction: Prediction, found: Sequence[bool]) -> None:
+    height, width = image.shape[:2]
     by = -(-max(height, width) // MOST_PIXELS)
     # Pixel centres are at integers, also of what every `by`-th pixel shows.
-    axis.imshow(image[::by, ::by], extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="nearest")
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axis.imshow(image[::by, ::by], extent=extent, interpolation="nearest", cmap="gray" if image.ndim == 2 else None)
     for point, shown, colour in zip(prediction.points, found, _POINT_COLOURS, strict=False):
         _draw_point(axis, point, shown, colour)
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-    axis.set_title(f"{name}\n{_all_words(prediction, found)}", fontsize=9, loc="left", color=INK)
     style_axis(axis, grid="none")
-    return figure
+    _draw_scale(axis, width, height)
+
+
+def _draw_scale(axis: Axes, width: int, height: int) -> None:
+    """A bar of a round number of pixels, about a fifth of the image's width, in its lower left corner."""
+    length = max(1, max(size for size in _ROUND_PX if size <= max(1.0, width / 4)))
+    y = height - 0.5 - 0.05 * height
+    left = -0.5 + 0.05 * width
+    for colour, line in ((_RIM, 4.0), (INK, 2.0)):
+        axis.plot([left, left + length], [y, y], color=colour, linewidth=line, solid_capstyle="butt")
+    axis.annotate(
+        f"{length} px",
+        (left, y),
+        (0, 3),
+        textcoords="offset points",
+        fontsize=7,
+        color=INK,
+        bbox={"facecolor": _RIM, "edgecolor": "none", "alpha": 0.6, "pad": 0.5},
+    )
+
+
+def _draw_legend(axis: Axes, prediction: Prediction) -> None:
+    """What the marks are, below the axis."""
+    is_image = prediction.window_s is None
+    style: dict[str, Any] = {"linestyle": "", "marker": "x"} if is_image else {}
+    handles: list[Artist] = [Line2D([], [], color=VERMILION, label="prediction", **style)]
+    if prediction.spread is not None:
+        mark = "." if is_image else "v"
+        handles.append(Line2D([], [], color=VERMILION, linestyle="", marker=mark, ms=4, label="single networks"))
+    if prediction.heatmap is not None:
+        handles.append(
+            Line2D([], [], color=SKY, label="heatmap, 10 % and 50 % of its peak")
+            if is_image
+            else Patch(color=VERMILION, alpha=0.55, label="heatmap")
+        )
+    if not is_image:
+        handles.append(Patch(color=SKY, alpha=0.25, label="window"))
+    place: dict[str, Any] = {
+        "loc": "upper left",
+        "bbox_to_anchor": (0, -0.12 if is_image else -0.2),
+        "ncols": 4,
+        "frameon": False,
+    }
+    axis.legend(handles=handles, fontsize=7, **place)
 
 
 def _draw_point(axis: Axes, prediction: Prediction, found: bool, colour: str) -> None:
