@@ -45,7 +45,7 @@ help:
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
 	@echo "make lock            requirements.lock from pyproject.toml, then check-lock; ARGS=--upgrade for newer versions"
 	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
-	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
+	@echo "make bench           how fast it is here: docs/explanation/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make models STUDY=x  train and measure the networks in models/ anew: STUDY=localiser or localiser-herlev"
 	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"

@@ -22,8 +22,6 @@ author = "The siwcc authors"
 release = _metadata["version"]
 repository_url = _metadata["urls"]["repository"]
 language = "en"
-# Indexes list the pages of their folder in an order and end in a `*` for new ones.
-suppress_warnings = ["toc.empty_glob"]
 
 extensions = [
     "myst_nb",
@@ -33,6 +31,7 @@ extensions = [
     "sphinx_design",
     "cli_reference",
     "config_reference",
+    "markdown_docstrings",
     "repository_links",
 ]
 # `make bench` writes a table, which lab-notebook/benchmark-table.md includes.
@@ -52,6 +51,7 @@ nb_merge_streams = True
 default_role = "code"
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = ["Shape"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

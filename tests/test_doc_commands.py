@@ -25,10 +25,10 @@ PAGES = pages()
 
 # Pages whose commands and Python a test of their own runs, where the page is there.
 OWN_TESTS = {
-    "docs/layer.md": "tests/test_layer_page.py",
-    "docs/own-data.md": "tests/workflow/test_own_data.py",
-    "docs/predict.md": "tests/cli/test_predict_docs.py",
-    "docs/tour.md": "tests/test_tour.py",
+    "docs/how-to/layer.md": "tests/test_layer_page.py",
+    "docs/how-to/own-data.md": "tests/workflow/test_own_data.py",
+    "docs/how-to/predict.md": "tests/cli/test_predict_docs.py",
+    "docs/tutorials/first-ten-minutes.md": "tests/test_tour.py",
 }
 
 # The first words of a command, where it is run, and what there starts it.

@@ -1,4 +1,4 @@
-"""docs/tour.md: every command runs, and what the page shows is what comes out."""
+"""docs/tutorials/first-ten-minutes.md: every command runs, and what the page shows is what comes out."""
 
 from __future__ import annotations
 

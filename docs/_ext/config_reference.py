@@ -63,7 +63,7 @@ def rows(section: str, meanings: dict[str, str]) -> Iterator[tuple[str, str, str
         if inner is not None and full in SECTIONS:
             continue
         meaning = meanings.get(full) or meanings.get(f"datasets.vfdb.{name}" * section.startswith("datasets"))
-        yield from _rows_of_field(name, full, field, meaning or field.description or "", inner, meanings)
+        yield from _rows_of_field(name, full, field, meaning or _description(model, name), inner, meanings)
 
 
 def _rows_of_field(
@@ -80,6 +80,12 @@ def _rows_of_field(
             yield f"{name}.{key}", _type(each), _default(each), said
         return
     yield name, _type(field), _default(field), meaning
+
+
+def _description(model: type[BaseModel], name: str) -> str:
+    """That of the field, or of the same field of the class that it overrides."""
+    fields = [each.model_fields[name] for each in model.__mro__ if name in getattr(each, "model_fields", {})]
+    return next((field.description for field in fields if field.description), "")
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -132,9 +138,9 @@ def _default(field: FieldInfo) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_value, value))}]"
-    return {None: "null", True: "true", False: "false"}[value] if value is None or value is True or value is False else (
-        f"{value:g}" if isinstance(value, float) else str(value)
-    )
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def table(header: tuple[str, ...], body: list[tuple[str, ...]]) -> list[str]:

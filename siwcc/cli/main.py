@@ -229,7 +229,7 @@ def _run_inspect(options: argparse.Namespace) -> int:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
-        "A localiser assumes that there is one in every window or image: it answers in any case (docs/predict.md)."
+        "The model assumes that every window or image has one: it always returns a prediction (docs/how-to/predict.md)."
     )
     parser.epilog = """examples:
   siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
@@ -300,7 +300,7 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 
 def _add_controls(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Two made tasks, one where coordinates must help and one where they cannot (docs/controls.md)."
+    parser.description = "Two synthetic tasks, one where coordinates must help and one where they cannot (docs/lab-notebook/controls.md)."
     parser.epilog = """Exit code 0 if the verdicts are right, 1 if one is wrong.
 
 examples:

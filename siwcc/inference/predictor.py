@@ -12,7 +12,7 @@ the median of their answers.
 
 A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
 each whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`)
-also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
+also say how much of the map lies around the answer; see docs/how-to/predict.md for what that is worth.
 """
 
 from __future__ import annotations

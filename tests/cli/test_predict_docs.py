@@ -1,4 +1,4 @@
-"""docs/predict.md and the networks in models/: every command and every line of Python of the page runs with them."""
+"""docs/how-to/predict.md and the networks in models/: every command and all Python of the page run with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/own-data.md, word for word: its study and its commands, in a copy of the repository."""
+"""docs/how-to/own-data.md, word for word: its study and its commands, in a copy of the repository."""
 
 from __future__ import annotations
 
