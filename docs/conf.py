@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tomllib
@@ -46,6 +47,12 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+# The kernel reads and writes no settings of the user, and its notes on transport are no finding.
+_profile = ROOT / "build" / "ipython" / "profile_default"
+_profile.mkdir(parents=True, exist_ok=True)
+(_profile / "ipython_kernel_config.py").write_text('get_config().IPKernelApp.log_level = "ERROR"\n')
+os.environ["IPYTHONDIR"] = str(_profile.parent)
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 # Docstrings are of Google's style; single backticks mark code.
 default_role = "code"

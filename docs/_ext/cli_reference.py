@@ -12,7 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from siwcc.cli import main as cli
 
-COMMON = ("help", "talk")
+COMMON = {"--help", "--quiet", "--verbose"}
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -47,7 +47,7 @@ class CliCommand(SphinxDirective):
         parser = commands()[name]
         own = [each for each in parser._actions if not isinstance(each, argparse._SubParsersAction)]
         if name:
-            own = [each for each in own if each.dest not in COMMON]
+            own = [each for each in own if not COMMON & set(each.option_strings)]
         body = [_cells(each) for each in own]
         lines = [escaped(line) for line in (parser.description or "").splitlines()]
         if name:

@@ -300,7 +300,9 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 
 def _add_controls(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Two synthetic tasks, one where coordinates must help and one where they cannot (docs/lab-notebook/controls.md)."
+    parser.description = (
+        "Two synthetic tasks: in one coordinates must help, in the other they cannot (docs/lab-notebook/controls.md)."
+    )
     parser.epilog = """Exit code 0 if the verdicts are right, 1 if one is wrong.
 
 examples:
