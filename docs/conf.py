@@ -31,6 +31,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "cli_reference",
+    "column_reference",
     "config_reference",
     "markdown_docstrings",
     "repository_links",
