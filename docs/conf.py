@@ -72,6 +72,7 @@ html_title = "siwcc"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 html_theme_options = {
     "source_repository": repository_url,

@@ -31,7 +31,7 @@ def _cells(action: argparse.Action) -> tuple[str, str, str]:
     if action.nargs in ("+", "*"):
         shown += ", one or more" if action.nargs == "+" else ", any number"
     name = ", ".join(f"`{each}`" for each in action.option_strings) or f"`{action.metavar or action.dest}`"
-    required = "required. " if action.option_strings and action.required else ""
+    required = "required: " if action.option_strings and action.required else ""
     return name, shown, escaped(required + (action.help or ""))
 
 

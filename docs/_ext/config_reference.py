@@ -60,7 +60,7 @@ def rows(section: str, meanings: dict[str, str]) -> Iterator[tuple[str, str, str
     for name, field in model.model_fields.items():
         inner = _section_of(field)
         full = f"{section}.{name}" if section else name
-        if inner is not None and full in SECTIONS:
+        if full in SECTIONS:
             continue
         meaning = meanings.get(full) or meanings.get(f"datasets.vfdb.{name}" * section.startswith("datasets"))
         yield from _rows_of_field(name, full, field, meaning or _description(model, name), inner, meanings)
@@ -76,6 +76,8 @@ def _rows_of_field(
 ) -> Iterator[tuple[str, str, str, str]]:
     if inner is not None and inner not in (config.Synthetic,):
         for key, each in inner.model_fields.items():
+            if f"{full}.{key}" in SECTIONS:
+                continue
             said = meanings.get(f"{full}.{key}") or each.description or ""
             yield f"{name}.{key}", _type(each), _default(each), said
         return
@@ -110,6 +112,8 @@ def _type(field: FieldInfo) -> str:
 
 def _name(kind: Any) -> str:
     origin, inner = get_origin(kind), get_args(kind)
+    if kind == config.EncodingName:
+        return "[encoding](/reference/encodings.md)"
     if origin is Annotated:
         return _name(inner[0])
     if origin is Literal:
@@ -152,7 +156,8 @@ def escaped(text: str) -> str:
     """Plain text as Markdown; what is in backticks stays code."""
     parts = re.split(r"(`[^`]*`)", text)
     parts[::2] = [re.sub(r"([*_<>\[\]])", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts).replace("|", "\\|")
+    # A page is named by its path in the repository.
+    return re.sub(r"docs/([\w/-]+)\.md", r"[\1](/\1.md)", "".join(parts).replace("|", "\\|"))
 
 
 class ConfigKeys(SphinxDirective):
