@@ -34,6 +34,7 @@ extensions = [
     "column_reference",
     "config_reference",
     "markdown_docstrings",
+    "offline_check",
     "repository_links",
 ]
 # `make bench` writes a table, which lab-notebook/benchmark-table.md includes.
@@ -41,7 +42,7 @@ exclude_patterns = ["_ext", "scripts", "performance/bench.md", "**/.ipynb_checkp
 
 # Headings get the anchors that GitHub gives them.
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence"]
 
 # The tutorial runs at every build and must not fail.
 nb_execution_mode = "force"
