@@ -15,7 +15,7 @@ from places import REPOSITORY
 from siwcc import CoordinateChannels
 from siwcc.cli.main import main
 
-PAGE = (REPOSITORY / "docs" / "layer.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "how-to" / "layer.md").read_text(encoding="utf-8")
 EXAMPLE = REPOSITORY / "examples" / "bright_pixel.py"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 

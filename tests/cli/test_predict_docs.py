@@ -18,7 +18,7 @@ from places import REPOSITORY
 from siwcc.cli.main import main
 from siwcc.training.checkpoint import read_model
 
-PAGE = REPOSITORY / "docs" / "predict.md"
+PAGE = REPOSITORY / "docs" / "how-to" / "predict.md"
 MODELS = REPOSITORY / "models"
 RATE_HZ = 250
 

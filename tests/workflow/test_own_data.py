@@ -15,7 +15,7 @@ from places import REPOSITORY, Place, copy_repository, planned_jobs
 
 pytestmark = pytest.mark.slow
 
-TEXT = (REPOSITORY / "docs" / "own-data.md").read_text(encoding="utf-8")
+TEXT = (REPOSITORY / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
 
 
 def blocks(kind: str) -> list[str]:
