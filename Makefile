@@ -129,6 +129,7 @@ lint: setup
 # All pages are read again: the reference is made from the code, and the notebook runs it.
 docs: setup
 	@$(BIN)/sphinx-build -W --keep-going --quiet --fresh-env --doctree-dir build/doctrees docs site
+	@rm -rf jupyter_execute
 	@echo "site/index.html"
 
 docs-serve: docs
@@ -179,4 +180,4 @@ check-lock: $(UV)
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:
 	rm -rf $(VENV) $(OLDEST) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site jupyter_execute .pytest_cache .mypy_cache .ruff_cache
