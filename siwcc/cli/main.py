@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write synthetic raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
-    _add_predict(commands.add_parser("predict", help="say where it is in a recording or an image of your own"))
+    _add_predict(commands.add_parser("predict", help="predict a time in a recording or a point in an image"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -333,7 +333,7 @@ def _run_controls(options: argparse.Namespace) -> int:
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Test, draw and report what a study has so far, complete or not. Prints the page's path; what is missing is "
-        "told on standard error and on the page."
+        "listed on standard error and on the page."
     )
     parser.epilog = """examples:
   siwcc report results/paper
