@@ -19,11 +19,6 @@ from benchmarks.measurements import Bench
 from siwcc.io.files import write_csv, write_text
 from siwcc.report.figures.style import BLUE, INK, MUTED, new_figure, save_picture, style_axis
 
-PAGE_HEAD = """# Benchmark table
-
-This table lists what `make bench` measured, with the requirement and the target of each row.
-How it is measured: [performance](../explanation/performance.md).
-"""
 COLUMNS = ("row", "what", "unit", "median", "low", "high", "count", "must", "aim", "reached")
 # How a value of each unit is shown: a ratio ours : reference or, of bytes, one : theirs; a fraction of one; others.
 _FORMS = {"ratio": "{:.2f}x", "share": "{:.0%}", "s": "{:.2f} s", "GB": "{:.2f} GB", "one_to": "1 : {:.0f}"}
@@ -110,7 +105,7 @@ def write_results(bench: Bench, folder: Path) -> str:
         f"{bench.runs} training(s) side by side, {bench.pairs} pairs{', quick' if bench.quick else ''}."
     )
     table = "\n".join([*head, *(f"| {' | '.join(line.cells())} |" for line in lines), "", foot]) + "\n"
-    write_text(folder / "bench.md", f"{PAGE_HEAD}\n{table}")
+    write_text(folder / "bench.md", table)
     draw_targets([line for line in lines if TARGETS[line.row].must is not None], folder / "targets.svg")
     return table
 
