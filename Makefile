@@ -106,8 +106,9 @@ test-cluster: setup
 
 # An environment of its own with the lower bound of everything that the package itself needs. Nothing locks it.
 OLDEST := .venv-oldest
-LOWER_BOUNDS = import tomllib; \
-    print(*[item.replace(">=", "==") + ".*" for item in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]])
+LOWER_BOUNDS = import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+    needed = project["dependencies"] + project["optional-dependencies"]["predict"]; \
+    print(*[item.replace(">=", "==") + ".*" for item in needed])
 $(OLDEST)/.ready: pyproject.toml Makefile
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@echo "setting up $(OLDEST) (once, a few minutes)"

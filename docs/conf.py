@@ -22,7 +22,7 @@ _metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 project = _metadata["name"]
 author = "The siwcc authors"
 release = _metadata["version"]
-repository_url = _metadata["urls"]["repository"]
+repository_url = _metadata["urls"]["Repository"]
 language = "en"
 
 extensions = [
