@@ -258,7 +258,6 @@ class Predictor:
         Raises:
             InputError: as `predict`; a time outside the recording, or more than `MAX_WINDOWS` windows.
         """
-        # scipy.signal takes 0.6 s to import.
         from siwcc.data.datasets.signals import resample, resampling_ratio
 
         _refuse_path(array)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.checksums import MAX_JSON_BYTES, checked_bytes, sealed_json, unsealed_json
@@ -33,6 +34,7 @@ _MAX_PICKLE_BYTES = 4 << 20
 _MAX_CHANNELS = 64
 _MAX_OUTPUTS = 24
 _MAX_POSITIONS = 1 << 22
+_INITIALISERS = {"kaiming_uniform_", "normal_", "uniform_"}
 _REMEDY = "take a model.pt that this version of siwcc wrote, or train it again"
 
 Axis = Annotated[int, Field(ge=1, le=_MAX_POSITIONS)]
@@ -158,13 +160,12 @@ def read_model(path: Path) -> TrainedModel:
         raise InputError(path, "is no model of siwcc: it must hold metadata and weights alone", _REMEDY)
     metadata = _metadata(path, text)
     with torch.random.fork_rng(devices=[]):
-        network = _network(path, metadata, "meta")
+        network = _network(path, metadata)
         problem = tensor_problem(weights, network.state_dict())
         if not problem and weights_digest(weights) != metadata.weights_sha256:
             problem = "its weights do not match their digest"
         if problem:
             raise InputError(path, f"does not hold the network that it describes: {problem}", _REMEDY)
-        network = _network(path, metadata, "cpu")
     network.load_state_dict(weights)
     spec = TaskSpec(**metadata.spec.model_dump())
     return TrainedModel(path, RunKey(**metadata.run.model_dump()), spec, metadata, network.eval())
@@ -208,7 +209,24 @@ def _metadata(path: Path, text: str) -> Metadata:
         raise InputError(path, f"its metadata are wrong at {place}: {first['msg']}", _REMEDY) from error
 
 
-def _network(path: Path, metadata: Metadata, device: str) -> Localiser:
+class _WithoutInitialisation(TorchFunctionMode):
+    """Within it, parameters keep whatever is in memory.
+
+    A network that a file describes may be larger than memory: its parameters are allocated, and their pages are not
+    touched before they are compared with the file's tensors. The device `meta` would do the same, and imports torch's
+    compiler, which takes longer than all the rest of a prediction.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Leave out what draws or fills a tensor in place."""
+        if func.__name__ in _INITIALISERS:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def _network(path: Path, metadata: Metadata) -> Localiser:
     spec = TaskSpec(**metadata.spec.model_dump())
     if math.prod(spec.shape) > _MAX_POSITIONS:
         raise InputError(path, f"its metadata describe signals of shape {spec.shape}", _REMEDY)
@@ -217,7 +235,7 @@ def _network(path: Path, metadata: Metadata, device: str) -> Localiser:
             path, f"its metadata describe outputs {spec.outputs} for signals of shape {spec.shape}", _REMEDY
         )
     try:
-        with torch.device(device):
+        with _WithoutInitialisation():
             return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels)
     except (ValueError, RuntimeError) as error:
         raise InputError(path, f"its metadata describe no network ({error})", _REMEDY) from error

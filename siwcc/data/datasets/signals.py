@@ -22,7 +22,6 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from siwcc.config import EcgDataset
 from siwcc.data.datasets.interface import Excluded, Sample
@@ -111,6 +110,9 @@ def resample(signal: np.ndarray, ratio: Fraction) -> np.ndarray:
     """A signal (leads, samples) at another rate; what is NaN stays so, with the filter's length around it."""
     if ratio == 1:
         return np.ascontiguousarray(signal)
+    # Takes 0.7 s to import.
+    from scipy.signal import resample_poly
+
     # Repeating the first and last value keeps an offset from ringing at the recording's ends.
     return resample_poly(signal, ratio.numerator, ratio.denominator, axis=1, padtype="edge")
 
