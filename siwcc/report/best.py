@@ -150,10 +150,22 @@ def _words(best: Best) -> str:
     values = f"R² {three(baseline.r2)} against {three(network.r2)}{_test_words(best)}"
     if best.outcome is Outcome.BASELINE:
         ignores = ", which ignores the signal," if baseline_kind(baseline.either.method) == "padding" else ""
-        return f"{place} the {baseline_name(baseline)}{ignores} is better than the best network ({values})"
+        return f"{place} the {baseline_name(baseline)}{ignores} {_verb(best)} the best network ({values})"
     values = f"R² {three(network.r2)} against {three(baseline.r2)}{_test_words(best)}"
-    what = "better than" if best.outcome is Outcome.NETWORK else "equal to"
-    return f"{place} the best network is {what} the best baseline, {baseline.name} ({values})"
+    return f"{place} the best network {_verb(best)} the best baseline, {baseline.name} ({values})"
+
+
+def _verb(best: Best) -> str:
+    """`is better than` only where the test over records is significant in the same direction as R2."""
+    if best.outcome is Outcome.EQUAL:
+        return "has the same R² as"
+    test = best.test
+    agrees = test is not None and (test.mean_difference < 0) == (best.outcome is Outcome.NETWORK)
+    return "is better than" if agrees and _significant(test) else "has a higher R² than"
+
+
+def _significant(test: RecordTest | None) -> bool:
+    return test is not None and test.p_two_sided < SIGNIFICANCE
 
 
 def _lower(text: str) -> str:
@@ -166,7 +178,7 @@ def _test_words(best: Best) -> str:
     if test is None or not math.isfinite(test.p_two_sided):
         return ""
     p = f"p {p_words(test.p_two_sided)}"
-    if test.p_two_sided >= SIGNIFICANCE:
+    if not _significant(test):
         return f"; not significant, {p}"
     network_smaller = test.mean_difference < 0
     if best.outcome in (Outcome.NETWORK, Outcome.BASELINE) and network_smaller != (best.outcome is Outcome.NETWORK):

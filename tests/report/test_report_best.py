@@ -99,16 +99,18 @@ def test_two_tasks_in_one_sentence():
 
 
 @pytest.mark.parametrize(
-    ("changes", "p"),
+    ("changes", "p", "better"),
     [
-        ({}, "p = 0.0200"),
-        ({"p_two_sided": 0.3}, "not significant, p = 0.300"),
+        ({}, "p = 0.0200", True),
+        ({"p_two_sided": 0.3}, "not significant, p = 0.300", False),
         # Higher R2 of the baseline, but a larger mean absolute error of it.
-        ({"mean_difference": -0.9}, "reversed, p = 0.0200"),
+        ({"mean_difference": -0.9}, "reversed, p = 0.0200", False),
     ],
 )
-def test_the_test_over_records_belongs_to_the_sentence(changes, p):
-    assert p in methods_sentence([best_of([*NETWORKS, PADDING], [against_padding(**changes)])])
+def test_better_is_said_only_where_the_test_over_records_agrees(changes, p, better):
+    sentence = methods_sentence([best_of([*NETWORKS, PADDING], [against_padding(**changes)])])
+    assert p in sentence
+    assert ("better" in sentence) is better
 
 
 @pytest.mark.parametrize(
