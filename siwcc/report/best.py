@@ -86,7 +86,10 @@ def best_methods(tables: Sequence[ErrorTable], tests: Sequence[RecordTest]) -> l
         tables: Of `siwcc.report.errors.error_tables`.
         tests: The study's tests over records.
     """
-    return [_best(table, tests) for table in tables if table.subset == ALL]
+    everything = [table for table in tables if table.subset == ALL]
+    # Of several points only the first is tested over records.
+    first = {table.task: table for table in reversed(everything)}
+    return [_best(table, tests if table is first[table.task] else ()) for table in everything]
 
 
 def _best(table: ErrorTable, tests: Sequence[RecordTest]) -> Best:
@@ -118,8 +121,7 @@ def _median(row: ErrorRow) -> float:
 
 
 def _test_of(network: ErrorRow | None, baseline: ErrorRow | None, tests: Sequence[RecordTest]) -> RecordTest | None:
-    """Only the first of several points is tested over records."""
-    if network is None or baseline is None or network.either.point:
+    if network is None or baseline is None:
         return None
     line = network.either
     wanted = (BASELINE, line.task, line.variant, line.method, baseline.either.method, *PRIMARY_VIEW)

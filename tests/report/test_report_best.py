@@ -113,6 +113,13 @@ def test_better_is_said_only_where_the_test_over_records_agrees(changes, p, bett
     assert ("better" in sentence) is better
 
 
+def test_only_the_first_of_several_points_has_a_test():
+    lines = [dataclasses.replace(one, point=point) for point in ("onset", "end") for one in (*NETWORKS, PADDING)]
+    onset, end = best_methods(errors.error_tables(lines), [against_padding()])
+    assert (onset.point, onset.test.p_two_sided) == ("onset", 0.02)
+    assert (end.point, end.test) == ("end", None)
+
+
 @pytest.mark.parametrize(
     "changes", [{"study": "coord"}, {"control": "centre"}, {"subset": "isolated"}, {"family": "secondary"}]
 )
