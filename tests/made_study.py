@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,16 @@ EPOCHS = 6
 def shared_study(tmp_path_factory, kind: str) -> Study:
     """Samples, folds, runs and baselines for all tests of a session; not to be changed.
 
-    `ecg` and `nuclei` follow the paper's protocol, `strict` is an ECG study without its leaks.
+    `ecg` and `nuclei` follow the paper's protocol, `strict` is an ECG study without its leaks, `both` is like the demo:
+    both tasks with two variants.
     """
     config = _shared_config(kind)
 
     def build(root: Path) -> None:
-        study = write_study(root, config)
-        _write_baselines(study, config.run[0])
+        for task in config.run:
+            study = write_study(root, config.model_copy(update={"run": (task,)}))
+            _write_baselines(study, task)
+        write_config(study.layout.config, config)
 
     return _opened(_built_once(tmp_path_factory, f"shared_{kind}", build), config)
 
@@ -65,7 +69,7 @@ def shared_mapped_study(tmp_path_factory, task: str) -> Study:
 
 
 def _shared_config(kind: str) -> Config:
-    return strict_config() if kind == "strict" else made_config(kind)
+    return {"strict": strict_config, "both": demo_config}.get(kind, partial(made_config, kind))()
 
 
 def _opened(root: Path, config: Config) -> Study:
@@ -92,27 +96,35 @@ def copied_study(study: Study, root: Path) -> Study:
     return Study(root / results_of(study.folder.name), root / "data", study.config)
 
 
+DATASETS = {
+    "ecg": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}},
+    "nuclei": {"format": "sipakmed", "synthetic": {"samples": 12, "seed": 1}, "image_size": 64, "max_excluded": 0.5},
+}
+
+
 def made_config(task="ecg", **changes) -> Config:
     """Two folds, one variant, synthetic data."""
-    dataset = {
-        "ecg": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}},
-        "nuclei": {
-            "format": "sipakmed",
-            "synthetic": {"samples": 12, "seed": 1},
-            "image_size": 64,
-            "max_excluded": 0.5,
-        },
-    }[task]
     values = {
         "study": "made",
         "run": [task],
         "folds": 2,
         "variants": ["full"],
         "tasks": {task: {"dataset": "synthetic", "copies_per_sample": 2}},
-        "datasets": {"synthetic": dataset},
+        "datasets": {"synthetic": DATASETS[task]},
         "train": {"epochs": EPOCHS, "device": "cpu"},
     }
     return parse_config(values | changes)
+
+
+def demo_config() -> Config:
+    """Both tasks and both of the paper's variants, as in the demo."""
+    return made_config(
+        study="both",
+        run=list(DATASETS),
+        variants=["full", "reduced"],
+        tasks={task: {"dataset": task, "copies_per_sample": 2} for task in DATASETS},
+        datasets=DATASETS,
+    )
 
 
 def strict_config() -> Config:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from siwcc.analyses.leakage_ablation import PROTOCOLS, TASK, Score, write_scores
+from siwcc.evaluation.baselines.registry import baseline_kind
 from siwcc.evaluation.methods import ALL, AUGMENTED
 from siwcc.report.figures.style import (
     INK,
@@ -65,6 +66,7 @@ def method_style(variant: str, method: str, baselines: Sequence[str]) -> ArmStyl
 
 def _draw_method(axis: Axes, scores: Sequence[Score], offset: float, style: ArmStyle, model: str) -> None:
     network = bool(scores[0].variant)
+    kind = "oracle" if baseline_kind(scores[0].method) == "oracle" else "baseline"
     order = list(PROTOCOLS)
     by_place = sorted(((order.index(one.protocol) + offset, one) for one in scores), key=lambda pair: pair[0])
     for place, score in by_place:
@@ -79,7 +81,7 @@ def _draw_method(axis: Axes, scores: Sequence[Score], offset: float, style: ArmS
         markersize=6 if network else 5,
         markerfacecolor=style.colour if network else PAPER,
         linewidth=1.6 if network else 1.1,
-        label=", ".join(filter(None, [model, style.label])) if network else f"baseline: {style.label}",
+        label=", ".join(filter(None, [model, style.label])) if network else f"{kind}: {style.label}",
         zorder=3 if network else 2,
     )
 

@@ -27,7 +27,7 @@ from siwcc.analyses.leakage_ablation import (
 )
 from siwcc.analyses.leakage_figure import plot_cells
 from siwcc.analyses.window_overlap import WindowOverlap, measure_overlap, write_window_overlap
-from siwcc.evaluation.comparisons import format_p
+from siwcc.evaluation.baselines.registry import baseline_kind
 from siwcc.evaluation.methods import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
 from siwcc.report.figures.style import FigureFiles, arm_style, model_name
 from siwcc.report.page import open_templates, versions, write_page
@@ -86,7 +86,6 @@ def summarise_leakage(folders: Sequence[Path], data: Path, files: PageFiles) -> 
     content["window_overlap"] = _by_shift(overlap)
     content["figure"] = inline_svg(files.figure.svg, "protocols", _figure_alternative(scores))
     environment = open_templates()
-    environment.globals.update(format_p=format_p)
     write_page(environment, "leakage.html.j2", content, files.page)
 
 
@@ -119,7 +118,9 @@ def _content(
 def method_name(variant: str, method: str) -> str:
     """What a method is called on the page."""
     label = arm_style(method).label
-    return f"{model_name(TASK, variant)}, {label}" if variant else f"baseline: {label}"
+    if variant:
+        return f"{model_name(TASK, variant)}, {label}"
+    return f"{'oracle' if baseline_kind(method) == 'oracle' else 'baseline'}: {label}"
 
 
 def padding_sentences(scores: Sequence[Score]) -> Iterator[str]:

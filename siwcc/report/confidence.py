@@ -12,7 +12,7 @@ from siwcc.io.files import read_csv
 from siwcc.io.study_layout import StudyLayout, figure_stem
 from siwcc.report.figures.style import arm_style, model_name
 
-_ROWS = {True: "augmented copies", False: "samples themselves"}
+_ROWS = {True: "augmented copies", False: "original samples"}
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,37 @@
-"""Tables of errors: networks and baselines side by side, then apart by record and by class."""
+"""Tables of errors: networks, baselines and oracles in one table, then separately by record and by class."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from siwcc.evaluation.baselines.registry import baseline_kind
 from siwcc.evaluation.errors_table import Accuracy
 from siwcc.evaluation.methods import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
 from siwcc.report.figures.style import GROUPS, arm_style, model_name
-from siwcc.report.wording import capital
+from siwcc.report.wording import three
 
 BASELINE_NOTES = {
     "training_mean": "always predicts the mean of its training targets",
     "centre": "always predicts the middle of the window or image",
     "intensity_centroid": "the centroid of the signal's intensity",
-    "inverted_centroid": "the centroid of what is quiet or dark",
-    "zero_padding": "knows the lengths of the padding at both ends of the window, and nothing of the signal",
-    "gap_oracle": "knows the time since the event before, and nothing of the signal",
+    "inverted_centroid": "the centroid of the inverted intensity: of silence or darkness",
+    "zero_padding": "is given the lengths of the zero padding at both ends of the window, and nothing of the signal",
+    "gap_oracle": "an oracle: is given the time since the previous event, and nothing of the signal",
     "change_point": "the one change point that splits the signal best; nothing is learnt",
     "otsu_centroid": "the centroid of the largest region darker than Otsu's threshold; nothing is learnt",
 }
 _PLAINEST = "training_mean"
+_KINDS = ("network", "baseline", "oracle")
 # More groups than this are summed up in a line for each method.
 _MOST_STRATA = 60
 
 
 def method_name(line: Accuracy) -> str:
-    """What a method is called on the page."""
+    """The name of a method on the page."""
     label = arm_style(line.method).label
     return f"{model_name(line.task, line.variant)}, {label}" if line.variant else label
 
@@ -52,6 +54,16 @@ class ErrorRow:
         assert line is not None  # noqa: S101 - narrows the type
         return line
 
+    @property
+    def r2(self) -> float:
+        """R2 on the augmented copies; NaN where there are none."""
+        return self.augmented.r2 if self.augmented else math.nan
+
+
+def baseline_name(row: ErrorRow) -> str:
+    """The name of a baseline in a sentence: `training-mean baseline`."""
+    return f"{row.name.replace(' ', '-')} baseline"
+
 
 @dataclass(frozen=True)
 class ErrorTable:
@@ -59,7 +71,7 @@ class ErrorTable:
 
     Attributes:
         task, subset: What it is about.
-        networks, baselines: Its lines, in the order of `errors.csv`.
+        networks, baselines, oracles: Its lines, in the order of `errors.csv`.
         point: Which of several points; empty for a single one.
     """
 
@@ -67,12 +79,13 @@ class ErrorTable:
     subset: str
     networks: Sequence[ErrorRow]
     baselines: Sequence[ErrorRow]
+    oracles: Sequence[ErrorRow]
     point: str = ""
 
     @property
     def first(self) -> Accuracy:
         """A line, for unit and limits."""
-        return [*self.networks, *self.baselines][0].either
+        return [*self.networks, *self.baselines, *self.oracles][0].either
 
 
 def error_tables(lines: Sequence[Accuracy]) -> list[ErrorTable]:
@@ -84,11 +97,17 @@ def error_tables(lines: Sequence[Accuracy]) -> list[ErrorTable]:
                 wanted = (task, point, subset)
                 chosen = [line for line in lines if (line.task, line.point, line.subset) == wanted]
                 if chosen:
-                    networks, baselines = (
-                        _rows([line for line in chosen if bool(line.variant) is kind]) for kind in (True, False)
+                    networks, baselines, oracles = (
+                        _rows([line for line in chosen if _kind(line) == kind]) for kind in _KINDS
                     )
-                    tables.append(ErrorTable(task, subset, networks, baselines, point))
+                    tables.append(ErrorTable(task, subset, networks, baselines, oracles, point))
     return tables
+
+
+def _kind(line: Accuracy) -> str:
+    if line.variant:
+        return _KINDS[0]
+    return _KINDS[2] if baseline_kind(line.method) == "oracle" else _KINDS[1]
 
 
 def _rows(lines: Sequence[Accuracy]) -> list[ErrorRow]:
@@ -100,43 +119,14 @@ def _rows(lines: Sequence[Accuracy]) -> list[ErrorRow]:
     ]
 
 
-def best_sentences(table: ErrorTable) -> Iterator[str]:
-    """The network with the smallest median error beside the training mean and the best baseline."""
-    networks = [row for row in table.networks if row.augmented]
-    baselines = {row.augmented.method: row for row in table.baselines if row.augmented}
-    if not networks:
-        return
-    best = min(networks, key=_median)
-    unit = best.either.unit
-    yield f"Smallest median error on augmented copies: of the networks {best.name}, {_median(best):.2f} {unit}."
-    if table.point:
-        yield from _told_sentences(table)
-    yield from _count_below(networks, baselines)
-
-
-def _told_sentences(table: ErrorTable) -> Iterator[str]:
-    for row in table.networks:
-        line = row.augmented
-        if line is not None and not math.isnan(line.visibility_accuracy):
-            accuracy = f"{100 * line.visibility_accuracy:.1f} %"
-            yield f"Balanced accuracy of predicting whether the point is visible, {row.name}: {accuracy}."
-
-
-def _count_below(networks: Sequence[ErrorRow], baselines: Mapping[str, ErrorRow]) -> Iterator[str]:
-    if not baselines:
-        return
-    leader = min(baselines.values(), key=_median)
-    shown = {f"of the baselines {leader.name}": leader}
-    if _PLAINEST in baselines and baselines[_PLAINEST] is not leader:
-        shown[f"the {baselines[_PLAINEST].name}"] = baselines[_PLAINEST]
-    for title, row in shown.items():
-        below = sum(_median(network) < _median(row) for network in networks)
-        yield f"{capital(title)}: {_median(row):.2f} {row.either.unit}; below that {below} of {len(networks)} networks."
-
-
-def _median(row: ErrorRow) -> float:
-    assert row.augmented is not None  # noqa: S101 - narrows the type
-    return row.augmented.median
+def visibility_sentences(table: ErrorTable) -> list[str]:
+    """How well the networks predict whether a point is visible; empty where none predicts it."""
+    lines = [(row.name, row.augmented) for row in table.networks if row.augmented]
+    return [
+        f"{name}, balanced accuracy of predicting the visibility: {three(100 * line.visibility_accuracy)} %."
+        for name, line in lines
+        if not math.isnan(line.visibility_accuracy)
+    ]
 
 
 # ------------------------------------------------------- by record and by class

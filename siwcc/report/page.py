@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import jinja2
 from markupsafe import Markup
 
 import siwcc
+from siwcc.evaluation.statistics import smallest_bootstrap_p
 from siwcc.io.files import write_text
+from siwcc.report.wording import DASH, three
 
-DASH = "\N{EN DASH}"
 _SHOWN_PACKAGES = ("siwcc", "torch", "numpy", "scipy", "h5py", "opencv-python-headless", "wfdb", "snakemake")
 
 
@@ -27,8 +29,9 @@ def open_templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(fixed=fixed, interval=interval, seconds=seconds, size=size, yes_no=yes_no)
-    environment.filters.update(p_value=p_value)
+    environment.filters.update(three=three, interval=interval, p_value=p_value)
+    environment.filters.update(seconds=seconds, size=size, unbroken=unbroken, yes_no=yes_no)
+    environment.globals.update(bootstrap_p=bootstrap_p)
     return environment
 
 
@@ -57,22 +60,22 @@ def versions() -> list[tuple[str, str]]:
     return found
 
 
-def fixed(value: float | None, digits: int = 5) -> str:
-    """Decimals with a true minus sign; a dash for what could not be computed."""
-    if value is None or math.isnan(value):
-        return DASH
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def p_value(value: float | None) -> str:
-    """Five decimals, or a bound below them."""
-    return "<0.00001" if value is not None and value < 0.000005 else fixed(value)
+    """Three significant digits, or a bound below them."""
+    return "<0.00001" if value is not None and value < 0.000005 else three(value)
 
 
-def interval(ends: tuple[float | None, float | None], digits: int = 5) -> str:
-    """Both ends in brackets."""
+def bootstrap_p(p: float, folds: int) -> str:
+    """As `p_value`; 0 is the bound that so many folds allow, `<0.00032` for five."""
+    return f"<{smallest_bootstrap_p(folds):.2g}" if p == 0 else p_value(p)
+
+
+def interval(ends: tuple[float | None, float | None], decimals: int = 9) -> str:
+    """Both ends in brackets; `decimals` as in `siwcc.report.wording.three`."""
     low, high = ends
-    return DASH if low is None or math.isnan(low) else f"[{fixed(low, digits)}, {fixed(high, digits)}]"
+    if low is None or math.isnan(low):
+        return DASH
+    return f"[{three(low, decimals=decimals)}, {three(high, decimals=decimals)}]"
 
 
 def seconds(value: float) -> str:
@@ -92,6 +95,11 @@ def size(value: float) -> str:
         if value >= divisor:
             return f"{value / divisor:.1f} {unit}"
     return f"{value:.0f} B"
+
+
+def unbroken(text: str) -> str:
+    """The text without a line break inside `p = 0.01` and `R² 0.5`."""
+    return re.sub(r"\b(p [=<]|R²) (?=\S*\d)", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def yes_no(mark: bool | None) -> Markup:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from siwcc.config import Config
 from siwcc.report.figures.style import GROUPS, SAMPLES, TASKS
+from siwcc.report.study import TaskData
+from siwcc.report.wording import capital
 
 _FOLDS = {
     "sample": "Folds are by sample: {samples} of one {group} are in training and test",
@@ -37,6 +39,41 @@ def _task_sentence(config: Config, task: str) -> str:
     folds = _FOLDS[config.folds_by].format(group=GROUPS[task][0], samples=SAMPLES[task][1])
     published = "" if closed == 0 else " Published figures come from another protocol, the paper's, and are not shown."
     return f"{TASKS[task]}: {whose[closed]}. {folds}; {_EDGES[edge]}.{published}"
+
+
+def main_limits(config: Config, data: Sequence[TaskData]) -> str:
+    """One sentence on what limits the results of a study, whatever they are.
+
+    Args:
+        config: The study's.
+        data: The data of its tasks.
+    """
+    tasks = [item.task for item in data]
+    remarks = dict.fromkeys(item.remark for item in data if item.remark)
+    parts = [*remarks, *_leaks(config, tasks)]
+    if len(config.seeds) == 1:
+        parts.append("one training seed")
+    if not parts:
+        seeds = f"each network was trained from {len(config.seeds)} seeds"
+        return f"Both leaks of the paper's protocol are closed, and {seeds}."
+    return f"{capital('; '.join(parts))}."
+
+
+def _leaks(config: Config, tasks: Sequence[str]) -> Iterator[str]:
+    """The leaks of the paper's protocol that are open."""
+    if config.folds_by == "sample" and tasks:
+        shared = " and ".join(GROUPS[task][1] for task in tasks)
+        yield f"folds share {shared}"
+    edges = [
+        name
+        for task, edge, name in (
+            ("ecg", config.tasks.ecg.shift, "zero padding"),
+            ("nuclei", config.tasks.nuclei.border, "the empty image border"),
+        )
+        if task in tasks and edge in _LEAKING_EDGES
+    ]
+    if edges:
+        yield f"{' and '.join(edges)} {'reveal' if len(edges) > 1 else 'reveals'} part of the target"
 
 
 def _seed_sentences(config: Config) -> Iterator[str]:

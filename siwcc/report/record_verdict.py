@@ -1,4 +1,4 @@
-"""The tests over records in words: one sentence a comparison, one on all of them, and their limits."""
+"""The tests over records in words: one sentence per comparison, one on all of them, and their limits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from siwcc.evaluation.record_tests import RecordTest
 from siwcc.evaluation.statistics import SIGNIFICANCE, holm
 from siwcc.report.figures.style import GROUPS, SAMPLES, arm_style, model_name
-from siwcc.report.wording import MINUS, Reading, capital, count_readings, p_words
+from siwcc.report.wording import Reading, capital, count_readings, p_words, three
 
 RECORD_WORDS = {
     Reading.GAIN: "a smaller error that survives correction",
     Reading.HINT: "a smaller error only before correction",
-    Reading.NOTHING: "no difference shown",
+    Reading.NOTHING: "no significant difference",
     Reading.HINT_AGAINST: "a larger error only before correction",
     Reading.LOSS: "a larger error that survives correction",
     Reading.TOO_FEW: "too few records to decide",
@@ -22,7 +22,7 @@ RECORD_WORDS = {
 
 
 def read_tests(tests: Sequence[RecordTest]) -> list[Reading]:
-    """How far each primary test carries; both directions are adjusted by Holm over all of them.
+    """The reading of each primary test; both directions are adjusted by Holm over all of them.
 
     Args:
         tests: The primary tests of a study.
@@ -66,14 +66,14 @@ def record_sentence(test: RecordTest, reading: Reading, family: int, several: bo
 
     Args:
         test: A primary test.
-        reading: How far it carries.
+        reading: Its reading.
         family: How many tests Holm's correction covers.
         several: Whether there are several networks, so that this one must be named.
     """
     title = f"{arm_style(test.study).label} against {arm_style(test.control).label}"
-    errors = f"{test.study_error:.3f} {test.unit} against {test.control_error:.3f} {test.unit}"
-    size = f"{_signed(test.mean_difference)} {test.unit}"
-    ends = f"95 % interval {_signed(test.ci_low)} to {_signed(test.ci_high)}"
+    errors = f"{three(test.study_error)} {test.unit} against {three(test.control_error)} {test.unit}"
+    size = f"{three(test.mean_difference, sign=True)} {test.unit}"
+    ends = f"95 % interval {three(test.ci_low, sign=True)} to {three(test.ci_high, sign=True)}"
     counts = f"smaller in {test.records_better} and larger in {test.records_worse} of {test.records} {_named(test)}"
     model = f", {model_name(test.task, test.variant)}" * several
     return f"{capital(title)}{model}: {errors}, {size} ({ends}; {counts}): {_words(test, reading, family)}."
@@ -91,12 +91,12 @@ def _words(test: RecordTest, reading: Reading, family: int) -> str:
     larger = reading in (Reading.HINT_AGAINST, Reading.LOSS)
     p = f"one-sided p {p_words(test.p_larger if larger else test.p_smaller)}"
     if reading is Reading.NOTHING:
-        return f"no difference is shown ({p})"
+        return f"not significant ({p})"
     what = "a larger error" if larger else "a smaller error"
     tests = f"all {family} tests" if family > 1 else "the one test"
     if reading in (Reading.GAIN, Reading.LOSS):
         return f"{what} that holds after correction for {tests} ({p})"
-    return f"{what} before correction for {tests} ({p}), not after it: a hint, not proof"
+    return f"{what} before correction for {tests} ({p}), not after it"
 
 
 def record_limits(tests: Sequence[RecordTest], primary: bool) -> Iterator[str]:
@@ -112,17 +112,12 @@ def record_limits(tests: Sequence[RecordTest], primary: bool) -> Iterator[str]:
             yield (
                 f"Over {several}, each {one} counts once, with one {SAMPLES[task][0]} or with many: the p is about new "
                 f"{several}, the interval (a bootstrap) is somewhat narrow, and where they disagree the p is right. "
-                f"The {several} of a test fold share their trainings: a lucky one counts for each, so that p is too "
-                "small where trainings vary; the p of whole folds allows for it, and few folds give no small p."
+                f"The {several} of a test fold share their trainings: a training that is good by chance counts for "
+                "each, so that p is too small where trainings vary; the p of whole folds allows for it, and few folds "
+                "give no small p."
             )
         else:
             yield (
                 f"Over {several}: the folds split {several}, so networks were trained on other samples of each; "
                 f"these tests are about new samples of known {several}, not about new {several}."
             )
-
-
-def _signed(value: float) -> str:
-    if not math.isfinite(value):
-        return "\N{EN DASH}"
-    return f"{MINUS if value < 0 else '+'}{abs(value):.3f}"

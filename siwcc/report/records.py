@@ -40,13 +40,13 @@ class RecordGroup:
 
     @property
     def secondary_views(self) -> list[tuple[str, list[RecordTest]]]:
-        """The secondary tests under the rows that they look at, in words."""
+        """The secondary tests under the name of the samples that they use."""
         return _under(self.secondary, view_name)
 
     @property
     def by_baseline(self) -> list[tuple[str, list[RecordTest]]]:
         """The tests against baselines under the baseline."""
-        return _under(self.baselines, lambda test: test.control)
+        return _under(self.baselines, lambda test: arm_style(test.control).label)
 
     @property
     def by_network(self) -> list[tuple[str, list[RecordTest]]]:
@@ -85,8 +85,8 @@ def comparison_name(test: RecordTest | VarianceRow | Row) -> str:
 
 
 def view_name(test: RecordTest) -> str:
-    """Which rows a test looks at, in words."""
-    inputs = "augmented copies" if test.inputs == AUGMENTED else "samples themselves"
+    """The samples that a test uses, in words."""
+    inputs = "augmented copies" if test.inputs == AUGMENTED else "original samples"
     return f"{inputs}, {'all' if test.subset == ALL else 'isolated events'}"
 
 

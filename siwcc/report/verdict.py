@@ -1,4 +1,4 @@
-"""What the numbers say and what they do not, in plain words, made from the rows alone."""
+"""The comparisons of encodings in words, made from the rows of the tables alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from siwcc.evaluation.statistics import (
 )
 from siwcc.report.figures.style import GROUPS, arm_style, model_name
 from siwcc.report.record_verdict import RECORD_WORDS, read_tests, record_limits, record_sentence, record_summary
-from siwcc.report.wording import BAD, GOOD, Reading, capital, count_readings, listed, p_words, plain, signed
+from siwcc.report.wording import BAD, GOOD, Reading, capital, count_readings, listed, p_words, three
 
 _METRIC_WORDS = {"test_r2": "test R²", "train_r2": "training R²", "instability": "instability"}
 _ORDER = ("test_r2", "instability", "train_r2")
 _SUMMARY_WORDS = {
     Reading.GAIN: "a gain that survives correction",
     Reading.HINT: "a gain only by the paper's uncorrected test",
-    Reading.NOTHING: "no difference shown",
+    Reading.NOTHING: "no significant difference",
     Reading.HINT_AGAINST: "a loss only by the paper's uncorrected test",
     Reading.LOSS: "a loss that survives correction",
     Reading.TOO_FEW: "too few folds to decide",
@@ -38,6 +38,7 @@ class Verdict:
     """Plain sentences.
 
     Attributes:
+        headline: One sentence on all comparisons by the primary test.
         summary: A sentence or more on the whole study, by its primary test.
         second: The same by the other view: over folds where records are primary, over records otherwise.
         records: One sentence on each comparison over records.
@@ -45,6 +46,7 @@ class Verdict:
         limits: What these numbers cannot say, whatever they are.
     """
 
+    headline: str
     summary: tuple[str, ...]
     second: tuple[str, ...]
     records: tuple[str, ...]
@@ -52,7 +54,7 @@ class Verdict:
     limits: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """All of them, in the order to read."""
+        """All of them but the headline, in the order to read."""
         over_folds = [text for _, texts in self.models for text in texts]
         return [*self.summary, *self.second, *self.records, *over_folds, *self.limits]
 
@@ -84,6 +86,7 @@ def judge(
     leading = over_records if by_group else []
     several = len({(test.task, test.variant) for test in primary}) > 1
     return Verdict(
+        headline="; ".join(text.rstrip(".") for text in views[1]) + "." if leading else _headline(groups, readings),
         summary=views[by_group],
         second=views[not by_group],
         records=tuple(record_sentence(test, reading, len(primary), several) for test, reading in over_records),
@@ -148,7 +151,7 @@ def _untestable_sentence(row: Row) -> str:
         return "No fold has both arms yet: nothing can be compared."
     if row.folds == 1:
         effect = (
-            f"{signed(row.mean_difference)} in {_METRIC_WORDS[row.metric]}"
+            f"{three(row.mean_difference, sign=True)} in {_METRIC_WORDS[row.metric]}"
             if math.isfinite(row.mean_difference)
             else "not known"
         )
@@ -168,8 +171,8 @@ def _effect_words(row: Row) -> str:
     if direction == "equal":
         return "does not differ on average"
     alike = sum(value * row.mean_difference > 0 for value in row.fold_differences)
-    size = f"is {direction} by {plain(abs(row.mean_difference))}"
-    interval = f"95 % interval {signed(row.ci_low)} to {signed(row.ci_high)}"
+    size = f"is {direction} by {three(abs(row.mean_difference))}"
+    interval = f"95 % interval {three(row.ci_low, sign=True)} to {three(row.ci_high, sign=True)}"
     return f"{size} ({interval}; {direction} in {alike} of {row.folds} folds)"
 
 
@@ -184,11 +187,11 @@ def _reading_words(row: Row, reading: Reading, family: int) -> str:
         corrected = f" (p {p_words(row.p_holm)})" if reading is Reading.HINT and math.isfinite(row.p_holm) else ""
         return (
             f"the paper's test calls this a significant {what}, the test corrected for shared training data "
-            f"and for {tests} does not{corrected}: a hint, not proof"
+            f"and for {tests} does not{corrected}"
         )
     if reading is Reading.TOO_FEW:
         return f"{row.folds} folds are too few to test this"
-    return f"no difference is shown (p {p_words(row.p_bootstrap)} by the paper's test)"
+    return f"not significant (p {p_words(row.p_bootstrap)} by the paper's test)"
 
 
 def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str:
@@ -197,30 +200,54 @@ def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str
     if good and bad:
         return (
             f"The measures contradict each other: better in {listed(good)}, worse in {listed(bad)}. "
-            "These numbers support neither a plain “better” nor a plain “worse”."
+            "Neither encoding is better by all of them."
         )
     primary = next((readings[row] for row in group if row.metric == "test_r2"), Reading.UNTESTABLE)
     if primary is Reading.TOO_FEW:
-        return f"With {group[0].folds} folds no difference can be significant, however large: nothing is decided here."
+        return f"With {group[0].folds} folds no difference can be significant, however large."
     if bad:
-        return f"Taken together, the numbers speak against {arm_style(group[0].study).label} here."
+        return f"Together these results are against {arm_style(group[0].study).label}."
     if primary is Reading.GAIN:
-        return f"Taken together, the numbers support {arm_style(group[0].study).label} on unseen data."
+        return f"Together these results support {arm_style(group[0].study).label} on unseen data."
     if primary is Reading.HINT:
-        return "Taken together, the numbers lean towards a gain on unseen data and do not establish it."
+        return "Together these results suggest a gain on unseen data and do not establish it."
     if good:
-        return f"Better in {listed(good)}, but a gain on unseen data is not shown."
-    return "Taken together, the numbers support neither arm; this does not prove that the two are equal."
+        return f"Better in {listed(good)}; the difference on unseen data is not significant."
+    return "Together these results support neither encoding; this does not prove that the two are equal."
 
 
 def _primary_sentences(row: Row, over_records: Sequence[tuple[RecordTest, Reading]]) -> Iterator[str]:
-    """What the primary test says of the same comparison, so that nobody takes the folds for it."""
+    """The result of the primary test for the same comparison, so that nobody mistakes the folds for it."""
     for test, reading in over_records:
         if (test.task, test.variant, test.control, test.study) == (row.task, row.variant, row.control, row.study):
             yield f"The primary test, over {GROUPS[row.task][1]}: {RECORD_WORDS[reading]}."
 
 
 # ------------------------------------------------------------- the whole study
+
+
+def _headline(groups: Sequence[Sequence[Row]], readings: dict[Row, Reading]) -> str:
+    rows = [row for group in groups for row in group if row.metric == "test_r2"]
+    if not rows:
+        return "No two encodings can be compared yet."
+    found = [readings[row] for row in rows]
+    if all(reading is Reading.UNTESTABLE for reading in found):
+        return "No test is possible yet on unseen data: a test needs at least two folds that have both encodings."
+    pairs = {(row.control, row.study) for row in rows}
+    noun = "comparisons" if len(pairs) > 1 else "networks"
+    named = [f"{arm_style(study).label} against {arm_style(control).label}" for control, study in pairs]
+    subject = f"{len(pairs)} pairs of encodings" if len(pairs) > 1 else capital(named[0])
+    return f"{subject}, test R² on unseen data: {count_readings(found, _SUMMARY_WORDS, noun)}{_span(rows)}."
+
+
+def _span(rows: Sequence[Row]) -> str:
+    """The smallest and the largest mean difference."""
+    values = sorted(row.mean_difference for row in rows if math.isfinite(row.mean_difference))
+    if len(values) == 1:
+        row = next(row for row in rows if math.isfinite(row.mean_difference))
+        ends = f" [{three(row.ci_low, sign=True)}, {three(row.ci_high, sign=True)}]" * math.isfinite(row.ci_low)
+        return f" (mean difference {three(values[0], sign=True)}{ends})"
+    return f" (mean differences {three(values[0], sign=True)} to {three(values[-1], sign=True)})" if values else ""
 
 
 def _summary(groups: Sequence[Sequence[Row]], readings: dict[Row, Reading]) -> Iterator[str]:
@@ -249,11 +276,11 @@ def _contradicts(group: Sequence[Row], readings: dict[Row, Reading]) -> bool:
 
 def _limits(rows: Sequence[Row]) -> Iterator[str]:
     for folds in sorted({row.folds for row in rows if row.folds > 1}):
-        floor = f"1/{round(1 / smallest_sign_flip_p(folds))} ({smallest_sign_flip_p(folds):.3f})"
+        floor = f"1/{round(1 / smallest_sign_flip_p(folds))} ({three(smallest_sign_flip_p(folds))})"
         resolution = round(1 / smallest_bootstrap_p(folds))
         yield (
             f"With {folds} folds an exact sign-flip test cannot go below p = {floor}, however large the effect. "
-            f"A bootstrap p of “< {1 / resolution:.5f}” is the resolution of its {resolution:,} resamples, "
+            f"A bootstrap p of “< {three(1 / resolution)}” is the resolution of its {resolution:,} resamples, "
             "not strength of evidence."
         )
     if any(row.folds > 1 for row in rows):
@@ -270,7 +297,7 @@ def _published_sentences(rows: Sequence[Row], papers_data: Collection[str]) -> I
     published = [row for row in rows if row.published_mean_difference is not None and row.agrees_sign is not None]
     ours = [row for row in published if row.task in papers_data]
     if ours:
-        yield f"Held against the paper: {_agreement(ours)}."
+        yield f"Compared with the paper: {_agreement(ours)}."
         reversed_rows = [
             f"{model_name(row.task, row.variant)}, {_METRIC_WORDS[row.metric]}" for row in ours if not row.agrees_sign
         ]
@@ -279,7 +306,7 @@ def _published_sentences(rows: Sequence[Row], papers_data: Collection[str]) -> I
     if len(ours) < len(published):
         yield (
             "Where the data are not the paper's own, published values are printed for orientation only and "
-            "nothing here confirms or refutes them."
+            "these results neither confirm nor refute them."
         )
 
 

@@ -1,19 +1,21 @@
-"""What the verdicts over folds and over records share: how far a row carries, and how numbers are said."""
+"""What the verdicts over folds and over records share: the reading of a row, and numbers in words."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import Enum
 
+DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 
 class Reading(Enum):
-    """How far a row carries."""
+    """What the tests of a row allow to conclude."""
 
     UNTESTABLE = "no test possible"
     TOO_FEW = "too few folds"
-    NOTHING = "no difference shown"
+    NOTHING = "not significant"
     HINT = "hint of a gain"
     GAIN = "gain"
     HINT_AGAINST = "hint of a loss"
@@ -36,21 +38,29 @@ def count_readings(found: Sequence[Reading], words: dict[Reading, str], noun: st
     return "; ".join(f"{text}{fractions[reading]}" for reading, text in words.items() if reading in found)
 
 
-def plain(value: float) -> str:
-    """Four decimals; small numbers with two significant digits."""
-    return (
-        f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2g}" if abs(value) < 1e-5 else f"{value:.5f}"
-    )
+def three(value: float | None, sign: bool = False, decimals: int = 9) -> str:
+    """Three significant digits with a true minus; whole numbers from 100 on; a dash for what has no value.
 
-
-def signed(value: float) -> str:
-    """As `plain`, with its sign, a true minus."""
-    return f"{MINUS if value < 0 else '+' if value > 0 else ''}{plain(abs(value))}"
+    Args:
+        value: Any number.
+        sign: Whether a number above 0 gets a plus.
+        decimals: At most so many, for a number that was rounded before.
+    """
+    if value is None or math.isnan(value):
+        return DASH
+    before = MINUS if value < 0 else "+" if sign and value > 0 else ""
+    size = float(f"{abs(value):.3g}")
+    if size == 0 or not math.isfinite(size):
+        return f"{before}{size:.0f}"
+    exponent = math.floor(math.log10(size))
+    if exponent < -5:
+        return f"{before}{size / 10.0**exponent:.2f}e{MINUS}{-exponent}"
+    return f"{before}{abs(value) if exponent > 2 else size:,.{min(max(2 - exponent, 0), decimals)}f}"
 
 
 def p_words(value: float) -> str:
-    """`= 0.012`, or a bound below a thousandth."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+    """`= 0.0123`, or a bound below a thousandth."""
+    return "< 0.001" if value < 0.001 else f"= {three(value)}"
 
 
 def capital(text: str) -> str:

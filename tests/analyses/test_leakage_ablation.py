@@ -23,6 +23,7 @@ from siwcc.evaluation.record_tests import compare_records, write_records
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv, write_text
 from siwcc.report.figures.style import FigureFiles
+from siwcc.report.wording import three
 
 DATASETS = {"made": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}}}
 
@@ -452,7 +453,7 @@ def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     assert not re.search(r'(src|href)="(?!#|data:)', text)
     for row in read(summary / "cells.csv"):
         if row["subset"] == "all":
-            assert f'<td class="number">{float(row["median"]):.2f}</td>' in text
+            assert f'<td class="number">{three(float(row["median"]))}</td>' in text
     (step, *_) = leakage_ablation.take_steps(
         [
             score
@@ -465,7 +466,7 @@ def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     shared = read(summary / "window_overlap.csv")
     assert {row["shift"] for row in shared} == {"zero_fill", "rewindow"}
     for row in shared:
-        assert f'<td class="number">{float(row["by_group"]):.2f}</td>' in text
+        assert f'<td class="number">{three(float(row["by_group"]))}</td>' in text
 
 
 def cell_folders(summary):

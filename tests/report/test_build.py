@@ -21,9 +21,10 @@ from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.study_layout import StudyLayout
 from siwcc.report import build as report
-from siwcc.report import costs, deviations, page, verdict
+from siwcc.report import costs, deviations, drawing, page, verdict
 from siwcc.report import study as studies
 from siwcc.report import svg as inline
+from siwcc.report.figures.style import arm_style
 from siwcc.report.verdict import Reading, judge
 
 HOPED = {"instability": "less", "test_r2": "greater", "train_r2": "greater"}
@@ -154,7 +155,7 @@ def test_equal_gains_in_every_fold_have_no_t_test_and_are_a_hint():
 def test_limits_name_the_floor_and_the_resolution():
     limits = judge(made_rows({"test_r2": GAIN, "train_r2": GAIN})).limits
     # 5 folds; 1/32 of the sign-flip test; 1/3125 of the bootstrap.
-    assert numbers(limits[0]) == [5, 1, 32, 0.031, 0.00032, 3125]
+    assert numbers(limits[0]) == [5, 1, 32, 0.0312, 0.00032, 3125]
     assert numbers(limits[2]) == [2]
 
 
@@ -376,7 +377,10 @@ def test_page_is_whole_and_needs_nothing_else(reported):
     assert "<script" not in text
     assert "@import" not in text
     assert set(re.findall(r"url\(([^#)][^)]*)\)", text)) == set()
-    assert page.tags["caption"] == page.tags["table"] >= 4
+    # Each table is in a figure, whose caption is outside the area that scrolls.
+    assert text.count('<figure class="table">') == page.tags["table"] >= 4
+    assert page.tags["figcaption"] == page.tags["figure"]
+    assert page.tags["caption"] == 0
 
 
 def test_page_has_every_figure_and_every_figure_its_files(reported):
@@ -390,7 +394,7 @@ def test_page_shows_the_numbers_of_the_study(tmp_path_factory):
     text = (reported_study(tmp_path_factory, "nuclei").folder / "report.html").read_text(encoding="utf-8")
     words = " ".join(" ".join(Page(text).words).split())
     # Both folds gain exactly 0.1 in R²; one benchmark file with 61.5 s; two encodings in two folds.
-    assert "0.10000" in words
+    assert "Test R² 0.100 [0.100, 0.100]" in words
     assert re.search(r"\b(61\.5 s|1 min 0[12] s)", words)
     assert re.search(r"\bcpu, 1 thread.* \(4 runs\)", words)
 
@@ -413,7 +417,7 @@ def test_a_partial_study_names_what_is_missing(tmp_path, tmp_path_factory, repos
     assert re.fullmatch(r"missing: .*weighted coordinates: fold 2\n", said.err)
     page = Page((study.folder / "report.html").read_text(encoding="utf-8"))
     words = " ".join(" ".join(page.words).split())
-    assert "3 of 4 trained networks" in words
+    assert "3 of 4 networks" in words
     assert "1 of 2 trainings" in words
     assert page.problems == []
     assert page.tags["svg"] == PICTURES["ecg"]
@@ -426,7 +430,7 @@ def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repos
     text = written(study, repository)
     coord, weighted, baselines = report.describe_missing(study)
     assert numbers(coord) == numbers(weighted) == [1, 2]
-    assert [name for name in baselines_of("ecg") if name.replace("_", " ") not in baselines] == []
+    assert [name for name in baselines_of("ecg") if arm_style(name).label not in baselines] == []
     assert Page(text).problems == []
 
 
@@ -435,7 +439,7 @@ def test_a_study_without_comparisons_promises_none(tmp_path, tmp_path_factory, r
     write_config(study.folder / "config.json", study.config.model_copy(update={"comparisons": ()}))
     text = written(studies.open_study(study.folder), repository)
     assert 'href="#errors"' in text
-    assert not {"#table", "#effects", 'id="table"', 'id="effects"'} & set(re.findall(r"#\w+|id=\"\w+\"", text))
+    assert not {"#comparison", 'id="comparison"'} & set(re.findall(r"#\w+|id=\"\w+\"", text))
     assert Page(text).problems == []
 
 
@@ -447,7 +451,7 @@ def test_figures_and_tables_are_the_same_bytes_again(kind, tmp_path, tmp_path_fa
         shutil.rmtree(study.folder / name)
     measured = studies.measure(study, repository / "resources" / "table3.csv")
     report.write_tables(study, measured)
-    report.draw_figures(study, measured)
+    drawing.draw_figures(study, measured)
     names = [path.relative_to(shared.folder) for path in shared.folder.glob("figures/*")]
     names += [path.relative_to(shared.folder) for path in shared.folder.glob("stats/*.csv")]
     assert {path.name for path in names} >= TABLES

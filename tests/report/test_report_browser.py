@@ -27,19 +27,43 @@ FLAGS = (
 )
 # What the browser asks for by itself (updates, the time) has this in the place of a page's origin.
 NO_ORIGIN = "not an origin"
-PROBE = """<script>
+# What a probe found, printed with the page that holds the frame.
+ANSWER = """
+const output = parent.document.createElement('output');
+output.textContent = JSON.stringify(found);
+parent.document.body.append(output);
+"""
+WIDTHS = """
 document.querySelectorAll('details').forEach(part => { part.open = true; });
 const screen_px = document.documentElement.clientWidth;
 const outside = [...document.querySelectorAll('body *')]
-  .filter(part => !part.closest('.scroll, pre, svg, .hidden, script'))
+  .filter(part => !part.closest('.scroll, .contents ul, pre, svg, .hidden, script'))
   .filter(part => part.getBoundingClientRect().right > screen_px + 1)
   .map(part => part.tagName + ' ' + part.textContent.slice(0, 40));
-const pictures_px = [...document.querySelectorAll('figure svg')].map(part => part.getBoundingClientRect().width);
-const prediction = parent.document.createElement('output');
-prediction.textContent = JSON.stringify({screen_px, outside, page_px: document.documentElement.scrollWidth,
-  smallest_figure_px: Math.min(...pictures_px)});
-parent.document.body.append(prediction);
-</script></body>"""
+const figures_px = [...document.querySelectorAll('figure svg')].map(part => part.getBoundingClientRect().width);
+const found = {screen_px, outside, page_px: document.documentElement.scrollWidth,
+  smallest_figure_px: Math.min(...figures_px),
+  captions_that_scroll: document.querySelectorAll('.scroll figcaption, .scroll caption').length};
+"""
+FIRST_SCREEN = """
+const bottom_px = part => part.getBoundingClientRect().bottom;
+const bottoms_px = Object.fromEntries(['#summary', '.said', 'table.best', '.first figure svg']
+  .map(name => [name, bottom_px(document.querySelector(name))]));
+const page_px = document.documentElement.scrollHeight;
+const sentences = document.querySelectorAll('.said > p').length;
+const forest_left_px = document.querySelector('.first figure svg').getBoundingClientRect().left;
+const said_right_px = document.querySelector('.said').getBoundingClientRect().right;
+const open = document.querySelectorAll('details[open]').length;
+document.documentElement.style.scrollBehavior = 'auto';
+window.scrollTo(0, 3000);
+const bar = document.querySelector('.contents').getBoundingClientRect();
+const links = [...document.querySelectorAll('.contents a')].map(link => link.getAttribute('href'));
+location.hash = links.at(-1);
+const found = {bottoms_px, page_px, sentences, open, forest_left_px, said_right_px, scrolled_px: scrollY,
+  bar_top_px: bar.top, bar_bottom_px: bar.bottom, links: links.length,
+  lost: links.filter(link => !document.querySelector(link)),
+  glossary_terms: document.querySelectorAll('.glossary dt').length};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +111,47 @@ def test_the_check_would_notice_both(page, tmp_path):
     assert any("seen" in line for line in console_lines(done))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "width_px"), [("ecg", 390), ("ecg", 768), ("ecg", 1280), ("strict", 390)])
+def probe(page, script, folder, width_px, height_px=2000):
+    """What a script finds in a page in a frame, because the browser's own window cannot be as narrow as a telephone."""
+    text = page.read_text(encoding="utf-8").replace("</body>", f"<script>{script}{ANSWER}</script></body>")
+    frame = folder / "frame.html"
+    style = f"border:0;width:{width_px}px;height:{height_px}px"
+    inner = f'<iframe style="{style}" srcdoc="{html.escape(text)}"></iframe>'
+    frame.write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><body>{inner}</body></html>', "utf-8")
+    done, _ = browse(frame, folder, "--window-size=1400,2100")
+    return json.loads(html.unescape(re.search(r"<output>(.*?)</output>", done.stdout)[1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "width_px"),
+    [
+        ("nuclei", 390),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("ecg", 390), ("ecg", 768), ("ecg", 1280)]),
+        pytest.param("strict", 390, marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_wider_than_the_screen(kind, width_px, tmp_path, tmp_path_factory):
     page = reported_study(tmp_path_factory, kind).folder / "report.html"
-    text = page.read_text(encoding="utf-8").replace("</body>", PROBE)
-    frame = tmp_path / "frame.html"
-    # A frame, because the browser's own window cannot be as narrow as a telephone.
-    inner = f'<iframe style="border:0;width:{width_px}px;height:2000px" srcdoc="{html.escape(text)}"></iframe>'
-    frame.write_text(f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><body>{inner}</body></html>', "utf-8")
-    done, _ = browse(frame, tmp_path, "--window-size=1400,2100")
-    found = json.loads(html.unescape(re.search(r"<output>(.*?)</output>", done.stdout)[1]))
+    found = probe(page, WIDTHS, tmp_path, width_px)
     assert found["screen_px"] == width_px
     assert found["page_px"] == width_px
     assert found["outside"] == []
     assert found["smallest_figure_px"] >= 300
+    assert found["captions_that_scroll"] == 0
+
+
+@pytest.mark.parametrize("kind", ["nuclei", pytest.param("both", marks=pytest.mark.slow)])
+def test_the_first_screen_holds_the_verdict_and_the_bar_stays(kind, tmp_path, tmp_path_factory):
+    page = reported_study(tmp_path_factory, kind).folder / "report.html"
+    found = probe(page, FIRST_SCREEN, tmp_path, 1280, 800)
+    # What was run, the sentences, the best methods, and the forest plot beside them.
+    assert {name: bottom for name, bottom in found["bottoms_px"].items() if bottom > 800} == {}
+    assert found["sentences"] == 3
+    assert found["forest_left_px"] > found["said_right_px"]
+    assert found["open"] == 0
+    assert found["page_px"] <= 8000
+    assert found["scrolled_px"] > 0
+    assert (found["bar_top_px"], found["bar_bottom_px"] < 60) == (0, True)
+    assert found["links"] >= 8
+    assert found["lost"] == []
+    assert found["glossary_terms"] >= 10

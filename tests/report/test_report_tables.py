@@ -23,7 +23,7 @@ from siwcc.io.files import write_csv
 from siwcc.io.shards import shard_writer
 from siwcc.report import encodings, errors, folds, protocol, record_verdict, records, verdict
 from siwcc.report import study as studies
-from siwcc.report.wording import Reading
+from siwcc.report.wording import Reading, three
 
 
 def read(path):
@@ -211,20 +211,11 @@ LINES = [
 def test_error_tables_keep_networks_and_baselines_apart():
     everything, isolated = errors.error_tables(LINES)
     assert [row.name for row in everything.networks] == ["NimeshaNet, coordinates", "NimeshaNet, weighted coordinates"]
-    assert [row.name for row in everything.baselines] == ["gap oracle", "training mean"]
+    assert [row.name for row in everything.baselines] == ["training mean"]
+    assert [row.name for row in everything.oracles] == ["gap oracle"]
     assert everything.networks[0].unaugmented.median == 2.5
     assert everything.networks[1].unaugmented is None
     assert (isolated.subset, isolated.networks[0].augmented.median, isolated.baselines) == ("isolated", 0.9, [])
-
-
-def test_the_best_network_is_no_baseline():
-    # Medians: gap oracle 1.5 lies between weighted (1.2) and coordinates (2.0); the training mean above both.
-    best, baseline, mean = errors.best_sentences(errors.error_tables(LINES)[0])
-    assert re.search(r"weighted coordinates, 1\.20 s", best)
-    # The median error, and how many networks are below it.
-    assert re.findall(r"gap oracle|\d[\d.]*", baseline) == ["gap oracle", "1.50", "1", "2"]
-    assert re.findall(r"training mean|\d[\d.]*", mean) == ["training mean", "3.00", "2", "2"]
-    assert list(errors.best_sentences(errors.error_tables(LINES[:2])[0])) == []
 
 
 def test_strata_stand_with_most_samples_first_and_the_training_mean_beside():
@@ -291,13 +282,13 @@ def test_readings_over_records(tests, readings):
 def test_a_comparison_over_records_in_words():
     said = record_verdict.record_sentence(made_test(), Reading.HINT, 8, several=False).replace("\N{MINUS SIGN}", "-")
     # Both errors, difference, 95 % interval, smaller, larger and all records; tests and the p of a smaller error.
-    errors = ["1.200", "1.300", "-0.100", "95", "-0.200", "-0.010"]
-    assert re.findall(r"-?\d[\d.]*", said) == [*errors, "15", "7", "22", "8", "0.010"]
+    errors = ["1.20", "1.30", "-0.100", "95", "-0.200", "-0.0100"]
+    assert re.findall(r"-?\d[\d.]*", said) == [*errors, "15", "7", "22", "8", "0.0100"]
     worse = made_test(**LOSS, mean_difference=0.1, ci_low=0.05, ci_high=0.2)
     said = record_verdict.record_sentence(worse, Reading.LOSS, 1, several=True)
     assert "NimeshaNet" in said
     # Of a larger error the p in that direction.
-    assert re.findall(r"-?\d[\d.]*", said)[-1] == "0.001"
+    assert re.findall(r"-?\d[\d.]*", said)[-1] == "0.00100"
 
 
 def test_the_primary_test_leads_where_folds_keep_records_together():
@@ -329,10 +320,10 @@ def test_record_groups_and_names():
     full, reduced = records.record_groups(tests)
     assert (len(full.primary), len(full.baselines)) == (1, 1)
     assert [name for name, _ in full.secondary_views] == [
-        "samples themselves, all",
+        "original samples, all",
         "augmented copies, isolated events",
     ]
-    assert [name for name, _ in full.by_baseline] == ["gap_oracle"]
+    assert [name for name, _ in full.by_baseline] == ["gap oracle"]
     assert (reduced.title, reduced.notes) == ("NimeshaNet, reduced pool", ["a note"])
     assert records.comparison_name(tests[0]) == "weighted coordinates \N{MINUS SIGN} coordinates"
 
@@ -396,7 +387,7 @@ def test_the_strict_pages_record_errors_are_those_of_the_predictions(strict):
     # Predictions have six decimals.
     assert float(test["control_error"]) == pytest.approx(np.mean(means), rel=1e-6)
     assert float(test["study_error"]) == pytest.approx(np.mean(means) / 2, rel=1e-6)
-    shown = " ".join(f"{float(test[name]):.3f}" for name in ("control_error", "study_error"))
+    shown = " ".join(f"{three(float(test[name]))} s" for name in ("control_error", "study_error"))
     assert f"weighted scaled coordinates \N{MINUS SIGN} no coordinates {len(means)} {shown}" in words
 
 
@@ -411,7 +402,7 @@ def test_seeds_spread_as_the_logs_say(strict):
     assert float(row["mean"]) == pytest.approx(0.5 - 0.3 / 6 + 0.015 + 0.015)
     # Seeds' means differ by 0.03, residuals are 0.005: (2 x 0.015^2 x 2 - 4 x 0.005^2) / 2 = 0.0004.
     assert float(row["var_seed"]) == pytest.approx(0.0004)
-    assert f"coordinates {float(row['mean']):.4f}" in words
+    assert f"coordinates {three(float(row['mean']))}" in words
 
 
 def test_a_strict_study_without_its_strata_is_refused(tmp_path):

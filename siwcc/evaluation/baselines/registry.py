@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from siwcc.io.errors import InputError
 
@@ -30,10 +30,13 @@ class Entry:
     Attributes:
         module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
         tasks: Tasks that it applies to; None for every task.
+        kind: What it predicts from: `input`, the signal or image, or nothing at all; `padding`, the zero padding that
+            the augmentation leaves; `oracle`, what no method has when it is used.
     """
 
     module: str
     tasks: tuple[str, ...] | None = None
+    kind: Literal["input", "padding", "oracle"] = "input"
 
 
 BASELINES: dict[str, Entry] = {
@@ -41,8 +44,8 @@ BASELINES: dict[str, Entry] = {
     "centre": Entry("constant"),
     "intensity_centroid": Entry("intensity"),
     "inverted_centroid": Entry("intensity"),
-    "zero_padding": Entry("leaks", ("ecg",)),
-    "gap_oracle": Entry("leaks", ("ecg",)),
+    "zero_padding": Entry("leaks", ("ecg",), "padding"),
+    "gap_oracle": Entry("leaks", ("ecg",), "oracle"),
     "change_point": Entry("change_point", ("ecg",)),
     "otsu_centroid": Entry("intensity", ("nuclei",)),
 }
@@ -51,6 +54,11 @@ BASELINES: dict[str, Entry] = {
 def baselines_of(task: str) -> list[str]:
     """Names of the baselines that apply to a task, in the order of `BASELINES`."""
     return [name for name, entry in BASELINES.items() if entry.tasks is None or task in entry.tasks]
+
+
+def baseline_kind(name: str) -> str:
+    """The `kind` of a baseline's entry; `input` for one that has no entry any more."""
+    return BASELINES[name].kind if name in BASELINES else "input"
 
 
 def load_baseline(name: str) -> Baseline:

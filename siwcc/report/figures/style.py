@@ -84,6 +84,7 @@ ARMS = {
     "fourier": ArmStyle("Fourier coordinates", PURPLE, "*"),
     "learned": ArmStyle("learned map", PURPLE, "X", _DASHED),
 }
+BASELINE_LABELS = {"zero_padding": "padding only", "otsu_centroid": "Otsu centroid"}
 _SPARE_MARKERS = "Dv<>P"
 
 
@@ -107,7 +108,8 @@ def arm_style(encoding: str, known: Sequence[str] = ()) -> ArmStyle:
         return ARMS[encoding]
     place = [name for name in known if name not in ARMS].index(encoding) if encoding in known else 0
     spare = (PURPLE, ORANGE, SKY, GREEN)
-    return ArmStyle(encoding.replace("_", " "), spare[place % len(spare)], _SPARE_MARKERS[place % len(_SPARE_MARKERS)])
+    label = BASELINE_LABELS.get(encoding, encoding.replace("_", " "))
+    return ArmStyle(label, spare[place % len(spare)], _SPARE_MARKERS[place % len(_SPARE_MARKERS)])
 
 
 def model_name(task: str, variant: str) -> str:
