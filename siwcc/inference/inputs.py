@@ -144,7 +144,7 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         return read_image(path)
     except SampleDefectError as defect:
-        raise InputError(path, str(defect).removeprefix(f"{path.name} ")) from defect
+        raise InputError(path, str(defect).removeprefix(f"{path.name} "), defect.remedy) from defect
 
 
 def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
