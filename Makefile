@@ -1,4 +1,4 @@
-# make demo | test | test-slow | test-isa | test-cluster | test-oldest | lint | docs | soak | bench | study | models | shortcuts | resume | clean      (see README.md)
+# make demo | test | test-slow | test-isa | test-cluster | test-oldest | lint | docs | soak | bench | study | models | leakage-ablation | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ OVERLAY = resources/studies/$(STUDY).yaml
 # What else Snakemake is to be told: ARGS="--config 'datasets={vfdb: {path: /where/it/is/vfdb}}'"
 ARGS ?=
 # Four studies in one, so it has a Snakefile of its own.
-SNAKEFILE = $(if $(filter shortcuts,$(STUDY)),workflow/shortcuts.smk,Snakefile)
+SNAKEFILE = $(if $(filter leakage-ablation,$(STUDY)),workflow/leakage_ablation.smk,Snakefile)
 
 # The versions of Python for which `make check-lock` finds every package; pyproject.toml and README name the same.
 PYTHONS := 3.11 3.12 3.13
@@ -27,7 +27,7 @@ CLUSTER_TESTS ?= cluster
 ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models shortcuts resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock check-lock clean
+.PHONY: help setup demo study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock check-lock clean
 
 help:
 	@echo "make demo            the whole pipeline on synthetic data, to a report"
@@ -45,8 +45,8 @@ help:
 	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
 	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
-	@echo "make models STUDY=x  train and measure the networks in models/ anew: STUDY=localiser or localiser-herlev"
-	@echo "make shortcuts       what the paper's protocol hides: its two leaks, removed one by one"
+	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
+	@echo "make leakage-ablation  what the paper's protocol hides: its two leaks, removed one at a time"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
 	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation"
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
@@ -82,8 +82,8 @@ models: setup
 	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(addsuffix /model.pt,$(MODEL_FOLDERS))
 	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) models/$(firstword $(subst /, ,$(MODELS_$(STUDY))))
 
-shortcuts:
-	@$(MAKE) study STUDY=shortcuts
+leakage-ablation:
+	@$(MAKE) study STUDY=leakage-ablation
 
 resume: setup
 	@$(BIN)/python workflow/unlock.py --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
@@ -122,7 +122,7 @@ lint: setup
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/snakefmt --check Snakefile rules workflow
 	@$(BIN)/snakemake --lint
-	@$(BIN)/snakemake --snakefile workflow/shortcuts.smk --lint
+	@$(BIN)/snakemake --snakefile workflow/leakage_ablation.smk --lint
 
 # The theme's note about its successor is no finding.
 docs: setup

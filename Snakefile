@@ -4,9 +4,9 @@
 #   data/samples/<dataset>.h5              rules/samples.smk    windows or images with their targets
 #   results/<study>/<task>/fold<k>.h5      rules/folds.smk      augmented folds
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
-#   results/<study>/<task>/baselines/      rules/baselines.smk  answers without a network
+#   results/<study>/<task>/baselines/      rules/baselines.smk  predictions without a network
 #   results/<study>/stats/                 rules/stats.smk      comparisons, errors, tests
-#   results/<study>/figures/, report.html  rules/report.smk     pictures, and all on one page
+#   results/<study>/figures/, report.html  rules/report.smk     figures, and all on one page
 from snakemake.utils import min_version
 
 min_version("9.19")

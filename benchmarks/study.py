@@ -123,7 +123,7 @@ def _run_small_study(bench: Bench, folder: Path) -> tuple[Cost, StudySize]:
 
 
 def measure_study(bench: Bench) -> None:
-    """Rows `study`, `overhead` and `overhead_share`; needs the families `ecg` and `augment`."""
+    """Rows `study`, `overhead` and `overhead_fraction`; needs the families `ecg` and `augment`."""
     size, values = paper_size(), bench.values
     names = ("augment_fold_write_s", "augment_fold_open_s", "ecg_ours_cpu_s_per_sample")
     write_s, open_s, sample_s = (statistics.median(values[name]) for name in names)
@@ -134,7 +134,7 @@ def measure_study(bench: Bench) -> None:
         # At full size: with the folds of the full study to open.
         beyond_s = overhead_cpu_s(cost.cpu_s, small, write_s, sample_s) + size.copies * open_s
         values["overhead"].append(beyond_s)
-        values["overhead_share"].append(size.runs * beyond_s / (size.runs * beyond_s + work_s))
+        values["overhead_fraction"].append(size.runs * beyond_s / (size.runs * beyond_s + work_s))
     started_at = time.perf_counter()
     subprocess.run([sys.executable, "-c", _IMPORTS], check=True)
     start_s = time.perf_counter() - started_at

@@ -17,11 +17,11 @@ import torch
 
 from benchmarks.measurements import Bench
 from siwcc.io.files import write_csv, write_text
-from siwcc.report.figures.style import BLUE, INK, MUTED, new_figure, save_picture, style_axis
+from siwcc.report.figures.style import BLUE, INK, MUTED, new_figure, save_figure_as, style_axis
 
 COLUMNS = ("row", "what", "unit", "median", "low", "high", "count", "must", "aim", "reached")
 # How a value of each unit is shown: a ratio ours : reference or, of bytes, one : theirs; a fraction of one; others.
-_FORMS = {"ratio": "{:.2f}x", "share": "{:.0%}", "s": "{:.2f} s", "GB": "{:.2f} GB", "one_to": "1 : {:.0f}"}
+_FORMS = {"ratio": "{:.2f}x", "fraction": "{:.0%}", "s": "{:.2f} s", "GB": "{:.2f} GB", "one_to": "1 : {:.0f}"}
 _FORMS["MB"] = "{:.0f} MB"
 
 
@@ -50,14 +50,14 @@ class Target(NamedTuple):
 
 TARGETS = {
     "ecg": Target("ECG training, samples per second, side by side, ours : reference", "ratio", 6, 9),
-    "ecg_peak": Target("ECG training step, fraction of the convolution peak", "share", 0.25, 0.35),
+    "ecg_peak": Target("ECG training step, fraction of the convolution peak", "fraction", 0.25, 0.35),
     "image": Target("image training at 256 px, ours : reference as it is", "ratio", 4, 6),
     "image_tuned": Target("image training at 256 px, ours : reference with a tuned allocator", "ratio", 1.7, 2.2),
-    "image_peak": Target("image training step, fraction of the convolution peak", "share", 0.45, 0.60),
+    "image_peak": Target("image training step, fraction of the convolution peak", "fraction", 0.45, 0.60),
     "augment": Target("ECG augmentation and decimation of a copy, one thread, ours : scipy", "ratio", 2, 3),
     "study": Target("the whole ECG study, raw records to comparisons.csv, ours : reference", "ratio", 5, 8),
     "overhead": Target("CPU time of a run beyond augmenting, training, evaluating", "s", 4, 2, True),
-    "overhead_share": Target("its fraction of the ECG study's CPU time", "share", 0.15, 0.07, True),
+    "overhead_fraction": Target("its fraction of the ECG study's CPU time", "fraction", 0.15, 0.07, True),
     "disk": Target("prepared image data on disk : float tensors of one encoding", "one_to", 100, 130),
     "memory": Target("memory of an image training, beyond the base images", "GB", 1.5, 1.0, True),
     "memory_growth": Target("the same: what 20 copies per image take beyond 2, full size", "MB"),
@@ -134,7 +134,7 @@ def draw_targets(lines: Sequence[Line], path: Path) -> None:
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("times better than it must be; cross: the aim")
-    save_picture(figure, path)
+    save_figure_as(figure, path)
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""Baselines: answers that see no network.
+"""Baselines: predictions without a network.
 
 REQUIRED INPUTS: results/{study}/{task}/fold{fold}.h5, all of them
 OUTPUTS:         results/{study}/{task}/baselines/{baseline}/predictions.csv
@@ -8,7 +8,7 @@ One job per (task, baseline); siwcc/evaluation/baselines/registry.py lists them.
 
 
 rule predict_baseline:
-    """Answer every test row without a network, from what the other folds may teach."""
+    """Predict every test row without a network, from what the other folds may teach."""
     input:
         folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,

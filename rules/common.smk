@@ -105,7 +105,7 @@ def dataset_protocol(wildcards):
 
 
 def table_digest(wildcards):
-    """SHA-256 of the table of a folder of the user's own, who edits it; None for other data."""
+    """SHA-256 of the table of a folder of the user, who edits it; None for other data."""
     section = parse_dataset(config["datasets"][wildcards.dataset])
     if section.format != "folder" or section.path is None:
         return None
@@ -149,7 +149,7 @@ def limits_of_tasks():
 
 
 def recipe_of(variant):
-    """How one variant of the network is trained: another's recipe may change without training this one anew."""
+    """How one variant of the network is trained: another's recipe may change without training this one again."""
     return Train.model_validate(config["train"]).of(variant).model_dump(mode="json")
 
 

@@ -115,7 +115,7 @@ rule plot_encodings:
 
 
 rule plot_predictions:
-    """Best, median and worst answer of one arm to the augmented test copies, first seed."""
+    """Best, median and worst prediction of one arm to the augmented test copies, first seed."""
     input:
         predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
         folds=layout.folds("{task}", config["folds"]),
@@ -125,7 +125,7 @@ rule plot_predictions:
         svg=report(
             layout.figure(FIGURES["predictions"], "svg"),
             caption="../resources/captions/predictions.rst",
-            category="Answers",
+            category="Predictions",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}"},
         ),
         png=layout.figure(FIGURES["predictions"], "png"),
@@ -261,7 +261,7 @@ rule plot_reliability:
 
 
 rule plot_worst:
-    """The ten samples whose answers are furthest off, with the heatmaps, first seed."""
+    """The ten samples whose predictions are furthest off, with the heatmaps, first seed."""
     input:
         predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
         models=[layout.model(run) for run in arm_runs(config["seeds"][:1])],
@@ -273,7 +273,7 @@ rule plot_worst:
         svg=report(
             layout.figure(FIGURES["worst"], "svg"),
             caption="../resources/captions/worst.rst",
-            category="Answers",
+            category="Predictions",
             labels={"task": "{task}", "encoding": "{encoding}", "variant": "{variant}, worst"},
         ),
         png=layout.figure(FIGURES["worst"], "png"),
@@ -292,7 +292,7 @@ rule plot_worst:
 
 
 rule plot_robustness:
-    """Answers of every network and encoding against the strength of each perturbation."""
+    """Predictions of every network and encoding against the strength of each perturbation."""
     input:
         robustness=lambda w: study.robustness([w.task]),
         code=code_of("plot_robustness.py"),

@@ -6,7 +6,7 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/table3.txt            = the same to read
                  results/{study}/stats/errors.csv            = errors in seconds or pixels
                  results/{study}/stats/errors_by_stratum.csv = the same by record and by class
-                 results/{study}/stats/records.csv           = two answers compared record by record
+                 results/{study}/stats/records.csv           = two methods compared record by record
                  results/{study}/stats/records_points.csv    = both errors of each record
                  results/{study}/stats/variance.csv          = variance between folds and between seeds
                  and where networks make a heatmap:
@@ -56,7 +56,7 @@ rule compare_encodings:
 
 
 rule measure_errors:
-    """Sum up how far the answers of every arm and baseline are off."""
+    """Sum up how far the predictions of every arm and baseline are off."""
     input:
         predictions=[layout.predictions(run) for run in study.runs()],
         baselines=study.baselines(),
@@ -211,7 +211,7 @@ rule fit_calibration:
 
 
 rule measure_robustness:
-    """Answer the test samples of every fold anew, perturbed, with one encoding and variant."""
+    """Predict the test samples of every fold again, perturbed, with one encoding and variant."""
     input:
         models=[layout.model(run) for run in arm_runs(config["seeds"])],
         folds=layout.folds("{task}", config["folds"]),

@@ -110,7 +110,7 @@ class DatasetSection(Section):
     path: Path | None = Field(default=None, description="local copy, left untouched; null: download")
     url: str | None = Field(default=None, description="where the download starts")
     synthetic: Synthetic | None = None
-    max_excluded: float = Field(default=0.05, ge=0, le=1, description="share of defective samples tolerated")
+    max_excluded: float = Field(default=0.05, ge=0, le=1, description="fraction of defective samples tolerated")
 
     @model_validator(mode="after")
     def _one_origin(self) -> DatasetSection:
@@ -177,7 +177,7 @@ class HerlevSection(_CellSection):
 
 
 class FolderSection(DatasetSection):
-    """A folder of recordings or images of one's own, with a table of where in each something is (docs/own-data.md)."""
+    """A folder of recordings or images of your own, with a table of the target in each (docs/own-data.md)."""
 
     format: Literal["folder"]
     task: TaskName = Field(description="ecg: a time in a recording; nuclei: a point in an image")
@@ -197,7 +197,7 @@ class FolderSection(DatasetSection):
         if self.path is None and self.synthetic is None:
             raise ValueError("path: is missing: it names the folder that holds the table and what it lists")
         if len(set(self.leads)) != len(self.leads):
-            raise ValueError(f"leads: a lead stands there twice in {list(self.leads)}")
+            raise ValueError(f"leads: a lead is there twice in {list(self.leads)}")
         for name in self._of_other_task():
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: has no meaning for a data set of the task {self.task}")
@@ -242,7 +242,7 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
 
 def parse_protocol(values: Mapping[str, Any]) -> AnyDataset:
     """A data set's section from its `protocol()`, which does not say where the data are."""
-    # A folder of one's own must have a path.
+    # A folder data set must have a path.
     return parse_dataset({"path": None if values.get("synthetic") else ".", **values})
 
 
@@ -350,8 +350,8 @@ class Tasks(Section):
 # ----------------------------------------------------------------- training
 
 
-class Jitter(Section):
-    """What is done to a training signal, drawn anew for every sample in every epoch."""
+class OnlineAugmentation(Section):
+    """What is done to a training signal, drawn again for every sample in every epoch."""
 
     sign: float = Field(default=0.0, ge=0, le=1, description="probability that a channel changes its sign")
     order: float = Field(default=0.0, ge=0, le=1, description="probability that the channels change places")
@@ -374,7 +374,7 @@ class RecipeChanges(Section):
     rows_per_epoch: Whole | None = Field(default=None, ge=2, le=100_000_000)
     balance: float | None = Field(default=None, ge=0, le=1)
     new_copies: bool | None = None
-    jitter: Jitter | None = None
+    online_augmentation: OnlineAugmentation | None = None
 
 
 def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
@@ -386,7 +386,9 @@ def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
         schedule="one_cycle",
         balance=0.5,
         new_copies=True,
-        jitter=Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.8),
+        online_augmentation=OnlineAugmentation(
+            sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.8
+        ),
     )
     return dict.fromkeys(STANDARDISED, recipe)
 
@@ -407,7 +409,7 @@ class Train(Section):
         default=0.0, ge=0, le=1, description="0: every row alike; 1: every record or slide image alike"
     )
     new_copies: bool = Field(default=False, description="every drawn row is a copy that never was before, moved only")
-    jitter: Jitter = Jitter()
+    online_augmentation: OnlineAugmentation = OnlineAugmentation()
     by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_backbone_recipe)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
@@ -487,7 +489,7 @@ class Config(Section):
         for name in ("run", "encodings", "variants", "seeds", "comparisons", "robustness"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise ValueError(f"{name}: an entry stands there twice")
+                raise ValueError(f"{name}: an entry is there twice")
         for pair in self.comparisons:
             absent = [name for name in pair if name not in self.encodings]
             if absent:
@@ -518,8 +520,8 @@ class Config(Section):
         stores = self.tasks.ecg.weighted_at == "source_rate" and "weighted" in self.encodings
         if "ecg" not in self.run or not stores:
             return
-        if any(self.train.of(variant).jitter.model_dump().values()):
-            unreached = "train.jitter"
+        if any(self.train.of(variant).online_augmentation.model_dump().values()):
+            unreached = "train.online_augmentation"
         elif variant in STANDARDISED:
             unreached = "standardised leads"
         else:
@@ -571,7 +573,7 @@ class Config(Section):
 
 
 def shown_arm(encodings: Sequence[str], variants: Sequence[str]) -> tuple[str, str] | None:
-    """The encoding and variant whose worst answers are drawn: `heatmap` before the others, the study's first encoding.
+    """The encoding and variant whose worst predictions are drawn: the first encoding, `heatmap` before other variants.
 
     By name and not by result, so that no look at the test folds chooses it.
 
@@ -623,7 +625,7 @@ def _first_problem(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     # A misspelt key that must be there is two problems; the misspelling says more.
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    # The discriminator stands in the location, between the entry's name and its key.
+    # The discriminator is in the location, between the entry's name and its key.
     place = [str(part) for i, part in enumerate(problem["loc"]) if not (i == 2 and part in _SECTION_OF_FORMAT)]
     key = ".".join(place)
     if problem["type"] == "extra_forbidden":

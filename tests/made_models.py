@@ -39,10 +39,10 @@ def write_model(
     groups=(),
     seed=0,
     silence=0.2,
-    answer=None,
+    prediction=None,
     fold=1,
 ) -> Path:
-    """A network with drawn weights; `answer` makes one of the paper's say that, whatever it is shown.
+    """A network with drawn weights; `prediction` makes one of the paper's say that, whatever it is shown.
 
     `layer` is (encoding, channels) of the first layer where they are not those of the encoding.
     """
@@ -55,8 +55,8 @@ def write_model(
     if isinstance(network.body, DenseNet):
         # A drawn map is flat, and where a flat map is highest is decided by rounding.
         network.body.head.weight.data *= 30
-    if answer is not None:
-        share = answer / spec.output_scale
+    if prediction is not None:
+        share = prediction / spec.output_scale
         torch.nn.init.zeros_(network.body.head.weight)
         torch.nn.init.constant_(network.body.head.bias, math.log(share / (1 - share)))
     metadata = {
@@ -67,7 +67,7 @@ def write_model(
         "dataset": settings.dataset,
         "dataset_protocol": section.protocol(),
         "task_protocol": settings.protocol(),
-        "train": {"jitter": {"order": 0.0, "sign": 0.0, "silence": silence}},
+        "train": {"online_augmentation": {"order": 0.0, "sign": 0.0, "silence": silence}},
         "training_groups": sorted(groups),
         "versions": {"siwcc": "0", "torch": "2"},
     }

@@ -116,7 +116,7 @@ def made_config(task="ecg", **changes) -> Config:
 
 
 def strict_config() -> Config:
-    """Folds by record, windows cut out anew, two seeds, five encodings."""
+    """Folds by record, windows cut out again, two seeds, five encodings."""
     return made_config(
         study="strict",
         folds_by="group",
@@ -134,7 +134,7 @@ def strict_config() -> Config:
 
 
 def write_study(root: Path, config: Config, *, samples_exist: bool = False) -> Study:
-    """Write a study of one task as the workflow leaves it, but for its pictures and report.
+    """Write a study of one task as the workflow leaves it, but for its figures and report.
 
     Args:
         root: Folder of `results` and `data`.
@@ -161,7 +161,7 @@ def write_study(root: Path, config: Config, *, samples_exist: bool = False) -> S
 
 
 def write_mapped_study(root: Path, task: str) -> Study:
-    """Untrained networks and what they really answer."""
+    """Untrained networks and what they really prediction."""
     config = _mapped_config(task)
     study = write_study(root, config)
     for key in study.runs():
@@ -178,8 +178,10 @@ def write_mapped_study(root: Path, task: str) -> Study:
             [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
         )
         batch = inputs.batch(np.arange(len(inputs.target)), "coord")
-        answer, sure, _ = (part.detach().numpy() for part in read_model(model).network.answer_with_confidence(batch))
-        rows = prediction_rows(inputs, answer, sure)
+        prediction, sure, _ = (
+            part.detach().numpy() for part in read_model(model).network.predict_with_confidence(batch)
+        )
+        rows = prediction_rows(inputs, prediction, sure)
         write_csv(layout.predictions(key), prediction_columns(inputs.spec.outputs, 1), rows)
         outputs = [layout.log(key), layout.model(key), layout.predictions(key)]
         write_manifest(layout.manifest(key), run_place(key), outputs, train={})
@@ -191,7 +193,7 @@ def _mapped_config(task: str) -> Config:
 
 
 def _write_baselines(study: Study, task: str) -> None:
-    """The answers of those that `write_study` leaves out."""
+    """The predictions of those that `write_study` leaves out."""
     for name in study.missing_baselines(task):
         path = study.layout.baseline(task, name)
         write_baseline(name, task, study.fold_paths(task), study.samples_path(task), path)
@@ -207,7 +209,7 @@ def _write_samples(study: Study, task: str) -> None:
 
 
 def _write_run(study: Study, key) -> None:
-    """Answers that are off by 0.1 of the unit times the row's place, half of it with weighted_unit.
+    """Predictions that are off by 0.1 of the unit times the row's place, half of it with weighted_unit.
 
     By its log `weighted` is better by 0.1 in R2, and every seed above 42 by 0.02 times the fold.
     """
@@ -220,9 +222,9 @@ def _write_run(study: Study, key) -> None:
     write_csv(layout.log(key), ("epoch", "train_r2", "test_r2"), rows)
     path = study.fold_paths(key.task)[key.fold - 1]
     inputs = augment_module(key.task).open_inputs([path], study.samples_path(key.task), augmented_only=False)
-    # What is not visible is answered, too.
-    answers = np.nan_to_num(inputs.target) + step * np.arange(len(inputs.target))[:, np.newaxis]
+    # What is not visible is predicted, too.
+    predictions = np.nan_to_num(inputs.target) + step * np.arange(len(inputs.target))[:, np.newaxis]
     columns = prediction_columns(inputs.spec.outputs)
-    write_csv(layout.predictions(key), columns, prediction_rows(inputs, answers))
+    write_csv(layout.predictions(key), columns, prediction_rows(inputs, predictions))
     outputs = (layout.log(key), layout.predictions(key))
     write_manifest(layout.manifest(key), run_place(key), outputs, train={"device": "cpu", "threads": 1})

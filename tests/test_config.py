@@ -243,7 +243,9 @@ def test_values_that_do_not_fit_together(key: str, value: object, found: list[st
     assert [each for each in found if each not in line] == []
 
 
-@pytest.mark.parametrize(("variant", "what"), [("residual", "standardised leads"), ("heatmap", "train.jitter")])
+@pytest.mark.parametrize(
+    ("variant", "what"), [("residual", "standardised leads"), ("heatmap", "train.online_augmentation")]
+)
 def test_a_stored_weighted_channel_goes_with_the_leads_as_they_are(variant: str, what: str) -> None:
     values = changed("tasks.ecg.weighted_at", "source_rate")
     assert parse_config(values).tasks.ecg.weighted_at == "source_rate"

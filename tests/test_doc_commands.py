@@ -46,7 +46,7 @@ ELSEWHERE = {
     "siwcc export": ("tests/test_layer_page.py", "layer.md"),
     "python examples/bright_pixel.py": ("tests/test_layer_page.py", "bright_pixel"),
     "siwcc plan": ("tests/cli/test_plan.py", "plan_study("),
-    # There is no docker and no apptainer where the tests run: the recipes are held against lock and files.
+    # There is no docker and no apptainer where the tests run: the recipes are compared with lock and files.
     "docker build": ("tests/test_lock.py", "def test_the_image_is_made_from_the_lock"),
     "apptainer build": ("tests/test_lock.py", "siwcc:latest"),
 }
@@ -340,11 +340,11 @@ def test_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_shapes_that_the_readme_tells() -> None:
     """A comment that ends a block with a shape tells the shape."""
     (block,) = [each for each in blocks(REPOSITORY / "README.md") if each.language == "python"]
-    told = re.search(r"^(model\(.*\)\.shape)  # \((.*)\)$", block.text, re.MULTILINE)
-    assert told is not None
+    visibility = re.search(r"^(model\(.*\)\.shape)  # \((.*)\)$", block.text, re.MULTILINE)
+    assert visibility is not None
     names: dict[str, object] = {}
     exec(block.text, names)
-    assert tuple(eval(told[1], names)) == tuple(int(size) for size in told[2].split(","))
+    assert tuple(eval(visibility[1], names)) == tuple(int(size) for size in visibility[2].split(","))
 
 
 # ------------------------------------------------------------ pages and prose

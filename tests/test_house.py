@@ -48,8 +48,8 @@ def test_the_snakefile_is_short_and_includes_the_stages_in_their_order() -> None
     stages = ["common", "raw", "samples", "folds", "train", "baselines", "stats", "report"]
     assert re.findall(r'include: "rules/(\w+)\.smk"', text) == stages
     # What four studies say together is no stage of one.
-    assert {path.stem for path in RULE_FILES} == {*stages, "protocols"}
-    assert 'include: "../rules/protocols.smk"' in (REPOSITORY / "workflow" / "shortcuts.smk").read_text()
+    assert {path.stem for path in RULE_FILES} == {*stages, "leakage_ablation"}
+    assert 'include: "../rules/leakage_ablation.smk"' in (REPOSITORY / "workflow" / "leakage_ablation.smk").read_text()
     assert 'include: "../Snakefile"' in (REPOSITORY / "workflow" / "Snakefile").read_text().splitlines()
 
 

@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 def test_the_example_with_the_layer_beats_the_one_without() -> None:
     train = runpy.run_path(str(EXAMPLE))["train"]
     off_px = {name: train(CoordinateChannels(name, extent=(1.0, 1.0))) for name in ("none", "coord", "weighted")}
-    # Always to answer with the middle, (7.5, 7.5) of 16 x 16 pixels, is off by 6.1 pixels on average.
+    # Always to predict with the middle, (7.5, 7.5) of 16 x 16 pixels, is off by 6.1 pixels on average.
     assert 4 < off_px["none"] < 8
     assert off_px["coord"] < 1
     assert off_px["weighted"] < 1

@@ -71,13 +71,13 @@ def test_a_network_that_is_missing_is_named(script: ModuleType, arm: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_networks_without_answers_or_of_other_folds_or_seeds_are_refused(
+def test_networks_without_predictions_or_of_other_folds_or_seeds_are_refused(
     script: ModuleType, arm: Path, tmp_path: Path
 ) -> None:
-    answers = arm / "fold2" / "seed42" / "predictions.csv"
-    answers.rename(answers.with_name("elsewhere.csv"))
-    assert refusal(script, arm, tmp_path / "out").where == str(answers)
-    answers.with_name("elsewhere.csv").rename(answers)
+    predictions = arm / "fold2" / "seed42" / "predictions.csv"
+    predictions.rename(predictions.with_name("elsewhere.csv"))
+    assert refusal(script, arm, tmp_path / "out").where == str(predictions)
+    predictions.with_name("elsewhere.csv").rename(predictions)
     shutil.copytree(arm / "fold1", arm / "fold3")
     error = refusal(script, arm, tmp_path / "out")
     assert error.where == str(arm)

@@ -13,7 +13,7 @@ from doc_pages import blocks
 from places import REPOSITORY, Place
 
 PAGE = REPOSITORY / "docs" / "tour.md"
-# Answers are rounded to hundredths, and processors differ in the last digits.
+# Predictions are rounded to hundredths, and processors differ in the last digits.
 TOLERANCE = 0.02
 _NUMBER = re.compile(r"(?<![\w./-])-?\d+\.\d+")
 
@@ -57,8 +57,8 @@ def test_the_page_shows_what_comes_out(tmp_path: Path, shared_data: Path) -> Non
 
 def _compare(lines: list[str], shown: list[str]) -> None:
     assert len(lines) == len(shown)
-    for line, told in zip(lines, shown, strict=True):
-        assert _NUMBER.sub("#", line).split() == _NUMBER.sub("#", told).split()
-        numbers, wanted = ([float(number) for number in _NUMBER.findall(text)] for text in (line, told))
+    for line, wanted_line in zip(lines, shown, strict=True):
+        assert _NUMBER.sub("#", line).split() == _NUMBER.sub("#", wanted_line).split()
+        numbers, wanted = ([float(number) for number in _NUMBER.findall(text)] for text in (line, wanted_line))
         # Training the example's little network adds up what processors round differently.
-        assert numbers == pytest.approx(wanted, abs=1.0 if "pixels off" in told else TOLERANCE)
+        assert numbers == pytest.approx(wanted, abs=1.0 if "pixels off" in wanted_line else TOLERANCE)

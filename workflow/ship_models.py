@@ -3,8 +3,8 @@
     python workflow/ship_models.py results/localiser/ecg/none/heatmap models/ecg
 
 fold<k>.pt has not seen test fold k, all.pt has seen every fold; errors.csv and errors_by_stratum.csv are over the
-answers of each fold's network to its own test fold, and so is calibration.json, where the networks say how sure they
-are: it turns that into a probability.
+predictions of each fold's network for its own test fold. So is calibration.json, which turns the confidence of networks
+that have one into a probability.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from siwcc.training.checkpoint import TrainedModel, read_model
 
 
 def ship(arm: Path, out: Path) -> list[Path]:
-    """Copy the networks of an arm and sum up what they answered.
+    """Copy the networks of an arm and sum up what they predicted.
 
     Args:
         arm: `results/<study>/<task>/<encoding>/<variant>`, one seed.
@@ -37,17 +37,17 @@ def ship(arm: Path, out: Path) -> list[Path]:
         What was written.
 
     Raises:
-        InputError: a network or its answers are missing or damaged, there are several seeds, or the folder holds
+        InputError: a network or its predictions are missing or damaged, there are several seeds, or the folder holds
             networks of other folds.
     """
     models = {name: read_model(path) for name, path in _sources(arm).items()}
     _check_folder(out, models)
     for name, model in models.items():
         write_bytes(out / f"{name}.pt", model.path.read_bytes())
-    answers = [model.path.with_name(PREDICTIONS) for name, model in models.items() if name != "all"]
+    predictions = [model.path.with_name(PREDICTIONS) for name, model in models.items() if name != "all"]
     task = arm.parents[1]
     strata = StudyLayout(task.parent).strata_csv(task.name)
-    return [*(out / f"{name}.pt" for name in models), *_measure(answers, strata, models["all"], out)]
+    return [*(out / f"{name}.pt" for name in models), *_measure(predictions, strata, models["all"], out)]
 
 
 def _sources(arm: Path) -> dict[str, Path]:
@@ -69,7 +69,7 @@ def _sources(arm: Path) -> dict[str, Path]:
 
 
 def _check_folder(out: Path, models: Mapping[str, TrainedModel]) -> None:
-    """Refuse what would be taken for a network of this arm, or for how sure they are."""
+    """Refuse what would be taken for a network of this arm, or for their confidence."""
     written = {f"{name}.pt" for name in models}
     if models["all"].key.variant in MAP_VARIANTS:
         written.add(CALIBRATION)
@@ -78,15 +78,15 @@ def _check_folder(out: Path, models: Mapping[str, TrainedModel]) -> None:
         raise InputError(out / foreign[0], "is of other networks and would stay beside these", "delete it")
 
 
-def _measure(answers: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
+def _measure(predictions: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
     task = model.key.task
     limits = task_module(task).error_limits(model.spec)
-    errors = measure_study(answers, [], [strata], {task: limits})
+    errors = measure_study(predictions, [], [strata], {task: limits})
     written = [out / table_name("errors"), out / table_name("errors_by_stratum")]
     write_errors(written[0], errors.overall)
     write_errors_by_stratum(written[1], errors.by_stratum)
     if model.key.variant in MAP_VARIANTS:
-        write_calibration(out / CALIBRATION, calibrate_arm(answers, strata, limits))
+        write_calibration(out / CALIBRATION, calibrate_arm(predictions, strata, limits))
         written.append(out / CALIBRATION)
     return written
 

@@ -1,15 +1,15 @@
-"""Made tasks with a known answer: does the study find an effect that is there, and none that is not?
+"""Synthetic tasks with a known result: does the study find an effect that is there, and none that is not?
 
 Every signal of a control shows three equal peaks at random places in noise. Two tasks are read off them:
 
     position       the target is the time of the last peak. Each peak looks like the others, so only a network
-                   that knows positions can answer: coordinates must help.
+                   that knows positions can predict: coordinates must help.
     no_position    the peaks' height, common to all three, is drawn for each signal, and the target is a fixed
                    multiple of it. Where the peaks stand says nothing: coordinates cannot help.
 
 The network is `pooled`, in which no weight belongs to a position. Peaks stand so far from each other and from the
 edges that none of its features sees two of them, or one together with an edge: without a coordinate, and without
-noise, its answer depends on each peak's place modulo 16 samples alone.
+noise, its target depends on each peak's place modulo 16 samples alone.
 
 Only the signals are made here. Fold files go through the study's own training, predictions, comparisons and reading.
 """
@@ -205,7 +205,7 @@ def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, n
 
 
 def write_folds(control: Control, folder: Path, seed: int, size: Size) -> list[Path]:
-    """Write `fold1.h5` ... `fold5.h5`, `folds.csv` and `strata.csv`; no record stands in two folds.
+    """Write `fold1.h5` ... `fold5.h5`, `folds.csv` and `strata.csv`; no record is in two folds.
 
     Args:
         control: What the data are like.

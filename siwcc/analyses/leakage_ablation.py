@@ -4,7 +4,7 @@
     sample     the paper's protocol    no padding
     group        patients apart           both
 
-Four finished studies that differ in nothing else go in. Out come the scores of every answer in every
+Four finished studies that differ in nothing else go in. Out come the scores of every method in every
 cell (`Score`), the differences between encodings (`Difference`), and sentences on how much of R2 goes
 with each step. The scores of a cell are those of its own `stats/errors.csv`; R2 of single folds, and
 of all folds together, come from its predictions.
@@ -26,12 +26,12 @@ from siwcc.evaluation.comparisons import read_rows
 from siwcc.evaluation.methods import (
     ALL,
     AUGMENTED,
-    Answerer,
-    Answers,
+    FoldPredictions,
+    Method,
     Strata,
     View,
     join,
-    read_answers,
+    read_methods,
     read_strata,
     views_of,
 )
@@ -49,7 +49,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 class Protocol(NamedTuple):
-    """A cell of the square: `folds_by` and `tasks.ecg.shift` of its study."""
+    """A cell of the 2 x 2 ablation: `folds_by` and `tasks.ecg.shift` of its study."""
 
     folds_by: str
     shift: str
@@ -93,11 +93,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Score:
-    """One line of `protocols.csv`; the attributes are its columns, in this order.
+    """One line of `cells.csv`; the attributes are its columns, in this order.
 
     Attributes:
         folds_by, shift: The cell.
-        answer: The encoding, or the baseline's name.
+        method: The encoding, or the baseline's name.
         variant: Of the network; empty for a baseline.
         inputs: `augmented` copies, or `unaugmented` samples.
         subset: `all`, or the `isolated` events.
@@ -105,7 +105,7 @@ class Score:
         r2: Mean over folds and seeds.
         r2_pooled: Of the rows of all folds together, mean over seeds.
         median, p90: Of the absolute error, in `unit`.
-        within_fine, within_coarse: Share of the rows whose error is at most the limit.
+        within_fine, within_coarse: Fraction of the rows whose error is at most the limit.
         limit_fine, limit_coarse: The two limits, in `unit`.
         unit: `s`.
         r2_folds: R2 of each fold, mean over seeds, separated by semicolons.
@@ -113,7 +113,7 @@ class Score:
 
     folds_by: str
     shift: str
-    answer: str
+    method: str
     variant: str
     inputs: str
     subset: str
@@ -152,7 +152,7 @@ def open_cells(folders: Sequence[Path]) -> list[Cell]:
         folders: results/<study> of each, in any order.
 
     Raises:
-        InputError: a config is missing or damaged, a cell of the square is missing or there twice,
+        InputError: a config is missing or damaged, a cell of the 2 x 2 ablation is missing or there twice,
             the studies differ in more than their protocol, or have several points.
     """
     cells: dict[Protocol, Cell] = {}
@@ -166,12 +166,14 @@ def open_cells(folders: Sequence[Path]) -> list[Cell]:
         protocol = Protocol(config.folds_by, config.tasks.ecg.shift)
         if protocol in cells:
             problem = f"has folds by {protocol.folds_by} and {protocol.shift}, as {cells[protocol].folder} has"
-            raise InputError(folder, problem, "give one study for each cell of the square")
+            raise InputError(folder, problem, "give one study for each cell of the 2 x 2 ablation")
         cells[protocol] = Cell(protocol, folder, config)
     for protocol, name in PROTOCOLS.items():
         if protocol not in cells:
             problem = f"no study has folds by {protocol.folds_by} and {protocol.shift} ({name})"
-            raise InputError(", ".join(map(str, folders)), problem, "give one study for each cell of the square")
+            raise InputError(
+                ", ".join(map(str, folders)), problem, "give one study for each cell of the 2 x 2 ablation"
+            )
     ordered = [cells[protocol] for protocol in PROTOCOLS]
     _check_alike(ordered)
     return ordered
@@ -199,10 +201,10 @@ def _common_settings(config: Config) -> dict[str, Any]:
 
 
 def gather_scores(cell: Cell) -> list[Score]:
-    """What every answer of a cell is worth, in the order of its `stats/errors.csv`.
+    """The scores of every method of a cell, in the order of its `stats/errors.csv`.
 
     Raises:
-        InputError: a file is missing or damaged, or an answer has errors and no predictions.
+        InputError: a file is missing or damaged, or a method has errors and no predictions.
     """
     path = cell.layout.table("errors")
     by_fold = _fold_scores(cell)
@@ -210,9 +212,9 @@ def gather_scores(cell: Cell) -> list[Score]:
     for row in read_csv(path, ("task", *_FROM_ERRORS)):
         if row["task"] != TASK:
             continue
-        key = (Answerer(TASK, row["variant"], row["answer"]), View(row["inputs"], row["subset"]))
+        key = (Method(TASK, row["variant"], row["method"]), View(row["inputs"], row["subset"]))
         if key not in by_fold:
-            raise InputError(path, f"has {row['answer']}, whose predictions are not there", "delete it and run again")
+            raise InputError(path, f"has {row['method']}, whose predictions are not there", "delete it and run again")
         pooled, of_folds = by_fold[key]
         scores.append(_score(path, cell.protocol, row, pooled, of_folds))
     return scores
@@ -227,18 +229,18 @@ def _score(path: Path, protocol: Protocol, row: Mapping[str, str], pooled: float
     return Score(**protocol._asdict(), r2_pooled=pooled, r2_folds=";".join(map(repr, of_folds)), **values)
 
 
-_FoldScores = dict[tuple[Answerer, View], tuple[float, list[float]]]
+_FoldScores = dict[tuple[Method, View], tuple[float, list[float]]]
 
 
 def _fold_scores(cell: Cell) -> _FoldScores:
-    """R2 of all folds together, and of each, by answerer and view."""
+    """R2 of all folds together, and of each, by method and view."""
     strata = cell.strata()
     isolated_s = task_module(TASK).error_limits(cell.spec).isolated_s
     baselines = cell.layout.found_baselines(TASK)
     found: _FoldScores = {}
-    for answerer, answers in read_answers(run_paths(cell), baselines, {TASK: strata}):
-        for view, parts in _by_view(answers, strata, isolated_s).items():
-            found[answerer, view] = (_pooled(parts), _of_folds(parts))
+    for method, parts in read_methods(run_paths(cell), baselines, {TASK: strata}):
+        for view, of_view in _by_view(parts, strata, isolated_s).items():
+            found[method, view] = (_pooled(of_view), _of_folds(of_view))
     return found
 
 
@@ -247,24 +249,26 @@ def run_paths(cell: Cell) -> list[Path]:
     return [cell.layout.predictions(run) for run in StudyFiles(cell.layout, cell.config).runs([TASK])]
 
 
-def _by_view(answers: Sequence[Answers], strata: Strata, isolated_s: float | None) -> dict[View, list[Answers]]:
-    seen: dict[View, list[Answers]] = {}
-    for part in answers:
+def _by_view(
+    parts: Sequence[FoldPredictions], strata: Strata, isolated_s: float | None
+) -> dict[View, list[FoldPredictions]]:
+    seen: dict[View, list[FoldPredictions]] = {}
+    for part in parts:
         for view, mask in views_of(part, strata, isolated_s).items():
             chosen = replace(part, predictions=part.predictions.select(mask), sample=part.sample[mask])
             seen.setdefault(view, []).append(chosen)
     return seen
 
 
-def _pooled(parts: Sequence[Answers]) -> float:
-    of_seed: dict[int | None, list[Answers]] = {}
+def _pooled(parts: Sequence[FoldPredictions]) -> float:
+    of_seed: dict[int | None, list[FoldPredictions]] = {}
     for part in parts:
         of_seed.setdefault(part.seed, []).append(part)
     joined = [join([part.predictions for part in of_one]) for of_one in of_seed.values()]
     return _mean([float(np.mean(r2_scores(one.target, one.prediction))) for one in joined])
 
 
-def _of_folds(parts: Sequence[Answers]) -> list[float]:
+def _of_folds(parts: Sequence[FoldPredictions]) -> list[float]:
     of_fold: dict[int, list[float]] = {}
     for part in parts:
         score = float(np.mean(r2_scores(part.predictions.target, part.predictions.prediction)))
@@ -277,7 +281,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def write_scores(path: Path, scores: Sequence[Score]) -> None:
-    """Write `protocols.csv` in one step, numbers in full precision."""
+    """Write `cells.csv` in one step, numbers in full precision."""
     write_lines(path, SCORE_COLUMNS, scores)
 
 
@@ -403,15 +407,15 @@ def write_differences(path: Path, differences: Sequence[Difference]) -> None:
 
 @dataclass(frozen=True)
 class Steps:
-    """Test R2 of one answer in the four cells, on the augmented copies of all events, and what goes.
+    """Test R2 of one method in the four cells, on the augmented copies of all events, and each step's loss.
 
     Attributes:
-        answer, variant: Who answered.
+        method, variant: The encoding and the network, or a baseline's name and nothing.
         r2: Mean over folds, by protocol.
         median, unit: Median absolute error, by protocol.
     """
 
-    answer: str
+    method: str
     variant: str
     r2: Mapping[Protocol, float]
     median: Mapping[Protocol, float]
@@ -446,19 +450,19 @@ class Steps:
 
 
 def take_steps(scores: Sequence[Score]) -> list[Steps]:
-    """What each step changes for every answer that all four cells have, networks before baselines."""
+    """What each step changes for every method that all four cells have, networks before baselines."""
     seen: dict[tuple[str, str], dict[Protocol, Score]] = {}
     for score in scores:
         if (score.inputs, score.subset) == (AUGMENTED, ALL):
-            seen.setdefault((score.answer, score.variant), {})[score.protocol] = score
+            seen.setdefault((score.method, score.variant), {})[score.protocol] = score
     return [
         Steps(
-            *answerer,
+            *method,
             {protocol: score.r2 for protocol, score in cells.items()},
             {protocol: score.median for protocol, score in cells.items()},
             next(iter(cells.values())).unit,
         )
-        for answerer, cells in sorted(seen.items(), key=lambda item: not item[0][1])
+        for method, cells in sorted(seen.items(), key=lambda item: not item[0][1])
         if len(cells) == len(PROTOCOLS)
     ]
 

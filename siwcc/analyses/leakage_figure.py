@@ -1,4 +1,4 @@
-"""Test R2 of every answer under the four protocols of `siwcc.analyses.leakage_ablation`, fold by fold."""
+"""Test R2 of every method under the four protocols of `siwcc.analyses.leakage_ablation`, fold by fold."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ from siwcc.report.figures.style import (
     style_axis,
 )
 
-# Answers worse than this are cut off: how bad a constant is does not matter, the CSV has it.
+# Methods worse than this are cut off: how bad a constant is does not matter, the CSV has it.
 _LOWEST_SHOWN = -0.6
 _SPREAD = 0.62
 
 
-def plot_protocols(scores: Sequence[Score], files: FigureFiles) -> None:
-    """Draw a line for every answer over the four cells, with a point for each fold.
+def plot_cells(scores: Sequence[Score], files: FigureFiles) -> None:
+    """Draw a line for every method over the four cells, with a point for each fold.
 
     Drawn are the augmented copies of all events; the CSV holds all scores.
 
     Args:
         scores: Of all cells, in the order of the CSV.
-        files: The pictures and the numbers.
+        files: The figures and the numbers.
     """
     drawn = [score for score in scores if (score.inputs, score.subset) == (AUGMENTED, ALL)]
-    names = list(dict.fromkeys((score.variant, score.answer) for score in drawn))
+    names = list(dict.fromkeys((score.variant, score.method) for score in drawn))
     figure = new_figure(6.4, 5.4)
     axis = figure.subplots()
-    for place, (variant, answer) in enumerate(names):
+    for place, (variant, method) in enumerate(names):
         offset = _SPREAD * (place / max(len(names) - 1, 1) - 0.5)
-        own = [score for score in drawn if (score.variant, score.answer) == (variant, answer)]
-        style = answer_style(variant, answer, [name for kind, name in names if not kind])
+        own = [score for score in drawn if (score.variant, score.method) == (variant, method)]
+        style = method_style(variant, method, [name for kind, name in names if not kind])
         several = len({kind for kind, _ in names if kind}) > 1
-        _draw_answer(axis, own, offset, style, model_name(TASK, variant) if several and variant else "")
+        _draw_method(axis, own, offset, style, model_name(TASK, variant) if several and variant else "")
     _frame(axis, drawn)
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8, labelcolor=INK, handlelength=2.6)
     save_figure(figure, files)
     write_scores(files.data, scores)
 
 
-def answer_style(variant: str, answer: str, baselines: Sequence[str]) -> ArmStyle:
+def method_style(variant: str, method: str, baselines: Sequence[str]) -> ArmStyle:
     """How a network's encoding or a baseline is drawn and named.
 
     Args:
         variant: Of the network; empty for a baseline.
-        answer: The encoding, or the baseline's name.
-        baselines: All baselines in the picture.
+        method: The encoding, or the baseline's name.
+        baselines: All baselines in the figure.
     """
-    return arm_style(answer) if variant else arm_style(answer, baselines)
+    return arm_style(method) if variant else arm_style(method, baselines)
 
 
-def _draw_answer(axis: Axes, scores: Sequence[Score], offset: float, style: ArmStyle, model: str) -> None:
+def _draw_method(axis: Axes, scores: Sequence[Score], offset: float, style: ArmStyle, model: str) -> None:
     network = bool(scores[0].variant)
     order = list(PROTOCOLS)
     by_place = sorted(((order.index(one.protocol) + offset, one) for one in scores), key=lambda pair: pair[0])

@@ -25,8 +25,8 @@ from siwcc.analyses.leakage_ablation import (
     take_steps,
     write_differences,
 )
-from siwcc.analyses.leakage_figure import plot_protocols
-from siwcc.analyses.window_overlap import Shared, gather_shared, write_shared
+from siwcc.analyses.leakage_figure import plot_cells
+from siwcc.analyses.window_overlap import WindowOverlap, measure_overlap, write_window_overlap
 from siwcc.evaluation.comparisons import format_p
 from siwcc.evaluation.methods import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
 from siwcc.report.figures.style import FigureFiles, arm_style, model_name
@@ -34,13 +34,13 @@ from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.study import Study, TaskData, config_text, describe_data, devices
 from siwcc.report.svg import inline_svg
 
-# Sees the signal's quiet edges and nothing else of it, so that its R2 is what padding tells.
-_PADDING_BASELINE = "edge_silence"
+# Uses the lengths of the zero padding only, so its R2 is what the padding alone reveals.
+_PADDING_BASELINE = "zero_padding"
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A line of a table of scores: one answer to the copies and to the samples themselves."""
+    """A line of a table of scores: one method on the copies and on the original samples."""
 
     name: str
     augmented: Score
@@ -52,20 +52,20 @@ class PageFiles:
     """What is written of four studies.
 
     Attributes:
-        figure: Picture; its data are `protocols.csv`.
+        figure: The figure; its data are `cells.csv`.
         differences: The CSV of differences between encodings.
-        shared: The CSV of events by what of them was trained on.
+        window_overlap: The CSV of events by what of them was trained on.
         page: The HTML file.
     """
 
     figure: FigureFiles
     differences: Path
-    shared: Path
+    window_overlap: Path
     page: Path
 
 
-def summarise_protocols(folders: Sequence[Path], data: Path, files: PageFiles) -> None:
-    """Write the tables, the picture and the page of four studies.
+def summarise_leakage(folders: Sequence[Path], data: Path, files: PageFiles) -> None:
+    """Write the tables, the figure and the page of four studies.
 
     Args:
         folders: results/<study> of each cell, finished.
@@ -73,27 +73,27 @@ def summarise_protocols(folders: Sequence[Path], data: Path, files: PageFiles) -
         files: Where to.
 
     Raises:
-        InputError: see `open_cells`, `gather_scores`, `gather_differences` and `gather_shared`.
+        InputError: see `open_cells`, `gather_scores`, `gather_differences` and `measure_overlap`.
     """
     cells = open_cells(folders)
     scores = [score for cell in cells for score in gather_scores(cell)]
     differences = [difference for cell in cells for difference in gather_differences(cell)]
-    shared = gather_shared(cells, data)
-    plot_protocols(scores, files.figure)
+    overlap = measure_overlap(cells, data)
+    plot_cells(scores, files.figure)
     write_differences(files.differences, differences)
-    write_shared(files.shared, shared)
+    write_window_overlap(files.window_overlap, overlap)
     content = _content(cells, data, scores, differences)
-    content["shared"] = _by_shift(shared)
+    content["window_overlap"] = _by_shift(overlap)
     content["figure"] = inline_svg(files.figure.svg, "protocols", _figure_alternative(scores))
     environment = open_templates()
     environment.globals.update(format_p=format_p)
-    write_page(environment, "protocols.html.j2", content, files.page)
+    write_page(environment, "leakage.html.j2", content, files.page)
 
 
 def _content(
     cells: Sequence[Cell], data: Path, scores: Sequence[Score], differences: Sequence[Difference]
 ) -> dict[str, Any]:
-    """Everything that the template names but the picture."""
+    """Everything that the template names but the figure."""
     studies = {cell.protocol: Study(cell.folder, data, cell.config) for cell in cells}
     described: dict[Protocol, TaskData] = {key: describe_data(study, TASK) for key, study in studies.items()}
     first = cells[0].config
@@ -102,8 +102,8 @@ def _content(
         "studies": studies,
         "described": described,
         "remark": described[PAPERS].remark,
-        "steps": [(answer_name(step.variant, step.answer), step.sentences()) for step in take_steps(scores)],
-        "shares": list(padding_sentences(scores)),
+        "steps": [(method_name(step.variant, step.method), step.sentences()) for step in take_steps(scores)],
+        "fractions": list(padding_sentences(scores)),
         "tables": [(subset, _score_rows(scores, subset)) for subset in (ALL, ISOLATED)],
         "limits": next((score.limit_fine, score.limit_coarse, score.unit) for score in scores),
         "comparisons": _by_comparison(differences),
@@ -116,35 +116,35 @@ def _content(
     }
 
 
-def answer_name(variant: str, answer: str) -> str:
-    """What an answer is called on the page."""
-    label = arm_style(answer).label
+def method_name(variant: str, method: str) -> str:
+    """What a method is called on the page."""
+    label = arm_style(method).label
     return f"{model_name(TASK, variant)}, {label}" if variant else f"baseline: {label}"
 
 
 def padding_sentences(scores: Sequence[Score]) -> Iterator[str]:
-    """How much of the networks' R2 the lengths of the quiet edges reach alone, cell by cell."""
+    """The R2 of the padding-only baseline as a fraction of the networks' R2, cell by cell."""
     shown = [score for score in scores if (score.inputs, score.subset) == (AUGMENTED, ALL)]
     for protocol, name in PROTOCOLS.items():
         own = [score for score in shown if score.protocol == protocol]
-        edge = next((score for score in own if score.answer == _PADDING_BASELINE and not score.variant), None)
+        edge = next((score for score in own if score.method == _PADDING_BASELINE and not score.variant), None)
         networks = [score for score in own if score.variant and score.r2 > 0]
         if edge is None or not networks:
             continue
-        shares = ", ".join(
-            f"{100 * max(edge.r2, 0.0) / score.r2:.0f} % of {answer_name(score.variant, score.answer)} ({score.r2:.3f})"
+        fractions = ", ".join(
+            f"{100 * max(edge.r2, 0.0) / score.r2:.0f} % of {method_name(score.variant, score.method)} ({score.r2:.3f})"
             for score in networks
         )
-        yield f"{name[0].upper()}{name[1:]}: R² {plain(edge.r2)}, {shares}."
+        yield f"{name[0].upper()}{name[1:]}: R² {plain(edge.r2)}, {fractions}."
 
 
 def _score_rows(scores: Sequence[Score], subset: str) -> list[tuple[Protocol, list[ScoreRow]]]:
     groups = []
     for protocol in PROTOCOLS:
         own = [score for score in scores if score.protocol == protocol and score.subset == subset]
-        clean = {(score.variant, score.answer): score for score in own if score.inputs == UNAUGMENTED}
+        clean = {(score.variant, score.method): score for score in own if score.inputs == UNAUGMENTED}
         rows = [
-            ScoreRow(answer_name(score.variant, score.answer), score, clean.get((score.variant, score.answer)))
+            ScoreRow(method_name(score.variant, score.method), score, clean.get((score.variant, score.method)))
             for score in own
             if score.inputs == AUGMENTED
         ]
@@ -152,11 +152,11 @@ def _score_rows(scores: Sequence[Score], subset: str) -> list[tuple[Protocol, li
     return groups
 
 
-def _by_shift(lines: Sequence[Shared]) -> list[tuple[str, list[tuple[str, Shared]]]]:
+def _by_shift(lines: Sequence[WindowOverlap]) -> list[tuple[str, list[tuple[str, WindowOverlap]]]]:
     """(shift, [(name of the network, line)]), in the order of the lines."""
-    found: dict[str, list[tuple[str, Shared]]] = {}
+    found: dict[str, list[tuple[str, WindowOverlap]]] = {}
     for line in lines:
-        found.setdefault(line.shift, []).append((answer_name(line.variant, line.answer), line))
+        found.setdefault(line.shift, []).append((method_name(line.variant, line.method), line))
     return list(found.items())
 
 
@@ -178,9 +178,9 @@ def _by_comparison(
 
 def _figure_alternative(scores: Sequence[Score]) -> str:
     parts = [
-        f"{answer_name(step.variant, step.answer)} " + ", ".join(f"{step.r2[key]:.3f}" for key in PROTOCOLS)
+        f"{method_name(step.variant, step.method)} " + ", ".join(f"{step.r2[key]:.3f}" for key in PROTOCOLS)
         for step in take_steps(scores)
     ]
     return (
-        f"Test R² of every answer, mean of the folds, in the order {', '.join(PROTOCOLS.values())}: {'; '.join(parts)}."
+        f"Test R² of every method, mean of the folds, in the order {', '.join(PROTOCOLS.values())}: {'; '.join(parts)}."
     )

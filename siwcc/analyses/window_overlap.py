@@ -1,6 +1,6 @@
-"""What networks gain from having seen the patient, and what from having seen the very seconds.
+"""What networks gain from having seen the patient, and what from having seen the same seconds.
 
-Folds by sample let a record stand in training and test folds, and let windows overlap that stand in different ones.
+Folds by sample put a record into training and test folds, and windows of different folds overlap.
 Folds by record end both at once. What each is worth shows where the two kinds of folds are compared event by event, by
 the distance to the nearest event of the same record that was trained on:
 
@@ -27,7 +27,7 @@ import numpy as np
 from siwcc.analyses.leakage_ablation import APART, BOTH, NO_PADDING, PAPERS, TASK, Cell, run_paths
 from siwcc.data.folds import check_origin
 from siwcc.evaluation.bootstrap import interval_of, times_drawn
-from siwcc.evaluation.methods import Answerer, Strata, read_answers
+from siwcc.evaluation.methods import Method, Strata, read_methods
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_shard
@@ -35,12 +35,12 @@ from siwcc.io.tables import columns_of, write_lines
 
 
 @dataclass(frozen=True)
-class Shared:
-    """One line of `shared.csv`; the attributes are its columns, in this order.
+class WindowOverlap:
+    """One line of `window_overlap.csv`; the attributes are its columns, in this order.
 
     Attributes:
         shift: Of both studies.
-        variant, answer: The network and its encoding.
+        variant, method: The network and its encoding.
         from_s, below_s: Distance to the nearest event of the record that was trained on, folds by sample; both
             infinite: there is none.
         events, records: How many, and of how many records.
@@ -51,7 +51,7 @@ class Shared:
 
     shift: str
     variant: str
-    answer: str
+    method: str
     from_s: float
     below_s: float
     events: int
@@ -64,7 +64,7 @@ class Shared:
     unit: str
 
 
-def gather_shared(cells: Sequence[Cell], data: Path) -> list[Shared]:
+def measure_overlap(cells: Sequence[Cell], data: Path) -> list[WindowOverlap]:
     """Compare both kinds of folds for every network, with either shift.
 
     Args:
@@ -79,7 +79,7 @@ def gather_shared(cells: Sequence[Cell], data: Path) -> list[Shared]:
     return [line for by_sample, by_group in pairs for line in _compare(by_sample, by_group, data)]
 
 
-def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[Shared]:
+def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[WindowOverlap]:
     strata, other = by_sample.strata(), by_group.strata()
     for cell in (by_sample, by_group):
         check_origin(cell.layout.strata_csv(TASK), _samples_path(cell, data))
@@ -89,15 +89,15 @@ def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[Shared]:
     near_s, inf = 2 * window_s, math.inf
     ranges = [(0.0, window_s), (window_s, near_s), (near_s, inf), (inf, inf)]
     apart = _errors(by_group, other)
-    for answerer, error in _errors(by_sample, strata).items():
+    for method, error in _errors(by_sample, strata).items():
         for from_s, below_s in ranges:
             chosen = (distance_s >= from_s) & ((distance_s < below_s) | (from_s == below_s))
             if chosen.any():
-                errors = error[chosen], apart[answerer][same_event][chosen]
-                yield Shared(
+                errors = error[chosen], apart[method][same_event][chosen]
+                yield WindowOverlap(
                     shift=by_sample.protocol.shift,
-                    variant=answerer.variant,
-                    answer=answerer.name,
+                    variant=method.variant,
+                    method=method.name,
                     from_s=from_s,
                     below_s=below_s,
                     **_summed_up(strata.group[chosen], *errors),
@@ -149,20 +149,20 @@ def _samples_path(cell: Cell, data: Path) -> Path:
     return DataLayout(data).samples(cell.config.task(TASK).dataset)
 
 
-def _errors(cell: Cell, strata: Strata) -> dict[Answerer, np.ndarray]:
+def _errors(cell: Cell, strata: Strata) -> dict[Method, np.ndarray]:
     """Mean absolute error of every sample over its augmented copies and the seeds, in the order of `strata`."""
     samples = len(strata.place)
     found = {}
-    for answerer, answers in read_answers(run_paths(cell), [], {TASK: strata}):
+    for method, parts in read_methods(run_paths(cell), [], {TASK: strata}):
         sums, rows = np.zeros(samples), np.zeros(samples)
-        for part in answers:
+        for part in parts:
             copies = part.predictions.copy > 0
             sums += np.bincount(part.sample[copies], part.predictions.error()[copies], samples)
             rows += np.bincount(part.sample[copies], minlength=samples)
-        found[answerer] = sums / rows
+        found[method] = sums / rows
     return found
 
 
-def write_shared(path: Path, lines: Sequence[Shared]) -> None:
-    """Write `shared.csv` in one step, numbers in full precision."""
-    write_lines(path, columns_of(Shared), lines)
+def write_window_overlap(path: Path, lines: Sequence[WindowOverlap]) -> None:
+    """Write `window_overlap.csv` in one step, numbers in full precision."""
+    write_lines(path, columns_of(WindowOverlap), lines)

@@ -178,8 +178,8 @@ def _inspect_model(path: Path) -> tuple[str, dict[str, Any]]:
         "parameters": count_parameters(model.network),
         "input_shape": [metadata.signal_channels, *spec.shape],
         f"extent_{spec.unit}": list(spec.extent),
-        "outputs": [f"answer{suffix}_{spec.unit}" for suffix in spec.outputs],
-        f"largest_answer_{spec.unit}": spec.output_scale,
+        "outputs": [f"prediction{suffix}_{spec.unit}" for suffix in spec.outputs],
+        f"largest_prediction_{spec.unit}": spec.output_scale,
         "dataset": metadata.dataset,
         "training_groups": {"number": len(seen), "names": _some(seen)},
         "dataset_protocol": {name: value for name, value in metadata.dataset_protocol.items() if value is not None},
@@ -262,9 +262,9 @@ def _error_facts(predictions: Predictions) -> dict[str, Any]:
     hidden: dict[str, Any] = {} if visible.all() else {"rows_without_the_point": len(visible) - len(error)}
     if not len(error):
         return hidden
-    if predictions.told is not None:
-        told = balanced_accuracy(visible, predictions.told[:, 0] >= VISIBLE_FROM)
-        hidden["visible_or_not_balanced_accuracy"] = six_decimals(told)
+    if predictions.visibility is not None:
+        accuracy = balanced_accuracy(visible, predictions.visibility[:, 0] >= VISIBLE_FROM)
+        hidden["visible_or_not_balanced_accuracy"] = six_decimals(accuracy)
     return {
         "rows": len(error),
         **hidden,

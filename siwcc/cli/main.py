@@ -13,7 +13,7 @@ from typing import Any
 
 import siwcc
 from siwcc.cli.extras import absent_extra
-from siwcc.io.console import note, talking
+from siwcc.io.console import note, verbosity
 from siwcc.io.errors import InputError
 from siwcc.io.study_layout import StudyLayout
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         # Within it: a bar is gone before an error is told.
-        with talking(options.talk):
+        with verbosity(options.verbosity):
             code = int(options.run(options))
         sys.stdout.flush()
         return code
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=_Help,
     )
-    parser.set_defaults(talk="normal")
+    parser.set_defaults(verbosity="normal")
     parser.add_argument("--version", action="version", version=f"siwcc {siwcc.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_demo_data(commands.add_parser("demo-data", help="write synthetic raw files: WFDB records or cell images"))
@@ -125,13 +125,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_manners(parser: argparse.ArgumentParser) -> None:
     """What every command understands, before its name and after it."""
     parser.formatter_class = _Help
-    talk = parser.add_mutually_exclusive_group()
+    verbosity = parser.add_mutually_exclusive_group()
     # Without a default of its own: a subcommand's would replace what stood before its name.
-    common: dict[str, Any] = {"action": "store_const", "dest": "talk", "default": argparse.SUPPRESS}
-    talk.add_argument(
+    common: dict[str, Any] = {"action": "store_const", "dest": "verbosity", "default": argparse.SUPPRESS}
+    verbosity.add_argument(
         "-q", "--quiet", const="quiet", help="no notes and no progress, only warnings and errors", **common
     )
-    talk.add_argument("-v", "--verbose", const="verbose", help="log lines, too", **common)
+    verbosity.add_argument("-v", "--verbose", const="verbose", help="log lines, too", **common)
 
 
 def _add_demo_data(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +147,7 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
     parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
     parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same bytes (default: 42)")
-    shown = "as the published sets, or a folder with a table as one's own data (default: published)"
+    shown = "as the published sets, or a folder with a table as your own data would be (default: published)"
     parser.add_argument("--layout", choices=("published", "folder"), default="published", help=shown)
     parser.set_defaults(run=_run_demo_data)
 
@@ -176,7 +176,7 @@ examples:
     for arm, what in (("control", "one a fold"), ("study", "paired with the control logs in the order given")):
         shown = f"logs of the {arm} arm, {what}"
         parser.add_argument(f"--{arm}", nargs="+", type=Path, required=True, metavar="LOG", help=shown)
-    fraction = "share of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
+    fraction = "fraction of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
     parser.add_argument("--test-fraction", type=float, metavar="F", help=fraction)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the rows there as CSV, too")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
@@ -229,7 +229,7 @@ def _run_inspect(options: argparse.Namespace) -> int:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
-        "A localiser assumes that there is one in every window or image: it answers in any case (docs/predict.md)."
+        "The model assumes that every window or image has one: it always returns a prediction (docs/predict.md)."
     )
     parser.epilog = """examples:
   siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
@@ -240,17 +240,19 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 """
     shown = "a model.pt, or a folder of them: its fold*.pt, else its *.pt, else its fold*/seed*/model.pt"
     parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
-    shown = "WFDB records (with or without extension), CSVs (a line a sample, a column a lead, mV), or images: "
+    shown = "WFDB records (with or without extension), CSVs (one row per sample, one column per lead, mV), or images: "
     shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=shown)
-    shown = "one more model or folder of models; all of them answer together. May be repeated"
+    shown = "one more model or folder of models; all of them predict together. May be repeated"
     parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)
     windows = parser.add_mutually_exclusive_group()
     shown = "middle of the window, or of several, in seconds of the recording"
     windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
     shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
     windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
-    parser.add_argument("--rate", type=float, metavar="HZ", help="samples a second of CSVs; records say their own")
+    parser.add_argument(
+        "--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings; WFDB records contain their own"
+    )
     shown = "leads by number, from 0 (default: those that the model was trained on)"
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
@@ -261,7 +263,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at-least", type=float, default=0.0, metavar="P", help=shown)
     shown = "what turns confidence into that probability (default: the calibration.json beside the models)"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=shown)
-    shown = "draw the answers: .png, .svg or .pdf; of several inputs FILE-<name> each"
+    shown = "draw the predictions: .png, .svg or .pdf; of several inputs FILE-<name> each"
     parser.add_argument("--plot", type=Path, metavar="FILE", help=shown)
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
     parser.set_defaults(run=_run_predict)

@@ -28,7 +28,7 @@ from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
-# Of the synthetic sets: usable events of a record, usable share of the cells.
+# Of the synthetic sets: usable events of a record, usable fraction of the cells.
 _SYNTHETIC_SHARE = {"ecg": 4.7, "nuclei": 0.96}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
@@ -47,7 +47,7 @@ class TaskPlan:
         samples: Usable samples.
         sample_source: Where that number comes from.
         runs: Networks to train.
-        perturbed_answers: Answers to perturbed test samples.
+        perturbed_predictions: Predictions for perturbed test samples.
         step_s: Seconds of one training step, mean over the study's variants.
         compute_s: Seconds of one process for all its jobs.
         disk_bytes: Samples and fold files.
@@ -58,7 +58,7 @@ class TaskPlan:
     samples: int
     sample_source: str
     runs: int
-    perturbed_answers: int
+    perturbed_predictions: int
     step_s: float
     compute_s: float
     disk_bytes: int
@@ -126,7 +126,7 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
         samples=samples,
         sample_source=source,
         runs=runs * len(config.variants),
-        perturbed_answers=perturbed * len(config.variants) * len(config.seeds),
+        perturbed_predictions=perturbed * len(config.variants) * len(config.seeds),
         step_s=sum(step_s) / len(step_s),
         compute_s=compute_s,
         disk_bytes=_disk_bytes(spec, dataset, samples, rows),
@@ -152,16 +152,16 @@ def _perturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
     return sum(len(item.strengths) for item in known if item.name in config.perturbations_of(task))
 
 
-def _run_s(train: Train, rows: int, folds: int, step_s: float, answer_s: float) -> float:
-    """Seconds of one run: its steps, the answers after each epoch and at the end, and the job around them."""
+def _run_s(train: Train, rows: int, folds: int, step_s: float, predict_s: float) -> float:
+    """Seconds of one run: its steps, the predictions after each epoch and at the end, and the job around them."""
     tested = rows / folds
     trained = train.rows_per_epoch or rows - tested
-    steps, answers = train.epochs * trained / train.batch_size, (train.epochs + 1) * tested / train.batch_size
-    return steps * step_s + answers * answer_s + _SECONDS_A_JOB
+    steps, predictions = train.epochs * trained / train.batch_size, (train.epochs + 1) * tested / train.batch_size
+    return steps * step_s + predictions * predict_s + _SECONDS_A_JOB
 
 
 def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[float, float]:
-    """Seconds of a training step and of answering one batch."""
+    """Seconds of a training step and of predicting one batch."""
     device, train = usable_device(config.train.device), config.train.of(variant)
     network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
     optimiser = Adam(network.parameters(), lr=train.learning_rate)
@@ -172,11 +172,11 @@ def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[floa
         network(signal).square().mean().backward()
         optimiser.step()
 
-    def answer() -> None:
+    def predict() -> None:
         with torch.inference_mode():
             network(signal)
 
-    return _seconds(step, device), _seconds(answer, device)
+    return _seconds(step, device), _seconds(predict, device)
 
 
 def _seconds(action: Callable[[], None], device: torch.device) -> float:
@@ -224,7 +224,9 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
     at_once = 1 if device != "cpu" else max(1, cores // config.train.threads)
     lines = [f"study {config.study} on {device}, {at_once} run(s) at once with {config.train.threads} thread(s) each"]
     for plan in plans:
-        perturbed = f"{plan.perturbed_answers} answers to perturbed samples, " if plan.perturbed_answers else ""
+        perturbed = (
+            f"{plan.perturbed_predictions} predictions for perturbed samples, " if plan.perturbed_predictions else ""
+        )
         lines.append(
             f"  {plan.task}: {plan.samples} samples ({plan.sample_source}), {plan.runs} networks, {perturbed}"
             f"{plan.step_s * 1e3:.0f} ms a step: "

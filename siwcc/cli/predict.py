@@ -1,4 +1,4 @@
-"""`siwcc predict`: trained networks on recordings and images of one's own."""
+"""`siwcc predict`: trained networks on new recordings and images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from siwcc.inference.inputs import (
     group_of,
     kind_of,
     name_of,
-    read_picture,
+    read_image,
     read_signal_file,
     rhythm_changes_of,
 )
@@ -45,8 +45,8 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Answered:
-    """An input with its answers.
+class Predicted:
+    """An input with its predictions.
 
     Attributes:
         path: As it was given.
@@ -63,7 +63,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class _Told:
-    """What is kept of an input until all are answered: neither its signal nor its maps.
+    """What is kept of an input until all are predicted: neither its signal nor its maps.
 
     Attributes:
         rows: For standard output.
@@ -77,7 +77,7 @@ class _Told:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run `siwcc predict`: answers on standard output, everything else on standard error.
+    """Run `siwcc predict`: predictions on standard output, everything else on standard error.
 
     Raises:
         InputError: no model, an input that cannot be read, or one that the models are not made for.
@@ -99,14 +99,14 @@ def run(options: argparse.Namespace) -> int:
     with _drafts(plots) as drafts:
         with _progress(inputs) as progress:
             told = {
-                path: _tell(_answer(path, used, seen, options, progress), predictor, accepted, drafts.get(path))
+                path: _tell(_predict(path, used, seen, options, progress), predictor, accepted, drafts.get(path))
                 for path, (used, seen) in zip(inputs, chosen, strict=True)
             }
         for item in told.values():
             if item.leads:
                 note(item.leads)
-        for path, picture in plots.items():
-            _publish(drafts[path], picture, told[path].unmarked)
+        for path, figure in plots.items():
+            _publish(drafts[path], figure, told[path].unmarked)
     rows = [row for item in told.values() for row in item.rows]
     _write(rows, predictor.task, accepted.column, options.format)
     return 0
@@ -139,10 +139,10 @@ def find_models(source: Path) -> list[Path]:
 
 
 def plot_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
-    """Where the picture of each input goes: `wanted` for a single one, else its stem, a hyphen and the input's name.
+    """Where the figure of each input goes: `wanted` for a single one, else its stem, a hyphen and the input's name.
 
     Raises:
-        InputError: another extension than .png, .svg and .pdf, a picture in the place of an input, or two inputs of
+        InputError: another extension than .png, .svg and .pdf, a figure in the place of an input, or two inputs of
             one name.
     """
     if wanted.suffix.lower() not in PLOT_KINDS:
@@ -171,7 +171,7 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
     if options.every is not None and not (math.isfinite(options.every) and options.every > 0):
         raise InputError("--every", f"is {options.every:g} s", "give seconds above 0")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
-        raise InputError("--rate", f"is {options.rate:g} Hz", "give samples a second, above 0")
+        raise InputError("--rate", f"is {options.rate:g} Hz", "give the sampling rate in Hz, above 0")
     if options.leads is not None and (min(options.leads) < 0 or len(set(options.leads)) < len(options.leads)):
         raise InputError("--leads", f"is {' '.join(map(str, options.leads))}", "give different numbers, from 0")
 
@@ -190,7 +190,7 @@ def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse
 def _choose_models(
     predictor: Predictor, path: Path, unseen_only: bool, from_folder: bool
 ) -> tuple[Predictor, tuple[Path, ...]]:
-    """The networks that answer for an input, and those of them that were trained on it.
+    """The networks that predict for an input, and those of them that were trained on it.
 
     Of a folder the unseen ones are taken where there are some: there its five networks stand for one.
     """
@@ -204,29 +204,29 @@ def _choose_models(
         return others, ()
     if seen and unseen_only:
         problem = "every model was trained on a record or slide image of this name"
-        raise InputError(path, problem, "leave --unseen-only out, and do not take the answer for a test")
+        raise InputError(path, problem, "leave --unseen-only out, and do not take the prediction for a test")
     return predictor, tuple(seen)
 
 
-def _answer(
+def _predict(
     path: Path, used: Predictor, seen: tuple[Path, ...], options: argparse.Namespace, progress: Progress | None
-) -> Answered:
+) -> Predicted:
     try:
         if used.task == "nuclei":
-            found = [used.predict(read_picture(path))]
+            found = [used.predict(read_image(path))]
             if progress is not None:
                 progress(1, 1)
-            return Answered(path, found, seen, None)
+            return Predicted(path, found, seen, None)
         signal = read_signal_file(path, used.leads, options.leads, options.rate)
         found = used.predict_windows(signal.signal_mv, signal.rate_hz, options.at, options.every, progress)
-        return Answered(path, found, seen, signal)
+        return Predicted(path, found, seen, signal)
     except InputError as error:
         if error.where in _OF_ARRAY:
             raise InputError(path, error.problem, error.remedy) from error
         raise
 
 
-def _tell(item: Answered, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
+def _tell(item: Predicted, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
     unmarked = "" if draft is None else _draw(item, draft, accepted)
     leads = "" if item.signal is None else _leads_note(item.signal, predictor)
     return _Told(list(_rows_of(item, predictor.task, accepted)), leads, unmarked)
@@ -238,10 +238,10 @@ def _tell(item: Answered, predictor: Predictor, accepted: Acceptance, draft: Pat
 def _explain(
     predictor: Predictor, inputs: Sequence[Path], chosen: Sequence[tuple[Predictor, tuple[Path, ...]]]
 ) -> None:
-    """What is assumed, and which networks answer where not all do or some should not be trusted; a line each."""
+    """What is assumed, and which networks predict where not all do or some should not be trusted; a line each."""
     thing = "an event in each window, the first of several," if predictor.task == "ecg" else "a point in each image"
     tells = len(predictor.spec.points) > 1 and predictor.tells_visible
-    but = "says of each point whether it is visible" if tells else "answers in any case"
+    but = "says of each point whether it is visible" if tells else "always returns a prediction"
     note(f"a localiser assumes {thing} and {but}; for research, not for clinical decisions")
     alone: dict[tuple[Path, ...], list[Path]] = {}
     seen_by: dict[tuple[Path, ...], list[Path]] = {}
@@ -251,7 +251,7 @@ def _explain(
         if seen:
             seen_by.setdefault(seen, []).append(path)
     for models, paths in alone.items():
-        note(f"{_listed(paths)}: answered by {_listed(models)} alone, as the others were trained on that name")
+        note(f"{_listed(paths)}: predicted by {_listed(models)} only, as the others were trained on that name")
     for models, paths in seen_by.items():
         warn(f"{_listed(paths)}: {_listed(models)} trained on that name; this is no test of them")
 
@@ -294,8 +294,8 @@ def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
 # ----------------------------------------------------------- standard output
 
 
-def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
-    """A row an answer, of several points a row a point; numbers have six decimals, what is not known is None."""
+def _rows_of(item: Predicted, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
+    """One row per prediction, of several points one per point; numbers have six decimals, unknown is None."""
     from siwcc.inference.acceptance import not_found
 
     for prediction in (point for of_window in item.predictions for point in of_window.points):
@@ -311,7 +311,7 @@ def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[s
         row["result"] = "found" if found else not_found(prediction, task)
         axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
         for number, axis in enumerate(axes):
-            row |= _numbers_of(prediction, number, "answer_" if axis == "" else axis, found)
+            row |= _numbers_of(prediction, number, "prediction_" if axis == "" else axis, found)
         row["confidence"] = six_decimals(prediction.confidence)
         if accepted.column:
             row[accepted.column] = six_decimals(accepted.probability(prediction))
@@ -326,7 +326,7 @@ def _rows_of(item: Answered, task: str, accepted: Acceptance) -> Iterator[dict[s
 
 def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:
     spread, unit = prediction.spread, prediction.unit
-    stem = "" if name == "answer_" else name
+    stem = "" if name == "prediction_" else name
     return {
         f"{name}{unit}": six_decimals(prediction.position[axis]) if found else None,
         f"{stem}lowest_{unit}": six_decimals(spread.lowest[axis]) if spread and found else None,
@@ -336,15 +336,15 @@ def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> di
 
 
 def _of_each(prediction: Prediction, axes: Sequence[str]) -> list[dict[str, Any]]:
-    names = [f"{axis or 'answer_'}{prediction.unit}" for axis in axes]
+    names = [f"{axis or 'prediction_'}{prediction.unit}" for axis in axes]
     return [
         {
             "model": str(path),
-            **dict(zip(names, map(six_decimals, answer.tolist()), strict=True)),
-            "confidence": six_decimals(sure),
+            **dict(zip(names, map(six_decimals, prediction.tolist()), strict=True)),
+            "confidence": six_decimals(confidence),
         }
-        for path, answer, sure in zip(
-            prediction.models, prediction.answers, prediction.confidences.tolist(), strict=True
+        for path, prediction, confidence in zip(
+            prediction.models, prediction.network_positions, prediction.confidences.tolist(), strict=True
         )
     ]
 
@@ -386,7 +386,7 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 _HEADS = {
-    "ecg": ["recording", "window (s)", "answer (s)", "lowest .. highest", "SD", "confidence"],
+    "ecg": ["recording", "window (s)", "prediction (s)", "lowest .. highest", "SD", "confidence"],
     "nuclei": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence"],
 }
 
@@ -398,16 +398,16 @@ def _headed(column: str) -> str:
 
 def _cells(row: dict[str, Any], task: str) -> list[str]:
     found = row["result"] == "found"
-    sure = _fixed(row["confidence"], 2)
+    confidence = _fixed(row["confidence"], 2)
     named = [row["input"], *([row["point"]] if "point" in row else [])]
     if task == "ecg":
         window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
-        answer = _fixed(row["answer_s"], 2) if found else row["result"]
+        prediction = _fixed(row["prediction_s"], 2) if found else row["result"]
         spread = _between(row["lowest_s"], row["highest_s"], 2)
-        return [*named, window, answer, spread, _fixed(row["sd_s"], 2), sure]
+        return [*named, window, prediction, spread, _fixed(row["sd_s"], 2), confidence]
     x = _fixed(row["x_px"], 1) if found else row["result"]
     spreads = [_between(row[f"{axis}_lowest_px"], row[f"{axis}_highest_px"], 1) for axis in "xy"]
-    return [*named, x, spreads[0], _fixed(row["y_px"], 1), spreads[1], sure]
+    return [*named, x, spreads[0], _fixed(row["y_px"], 1), spreads[1], confidence]
 
 
 def _fixed(value: float | None, digits: int) -> str:
@@ -428,40 +428,40 @@ def _as_text(lines: Sequence[Sequence[str]]) -> str:
 
 @contextmanager
 def _drafts(plots: Mapping[Path, Path]) -> Iterator[dict[Path, Path]]:
-    """Where the picture of each input waits until all are answered: one that fails leaves no picture at all."""
+    """Where the figure of each input waits until all are predicted: one that fails leaves no figure at all."""
     if not plots:
         yield {}
         return
     with TemporaryDirectory() as folder:
-        yield {path: Path(folder) / f"{number}{picture.suffix}" for number, (path, picture) in enumerate(plots.items())}
+        yield {path: Path(folder) / f"{number}{figure.suffix}" for number, (path, figure) in enumerate(plots.items())}
 
 
-def _publish(draft: Path, picture: Path, unmarked: str) -> None:
+def _publish(draft: Path, figure: Path, unmarked: str) -> None:
     if unmarked:
         warn(unmarked)
-    write_bytes(picture, draft.read_bytes())
-    note(f"drew {picture}")
+    write_bytes(figure, draft.read_bytes())
+    note(f"drew {figure}")
 
 
-def _draw(item: Answered, draft: Path, accepted: Acceptance) -> str:
-    """Draw an input; why its annotations are not in the picture, or nothing."""
-    from siwcc.report.figures.style import save_picture
+def _draw(item: Predicted, draft: Path, accepted: Acceptance) -> str:
+    """Draw an input; why its annotations are not in the figure, or nothing."""
+    from siwcc.report.figures.style import save_figure_as
 
     try:
         changes, unmarked = rhythm_changes_of(item.path), ""
     except InputError as error:
-        # A picture without marks is better than none.
+        # A figure without marks is better than none.
         changes, unmarked = [], f"{error}; drawn without its annotations"
-    save_picture(_figure_of(item, accepted, changes), draft)
+    save_figure_as(_figure_of(item, accepted, changes), draft)
     return unmarked
 
 
-def _figure_of(item: Answered, accepted: Acceptance, changes: Sequence[tuple[float, str]]) -> Figure:
+def _figure_of(item: Predicted, accepted: Acceptance, changes: Sequence[tuple[float, str]]) -> Figure:
     from siwcc.report.figures.user_predictions import plot_image, plot_recording
 
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
     # Fonts have no sign for a byte that is no text.
     titled = item.path.with_name(item.path.name.encode(errors="backslashreplace").decode())
     if item.signal is None:
-        return plot_image(read_picture(item.path), item.predictions[0], found[0], name_of(titled))
+        return plot_image(read_image(item.path), item.predictions[0], found[0], name_of(titled))
     return plot_recording(replace(item.signal, path=titled), item.predictions, found, changes)

@@ -1,4 +1,4 @@
-"""Which sample stands in which fold, and the stage that augments one fold.
+"""Which sample is in which fold, and the stage that augments one fold.
 
 The paper's two tasks were split by two different rules (`FOLD_RULES`); a leak-free study splits
 whole groups (records, slide images) instead. `strata.csv` says of every sample what results are
@@ -285,7 +285,7 @@ def _check_line(path: Path, line: int, row: Mapping[str, str], seen: Container[s
     if not row["fold"].isdecimal() or int(row["fold"]) == 0:
         raise InputError(path, f"line {line}: fold must be a whole number from 1, not {row['fold']!r}", _REMAKE)
     if row["sample_id"] in seen:
-        raise InputError(path, f"line {line}: sample {row['sample_id']} stands there twice", _REMAKE)
+        raise InputError(path, f"line {line}: sample {row['sample_id']} is there twice", _REMAKE)
 
 
 def _gap_of(text: str) -> float | None:

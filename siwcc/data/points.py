@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _AXES = ("_x", "_y", "_z")
 VISIBLE_FROM = 0.5
-"""A point is told to be visible from this share of its map on that lies in places."""
+"""A point is predicted visible if at least this fraction of its heatmap is inside the window or image."""
 
 
 def output_suffixes(points: Sequence[str], axes: int) -> tuple[str, ...]:

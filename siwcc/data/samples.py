@@ -79,7 +79,7 @@ def write_samples(
         items: Samples in the order of their ids as strings, exclusions anywhere among them.
         attributes: The file's attributes.
         path: The file to write.
-        max_excluded: Share of exclusions above which nothing is written.
+        max_excluded: Fraction of exclusions above which nothing is written.
 
     Returns:
         The exclusions, sorted by id.
@@ -153,11 +153,11 @@ def _check_counts(name: str, kept: int, excluded: list[Excluded], max_excluded: 
     if kept == 0:
         raise InputError(f"datasets.{name}", f"gives no sample ({len(excluded)} excluded{first})")
     found = kept + len(excluded)
-    share = len(excluded) / found
-    if share > max_excluded:
-        limits = f"{share:.1%}, allowed {max_excluded:.1%}{first}"
+    fraction = len(excluded) / found
+    if fraction > max_excluded:
+        limits = f"{fraction:.1%}, allowed {max_excluded:.1%}{first}"
         raise InputError(
             f"datasets.{name}",
             f"{len(excluded)} of {found} samples are defective ({limits})",
-            f"mend them, or raise datasets.{name}.max_excluded",
+            f"repair them, or raise datasets.{name}.max_excluded",
         )

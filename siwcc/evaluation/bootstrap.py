@@ -105,15 +105,15 @@ class Draws:
 _NONE = Sums(*(np.empty(0) for _ in Sums._fields))
 
 
-def _percentile(ordered: np.ndarray, counted: np.ndarray, share: float) -> np.ndarray:
+def _percentile(ordered: np.ndarray, counted: np.ndarray, fraction: float) -> np.ndarray:
     """What numpy's linear percentile is of the values repeated as often as they were drawn.
 
     Args:
         ordered: (rows,) values, the smallest first.
         counted: (draws, rows) how many values a draw has up to each of them.
-        share: 0.5 for the median.
+        fraction: 0.5 for the median.
     """
-    place = share * (counted[:, -1] - 1)
+    place = fraction * (counted[:, -1] - 1)
     below = np.floor(place).astype(np.int64)
     low, high = (ordered[(counted <= rank[:, np.newaxis]).sum(axis=1)] for rank in (below, np.ceil(place)))
     return np.asarray(low + (place - below) * (high - low))

@@ -1,12 +1,12 @@
-"""How sure a network is held against how often it is right: calibration, as functions of arrays.
+"""The confidence of a network compared with how often it is right: calibration, as functions of arrays.
 
-An answer is right when its error is within a limit. The confidence of a network is no probability of that: it is the
-share of a map. A step function that never falls (isotonic regression) of "within the limit" on confidence makes it
-one, and `held_out_probability` does so for each test fold with the answers to the other folds alone.
+A prediction is right when its error is within a limit. The confidence of a network is no probability of that: it is the
+fraction of a map. A step function that never falls (isotonic regression) of "within the limit" on confidence makes it
+one, and `held_out_probability` does so for each test fold with the predictions for the other folds alone.
 
 Records count by the square root of their rows (`BALANCE`), as they do in the training of the networks: so one record
-with sixty events does not settle the whole map, and one with a single event does not outweigh its sixty. No share of 0
-or 1 is believed of R records: probabilities stay between 1/(R + 2) and (R + 1)/(R + 2), Laplace's rule of succession.
+with sixty events does not settle the whole map, and one with a single event does not outweigh its sixty. With R
+records, probabilities stay between 1/(R + 2) and (R + 1)/(R + 2), by Laplace's rule of succession.
 
 Intervals are percentile bootstraps over records. Rows of one record are alike, so rows must not be drawn one by one.
 """
@@ -119,8 +119,8 @@ def _by_record(codes: np.ndarray, bins: np.ndarray, values: np.ndarray) -> np.nd
     return np.bincount(codes * shape[1] + bins, values, shape[0] * shape[1]).reshape(shape)
 
 
-def shares_within(bins: np.ndarray, within: np.ndarray, record: np.ndarray) -> list[Interval]:
-    """The share of the rows of each bin that is within the limit.
+def fractions_within(bins: np.ndarray, within: np.ndarray, record: np.ndarray) -> list[Interval]:
+    """The fraction of the rows of each bin that is within the limit.
 
     Args:
         bins: int (rows,), from 0, none empty.
@@ -137,7 +137,7 @@ class Scores(NamedTuple):
     """How well probabilities agree with what happened.
 
     Attributes:
-        ece: Expected calibration error: how far mean probability and share lie apart in a bin, mean over the rows.
+        ece: Expected calibration error: how far mean probability and fraction lie apart in a bin, mean over the rows.
         brier: Mean squared distance of the probability from 1 (within the limit) or 0.
         auroc: Of a row within the limit and one that is not, how often the former has the larger probability; ties
             half. NaN where all rows are alike.

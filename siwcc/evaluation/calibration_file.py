@@ -26,8 +26,8 @@ _MAX_BYTES = 1 << 20
 _MAX_NAME = 50
 _REMEDY = f"take a {CALIBRATION} that this version of siwcc wrote, or delete it and run again"
 
-Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Knots = Annotated[tuple[Share, ...], Field(min_length=1, max_length=MAX_KNOTS)]
+Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Knots = Annotated[tuple[Fraction, ...], Field(min_length=1, max_length=MAX_KNOTS)]
 Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME)]
 
 
@@ -69,7 +69,7 @@ class Calibration(BaseModel):
     limit: Annotated[FiniteFloat, Field(gt=0)]
     unit: Annotated[str, Field(pattern="^(s|px)$")]
     inputs: Annotated[str, Field(pattern="^(un)?augmented$")]
-    balance: Share
+    balance: Fraction
     folds: PositiveInt
     seeds: PositiveInt
     records: PositiveInt

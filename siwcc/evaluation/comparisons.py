@@ -1,7 +1,7 @@
 """Per-epoch logs in, rows of the paper's Table 3 out: as CSV, JSON or a text table.
 
 A row compares two arms of one model by one metric, fold by fold, study minus control; the
-arithmetic stands in `siwcc.evaluation.statistics`. To add a metric, add its entry to `METRICS`.
+arithmetic is in `siwcc.evaluation.statistics`. To add a metric, add its entry to `METRICS`.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def read_log(path: Path, foreign: bool = False) -> Log:
         foreign: It may lie beside some other program's `manifest.json`, or away from its run's place.
 
     Raises:
-        InputError: not readable as UTF-8, a column is missing or stands there twice, a row of
+        InputError: not readable as UTF-8, a column is missing or is there twice, a row of
             another length, something that is no number, an epoch twice, no epoch at all.
     """
     header, records = _read_records(path, checked_text(path, foreign))
@@ -443,7 +443,7 @@ def read_published(path: Path) -> dict[tuple[str, str, str], Published]:
     """The paper's Table 3, by (task, variant, metric).
 
     Raises:
-        InputError: a column is missing, a number is none, a row stands there twice.
+        InputError: a column is missing, a number is none, a row is there twice.
     """
     table = {}
     for line, row in enumerate(read_csv(path, _PUBLISHED_COLUMNS), start=2):

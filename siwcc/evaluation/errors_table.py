@@ -1,4 +1,4 @@
-"""How far answers are from the truth, in seconds or pixels, and how that is summed up."""
+"""How far predictions are from the truth, in seconds or pixels, and how that is summed up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.methods import (
     VIEWS,
-    Answerer,
-    Answers,
+    FoldPredictions,
+    Method,
     Predictions,
     Strata,
     View,
     join,
-    read_answers,
+    read_methods,
     read_strata,
     views_of,
 )
@@ -34,7 +34,7 @@ class Accuracy:
 
     Attributes:
         task: Its name.
-        answer: The encoding, or the baseline's name.
+        method: The encoding, or the baseline's name.
         variant: Of the network; empty for a baseline.
         inputs: `augmented` copies, or `unaugmented` original samples (copy 0).
         subset: `all`, or the `isolated` events: none before them within the window's length.
@@ -45,17 +45,18 @@ class Accuracy:
         median, p90, mean: Of the absolute error (points: Euclidean distance), in `unit`.
         r2: Mean over folds, seeds and outputs; NaN where a target does not vary. Of a stratum: its rows
             of all folds together, mean over seeds and outputs.
-        within_fine, within_coarse: Share of the rows whose error is at most the limit.
+        within_fine, within_coarse: Fraction of the rows whose error is at most the limit.
         limit_fine, limit_coarse: The two limits, in `unit`.
         unit: `s` or `px`.
         point: Which of several points; empty, and no column, where all tasks have one.
         hidden: Rows that the view has besides, in which the point is not visible; a column with `point`.
-        told: Balanced accuracy of telling whether it is visible (`siwcc.evaluation.metrics.balanced_accuracy`); NaN
-            where nothing tells, or all rows are of one kind; a column with `point`.
+        visibility_accuracy: Balanced accuracy of predicting whether it is visible
+            (`siwcc.evaluation.metrics.balanced_accuracy`); NaN where the method does not predict it, or all rows are of
+            one kind; a column with `point`.
     """
 
     task: str
-    answer: str
+    method: str
     variant: str
     inputs: str
     subset: str
@@ -76,10 +77,10 @@ class Accuracy:
     unit: str
     point: str = ""
     hidden: int = 0
-    told: float = math.nan
+    visibility_accuracy: float = math.nan
 
 
-POINT_COLUMNS = ("point", "hidden", "told")
+POINT_COLUMNS = ("point", "hidden", "visibility_accuracy")
 STRATUM_COLUMNS = tuple(name for name in columns_of(Accuracy) if name not in POINT_COLUMNS)
 COLUMNS = tuple(name for name in STRATUM_COLUMNS if not name.startswith("stratum"))
 
@@ -100,34 +101,34 @@ class _Seen(NamedTuple):
     sample: np.ndarray
 
 
-def measure(answerer: Answerer, answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) -> Errors:
+def measure(method: Method, parts: Sequence[FoldPredictions], strata: Strata, limits: ErrorLimits) -> Errors:
     """Errors of one arm or baseline, for augmented copies and samples, all events and isolated ones.
 
     Several points are measured one after the other, each in the rows in which it is visible.
 
     Args:
-        answerer: Who answered.
-        answers: Of every fold and seed.
+        method: The network or baseline.
+        parts: Its predictions for every fold and seed.
         strata: Of the task.
         limits: Of the task.
     """
     errors = Errors([], [])
-    views = _views(answers, strata, limits.isolated_s)
-    for point in dict.fromkeys(name for part in answers for name in part.predictions.points):
+    views = _views(parts, strata, limits.isolated_s)
+    for point in dict.fromkeys(name for part in parts for name in part.predictions.points):
         for view, everything in views.items():
             seen = [part._replace(predictions=part.predictions.of_point(point)) for part in everything]
             of_each = [part.predictions for part in seen]
-            errors.overall.extend(_summed_up(answerer, view, point, ("", ""), seen, of_each, limits))
+            errors.overall.extend(_summed_up(method, view, point, ("", ""), seen, of_each, limits))
             for by, labels in (("group", strata.group), ("class", strata.label)):
                 for name, chosen in _split(seen, labels):
                     of_seed = _joined_by_seed(chosen)
-                    errors.by_stratum.extend(_summed_up(answerer, view, point, (by, name), chosen, of_seed, limits))
+                    errors.by_stratum.extend(_summed_up(method, view, point, (by, name), chosen, of_seed, limits))
     return errors
 
 
-def _views(answers: Sequence[Answers], strata: Strata, isolated_s: float | None) -> dict[View, list[_Seen]]:
+def _views(parts: Sequence[FoldPredictions], strata: Strata, isolated_s: float | None) -> dict[View, list[_Seen]]:
     seen: dict[View, list[_Seen]] = {view: [] for view in VIEWS}
-    for part in answers:
+    for part in parts:
         for view, mask in views_of(part, strata, isolated_s).items():
             seen[view].append(_Seen(part.fold, part.seed, part.predictions.select(mask), part.sample[mask]))
     return {view: parts for view, parts in seen.items() if parts}
@@ -153,7 +154,7 @@ def _joined_by_seed(seen: Sequence[_Seen]) -> list[Predictions]:
 
 
 def _summed_up(
-    answerer: Answerer,
+    method: Method,
     view: View,
     point: str,
     stratum: tuple[str, str],
@@ -173,9 +174,9 @@ def _summed_up(
     scores = [float(np.mean(r2_scores(part.target, part.prediction))) for part in scored]
     median, p90 = np.percentile(error, [50, 90]).tolist()
     yield Accuracy(
-        task=answerer.task,
-        answer=answerer.name,
-        variant=answerer.variant,
+        task=method.task,
+        method=method.name,
+        variant=method.variant,
         inputs=view.inputs,
         subset=view.subset,
         stratum_by=stratum[0],
@@ -195,15 +196,15 @@ def _summed_up(
         unit=limits.unit,
         point=point,
         hidden=len(every_error) - len(error),
-        told=_told(seen, visible),
+        visibility_accuracy=_visibility_accuracy(seen, visible),
     )
 
 
-def _told(seen: Sequence[_Seen], visible: np.ndarray) -> float:
-    told = [part.predictions.told for part in seen if part.predictions.told is not None]
-    if len(told) < len(seen):
+def _visibility_accuracy(seen: Sequence[_Seen], visible: np.ndarray) -> float:
+    known = [part.predictions.visibility for part in seen if part.predictions.visibility is not None]
+    if len(known) < len(seen):
         return math.nan
-    return balanced_accuracy(visible, np.concatenate(told)[:, 0] >= VISIBLE_FROM)
+    return balanced_accuracy(visible, np.concatenate(known)[:, 0] >= VISIBLE_FROM)
 
 
 def measure_study(
@@ -224,12 +225,12 @@ def measure_study(
         Lines by task; baselines first, then networks by variant and encoding.
 
     Raises:
-        InputError: a file is damaged, or answers for a sample that is not in its fold.
+        InputError: a file is damaged, or has predictions for a sample that is not in its fold.
     """
     strata = {path.parent.name: read_strata(path) for path in strata_paths}
     errors = Errors([], [])
-    for answerer, answers in read_answers(run_paths, baseline_paths, strata):
-        found = measure(answerer, answers, strata[answerer.task], limits[answerer.task])
+    for method, parts in read_methods(run_paths, baseline_paths, strata):
+        found = measure(method, parts, strata[method.task], limits[method.task])
         errors.overall.extend(found.overall)
         errors.by_stratum.extend(found.by_stratum)
     return errors

@@ -1,4 +1,4 @@
-"""What networks and baselines answered, read back with all that is known of each sample."""
+"""What networks and baselines predicted, read back with all that is known of each sample."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Predictions:
         target, prediction: float64 (rows, outputs), seconds or pixels; a target of several points is NaN where its
             point is not visible.
         suffixes: Of the outputs; empty for those of a single point.
-        told: float64 (rows, points), how much says that a point is visible, 0 ... 1; None where nothing tells.
-        confidence: float64 (rows,), 0 ... 1, of several points that of the first; None where the answers have none.
+        visibility: float64 (rows, points), probability that a point is visible; None where it is not predicted.
+        confidence: float64 (rows,), 0 ... 1, of several points that of the first; None where the predictions have none.
     """
 
     sample_id: np.ndarray
@@ -41,7 +41,7 @@ class Predictions:
     target: np.ndarray
     prediction: np.ndarray
     suffixes: tuple[str, ...] = ()
-    told: np.ndarray | None = None
+    visibility: np.ndarray | None = None
     confidence: np.ndarray | None = None
 
     @property
@@ -57,12 +57,12 @@ class Predictions:
             target=self.target[:, outputs],
             prediction=self.prediction[:, outputs],
             suffixes=(),
-            told=None if self.told is None else self.told[:, [number]],
+            visibility=None if self.visibility is None else self.visibility[:, [number]],
             confidence=self.confidence if number == 0 else None,
         )
 
     def error(self) -> np.ndarray:
-        """Distance of each answer from its target, float64 (rows,): Euclidean for a point in an image.
+        """Distance of each prediction from its target, float64 (rows,): Euclidean for a point in an image.
 
         Of several points it is that of the first, which the task is named after; NaN where that is not visible.
         """
@@ -77,22 +77,25 @@ class Predictions:
     def select(self, rows: np.ndarray) -> Predictions:
         """Some rows, by number or by mask."""
         parts = (self.sample_id[rows], self.copy[rows], self.target[rows], self.prediction[rows])
-        told, sure = (None if values is None else values[rows] for values in (self.told, self.confidence))
-        return Predictions(*parts, self.suffixes, told, sure)
+        visibility, confidence = (
+            None if values is None else values[rows] for values in (self.visibility, self.confidence)
+        )
+        return Predictions(*parts, self.suffixes, visibility, confidence)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
     """The rows of all parts, in their order; without confidence unless each has it."""
     names = ("sample_id", "copy", "target", "prediction")
-    told, sure = (
-        [values for part in parts if (values := getattr(part, name)) is not None] for name in ("told", "confidence")
+    visibility, confidence = (
+        [values for part in parts if (values := getattr(part, name)) is not None]
+        for name in ("visibility", "confidence")
     )
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Predictions(
         **joined,
         suffixes=parts[0].suffixes,
-        told=np.concatenate(told) if len(told) == len(parts) else None,
-        confidence=np.concatenate(sure) if len(sure) == len(parts) else None,
+        visibility=np.concatenate(visibility) if len(visibility) == len(parts) else None,
+        confidence=np.concatenate(confidence) if len(confidence) == len(parts) else None,
     )
 
 
@@ -102,7 +105,7 @@ def read_predictions(path: Path) -> Predictions:
     Raises:
         InputError: unreadable, not what its manifest lists, no row, targets without predictions, something
             that is no number (of several points an empty target is none that is visible), a confidence outside
-            0 ... 1, or a row that stands there twice.
+            0 ... 1, or a row that is there twice.
     """
     rows = read_csv(path, ("sample_id", "copy"))
     if not rows:
@@ -112,20 +115,20 @@ def read_predictions(path: Path) -> Predictions:
     if absent or not suffixes:
         raise InputError(path, f"lacks the column {absent[0] if absent else 'target'}", _REMEDY)
     points = points_of(suffixes)
-    told = [f"visible_{name}" for name in points if f"visible_{name}" in rows[0]]
+    visible_columns = [f"visible_{name}" for name in points if f"visible_{name}" in rows[0]]
     first = next(iter(points))
-    sure = f"confidence_{first}" if first else "confidence"
+    confidence_column = f"confidence_{first}" if first else "confidence"
     try:
         read = _number_or_hidden if len(points) > 1 else float
         target = np.array([[read(row[f"target{suffix}"]) for suffix in suffixes] for row in rows])
         prediction = np.array([[float(row[f"prediction{suffix}"]) for suffix in suffixes] for row in rows])
-        visible = np.array([[float(row[name]) for name in told] for row in rows])
+        visible = np.array([[float(row[name]) for name in visible_columns] for row in rows])
         copy = np.array([int(row["copy"]) for row in rows], dtype=np.int64)
-        confidence = np.array([float(row[sure]) for row in rows]) if sure in rows[0] else None
+        confidence = np.array([float(row[confidence_column]) for row in rows]) if confidence_column in rows[0] else None
     except (ValueError, OverflowError) as error:
         raise InputError(path, f"holds something that is no number ({error})", _REMEDY) from error
     if len({(row["sample_id"], row["copy"]) for row in rows}) < len(rows):
-        raise InputError(path, "answers twice for one copy of a sample", _REMEDY)
+        raise InputError(path, "has two predictions for one copy of a sample", _REMEDY)
     if confidence is not None and not ((confidence >= 0) & (confidence <= 1)).all():
         raise InputError(path, "holds a confidence that is not between 0 and 1", _REMEDY)
     if len(points) > 1:
@@ -133,7 +136,9 @@ def read_predictions(path: Path) -> Predictions:
     elif np.isnan(target).any():
         raise InputError(path, "has a target that is no number", _REMEDY)
     sample_id = np.array([row["sample_id"] for row in rows], dtype=object)
-    return Predictions(sample_id, copy, target, prediction, tuple(suffixes), visible if told else None, confidence)
+    return Predictions(
+        sample_id, copy, target, prediction, tuple(suffixes), visible if visible_columns else None, confidence
+    )
 
 
 def _number_or_hidden(text: str) -> float:
@@ -153,13 +158,13 @@ def _check_several(
     if not np.isfinite(prediction).all():
         raise InputError(path, "has a prediction that is not finite", _REMEDY)
     if visible.shape[1] not in (0, len(points)):
-        raise InputError(path, "tells of some points whether they are visible, and not of all", _REMEDY)
+        raise InputError(path, "says for some points whether they are visible, but not for all", _REMEDY)
     if not ((visible >= 0) & (visible <= 1)).all():
-        raise InputError(path, "has a share of visibility that is not between 0 and 1", _REMEDY)
+        raise InputError(path, "has a visibility that is not between 0 and 1", _REMEDY)
 
 
-class Answerer(NamedTuple):
-    """Who answered: a network, or a baseline, whose `variant` is empty. Baselines sort before networks."""
+class Method(NamedTuple):
+    """A network, or a baseline, whose `variant` is empty. Baselines sort before networks."""
 
     task: str
     variant: str
@@ -167,8 +172,8 @@ class Answerer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one answerer said to one test fold.
+class FoldPredictions:
+    """The predictions of one method for one test fold.
 
     Attributes:
         path: The file.
@@ -236,10 +241,10 @@ def read_strata(path: Path) -> Strata:
     )
 
 
-def read_answers(
+def read_methods(
     run_paths: Iterable[Path], baseline_paths: Iterable[Path], strata: Mapping[str, Strata]
-) -> Iterator[tuple[Answerer, list[Answers]]]:
-    """Every answerer with its answers by fold and seed, one at a time, so that few are in memory.
+) -> Iterator[tuple[Method, list[FoldPredictions]]]:
+    """Every method with its predictions by fold and seed, one at a time, so that few are in memory.
 
     Args:
         run_paths: `predictions.csv` of runs.
@@ -250,38 +255,38 @@ def read_answers(
         By task; baselines first, then networks by variant and encoding.
 
     Raises:
-        InputError: a file is damaged, or answers for a sample that is not in its fold.
+        InputError: a file is damaged, or has predictions for a sample that is not in its fold.
     """
-    files: dict[Answerer, list[Path]] = {}
+    files: dict[Method, list[Path]] = {}
     for path in baseline_paths:
-        files.setdefault(Answerer(path.parents[2].name, "", path.parent.name), []).append(path)
+        files.setdefault(Method(path.parents[2].name, "", path.parent.name), []).append(path)
     for path in run_paths:
         key = run_key_of(path)
-        files.setdefault(Answerer(key.task, key.variant, key.encoding), []).append(path)
-    for answerer in sorted(files):
-        read = _read_run if answerer.variant else _read_baseline
-        answers = [part for path in files[answerer] for part in read(path, strata[answerer.task])]
-        yield answerer, sorted(answers, key=lambda part: (part.fold, -1 if part.seed is None else part.seed))
+        files.setdefault(Method(key.task, key.variant, key.encoding), []).append(path)
+    for method in sorted(files):
+        read = _read_run if method.variant else _read_baseline
+        parts = [part for path in files[method] for part in read(path, strata[method.task])]
+        yield method, sorted(parts, key=lambda part: (part.fold, -1 if part.seed is None else part.seed))
 
 
-def _read_run(path: Path, strata: Strata) -> list[Answers]:
+def _read_run(path: Path, strata: Strata) -> list[FoldPredictions]:
     key = run_key_of(path)
     predictions = read_predictions(path)
     sample = _places(path, predictions, strata)
     elsewhere = np.flatnonzero(strata.fold[sample] != key.fold)
     if len(elsewhere):
         row = elsewhere[0]
-        problem = f"answers for {predictions.sample_id[row]}, which is in fold {strata.fold[sample[row]]}"
+        problem = f"has predictions for {predictions.sample_id[row]}, which is in fold {strata.fold[sample[row]]}"
         raise InputError(path, problem, _REMEDY)
-    return [Answers(path, key.fold, key.seed, predictions, sample)]
+    return [FoldPredictions(path, key.fold, key.seed, predictions, sample)]
 
 
-def _read_baseline(path: Path, strata: Strata) -> list[Answers]:
+def _read_baseline(path: Path, strata: Strata) -> list[FoldPredictions]:
     predictions = read_predictions(path)
     sample = _places(path, predictions, strata)
     folds = strata.fold[sample]
     return [
-        Answers(path, int(fold), None, predictions.select(folds == fold), sample[folds == fold])
+        FoldPredictions(path, int(fold), None, predictions.select(folds == fold), sample[folds == fold])
         for fold in np.unique(folds)
     ]
 
@@ -290,22 +295,22 @@ def _places(path: Path, predictions: Predictions, strata: Strata) -> np.ndarray:
     places = [strata.place.get(sample_id, -1) for sample_id in predictions.sample_id]
     if -1 in places:
         unknown = predictions.sample_id[places.index(-1)]
-        raise InputError(path, f"answers for {unknown}, which is in no fold", _REMEDY)
+        raise InputError(path, f"has predictions for {unknown}, which is in no fold", _REMEDY)
     return np.array(places)
 
 
-def views_of(answers: Answers, strata: Strata, isolated_s: float | None) -> dict[View, np.ndarray]:
+def views_of(part: FoldPredictions, strata: Strata, isolated_s: float | None) -> dict[View, np.ndarray]:
     """Masks of the rows that each view looks at; views without rows are left out.
 
     Args:
-        answers: Of one fold.
+        part: Predictions for one fold.
         strata: Of the task.
         isolated_s: Gap to the event before from which on an event is isolated; None: no such view.
     """
-    augmented = answers.predictions.copy > 0
+    augmented = part.predictions.copy > 0
     subsets = {ALL: np.ones(len(augmented), dtype=bool)}
     if isolated_s is not None:
-        subsets[ISOLATED] = strata.gap_s[answers.sample] >= isolated_s
+        subsets[ISOLATED] = strata.gap_s[part.sample] >= isolated_s
     views = {
         View(inputs, subset): rows & mask
         for inputs, rows in ((AUGMENTED, augmented), (UNAUGMENTED, ~augmented))

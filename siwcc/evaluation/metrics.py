@@ -1,4 +1,4 @@
-"""How good answers are."""
+"""Scores of predictions."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def mean_errors(target: np.ndarray, prediction: np.ndarray) -> list[float]:
     return [float(column.mean()) if len(column) else float("nan") for column in known]
 
 
-def balanced_accuracy(visible: np.ndarray, told: np.ndarray) -> float:
-    """Mean of the share of visible points that are told to be, and of the others that are told not to be.
+def balanced_accuracy(visible: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean of the fraction of visible points that are predicted visible, and of the others that are not.
 
     Args:
         visible: bool (rows,), whether the point is visible.
-        told: bool (rows,), what was answered.
+        predicted: bool (rows,), whether each is predicted to be visible.
 
     Returns:
-        0 ... 1, 0.5 for an answer that does not depend on the row; NaN where all rows are of one kind.
+        0 ... 1, 0.5 for a prediction that does not depend on the row; NaN where all rows are of one kind.
     """
     if visible.all() or not visible.any():
         return float("nan")
-    return float((np.mean(told[visible]) + np.mean(~told[~visible])) / 2)
+    return float((np.mean(predicted[visible]) + np.mean(~predicted[~visible])) / 2)

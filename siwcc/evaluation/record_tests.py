@@ -1,8 +1,8 @@
-"""The primary test of the strict study: does one encoding answer better than another, record by record?
+"""The primary test of the strict study: does one encoding predict better than another, record by record?
 
 A record (image task: a slide image) is what a new patient would bring; its windows, their augmented
 copies and the seeds are not independent of each other. So each record counts once: its mean absolute
-error over all its rows and seeds, out of fold, paired between two answerers, study minus control.
+error over all its rows and seeds, out of fold, paired between two methods, study minus control.
 Of several points it is the error of the first, in the rows in which it is visible.
 
 Tested is the mean of these differences over the records, each of them equally heavy, by flipping
@@ -10,7 +10,7 @@ signs (`siwcc.evaluation.statistics.sign_flip_tests`: exact up to 22 records), o
 of the study. The interval is the percentile bootstrap over records; with 22 of them, normally
 distributed, it covers 93 % where 95 % is asked for, so where the two disagree the test is right.
 
-Records of one test fold are answered by the same trainings, so one lucky training counts once for
+Records of one test fold are predicted by the same trainings, so one lucky training counts once for
 each of them, and the test over records finds differences between two ways of training that are no
 better or worse than each other too often (docs/controls.md: one in three, where it says one in
 twenty, on made records with one seed). `p_folds` therefore flips all records of a fold together: as
@@ -41,11 +41,11 @@ from siwcc.evaluation.methods import (
     ALL,
     AUGMENTED,
     VIEWS,
-    Answerer,
-    Answers,
+    FoldPredictions,
+    Method,
     Strata,
     View,
-    read_answers,
+    read_methods,
     read_strata,
     views_of,
 )
@@ -114,7 +114,7 @@ class RecordPoint:
     Attributes:
         task, variant, control, study, control_variant, family, inputs, subset: The row.
         record: The record or slide image.
-        rows: Answers of each side that were averaged, over all seeds.
+        rows: Predictions of each side that were averaged, over all seeds.
         control_error, study_error: Mean absolute error, in `unit`.
         difference: Study minus control.
         unit: `s` or `px`.
@@ -144,10 +144,10 @@ class Records(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two answerers of one task."""
+    """Two methods of one task."""
 
-    control: Answerer
-    study: Answerer
+    control: Method
+    study: Method
 
     def family(self, view: View) -> str:
         """Which family a row of this pair belongs to."""
@@ -159,7 +159,7 @@ class Pair(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Of the answers to one fold: summed absolute error and number of rows of each record, (records,)."""
+    """Of the predictions for one fold: summed absolute error and number of rows of each record, (records,)."""
 
     path: Path
     error: Mapping[View, np.ndarray]
@@ -190,7 +190,7 @@ def compare_records(
 ) -> Records:
     """Every test over records that the given predictions allow.
 
-    Only folds and seeds that both sides have are used. A pair of which one side has not answered at
+    Only folds and seeds that both sides have are used. A pair of which one side has no predictions at
     all has no row.
 
     Args:
@@ -205,15 +205,13 @@ def compare_records(
         Rows by task, variant, pair and view; first the comparisons in their order, then baselines and networks.
 
     Raises:
-        InputError: a file is damaged, answers for a sample that is not in its fold, or for other
+        InputError: a file is damaged, has predictions for a sample that is not in its fold, or for other
             rows of a fold than what it is compared with.
     """
     strata = {path.parent.name: read_strata(path) for path in strata_paths}
     runs = {
-        answerer: {
-            (part.fold, part.seed): _sums(part, strata[answerer.task], limits[answerer.task]) for part in answers
-        }
-        for answerer, answers in read_answers(run_paths, baseline_paths, strata)
+        method: {(part.fold, part.seed): _sums(part, strata[method.task], limits[method.task]) for part in parts}
+        for method, parts in read_methods(run_paths, baseline_paths, strata)
     }
     records = Records([], [])
     for pair in _pairs(runs, comparisons):
@@ -227,25 +225,23 @@ def compare_records(
     return Records(_with_holm(records.tests), records.points)
 
 
-def _sums(answers: Answers, strata: Strata, limits: ErrorLimits) -> _Sums:
+def _sums(part: FoldPredictions, strata: Strata, limits: ErrorLimits) -> _Sums:
     names, codes = np.unique(strata.group, return_inverse=True)
-    error, code = answers.predictions.error(), codes[answers.sample]
-    visible = answers.predictions.visible()
-    views = {view: mask & visible for view, mask in views_of(answers, strata, limits.isolated_s).items()}
+    error, code = part.predictions.error(), codes[part.sample]
+    visible = part.predictions.visible()
+    views = {view: mask & visible for view, mask in views_of(part, strata, limits.isolated_s).items()}
     return _Sums(
-        answers.path,
+        part.path,
         {view: np.bincount(code[mask], error[mask], len(names)) for view, mask in views.items()},
         {view: np.bincount(code[mask], minlength=len(names)) for view, mask in views.items()},
     )
 
 
-def _pairs(answerers: Iterable[Answerer], comparisons: Sequence[tuple[str, str]]) -> Iterator[Pair]:
-    known = sorted(answerers)
+def _pairs(methods: Iterable[Method], comparisons: Sequence[tuple[str, str]]) -> Iterator[Pair]:
+    known = sorted(methods)
     for task, variant in sorted({(one.task, one.variant) for one in known if one.variant}):
         arms = [one for one in known if (one.task, one.variant) == (task, variant)]
-        asked = [
-            Pair(Answerer(task, variant, control), Answerer(task, variant, study)) for control, study in comparisons
-        ]
+        asked = [Pair(Method(task, variant, control), Method(task, variant, study)) for control, study in comparisons]
         yield from (pair for pair in asked if set(pair) <= set(arms))
         controls = [one for one in known if one.task == task and not one.variant]
         if variant not in PAPERS_VARIANTS:
@@ -285,13 +281,13 @@ def _folds_of_records(strata: Strata) -> np.ndarray:
 
 
 def _partner(control: _Runs, fold: int, seed: int | None) -> _Sums | None:
-    # A baseline has one answer to a fold, which every seed is held against.
+    # A baseline has one prediction per sample of a fold, which every seed is compared with.
     return control.get((fold, seed)) or control.get((fold, None))
 
 
 def _check_rows(control: _Sums, study: _Sums, view: View) -> None:
     if not np.array_equal(control.rows.get(view, []), study.rows[view]):
-        problem = f"answers for other {view.inputs} rows than {control.path}"
+        problem = f"has predictions for other {view.inputs} rows than {control.path}"
         raise InputError(study.path, problem, "delete both and run again")
 
 
@@ -301,7 +297,7 @@ def _note(used: int, seeds: Collection[int | None], strata: Strata) -> str:
     if used < asked:
         notes.append(f"{used} of {asked} trainings (folds times seeds) could be paired")
     if len(set(zip(strata.group, strata.fold.tolist(), strict=True))) > len(set(strata.group)):
-        notes.append("records stand in several folds: networks were trained on other samples of them")
+        notes.append("records are in several folds: networks were trained on other samples of them")
     return "; ".join(notes)
 
 

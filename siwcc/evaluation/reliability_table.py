@@ -1,9 +1,9 @@
 """The tables of a study's confidence: `stats/calibration.csv` and `stats/calibration_scores.csv`, and what is shipped.
 
-Of every encoding and variant that says how sure it is, all answers of all seeds out of fold. Raw is the confidence
-itself; calibrated is what `siwcc.evaluation.calibration` makes of it for each test fold by the answers to the other
-folds, all seeds together. Maps are fitted on the augmented copies, which show each event at many places of the window,
-and are compared with the copies and with the original samples.
+Of every encoding and variant with a confidence, all predictions of all seeds out of fold. Raw is the confidence
+itself; calibrated is what `siwcc.evaluation.calibration` makes of it for each test fold from the predictions for the
+other folds, all seeds together. Maps are fitted on the augmented copies, which show each event at many places of the
+window, and are compared with the copies and with the original samples.
 
 Where folds are by sample, a record stands on both sides of a map, too.
 """
@@ -19,16 +19,23 @@ import numpy as np
 
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.bootstrap import Interval
-from siwcc.evaluation.calibration import BALANCE, equal_count_bins, fit_map, held_out_probability, score, shares_within
+from siwcc.evaluation.calibration import (
+    BALANCE,
+    equal_count_bins,
+    fit_map,
+    fractions_within,
+    held_out_probability,
+    score,
+)
 from siwcc.evaluation.calibration_file import Calibration
 from siwcc.evaluation.methods import (
     AUGMENTED,
     UNAUGMENTED,
-    Answerer,
-    Answers,
+    FoldPredictions,
+    Method,
     Strata,
     join,
-    read_answers,
+    read_methods,
     read_strata,
 )
 from siwcc.io.errors import InputError
@@ -123,7 +130,7 @@ class Reliability(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """Every answer of one network, (rows,); `confidence` may be the probability, `record` is a number."""
+    """Every prediction of one network, (rows,); `confidence` may be the probability, `record` is a number."""
 
     confidence: np.ndarray
     error: np.ndarray
@@ -140,7 +147,7 @@ class _Rows(NamedTuple):
 def measure_reliability(
     run_paths: Iterable[Path], strata_paths: Iterable[Path], limits: Mapping[str, ErrorLimits]
 ) -> Reliability:
-    """Both tables of a study, from whatever answers there are.
+    """Both tables of a study, from whatever predictions there are.
 
     Args:
         run_paths: `predictions.csv` of runs; those without a confidence are passed over.
@@ -149,25 +156,25 @@ def measure_reliability(
 
     Returns:
         Lines by task, variant and encoding; copies before samples, raw before calibrated, which is left out where a
-        single fold has answers.
+        single fold has predictions.
 
     Raises:
-        InputError: a file is damaged, or answers for a sample that is not in its fold.
+        InputError: a file is damaged, or has predictions for a sample that is not in its fold.
     """
     strata = {path.parent.name: read_strata(path) for path in strata_paths}
     found = Reliability([], [])
-    for answerer, answers in read_answers(run_paths, [], strata):
-        rows = _rows_of(answers, strata[answerer.task], limits[answerer.task])
+    for method, parts in read_methods(run_paths, [], strata):
+        rows = _rows_of(parts, strata[method.task], limits[method.task])
         if rows is None:
             continue
         for inputs, kind, seen in _views(rows):
-            _sum_up(found, answerer, inputs, kind, seen, limits[answerer.task])
+            _sum_up(found, method, inputs, kind, seen, limits[method.task])
     return found
 
 
-def _rows_of(answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) -> _Rows | None:
+def _rows_of(parts: Sequence[FoldPredictions], strata: Strata, limits: ErrorLimits) -> _Rows | None:
     """The rows whose point, of several the first, is visible: of others nothing can be right; None without any."""
-    predictions = join([part.predictions for part in answers])
+    predictions = join([part.predictions for part in parts])
     if predictions.confidence is None:
         return None
     error = predictions.error()
@@ -176,9 +183,9 @@ def _rows_of(answers: Sequence[Answers], strata: Strata, limits: ErrorLimits) ->
         confidence=predictions.confidence,
         error=error,
         within=error <= limits.coarse,
-        record=np.concatenate([number[part.sample] for part in answers]),
-        fold=np.concatenate([np.full(len(part.sample), part.fold) for part in answers]),
-        seed=np.concatenate([np.full(len(part.sample), part.seed) for part in answers]),
+        record=np.concatenate([number[part.sample] for part in parts]),
+        fold=np.concatenate([np.full(len(part.sample), part.fold) for part in parts]),
+        seed=np.concatenate([np.full(len(part.sample), part.seed) for part in parts]),
         augmented=predictions.copy > 0,
     )
     visible = predictions.visible()
@@ -200,12 +207,12 @@ def _views(rows: _Rows) -> Iterator[tuple[str, str, _Rows]]:
             yield inputs, CALIBRATED, rows._replace(confidence=probability).select(known)
 
 
-def _sum_up(found: Reliability, answerer: Answerer, inputs: str, kind: str, rows: _Rows, limits: ErrorLimits) -> None:
+def _sum_up(found: Reliability, method: Method, inputs: str, kind: str, rows: _Rows, limits: ErrorLimits) -> None:
     """Add the bins and the scores of one view."""
     bins = equal_count_bins(rows.confidence, MANY_BINS if len(rows.error) >= MANY_ROWS else FEW_BINS)
-    named = (answerer.task, answerer.name, answerer.variant, inputs, kind)
-    for number, share in enumerate(shares_within(bins, rows.within, rows.record)):
-        found.bins.append(_bin(named, number, share, rows.select(bins == number), limits))
+    named = (method.task, method.name, method.variant, inputs, kind)
+    for number, fraction in enumerate(fractions_within(bins, rows.within, rows.record)):
+        found.bins.append(_bin(named, number, fraction, rows.select(bins == number), limits))
     scores = score(rows.confidence, rows.within, rows.record, bins)
     folds, seeds, records = (len(np.unique(values)) for values in (rows.fold, rows.seed, rows.record))
     found.scores.append(
@@ -222,7 +229,7 @@ def _sum_up(found: Reliability, answerer: Answerer, inputs: str, kind: str, rows
 
 
 def _bin(
-    named: tuple[str, str, str, str, str], number: int, share: Interval, rows: _Rows, limits: ErrorLimits
+    named: tuple[str, str, str, str, str], number: int, fraction: Interval, rows: _Rows, limits: ErrorLimits
 ) -> ReliabilityBin:
     median, p90 = np.percentile(rows.error, [50, 90]).tolist()
     return ReliabilityBin(
@@ -233,9 +240,9 @@ def _bin(
         lowest=float(rows.confidence.min()),
         highest=float(rows.confidence.max()),
         mean=float(rows.confidence.mean()),
-        within=share.value,
-        ci_low=share.low,
-        ci_high=share.high,
+        within=fraction.value,
+        ci_low=fraction.low,
+        ci_high=fraction.high,
         median=median,
         p90=p90,
         limit=limits.coarse,
@@ -244,7 +251,7 @@ def _bin(
 
 
 def calibrate_arm(run_paths: Sequence[Path], strata_path: Path, limits: ErrorLimits) -> Calibration:
-    """What goes with the networks of one encoding and variant: the map fitted on the answers to every fold.
+    """What goes with the networks of one encoding and variant: the map fitted on the predictions for every fold.
 
     Args:
         run_paths: `predictions.csv` of all folds and seeds.
@@ -252,22 +259,22 @@ def calibrate_arm(run_paths: Sequence[Path], strata_path: Path, limits: ErrorLim
         limits: Of the task; the coarse one counts.
 
     Raises:
-        InputError: a file is damaged, answers have no confidence, or are of several encodings or variants.
+        InputError: a file is damaged, predictions have no confidence, or are of several encodings or variants.
     """
     strata = read_strata(strata_path)
-    found = list(read_answers(run_paths, [], {strata_path.parent.name: strata}))
+    found = list(read_methods(run_paths, [], {strata_path.parent.name: strata}))
     if len(found) != 1:
         raise InputError(strata_path.parent, f"{len(found)} encodings and variants are to be calibrated as one")
-    answerer, answers = found[0]
-    rows = _rows_of(answers, strata, limits)
+    method, parts = found[0]
+    rows = _rows_of(parts, strata, limits)
     if rows is None:
-        raise InputError(answers[0].path, "has no confidence that could be calibrated", "take a variant with a map")
+        raise InputError(parts[0].path, "has no confidence that could be calibrated", "take a variant with a map")
     fitted = rows.select(_fitted_on(rows))
     curve = fit_map(fitted.confidence, fitted.within, fitted.record)
     return Calibration(
-        task=answerer.task,
-        encoding=answerer.name,
-        variant=answerer.variant,
+        task=method.task,
+        encoding=method.name,
+        variant=method.variant,
         limit=limits.coarse,
         unit=limits.unit,
         inputs=AUGMENTED if fitted.augmented.any() else UNAUGMENTED,
@@ -276,7 +283,7 @@ def calibrate_arm(run_paths: Sequence[Path], strata_path: Path, limits: ErrorLim
         seeds=len(np.unique(fitted.seed)),
         records=len(np.unique(fitted.record)),
         rows=len(fitted.error),
-        predictions_sha256=digest_of({f"fold{part.fold}/seed{part.seed}": sha256_of(part.path) for part in answers}),
+        predictions_sha256=digest_of({f"fold{part.fold}/seed{part.seed}": sha256_of(part.path) for part in parts}),
         confidence=tuple(curve.confidence.tolist()),
         probability=tuple(curve.probability.tolist()),
     )

@@ -16,13 +16,13 @@ class Robustness:
     Intervals are 95 % percentile bootstraps over records, 2,000 draws that are the same for every line.
 
     Attributes:
-        task, encoding, variant: Whose answers.
+        task, encoding, variant: Whose predictions.
         perturbation, strength, unit: What was done to the samples, and how much, see `.interface.Perturbation`.
         level: The strength to read.
         unperturbed: 1 where this strength leaves the samples as they are, else 0.
-        rows, records, seeds: Answers (samples times seeds), records or slide images they are of, seeds.
+        rows, records, seeds: Predictions (samples times seeds), records or slide images they are of, seeds.
         median, p90, mean: Of the absolute error (Euclidean; of several points the first one), in `error_unit`.
-        within_fine, within_coarse: Share of the answers whose error is at most the limit.
+        within_fine, within_coarse: Fraction of the predictions whose error is at most the limit.
         change: `within_coarse` minus that of the unperturbed samples.
         *_low, *_high: Ends of their intervals; NaN with one record. That of `change` is paired.
         limit_fine, limit_coarse: The two limits, in `error_unit`.

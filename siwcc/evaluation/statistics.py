@@ -71,9 +71,9 @@ class Bootstrap:
     Attributes:
         mean: Mean difference.
         ci_low, ci_high: 2.5th and 97.5th percentile of the resampled means.
-        p: Share of resampled means at zero or on the wrong side of it.
+        p: Fraction of resampled means at zero or on the wrong side of it.
         p_opposite: The same for the direction that was not hoped for.
-        resamples: How many means `p` is a share of: n^n enumerated, or the number drawn.
+        resamples: How many means `p` is a fraction of: n^n enumerated, or the number drawn.
         p_error: Monte Carlo standard error of `p`; 0 when enumerated.
         reason: Why all but `mean` are NaN; empty otherwise.
     """
@@ -268,8 +268,8 @@ def _drawn_means(differences: NDArray[np.float64], draws: int, seed: int) -> NDA
 
 def _monte_carlo_error(hits: int, draws: int) -> float:
     # With no hit, or nothing but hits, the binomial error would be 0 and pretend certainty.
-    share = min(max(hits, 1), draws - 1) / draws
-    return math.sqrt(share * (1 - share) / draws)
+    fraction = min(max(hits, 1), draws - 1) / draws
+    return math.sqrt(fraction * (1 - fraction) / draws)
 
 
 def sign_flip_p(differences: ArrayLike, alternative: Alternative, draws: int = FLIP_DRAWS, seed: int = SEED) -> PValue:
@@ -288,7 +288,7 @@ def sign_flip_tests(differences: ArrayLike, draws: int = FLIP_DRAWS, seed: int =
     """Sign-flip (paired permutation) test of the mean difference, both ways and two-sided.
 
     Under the null hypothesis each difference could as well have had the other sign. Up to 22 pairs
-    all 2^n sign patterns count: p is the share whose mean is at least as far out as the observed
+    all 2^n sign patterns count: p is the fraction whose mean is at least as far out as the observed
     one and cannot fall below 2^-n. Above, `draws` patterns are drawn and the observed one is counted
     among them, so that p is never 0.
 
@@ -425,8 +425,8 @@ def conclusion(p: float, resamples: int, direction: Direction) -> str:
     resamples and can never be significant.
 
     Args:
-        p: Share of resampled means at zero or on the wrong side of `direction`.
-        resamples: What it is a share of.
+        p: Fraction of resampled means at zero or on the wrong side of `direction`.
+        resamples: What it is a fraction of.
         direction: The direction that p speaks for.
 
     Returns:

@@ -6,7 +6,7 @@ so is the difference of two arms. `siwcc.evaluation.statistics.split_variance` s
 The tests of `comparisons.csv` average the seeds within a fold and then pair folds, which is what the
 fold and residual parts call for: trainings of one fold share all their data, so fifteen of them are
 not fifteen observations. The part of the seeds that is common to all folds does not show in such a
-test; `se_seeds` is what it adds to the uncertainty of the mean, to be held against the interval.
+test; `se_seeds` is what it adds to the uncertainty of the mean, to be compared with the interval.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class VarianceRow:
         mean: Over its cells.
         var_fold, var_seed, var_residual: Variance components in the square of the metric; an
             estimate below zero is shown as 0.
-        share_fold, share_seed, share_residual: The same over their sum; NaN where that is 0.
+        fraction_fold, fraction_seed, fraction_residual: The same over their sum; NaN where that is 0.
         raw_fold, raw_seed: The unbiased estimates of the first two, also below zero.
         se_seeds: Standard error that the seeds' common effect leaves on the mean, sqrt(var_seed / seeds).
         note: Why components are NaN.
@@ -59,9 +59,9 @@ class VarianceRow:
     var_fold: float
     var_seed: float
     var_residual: float
-    share_fold: float
-    share_seed: float
-    share_residual: float
+    fraction_fold: float
+    fraction_seed: float
+    fraction_residual: float
     raw_fold: float
     raw_seed: float
     se_seeds: float
@@ -128,7 +128,7 @@ def _row(model: _Model, kind: str, control: str, study: str, metric: str, table:
     split = statistics.split_variance(table)
     shown = [value if math.isnan(value) else max(value, 0.0) for value in (split.fold, split.seed, split.residual)]
     total = math.fsum(shown)
-    shares = [part / total if total > 0 else math.nan for part in shown]
+    fractions = [part / total if total > 0 else math.nan for part in shown]
     folds, seeds = table.shape
     return VarianceRow(
         kind=kind,
@@ -141,7 +141,7 @@ def _row(model: _Model, kind: str, control: str, study: str, metric: str, table:
         seeds=seeds,
         mean=split.mean,
         **dict(zip(("var_fold", "var_seed", "var_residual"), shown, strict=True)),
-        **dict(zip(("share_fold", "share_seed", "share_residual"), shares, strict=True)),
+        **dict(zip(("fraction_fold", "fraction_seed", "fraction_residual"), fractions, strict=True)),
         raw_fold=split.fold,
         raw_seed=split.seed,
         se_seeds=math.sqrt(shown[1] / seeds),

@@ -1,4 +1,4 @@
-"""Which answers of `siwcc predict` are shown as such: by their confidence, and by the probability behind it."""
+"""Which predictions of `siwcc predict` are shown as such: by their confidence, and by the probability behind it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _ELSEWHERE = "name another with --calibration"
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What an answer must reach.
+    """What a prediction must reach.
 
     Attributes:
-        min_confidence: Least confidence, 0 ... 1; answers without one pass.
+        min_confidence: Least confidence, 0 ... 1; predictions without one pass.
         at_least: Least probability, 0 ... 1; above 0 only with a calibration.
         calibration: Of the networks; None where there is none.
         column: `within_1_s`, `within_10_percent` (of the side): what is probable; empty without a calibration.
@@ -43,13 +43,13 @@ class Acceptance:
     point: str = ""
 
     def probability(self, prediction: Prediction) -> float | None:
-        """That the answer is within the limit, 0 ... 1; None where it is not known."""
+        """That the prediction is within the limit, 0 ... 1; None where it is not known."""
         if self.calibration is None or prediction.confidence is None or prediction.point != self.point:
             return None
         return float(self.calibration.of(prediction.confidence))
 
     def is_found(self, prediction: Prediction) -> bool:
-        """Whether an answer is shown: there was a signal, the point is not told to be absent, and it is sure enough."""
+        """Whether a prediction is shown: a signal, a point not predicted absent, and enough confidence."""
         start_s, end_s = prediction.window_s or (0.0, math.inf)
         if prediction.no_signal_s >= end_s - start_s - 1e-6 or is_absent(prediction):
             return False
@@ -65,7 +65,7 @@ def is_absent(prediction: Prediction) -> bool:
 
 
 def not_found(prediction: Prediction, task: str) -> str:
-    """What stands in the place of an answer that is not shown."""
+    """What is in the place of a prediction that is not shown."""
     if is_absent(prediction):
         return NOT_VISIBLE
     return f"no {prediction.point} found" if prediction.point else NOT_FOUND[task]
@@ -74,7 +74,7 @@ def not_found(prediction: Prediction, task: str) -> str:
 def accept(
     predictor: Predictor, sources: Sequence[Path], named: Path | None, min_confidence: float, at_least: float
 ) -> Acceptance:
-    """What the answers of some networks must reach, with the calibration that was named or lies beside them.
+    """What the predictions of some networks must reach, with the calibration that was named or lies beside them.
 
     Args:
         predictor: The networks.
@@ -88,7 +88,7 @@ def accept(
             of networks that have none.
     """
     if min_confidence > 0 and not predictor.makes_map:
-        problem = f"is {min_confidence:g}, and none of the models says how sure it is"
+        problem = f"is {min_confidence:g}, and none of the models gives a confidence"
         raise InputError("--min-confidence", problem, f"leave it out, or take {', '.join(MAP_VARIANTS)} networks")
     path = named or (_beside(sources) if predictor.makes_map else None)
     if path is None:
@@ -100,7 +100,7 @@ def accept(
     _check_made_for(path, calibration, predictor)
     column = limit_column(calibration, predictor)
     note(
-        f"{column}: probability by {path}, from {calibration.rows:,} answers to "
+        f"{column}: probability by {path}, from {calibration.rows:,} predictions to "
         f"{calibration.records} {'records' if predictor.task == 'ecg' else 'slide images'} out of fold"
     )
     return Acceptance(min_confidence, at_least, calibration, column, next(iter(predictor.spec.points)))
@@ -114,7 +114,7 @@ def find_calibration(source: Path) -> Path | None:
 
 
 def limit_column(calibration: Calibration, predictor: Predictor) -> str:
-    """`within_1_s`; of images, which are resized, the share of their longer side: `within_10_percent`."""
+    """`within_1_s`; of images, which are resized, the fraction of their longer side: `within_10_percent`."""
     if calibration.unit == "s":
         return f"within_{calibration.limit:g}_s"
     return f"within_{100 * calibration.limit / predictor.spec.shape[-1]:g}_percent"
@@ -126,7 +126,7 @@ def _beside(sources: Sequence[Path]) -> Path | None:
     if not found:
         return None
     if len(found) > 1 or None in every:
-        warn(f"{found[0]}: is not of all models that answer, and is not used; {_ELSEWHERE}")
+        warn(f"{found[0]}: is not of all models that predict, and is not used; {_ELSEWHERE}")
         return None
     return found[0]
 
@@ -139,4 +139,4 @@ def _check_made_for(path: Path, calibration: Calibration, predictor: Predictor) 
             problem = f"is made for networks {'/'.join(wanted)}, and {model.path} is {'/'.join(found)}"
             raise InputError(path, problem, f"{_ELSEWHERE}, or take it away")
     if calibration.unit != predictor.spec.unit:
-        raise InputError(path, f"has a limit in {calibration.unit}, and the models answer in {predictor.spec.unit}")
+        raise InputError(path, f"has a limit in {calibration.unit}, and the models predict in {predictor.spec.unit}")

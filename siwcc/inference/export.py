@@ -3,9 +3,9 @@
     model.pt -> network with its encoding -> graph with a batch axis of any size -> file, and in it what
         `describe` says -> read back and compared with the network -> its name
 
-One input, `signal`, float32 (batch, channels, *shape), and one output, `answer`, float32 (batch, outputs), in the unit
-of the task. A network that says of several points whether they are visible has a second output, `visible`, float32
-(batch, points), 0 ... 1: below 0.5 the point is told not to be there, and its answer is the best place all the same.
+One input, `signal`, float32 (batch, channels, *shape), and one output, `prediction`, float32 (batch, outputs), in the
+unit of the task. A network that says of several points whether they are visible has a second output, `visible`, float32
+(batch, points), 0 ... 1: below 0.5 the point is predicted absent, and its prediction is the best place all the same.
 
 All that the network does is in the graph: standardising, encoding, and reading a heatmap. What stands before it,
 from a recording or an image to `signal`, is in the description in words and numbers.
@@ -44,7 +44,7 @@ Run = Callable[[Tensor], list[Tensor]]
 DESCRIPTION = "siwcc"
 """Key of `metadata_props` that holds the description; in an exported program the extra file `siwcc.json`."""
 TOLERANCE = 1e-5
-"""Largest difference between the file's answers and the network's, as a share of the largest answer."""
+"""Largest difference between the file's predictions and the network's, as a fraction of the largest prediction."""
 
 _SUFFIXES: dict[Kind, str] = {"onnx": ".onnx", "exported-program": ".pt2"}
 # One, which graphs like to take for a constant, and sizes other than the example's.
@@ -62,12 +62,12 @@ def export_model(path: Path, to: Kind, out: Path | None = None) -> Path:
         out: The file; default: the model's name with .onnx or .pt2, beside it.
 
     Returns:
-        The file. It appears whole, and only if it answers random signals as the network does, within 1e-5 of
-        the largest answer.
+        The file. It appears whole, and only if it predicts random signals as the network does, within 1e-5 of
+        the largest prediction.
 
     Raises:
         InputError: the model cannot be read, torch is too old, the network cannot be exported, the file
-            would be the model itself, cannot be written, or answers otherwise.
+            would be the model itself, cannot be written, or predicts otherwise.
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
     model = read_model(path)
@@ -80,7 +80,7 @@ def export_model(path: Path, to: Kind, out: Path | None = None) -> Path:
         content = (_as_onnx if to == "onnx" else _as_program)(path, _exported(model), example, text)
     with atomic_path(target) as temporary:
         temporary.write_bytes(content)
-        _check_answers(target, model, _open_onnx(temporary) if to == "onnx" else _open_program(temporary))
+        _check_predictions(target, model, _open_onnx(temporary) if to == "onnx" else _open_program(temporary))
     return target
 
 
@@ -95,7 +95,7 @@ class _WithVisible(nn.Module):
         """(B, signal channels, *shape) -> (B, outputs), (B, points)."""
         body = cast(DenseNet, self.network.body)
         log_map = body.log_map(self.network.encoded(signal))
-        return body.read(log_map), body.visible(log_map)
+        return body.decode(log_map), body.visible(log_map)
 
 
 def _exported(model: TrainedModel) -> nn.Module:
@@ -127,12 +127,12 @@ def describe(model: TrainedModel) -> dict[str, Any]:
             "channels": list(note.channels),
         },
         "output": {
-            "name": "answer",
+            "name": "prediction",
             "dtype": "float32",
             "shape": ["batch", len(spec.outputs)],
             "columns": [name.lstrip("_") or "time" for name in spec.outputs],
             "unit": spec.unit,
-            "meaning": note.answer,
+            "meaning": note.prediction,
         },
         **({"visible": _describe_visible(model)} if model.network.tells_visible else {}),
         "preprocessing": note.preparation,
@@ -190,7 +190,7 @@ def _as_onnx(path: Path, network: nn.Module, example: Tensor, text: str) -> byte
             network,
             (example,),
             input_names=["signal"],
-            output_names=["answer", "visible"] if isinstance(network, _WithVisible) else ["answer"],
+            output_names=["prediction", "visible"] if isinstance(network, _WithVisible) else ["prediction"],
             dynamic_shapes=batch,
             dynamo=True,
             verbose=False,
@@ -259,7 +259,7 @@ def _as_list(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
-def _check_answers(target: Path, model: TrainedModel, run: Run) -> None:
+def _check_predictions(target: Path, model: TrainedModel, run: Run) -> None:
     for count in _CHECKED_BATCHES:
         signal = _signals(model, count)
         with torch.inference_mode():
@@ -268,7 +268,9 @@ def _check_answers(target: Path, model: TrainedModel, run: Run) -> None:
         told_apart = max((_apart(*pair) for pair in zip(wanted[1:], found[1:], strict=True)), default=0.0)
         # Not `apart > ...`, which NaN is not.
         if not (apart <= TOLERANCE * model.spec.output_scale and told_apart <= TOLERANCE):
-            problem = f"was not written: its answers to {count} random signals differ from the model's by {apart:.3g}"
+            problem = (
+                f"was not written: its predictions for {count} random signals differ from the model's by {apart:.3g}"
+            )
             raise InputError(target, f"{problem} {model.spec.unit}", "please report it with the model")
 
 

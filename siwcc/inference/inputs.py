@@ -79,7 +79,7 @@ def read_signal_file(
     """Read a WFDB record or a CSV.
 
     Args:
-        path: A record with or without an extension, or a CSV: a line a sample, a column a lead, in mV.
+        path: A record with or without an extension, or a CSV: one row per sample, one column per lead, in mV.
         wanted: The leads that the networks were trained on.
         leads: The leads to read instead; None: `wanted`, or as many as there are of the file's first ones.
         rate_hz: Of a CSV; a record says its own.
@@ -132,11 +132,11 @@ def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
     return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, (0,)))]
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     """An image as uint8 (height, width, 3), RGB; see `siwcc.data.datasets.image_files.read_image`.
 
     Raises:
-        InputError: it cannot be read, is damaged, or has more than 64 megapixels.
+        InputError: it cannot be read, is damaged, has more than 64 megapixels, or a tag that is not followed.
     """
     from siwcc.data.datasets.image_files import read_image
     from siwcc.data.datasets.images import SampleDefectError
@@ -157,7 +157,7 @@ def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, ra
     from siwcc.data.datasets.csv_signals import TIME_COLUMN, read_csv_signal
 
     if rate_hz is None:
-        raise InputError(path, "does not say at which rate it was recorded", "give the samples a second as --rate")
+        raise InputError(path, "has no sampling rate", "give the sampling rate as --rate")
     first = _first_line(path)
     fields = [field.strip().strip('"') for field in first.split(",")]
     columns = [field for field in fields if field != TIME_COLUMN]

@@ -1,18 +1,18 @@
 """Trained networks for use: a recording or an image in, a time or a point with its spread out.
 
-    array -> (ECG: resampled, windows cut) -> as the study's original sample, copy 0 -> every network -> one answer
+    array -> (ECG: resampled, windows cut) -> as the study's original sample, copy 0 -> every network -> one prediction
 
 The preparation is that of the study, by its own functions: `siwcc.data.datasets.signals.resample` and
 `siwcc.data.augment.filters.decimate` for signals, `siwcc.data.datasets.images.place_image` and
 `siwcc.data.augment.nuclei.NucleiInputs` for images.
 
-Networks that read the peak or the median of a heatmap (`heatmap`, `median`) answer together with that of the mean
+Networks that read the peak or the median of a heatmap (`heatmap`, `median`) predict together with that of the mean
 of their maps: where two `heatmap`s disagree, that is one of their places and not the middle between them. Others give
-the median of their answers.
+the median of their predictions.
 
-A localiser answers whether there is anything to find or not; one that looks for several points at once also says of
-each whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`)
-also say how much of the map lies around the answer; see docs/predict.md for what that is worth.
+A model always returns a prediction, even if there is nothing to find; one for several points also predicts for each
+whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`)
+also give a confidence: how much of the heatmap lies around the prediction; see docs/predict.md for what that is worth.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from siwcc.data.datasets.images import Placed
 
 Progress = Callable[[int, int], None]
-"""Called with the windows that are answered, and all of them."""
+"""Called with the number of windows predicted so far, and of all."""
 
 MAX_WINDOWS = 200_000
 # A recording that is longer by less has one window, its middle.
@@ -54,7 +54,7 @@ _RETRAIN = "take a model.pt that this version of siwcc wrote, or train it again"
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the answers of several networks lie apart, along each axis.
+    """How far the predictions of several networks lie apart, along each axis.
 
     Attributes:
         lowest, highest: (axes,), as `Prediction.position`.
@@ -68,33 +68,33 @@ class Spread:
 
 @dataclass(frozen=True)
 class Heatmap:
-    """Where the networks look for the point: shares that sum to 1, their mean over the networks.
+    """Where the networks look for the point: fractions that sum to 1, their mean over the networks.
 
     Attributes:
-        share: float32 (places,) along time, or (rows, columns).
+        values: float32 (places,) along time, or (rows, columns).
         first: Coordinate of the first place, x first: seconds of the recording, or pixels of the image.
         step: From one place to the next, in the same units.
     """
 
-    share: np.ndarray
+    values: np.ndarray
     first: tuple[float, ...]
     step: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one window or image.
+    """The prediction for one window or image.
 
     Attributes:
         position: (seconds from the recording's start,), or (x, y) in pixels of the image as it was given, pixel centres
             at integers. Of several networks: see the module.
         unit: `s` or `px`.
-        confidence: Share of the mean map that lies within 5 % of the extent of the position, 0 ... 1; None where no
+        confidence: Fraction of the mean map that lies within 5 % of the extent of the position, 0 ... 1; None where no
             network makes a map.
         spread: None for a single network.
-        answers: float64 (networks, axes), the position that each gives.
-        confidences: float64 (networks,), each one's confidence in its own answer; NaN without a map.
-        models: The networks' files, in the order of `answers`.
+        network_positions: float64 (networks, axes), the position that each network predicts.
+        confidences: float64 (networks,), each one's confidence in its own prediction; NaN without a map.
+        models: The networks' files, in the order of `network_positions`.
         window_s: Start and end of the window in the recording, seconds; None for an image.
         no_signal_s: Seconds of the window without a signal, beyond the recording's end or missing in it; the network
             was given zeros there.
@@ -108,7 +108,7 @@ class Prediction:
     unit: str
     confidence: float | None
     spread: Spread | None
-    answers: np.ndarray
+    network_positions: np.ndarray
     confidences: np.ndarray
     models: tuple[Path, ...]
     window_s: tuple[float, float] | None = None
@@ -142,23 +142,23 @@ class _Frame(NamedTuple):
     border: str
 
 
-class _Answers(NamedTuple):
+class _Outputs(NamedTuple):
     """Of a batch of B.
 
     Attributes:
         of_each: float64 (networks, B, outputs).
-        sure_of_own: float64 (networks, B, points).
+        own_confidence: float64 (networks, B, points).
         together: float64 (B, outputs).
         confidence: float64 (B, points), in that; None without maps.
-        share: float32 (B, points, *places), the mean map; None without maps.
+        values: float32 (B, points, *places), the mean map; None without maps.
         visible: float64 (B, points); None where a point is always there.
     """
 
     of_each: np.ndarray
-    sure_of_own: np.ndarray
+    own_confidence: np.ndarray
     together: np.ndarray
     confidence: np.ndarray | None = None
-    share: np.ndarray | None = None
+    values: np.ndarray | None = None
     visible: np.ndarray | None = None
 
 
@@ -183,7 +183,7 @@ def load_model(path: str | os.PathLike[str]) -> Predictor:
 
 
 def load_models(paths: Sequence[str | os.PathLike[str]]) -> Predictor:
-    """Several trained networks of one task that answer together, such as those of the folds of a study.
+    """Several trained networks of one task that predict together, such as those of the folds of a study.
 
     Args:
         paths: Files `model.pt`, at least one.
@@ -245,7 +245,7 @@ class Predictor:
 
     @cached_property
     def makes_map(self) -> bool:
-        """Whether any network says how sure it is."""
+        """Whether any network gives a confidence."""
         return any(isinstance(model.network.body, DenseNet) for model in self.models)
 
     @cached_property
@@ -268,7 +268,7 @@ class Predictor:
         return Predictor(kept) if kept else None
 
     def predict(self, array: np.ndarray, rate_hz: float | None = None, at_s: float | None = None) -> Prediction:
-        """The answer for one window of a recording, or for an image.
+        """The prediction for one window of a recording, or for an image.
 
         Args:
             array: ECG: (leads, samples) in mV, of any rate; (samples,) is one lead. What is not finite is missing.
@@ -284,7 +284,7 @@ class Predictor:
         if isinstance(self._input, _Frame):
             return self._predict_image(array, self._input)
         if rate_hz is None:
-            raise InputError("rate_hz", "is missing", "give the recording's samples a second")
+            raise InputError("rate_hz", "is missing", "give the recording's sampling rate")
         length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) and rate_hz > 0 else 0.0
         if at_s is None and length_s > ABOUT_ONE_WINDOW * self.window_s:
             problem = f"is {length_s:g} s long, and a window {self.window_s:g} s"
@@ -299,7 +299,7 @@ class Predictor:
         every_s: float | None = None,
         progress: Progress | None = None,
     ) -> list[Prediction]:
-        """The answers for several windows of a recording.
+        """The predictions for several windows of a recording.
 
         Windows lie in the recording: one that would begin before it begins with it, one that would end after it ends
         with it. A shorter recording has zeros at its end, and a window has zeros at samples that are missing, as in the
@@ -366,7 +366,7 @@ class Predictor:
     def _predict_batch(self, signal_mv: np.ndarray, starts: Sequence[int], exact_hz: float) -> list[Prediction]:
         window = self._window
         cut = [_cut(signal_mv, start, window.samples) for start in starts]
-        answers = self._answers(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
+        outputs_of = self._outputs(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
         step_s = STRIDE[1] * self.spec.extent[0] / (self.spec.shape[0] - 1)
         found = []
         for row, (start, (_, missing)) in enumerate(zip(starts, cut, strict=True)):
@@ -376,90 +376,90 @@ class Predictor:
                 "no_signal_s": missing / window.rate_hz,
             }
             grid = _Grid((start_s,), (step_s,), axes=1)
-            found.append(self._prediction(answers, row, np.array([-start_s]), 1.0, grid, **of_window))
+            found.append(self._prediction(outputs_of, row, np.array([-start_s]), 1.0, grid, **of_window))
         return found
 
     def _predict_image(self, image: np.ndarray, frame: _Frame) -> Prediction:
         placed = _place(image, frame)
         inputs = _image_inputs(placed, self.spec, frame.border)
-        answers = self._answers([inputs] * len(self.models))
+        outputs_of = self._outputs([inputs] * len(self.models))
         left, top, _, _ = (int(value) for value in placed.content_box)
         longest = max(placed.original_width, placed.original_height)
         shift, zoom = np.array([left, top]), longest / frame.image_size
         step = STRIDE[2] * zoom
-        return self._prediction(answers, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
+        return self._prediction(outputs_of, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
 
     @torch.inference_mode()
-    def _answers(self, inputs: Sequence[Tensor]) -> _Answers:
+    def _outputs(self, inputs: Sequence[Tensor]) -> _Outputs:
         of_each, maps = [], []
         for model, signal in zip(self.models, inputs, strict=True):
             encoded, body = model.network.encoded(signal), model.network.body
             log_map = None
             if isinstance(body, DenseNet):
                 log_map = body.log_map(encoded)
-            of_each.append(body(encoded) if log_map is None else cast(DenseNet, body).read(log_map))
+            of_each.append(body(encoded) if log_map is None else cast(DenseNet, body).decode(log_map))
             maps.append(log_map)
         stacked = torch.stack(of_each)
         if not bool(torch.isfinite(stacked).all()):
-            raise InputError("array", "gives an answer that is not finite", "look for extreme values in it")
+            raise InputError("array", "gives a prediction that is not finite", "look for extreme values in it")
         own = np.stack([_confidence(*of) for of in zip(self.models, maps, of_each, strict=True)])
         known = [(model, log_map) for model, log_map in zip(self.models, maps, strict=True) if log_map is not None]
         together = self._together(stacked, [log_map for _, log_map in known])
         if not known:
-            return _Answers(stacked.double().numpy(), own, together)
+            return _Outputs(stacked.double().numpy(), own, together)
         at = torch.from_numpy(together).to(stacked.dtype)
         confidence = np.mean([_confidence(model, log_map, at) for model, log_map in known], axis=0)
-        share = torch.stack([log_map.exp() for _, log_map in known]).mean(0).numpy()
-        told = [
+        values = torch.stack([log_map.exp() for _, log_map in known]).mean(0).numpy()
+        of_networks = [
             body.visible(log_map).double().numpy()
             for model, log_map in known
             if isinstance(body := model.network.body, DenseNet) and model.network.tells_visible
         ]
-        visible = np.mean(told, axis=0) if told else None
-        return _Answers(stacked.double().numpy(), own, together, confidence, share, visible)
+        visible = np.mean(of_networks, axis=0) if of_networks else None
+        return _Outputs(stacked.double().numpy(), own, together, confidence, values, visible)
 
-    def _together(self, answers: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
-        """One answer of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
+    def _together(self, predictions: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
+        """One prediction of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
         bodies = [model.network.body for model in self.models]
         readouts = {body.readout if isinstance(body, DenseNet) else None for body in bodies}
         if len(bodies) > 1 and readouts in ({"arg_max"}, {"median"}):
-            return np.asarray(cast(DenseNet, bodies[0]).read(mean_map(log_maps)).double().numpy())
+            return np.asarray(cast(DenseNet, bodies[0]).decode(mean_map(log_maps)).double().numpy())
         # numpy's: torch takes the lower of the two in the middle.
-        return np.asarray(np.median(answers.double().numpy(), axis=0))
+        return np.asarray(np.median(predictions.double().numpy(), axis=0))
 
     def _prediction(
-        self, answers: _Answers, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
+        self, found: _Outputs, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
     ) -> Prediction:
         """One row, its points in the recording or image: what the network calls `origin` is 0 there."""
         first, *further = (
-            replace(self._point(answers, row, number, origin, zoom, grid), **of_window)
+            replace(self._point(found, row, number, origin, zoom, grid), **of_window)
             for number in range(len(self.spec.points))
         )
         return replace(first, further=tuple(further))
 
     def _point(
-        self, answers: _Answers, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
+        self, found: _Outputs, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
     ) -> Prediction:
         name, outputs = list(self.spec.points.items())[number]
-        points = (answers.of_each[:, row, outputs] - origin) * zoom
-        share = None if answers.share is None else answers.share[row, number]
-        if share is not None and grid.axes == 1:
-            share = share.reshape(-1)
+        points = (found.of_each[:, row, outputs] - origin) * zoom
+        values = None if found.values is None else found.values[row, number]
+        if values is not None and grid.axes == 1:
+            values = values.reshape(-1)
         spread = None
         if len(points) > 1:
             parts = (points.min(axis=0), points.max(axis=0), points.std(axis=0, ddof=1))
             spread = Spread(*(tuple(part.tolist()) for part in parts))
         return Prediction(
-            position=tuple(((answers.together[row, outputs] - origin) * zoom).tolist()),
+            position=tuple(((found.together[row, outputs] - origin) * zoom).tolist()),
             unit=self.spec.unit,
-            confidence=None if answers.confidence is None else float(answers.confidence[row, number]),
+            confidence=None if found.confidence is None else float(found.confidence[row, number]),
             spread=spread,
-            answers=points,
-            confidences=answers.sure_of_own[:, row, number],
+            network_positions=points,
+            confidences=found.own_confidence[:, row, number],
             models=self.paths,
-            heatmap=None if share is None else Heatmap(share, grid.first, grid.step),
+            heatmap=None if values is None else Heatmap(values, grid.first, grid.step),
             point=name,
-            visible=None if answers.visible is None else float(answers.visible[row, number]),
+            visible=None if found.visible is None else float(found.visible[row, number]),
         )
 
 
@@ -487,14 +487,14 @@ def _input_of(model: TrainedModel) -> _Window | _Frame:
 
 
 def _silence(model: TrainedModel) -> float:
-    jitter = model.metadata.train.get("jitter")
-    share = jitter.get("silence") if isinstance(jitter, dict) else 0
-    return float(share) if isinstance(share, int | float) else 0.0
+    online_augmentation = model.metadata.train.get("online_augmentation")
+    silence = online_augmentation.get("silence") if isinstance(online_augmentation, dict) else 0
+    return float(silence) if isinstance(silence, int | float) else 0.0
 
 
 def _check_rate(rate_hz: float) -> None:
     if not (np.isfinite(rate_hz) and rate_hz > 0):
-        raise InputError("rate_hz", f"is {rate_hz}", "give the recording's samples a second, above 0")
+        raise InputError("rate_hz", f"is {rate_hz}", "give the recording's sampling rate in Hz, above 0")
 
 
 def _starts(
@@ -529,7 +529,7 @@ def _cut(signal_mv: np.ndarray, start: int, samples: int) -> tuple[np.ndarray, i
     part = signal_mv[:, start : start + samples]
     values[:, : part.shape[1]] = part
     valid = np.isfinite(values).all(axis=0)
-    # As in the windows that the study cuts anew: a sample counts with all its leads or with none.
+    # As in the windows that the study cuts again: a sample counts with all its leads or with none.
     return np.where(valid, values, np.float32(0)), int(samples - np.count_nonzero(valid))
 
 
@@ -590,9 +590,9 @@ def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
     return inputs.batch(np.zeros(1, dtype=np.int64), "none")
 
 
-def _confidence(model: TrainedModel, log_map: Tensor | None, answer: Tensor) -> np.ndarray:
-    """How sure a network is of an answer, float64 (B, points); NaN without a map."""
+def _confidence(model: TrainedModel, log_map: Tensor | None, prediction: Tensor) -> np.ndarray:
+    """The confidence of a network in a prediction, float64 (B, points); NaN without a map."""
     body = model.network.body
     if log_map is None or not isinstance(body, DenseNet):
-        return np.full((len(answer), len(model.spec.points)), np.nan)
-    return np.asarray(body.confidence(log_map, answer).double().numpy())
+        return np.full((len(prediction), len(model.spec.points)), np.nan)
+    return np.asarray(body.confidence(log_map, prediction).double().numpy())

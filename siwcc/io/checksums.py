@@ -16,7 +16,7 @@ from typing import Any
 
 from siwcc.io.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 MAX_TEXT_BYTES = 128 << 20
 MAX_JSON_BYTES = 16 << 20

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-Talk = Literal["quiet", "normal", "verbose"]
+Verbosity = Literal["quiet", "normal", "verbose"]
 Item = TypeVar("Item")
 
 
@@ -21,11 +21,11 @@ class _State:
     """Of this process.
 
     Attributes:
-        talk: None outside of a command: who calls from Python gets notes and no bars.
+        verbosity: None outside of a command: who calls from Python gets notes and no bars.
         bar: The one that is shown.
     """
 
-    talk: Talk | None = None
+    verbosity: Verbosity | None = None
     bar: Progress | None = None
 
 
@@ -33,30 +33,30 @@ _state = _State()
 
 
 @contextmanager
-def talking(talk: Talk) -> Iterator[None]:
+def verbosity(verbosity: Verbosity) -> Iterator[None]:
     """Set how much a command says; at the end, however it comes, a bar that is still shown is removed.
 
     Args:
-        talk: `quiet`: warnings and errors; `normal`: notes and bars, too; `verbose`: log lines in place of bars.
+        verbosity: `quiet`: warnings and errors; `normal`: notes and bars, too; `verbose`: log lines in place of bars.
     """
     root = logging.getLogger("siwcc")
     handler, level = logging.StreamHandler(sys.stderr), root.level
     handler.setFormatter(logging.Formatter("%(message)s"))
     root.addHandler(handler)
-    root.setLevel(logging.INFO if talk == "verbose" else logging.WARNING)
-    _state.talk = talk
+    root.setLevel(logging.INFO if verbosity == "verbose" else logging.WARNING)
+    _state.verbosity = verbosity
     try:
         yield
     finally:
         _remove_bar()
-        _state.talk = None
+        _state.verbosity = None
         root.setLevel(level)
         root.removeHandler(handler)
 
 
 def note(line: str) -> None:
     """Say what may be good to know, unless the command is to be quiet."""
-    if _state.talk != "quiet":
+    if _state.verbosity != "quiet":
         print(line, file=sys.stderr)
 
 
@@ -115,7 +115,7 @@ def progress_bar(shown: bool, unit: Literal["items", "bytes"] = "items") -> Iter
 
 def shows_bars() -> bool:
     """Whether a command is running that is neither quiet nor verbose, and a terminal shows its standard error."""
-    return _state.talk == "normal" and sys.stderr.isatty()
+    return _state.verbosity == "normal" and sys.stderr.isatty()
 
 
 def _remove_bar() -> None:

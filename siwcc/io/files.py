@@ -151,7 +151,7 @@ def parse_csv(path: Path, text: str, columns: Sequence[str]) -> list[dict[str, s
         columns: Names that the header must hold.
 
     Raises:
-        InputError: a column is missing or stands there twice, or a row has another length.
+        InputError: a column is missing or is there twice, or a row has another length.
     """
     try:
         reader = csv.DictReader(io.StringIO(text), restkey="\0", restval=None)

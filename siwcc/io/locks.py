@@ -111,7 +111,7 @@ class FolderClaim:
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
-        # NFS locks only what is open for writing, which a folder cannot be: a file beside it stands in.
+        # NFS locks only what is open for writing, which a folder cannot be: a file next to it is locked instead.
         self.close()
         self._handle = os.open(self._folder.with_name(f".{self._folder.name}.lock"), os.O_RDWR | os.O_CREAT)
         return try_lock(self._handle, alone)

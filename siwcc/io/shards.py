@@ -345,7 +345,7 @@ def _read_rows(stored: h5py.Dataset, rows: np.ndarray | None) -> np.ndarray:
 
 
 def _keep_rows(kept: np.ndarray, rows: np.ndarray | None, start: int, block: np.ndarray) -> None:
-    """Copy a block's share of the rows to their places; text becomes `str`."""
+    """Copy a block's part of the rows to their places; text becomes `str`."""
     stop = start + len(block)
     if rows is None:
         first, last = start, stop

@@ -214,7 +214,7 @@ class AblationLayout:
 
     def figure(self, kind: str) -> Path:
         """A file of the figure; `csv` holds all scores."""
-        return self.folder / f"protocols.{kind}"
+        return self.folder / f"cells.{kind}"
 
     @property
     def differences(self) -> Path:
@@ -222,9 +222,9 @@ class AblationLayout:
         return self.folder / "differences.csv"
 
     @property
-    def shared(self) -> Path:
+    def window_overlap(self) -> Path:
         """Errors by the distance to the next trained event."""
-        return self.folder / "shared.csv"
+        return self.folder / "window_overlap.csv"
 
     @property
     def report(self) -> Path:

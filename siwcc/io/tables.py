@@ -20,7 +20,7 @@ def columns_of(kind: type[Any]) -> tuple[str, ...]:
 
 
 def six_decimals(value: float | None) -> float | None:
-    """A number rounded as the tables of answers have it; None where there is none, which JSON cannot hold."""
+    """A number rounded as in the tables of predictions; None where there is none, which JSON cannot hold."""
     # + 0.0 turns -0.0 into 0.0.
     return None if value is None or not math.isfinite(value) else round(value, 6) + 0.0
 
@@ -28,7 +28,7 @@ def six_decimals(value: float | None) -> float | None:
 def write_lines(path: Path, columns: Sequence[str], lines: Sequence[Any]) -> None:
     """Write objects of a dataclass as a CSV in one step, with its manifest beside it.
 
-    Numbers stand in full precision (`repr`), one that could not be computed is `nan`, what does
+    Numbers are in full precision (`repr`), one that could not be computed is `nan`, what does
     not apply (None) is empty.
 
     Args:

@@ -194,7 +194,7 @@ def _windows(image: Tensor, window: Window) -> Tensor:
     return image.permute(0, 2, 3, 1).view(shape)
 
 
-def _share(window: Window) -> float:
+def _fraction(window: Window) -> float:
     """What one place counts for in the mean of its window."""
     return 1.0 / (window[0] * window[1])
 
@@ -212,30 +212,30 @@ def _normalise(y: Tensor, a: Tensor, b: Tensor, window: Window) -> tuple[Tensor,
     """
     windows = _windows(y, window)
     on = (windows * a + b > 0).to(y.dtype)
-    share = _share(window)
-    count, pooled_on_y = on.sum((2, 4)), (on * windows).sum((2, 4)) * share
-    output = pooled_on_y * a + count * share * b
+    fraction = _fraction(window)
+    count, pooled_on_y = on.sum((2, 4)), (on * windows).sum((2, 4)) * fraction
+    output = pooled_on_y * a + count * fraction * b
     return output.permute(0, 3, 1, 2), count.to(torch.uint8).permute(0, 3, 1, 2), pooled_on_y.permute(0, 3, 1, 2)
 
 
 def _evaluate(y: Tensor, a: Tensor, b: Tensor, window: Window) -> Tensor:
     """P relu(a y + b), (B, C, pooled H, pooled W) in channels_last memory."""
-    share = _share(window)
-    return ((_windows(y, window) * a + b).clamp_min(0.0).sum((2, 4)) * share).permute(0, 3, 1, 2)
+    fraction = _fraction(window)
+    return ((_windows(y, window) * a + b).clamp_min(0.0).sum((2, 4)) * fraction).permute(0, 3, 1, 2)
 
 
 def _products(gradient: Tensor, count: Tensor, on_y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
     """sum(dz) and sum(dz y), (C,) each."""
-    share = _share(window)
-    shares_on = count.to(gradient.dtype) * share
-    return (gradient * shares_on).sum((0, 2, 3)), (gradient * on_y).sum((0, 2, 3))
+    fraction = _fraction(window)
+    fractions_on = count.to(gradient.dtype) * fraction
+    return (gradient * fractions_on).sum((0, 2, 3)), (gradient * on_y).sum((0, 2, 3))
 
 
 def _gradient(y: Tensor, gradient: Tensor, line: _Line, window: Window) -> Tensor:
     """Replace y by the gradient at y, from that at the block's output."""
     windows = _windows(y, window)
-    share = _share(window)
-    spread = (gradient.permute(0, 2, 3, 1) * (line.a * share))[:, :, None, :, None]
+    fraction = _fraction(window)
+    spread = (gradient.permute(0, 2, 3, 1) * (line.a * fraction))[:, :, None, :, None]
     d_y = torch.where(windows * line.a + line.b > 0, spread, 0.0) + (windows * line.slope + line.offset)
     return y.copy_(d_y.view(y.shape[0], *y.shape[2:], y.shape[1]).permute(0, 3, 1, 2))
 

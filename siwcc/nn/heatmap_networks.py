@@ -1,15 +1,15 @@
-"""Networks that do not know where they look: a score for every place, or one answer from what is seen anywhere.
+"""Fully convolutional heatmap networks, and one with global pooling.
 
 The paper's networks have a weight for every position. Here the same small stack of dilated residual blocks looks at
 every place, and
 
-    `DenseNet`      gives every place a score; the scores are a map of where the point is, and the answer is read
+    `DenseNet`      gives every place a score; the scores are a map of where the point is, and the prediction is read
                     from that map;
     `ResidualNet`   takes mean and maximum over all places, as `siwcc.nn.paper_networks.PooledNet` does.
 
     (B, C, *shape) -> standardise -> convolutions -> (B, 32, *shape / stride) -> residual blocks ->
-        DenseNet:    1 x 1 convolution -> scores (B, points, *shape / stride) -> softmax -> answer
-        ResidualNet: mean and maximum -> (B, 64) -> linear, sigmoid times the scale -> answer
+        DenseNet:    1 x 1 convolution -> scores (B, points, *shape / stride) -> softmax -> prediction
+        ResidualNet: mean and maximum -> (B, 64) -> linear, sigmoid times the scale -> prediction
 
 A signal with one axis keeps its length: every sample has a score. Images have two strided convolutions before the
 blocks; a score belongs to the pixel in the middle of what those see, every fourth along each axis:
@@ -30,17 +30,18 @@ Three ways to read a map are there, each with the loss that suits it:
                   Jensen-Shannon divergence between the softmax and a Gaussian around the point (DSNT, Nibali et al.
                   2018, arXiv:1801.07372, sections 3.2 and 3.4);
     arg_max       the place with the most mass around it, refined by a parabola through its neighbours, after the
-                  scores were divided by `FLATTENING` and the map smoothed by `SMOOTHING`; the loss is the cross-entropy
-                  with that Gaussian. A second candidate elsewhere does not move the answer;
-    median        the same loss, so the same weights; along each axis the place with half of the flattened map on either
-                  side. Where candidates compete it is off by less on average, and less often right.
+                  scores are divided by `TEMPERATURE` and the map is smoothed by `SMOOTHING`; the loss is cross-entropy
+                  with that Gaussian. A second candidate elsewhere does not move the prediction;
+    median        the same loss, so the same weights; along each axis the place with half of the map, at a higher
+                  softmax temperature, on either side. Where candidates compete its mean error is
+                  smaller, but it is less often right.
 
-A point may be absent. With `nowhere` the softmax has one more place for each point, whose logit comes from mean and
-maximum of the features over all places; the loss wants all of the mass there when the point is not visible. The map
-then sums to what is left, so the mass around the answer, its confidence, falls by itself:
+A point may be absent. With `can_be_absent` the softmax has one more place for each point, whose logit comes from mean
+and maximum of the features over all places; the loss wants all of the mass there when the point is not visible. The map
+then sums to what is left, so the mass around the prediction, its confidence, falls by itself:
 
     features -> 1 x 1 convolution ------> scores  --.
-        '----> mean and maximum -> linear -> nowhere +-> softmax -> map (B, points, H, W), nowhere (B, points)
+        '----> mean and maximum -> linear -> absent  +-> softmax -> map (B, points, H, W), absent (B, points)
 """
 
 from __future__ import annotations
@@ -70,15 +71,15 @@ SPREAD = {1: 8.0, 2: 1.0}
 # Before a peak or median is taken the map's logarithms are divided by this, by the number of axes: networks are too
 # sure of a window. By the likelihood of the true times on inner validation folds (docs/localiser-search.md); images are
 # read as they are.
-FLATTENING = {1: 1.75, 2: 1.0}
+TEMPERATURE = {1: 1.75, 2: 1.0}
 # Standard deviation of the Gaussian that a peak is taken after, in scores, by the number of axes: 0.64 s, 4 pixels.
 SMOOTHING = {1: 16.0, 2: 1.0}
-# What counts as around the answer, as a share of the extent: 1 s of 20 s.
+# What counts as around the prediction, as a fraction of the extent: 1 s of 20 s.
 AROUND = 0.05
 _SMALLEST_DEVIATION = 1e-3
 # Steps from the first to the last score: a peak has two neighbours.
 _SMALLEST_MAP = 2
-_SMALLEST_SHARE = 1e-9
+_SMALLEST_FRACTION = 1e-9
 
 
 class Standardise(nn.Module):
@@ -172,7 +173,7 @@ class ResidualNet(_Body):
     Args:
         in_channels: Channels of the encoded signal.
         shape: (length,) or (height, width), at least 3 samples, or 9 pixels along each axis.
-        output_scale: The answer's largest value, one for all axes.
+        output_scale: The prediction's largest value, one for all axes.
         points: How many points are looked for.
 
     Shape:
@@ -203,7 +204,7 @@ class DenseNet(_Body):
         extent: Coordinate of the last sample, x first, seconds or pixels.
         readout: `soft_argmax`, `arg_max` or `median`; see the module.
         points: How many points are looked for, each with a map of its own.
-        nowhere: Whether a point may be absent; see the module.
+        can_be_absent: Whether a point may be absent; see the module.
 
     Shape:
         Input (B, in_channels, *shape); output (B, points * axes): x before y, point by point.
@@ -219,18 +220,18 @@ class DenseNet(_Body):
         extent: Sequence[float],
         readout: Readout,
         points: int = 1,
-        nowhere: bool = False,
+        can_be_absent: bool = False,
     ) -> None:
         super().__init__(in_channels, shape)
         self.readout = readout
         self.points = points
         self.head = nn.Conv2d(WIDTH, points, 1)
-        self.nowhere = nn.Linear(2 * WIDTH, points) if nowhere else None
-        # x first, as answers are.
+        self.absence = nn.Linear(2 * WIDTH, points) if can_be_absent else None
+        # x first, as predictions are.
         stride = STRIDE[len(shape)]
         self.step = tuple(stride * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
         self.spread = SPREAD[len(shape)]
-        self.flattening = FLATTENING[len(shape)]
+        self.temperature = TEMPERATURE[len(shape)]
         self.smoothing = SMOOTHING[len(shape)]
         self.around = tuple(AROUND * last for last in extent)
         # Whole numbers, exact in every dtype; no part of the weights.
@@ -247,130 +248,130 @@ class DenseNet(_Body):
         ]
 
     def log_map(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of shares.
+        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of fractions.
 
-        They sum to 1 over all places; with `nowhere` to what is not there.
+        They sum to 1 over all places; with `can_be_absent` to what is not there.
         """
-        return self.log_shares(signal)[0]
+        return self.log_fractions(signal)[0]
 
-    def log_shares(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The map, (B, points, H, W), and the share that is nowhere, (B, points), as logarithms."""
+    def log_fractions(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The map, (B, points, H, W), and the fraction for an absent point, (B, points), as logarithms."""
         features = self.features(signal)
         scores = self.head(features)
-        if self.nowhere is None:
+        if self.absence is None:
             return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape), None
-        absent = self.nowhere(mean_and_maximum(features)).unsqueeze(2)
-        shares = functional.log_softmax(torch.cat([scores.flatten(2), absent], dim=2), dim=2)
-        return shares[:, :, :-1].reshape(scores.shape), shares[:, :, -1]
+        absent = self.absence(mean_and_maximum(features)).unsqueeze(2)
+        fractions = functional.log_softmax(torch.cat([scores.flatten(2), absent], dim=2), dim=2)
+        return fractions[:, :, :-1].reshape(scores.shape), fractions[:, :, -1]
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, points * axes), in the unit of `extent`."""
-        return self.read(self.log_map(signal))
+        return self.decode(self.log_map(signal))
 
     def visible(self, log_map: Tensor) -> Tensor:
-        """The share of each point's map that lies in places, (B, points, H, W) -> (B, points), 0 ... 1."""
-        # Sums of float32 shares end a little above 1.
+        """The fraction of each point's map that lies in places, (B, points, H, W) -> (B, points), 0 ... 1."""
+        # Sums of float32 fractions end a little above 1.
         return log_map.flatten(2).logsumexp(2).exp().clamp(max=1)
 
-    def read(self, log_map: Tensor) -> Tensor:
-        """The answer that a map gives, (B, points, H, W) -> (B, points * axes); where there is most, if anywhere."""
-        if self.nowhere is not None:
+    def decode(self, log_map: Tensor) -> Tensor:
+        """The point that a heatmap encodes, (B, points, H, W) -> (B, points * axes); as if it were visible."""
+        if self.absence is not None:
             log_map = log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
         if self.readout == "soft_argmax":
             return self._mean_place(log_map.exp()).flatten(1)
-        flattened = self._flattened(log_map)
-        places = self._median_place(flattened) if self.readout == "median" else self._peak_place(flattened)
+        broad = self._at_temperature(log_map)
+        places = self._median_place(broad) if self.readout == "median" else self._peak_place(broad)
         return places.flatten(1)
 
-    def confidence(self, log_map: Tensor, answer: Tensor) -> Tensor:
-        """How much of the map lies around its answer: within 5 % of the extent along each axis.
+    def confidence(self, log_map: Tensor, prediction: Tensor) -> Tensor:
+        """How much of the map lies around its prediction: within 5 % of the extent along each axis.
 
         Args:
             log_map: (B, points, H, W).
-            answer: (B, points * axes), what `read` gives.
+            prediction: (B, points * axes), what `decode` gives.
 
         Returns:
             (B, points), 0 ... 1.
         """
-        at = answer.view(len(answer), self.points, -1)
+        at = prediction.view(len(prediction), self.points, -1)
         mass = log_map.exp()
         for axis, (coordinate, reach) in enumerate(zip(self._axes, self.around, strict=True)):
             near = (coordinate - at[:, :, axis, None]).abs() <= reach
             mass = mass * (near[:, :, None, :] if axis == 0 else near[:, :, :, None])
         return mass.sum((2, 3)).clamp(max=1)
 
-    def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_nowhere: Tensor | None = None) -> Tensor:
+    def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_absent: Tensor | None = None) -> Tensor:
         """What training makes small; see the module.
 
         Args:
             log_map: (B, points, H, W).
-            target: (B, points * axes), in the unit of `extent`; with `nowhere` NaN where a point is not visible.
+            target: (B, points * axes), in the unit of `extent`; with `can_be_absent` NaN where a point is not visible.
             deviation: (points * axes,), standard deviation of the training targets: the unit of the squared error.
-            log_nowhere: (B, points), with `nowhere`.
+            log_absent: (B, points), with `can_be_absent`.
         """
-        if log_nowhere is not None:
-            return self._loss_with_nowhere(log_map, log_nowhere, target, deviation)
+        if log_absent is not None:
+            return self._loss_with_absence(log_map, log_absent, target, deviation)
         wanted = self._gaussian(target)
         if self.readout != "soft_argmax":
             return -(wanted * log_map).sum((2, 3)).mean()
-        error = (self.read(log_map) - target) / deviation
+        error = (self.decode(log_map) - target) / deviation
         return error.square().mean() + _divergence(log_map, wanted).mean()
 
-    def _loss_with_nowhere(self, log_map: Tensor, log_nowhere: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
+    def _loss_with_absence(self, log_map: Tensor, log_absent: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
         known = target.isfinite()
         target = torch.where(known, target, torch.zeros_like(target))
         there = known.view(len(target), self.points, -1).all(2).to(log_map.dtype)
         wanted = self._gaussian(target) * there[:, :, None, None]
         if self.readout != "soft_argmax":
-            return -((wanted * log_map).sum((2, 3)) + (1 - there) * log_nowhere).mean()
-        error = torch.where(known, (self.read(log_map) - target) / deviation, torch.zeros_like(target))
-        shares = torch.cat([log_map.flatten(2), log_nowhere.unsqueeze(2)], dim=2).unsqueeze(3)
+            return -((wanted * log_map).sum((2, 3)) + (1 - there) * log_absent).mean()
+        error = torch.where(known, (self.decode(log_map) - target) / deviation, torch.zeros_like(target))
+        fractions = torch.cat([log_map.flatten(2), log_absent.unsqueeze(2)], dim=2).unsqueeze(3)
         all_wanted = torch.cat([wanted.flatten(2), (1 - there).unsqueeze(2)], dim=2).unsqueeze(3)
         squared = error.square().sum() / known.sum().clamp_min(1)
-        return squared + _divergence(shares, all_wanted).mean()
+        return squared + _divergence(fractions, all_wanted).mean()
 
-    def _flattened(self, log_map: Tensor) -> Tensor:
-        """Shares that are less sure than a map, of the same shape."""
-        if self.flattening == 1:
+    def _at_temperature(self, log_map: Tensor) -> Tensor:
+        """A heatmap at a higher softmax temperature, of the same shape."""
+        if self.temperature == 1:
             return log_map.exp()
-        return (log_map.flatten(2) / self.flattening).softmax(2).view(log_map.shape)
+        return (log_map.flatten(2) / self.temperature).softmax(2).view(log_map.shape)
 
-    def _mean_place(self, share: Tensor) -> Tensor:
+    def _mean_place(self, fraction: Tensor) -> Tensor:
         """(B, points, axes), the mean place under a map."""
-        return torch.stack([(of * at).sum(-1) for of, at in zip(_along(share), self._axes, strict=False)], dim=-1)
+        return torch.stack([(of * at).sum(-1) for of, at in zip(_along(fraction), self._axes, strict=False)], dim=-1)
 
-    def _median_place(self, share: Tensor) -> Tensor:
+    def _median_place(self, fraction: Tensor) -> Tensor:
         """(B, points, axes), along each axis the place with half of a map on either side, between the scores, too."""
-        lines = zip(_along(share), self.step, strict=False)
+        lines = zip(_along(fraction), self.step, strict=False)
         return torch.stack([_half_way(line) * step for line, step in lines], dim=-1)
 
-    def _peak_place(self, share: Tensor) -> Tensor:
+    def _peak_place(self, fraction: Tensor) -> Tensor:
         """(B, points, axes), where a smoothed map is highest, between the scores, too."""
-        smooth = self._smoothed(share)
+        smooth = self._smoothed(fraction)
         width = smooth.shape[-1]
         top = smooth.flatten(2).argmax(dim=2)
         index = [top % width, top // width]
         rows = smooth.gather(2, index[1][..., None, None].expand(-1, -1, 1, width)).squeeze(2)
         columns = smooth.gather(3, index[0][..., None, None].expand(-1, -1, smooth.shape[2], 1)).squeeze(3)
         places = [
-            (at.to(share.dtype) + _vertex(line, at)) * step
+            (at.to(fraction.dtype) + _vertex(line, at)) * step
             for line, at, step in zip((rows, columns), index, self.step, strict=False)
         ]
         return torch.stack(places, dim=-1)
 
-    def _smoothed(self, share: Tensor) -> Tensor:
+    def _smoothed(self, fraction: Tensor) -> Tensor:
         """The mass around each place, (B, points, H, W)."""
         reach = math.ceil(3 * self.smoothing)
-        offsets = torch.arange(-reach, reach + 1, device=share.device, dtype=share.dtype)
+        offsets = torch.arange(-reach, reach + 1, device=fraction.device, dtype=fraction.dtype)
         weights = torch.exp(-0.5 * (offsets / self.smoothing) ** 2)
-        smooth = share.flatten(0, 1).unsqueeze(1)
+        smooth = fraction.flatten(0, 1).unsqueeze(1)
         windows = [weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)][: len(self.step)]
         for window, padding in zip(windows, ((0, reach), (reach, 0)), strict=False):
             smooth = functional.conv2d(smooth, window, padding=padding)
-        return smooth.view(share.shape)
+        return smooth.view(fraction.shape)
 
     def _gaussian(self, target: Tensor) -> Tensor:
-        """(B, points, H, W), shares of a Gaussian around each target that sum to 1."""
+        """(B, points, H, W), fractions of a Gaussian around each target that sum to 1."""
         at = target.view(len(target), self.points, -1)
         parts = []
         for axis, (coordinate, step) in enumerate(zip(self._axes, self.step, strict=True)):
@@ -384,21 +385,21 @@ def mean_map(log_maps: Sequence[Tensor]) -> Tensor:
     return torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(log_maps))
 
 
-def _along(share: Tensor) -> tuple[Tensor, Tensor]:
+def _along(fraction: Tensor) -> tuple[Tensor, Tensor]:
     """What of a map lies at each column and at each row, (B, points, W) and (B, points, H)."""
-    return share.sum(2), share.sum(3)
+    return fraction.sum(2), fraction.sum(3)
 
 
 def _half_way(line: Tensor) -> Tensor:
-    """Where the shares before and after are equal, (B, points, places) -> (B, points), in steps.
+    """Where the fractions before and after are equal, (B, points, places) -> (B, points), in steps.
 
-    A share is spread evenly over half a step to either side of its place; beyond the first and last place is nothing.
+    A fraction is spread evenly over half a step to either side of its place; nothing lies beyond the ends.
     """
     until = line.cumsum(2)
     index = (until < 0.5).sum(2, keepdim=True).clamp_max(line.shape[2] - 1)
-    share = line.gather(2, index)
-    before = until.gather(2, index) - share
-    place = index.to(line.dtype) - 0.5 + (0.5 - before) / share.clamp_min(_SMALLEST_SHARE)
+    fraction = line.gather(2, index)
+    before = until.gather(2, index) - fraction
+    place = index.to(line.dtype) - 0.5 + (0.5 - before) / fraction.clamp_min(_SMALLEST_FRACTION)
     return place.clamp(0, line.shape[2] - 1).squeeze(2)
 
 
@@ -407,19 +408,19 @@ def _vertex(line: Tensor, top: Tensor) -> Tensor:
 
     Args:
         line: (B, points, places).
-        top: int64 (B, points), the peak's number; at either end the answer is 0.
+        top: int64 (B, points), the peak's number; at either end the prediction is 0.
     """
     inside = top.clamp(1, line.shape[2] - 2)
     before, middle, after = (line.gather(2, (inside + by).unsqueeze(2)).squeeze(2) for by in (-1, 0, 1))
-    bend = (before - 2 * middle + after).clamp(max=-_SMALLEST_SHARE)
+    bend = (before - 2 * middle + after).clamp(max=-_SMALLEST_FRACTION)
     offset = (0.5 * (before - after) / bend).clamp(-0.5, 0.5)
     return torch.where(top == inside, offset, torch.zeros_like(offset))
 
 
 def _divergence(log_map: Tensor, wanted: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of two maps of shares, (B, points, H, W) -> (B, points), in nats."""
-    share = log_map.exp()
-    log_wanted = wanted.clamp_min(_SMALLEST_SHARE).log()
-    log_middle = (0.5 * (share + wanted)).clamp_min(_SMALLEST_SHARE).log()
-    parts = share * (log_map - log_middle) + wanted * (log_wanted - log_middle)
+    """Jensen-Shannon divergence of two maps of fractions, (B, points, H, W) -> (B, points), in nats."""
+    fraction = log_map.exp()
+    log_wanted = wanted.clamp_min(_SMALLEST_FRACTION).log()
+    log_middle = (0.5 * (fraction + wanted)).clamp_min(_SMALLEST_FRACTION).log()
+    parts = fraction * (log_map - log_middle) + wanted * (log_wanted - log_middle)
     return 0.5 * parts.sum((2, 3))

@@ -9,7 +9,7 @@ position, a linear layer and a scaled sigmoid:
 The paper says that the reduced variants, which halve the positions along each axis, have about 75 % fewer
 weights in the learnable pool: true of LakshyaNet (1024 -> 256 a channel), 52 % for NimeshaNet (31 -> 15).
 
-A weight per position knows where things are, so both nets can answer without a coordinate channel. `PooledNet` has
+A weight per position knows where things are, so both nets can predict without a coordinate channel. `PooledNet` has
 the same blocks and takes mean and maximum over the positions instead: what tells it positions is its input. So are the
 networks of `siwcc.nn.heatmap_networks`, which score every place.
 
@@ -72,8 +72,8 @@ class Encoded(NamedTuple):
         channels: Of the encoded signal: its own and the coordinates.
         shape: (length,) or (height, width).
         extent: Coordinate of the last sample, x first: seconds or pixels.
-        output_scale: The largest answer, in the same unit.
-        points: How many points are looked for; the answers of all stand side by side, x before y.
+        output_scale: The largest prediction, in the same unit.
+        points: How many points are looked for; the predictions of all stand side by side, x before y.
     """
 
     channels: int
@@ -118,7 +118,7 @@ class NimeshaNet(nn.Module):
         in_channels: Channels of the encoded signal: leads and coordinates.
         length: Samples; at least 16, or 32 when reduced. An odd last sample is dropped by a pooling.
         variant: `full` or `reduced`.
-        output_scale: The answer's largest value: the window's length in seconds.
+        output_scale: The prediction's largest value: the window's length in seconds.
         points: How many times are looked for.
 
     Shape:
@@ -176,7 +176,7 @@ class LakshyaNet(nn.Module):
         in_channels: Channels of the encoded image: colours and coordinates.
         image_size: Pixels along either side, a multiple of 16.
         variant: `full` or `reduced`.
-        output_scale: The answer's largest value: the last pixel's coordinate, `image_size - 1` (255 in the paper).
+        output_scale: The prediction's largest value: the last pixel's coordinate, `image_size - 1` (255 in the paper).
         points: How many points are looked for.
 
     Shape:
@@ -241,7 +241,7 @@ class PooledNet(nn.Module):
     Args:
         in_channels: Channels of the encoded signal.
         shape: (length,) of at least 16 samples, or (height, width) of at least 8 pixels each.
-        output_scale: The answer's largest value, one for all axes.
+        output_scale: The prediction's largest value, one for all axes.
         points: How many points are looked for.
 
     Shape:
@@ -283,7 +283,7 @@ def _residual(signal: Encoded) -> ResidualNet:
 def _dense(signal: Encoded, readout: Readout) -> DenseNet:
     # A single point is always there; of several, one may be absent.
     several = signal.points > 1
-    return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, nowhere=several)
+    return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, can_be_absent=several)
 
 
 # How the variants that make a heatmap read it.
@@ -335,10 +335,10 @@ class Localiser(nn.Module):
     @property
     def tells_visible(self) -> bool:
         """Whether it says of a point that it is not there."""
-        return isinstance(self.body, DenseNet) and self.body.nowhere is not None
+        return isinstance(self.body, DenseNet) and self.body.absence is not None
 
-    def answer_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The answers, (B, outputs), how sure each point is, and how much says that it is visible.
+    def predict_with_confidence(self, signal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The predictions, (B, outputs), the confidence of each point, and how much says that it is visible.
 
         Both are (B, points), 0 ... 1. Bodies that make no map are not sure of anything, (B, 0); nor do those whose
         points are always there say whether they are visible.
@@ -347,9 +347,9 @@ class Localiser(nn.Module):
         if not isinstance(self.body, DenseNet):
             return self.body(encoded), nothing, nothing
         log_map = self.body.log_map(encoded)
-        answer = self.body.read(log_map)
-        visible = nothing if self.body.nowhere is None else self.body.visible(log_map)
-        return answer, self.body.confidence(log_map, answer), visible
+        prediction = self.body.decode(log_map)
+        visible = nothing if self.body.absence is None else self.body.visible(log_map)
+        return prediction, self.body.confidence(log_map, prediction), visible
 
 
 def build_localiser(
@@ -371,7 +371,7 @@ def build_localiser(
         signal_channels: Channels that the localiser is given.
         shape: The signal's axes after the channels: (time,) or (height, width).
         extent: Coordinate of the last sample, x first: seconds or pixels.
-        output_scale: The largest answer, in the same unit.
+        output_scale: The largest prediction, in the same unit.
         points: How many points are looked for.
 
     Raises:

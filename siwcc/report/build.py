@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds a study's verdict, tables and pictures, and needs nothing else."""
+"""The report: one HTML file that holds a study's verdict, tables and figures, and needs nothing else."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ from siwcc.report.svg import inline_svg
 from siwcc.report.verdict import hoped_word, judge
 
 _SHOWN_IDS = 40
-# More comparisons or pictures than this are folded up on the page.
+# More comparisons or figures than this are folded up on the page.
 _MANY = 4
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture on the page: its element, what stands below it, and the files beside the page."""
+    """A figure on the page: its element, what stands below it, and the files beside the page."""
 
     svg: Markup
     stem: str
@@ -87,7 +87,7 @@ def write_report(study: Study, resources: Resources, path: Path, measured: Measu
     """Write the report of a study, complete or not, from the files that are there.
 
     Args:
-        study: The study; pictures are taken from its folder `figures`.
+        study: The study; figures are taken from its folder `figures`.
         resources: The published table and the list of deviations.
         path: The HTML file to write.
         measured: The study's numbers, where they are known already.
@@ -212,7 +212,7 @@ def describe_missing(study: Study) -> list[str]:
         arms = [path.parent for path in study.robustness_paths(task) if not path.is_file()]
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
-            lines.append(f"{TASKS.get(task, task)}: answers to perturbed samples of {named}")
+            lines.append(f"{TASKS.get(task, task)}: predictions for perturbed samples of {named}")
     return lines
 
 
@@ -227,13 +227,13 @@ def _by_model(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return list(groups.items())
 
 
-# --------------------------------------------------------------------- pictures
+# --------------------------------------------------------------------- figures
 
 
 def _figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
-    """The pictures that are there, by section."""
+    """The figures that are there, by section."""
     sections: dict[str, list[Figure]] = {}
-    for section, stem, alternative in _pictures(study, measured):
+    for section, stem, alternative in _figure_stems(study, measured):
         path = study.layout.figure(stem, "svg")
         if path.is_file():
             svg = inline_svg(path, stem.replace("_", "-"), alternative)
@@ -241,8 +241,8 @@ def _figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
     return sections
 
 
-def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]]:
-    """(section, file stem, text alternative) of every picture of a study."""
+def _figure_stems(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]]:
+    """(section, file stem, text alternative) of every figure of a study."""
     config = study.config
     for metric, name in METRICS.items():
         yield "forest", figure_stem("forest", metric=metric), _forest_alternative(measured.rows, metric, name)
@@ -256,7 +256,9 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
         yield f"encodings {task}", figure_stem("encodings", task=task), _encodings_alternative(config.encodings)
         gaps = "Events by the gap to the event before, isolated ones apart."
         yield f"samples {task}", figure_stem("gaps", task=task), gaps
-        perturbed = f"Answers within the coarse limit by the strength of {', '.join(config.perturbations_of(task))}."
+        perturbed = (
+            f"Predictions within the coarse limit by the strength of {', '.join(config.perturbations_of(task))}."
+        )
         yield f"robustness {task}", figure_stem("robustness", task=task), perturbed
         targets = "Targets of the augmented copies, a line for each fold."
         yield f"samples {task}", figure_stem("targets", task=task), targets
@@ -265,19 +267,19 @@ def _pictures(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]
             curves = f"R² by epoch of {model}, training and test, mean and range over the folds of each arm."
             yield "curves", figure_stem("learning_curves", task=task, variant=variant), curves
             for encoding in config.encodings:
-                shown = "Best, median and worst test answer"
+                shown = "Best, median and worst test prediction"
                 alternative = f"{shown} of {model} with {arm_style(encoding).label}: target and prediction drawn in."
                 yield f"predictions {task}", _arm_stem("predictions", task, encoding, variant), alternative
-                yield from _map_pictures(task, encoding, variant)
+                yield from _map_figures(task, encoding, variant)
 
 
-def _map_pictures(task: str, encoding: str, variant: str) -> Iterator[tuple[str, str, str]]:
-    """The pictures of an arm whose networks make a map; others have none of these files."""
+def _map_figures(task: str, encoding: str, variant: str) -> Iterator[tuple[str, str, str]]:
+    """The figures of an arm whose networks make a map; others have none of these files."""
     title = f"{model_name(task, variant)} with {arm_style(encoding).label}"
     arm = f"{task}_{encoding}_{variant}"
-    shares = f"Share of the answers within the limit, and error, against the confidence of {title}."
-    yield f"reliability {arm}", _arm_stem("reliability", task, encoding, variant), shares
-    worst = f"The samples on which {title} is furthest off, with target, answer and map."
+    fractions = f"Fraction of the predictions within the limit, and error, against the confidence of {title}."
+    yield f"reliability {arm}", _arm_stem("reliability", task, encoding, variant), fractions
+    worst = f"The samples on which {title} is furthest off, with target, prediction and map."
     yield f"worst {arm}", _arm_stem("worst", task, encoding, variant), worst
 
 
@@ -322,8 +324,8 @@ def write_tables(study: Study, measured: Measured) -> None:
 
 
 def draw_figures(study: Study, measured: Measured) -> None:
-    """Draw every picture for which there are files, as the workflow does."""
-    for draw in tracked(list(_drawings(study, measured)), "pictures"):
+    """Draw every figure for which there are files, as the workflow does."""
+    for draw in tracked(list(_drawings(study, measured)), "figures"):
         draw()
 
 

@@ -1,4 +1,4 @@
-"""What the page says of confidence: an arm after the other, its scores, its bins, and its worst answers."""
+"""What the page says of confidence: an arm after the other, its scores, its bins, and its worst predictions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ROWS = {True: "augmented copies", False: "samples themselves"}
 
 @dataclass(frozen=True)
 class ConfidenceArm:
-    """An encoding and variant whose networks say how sure they are.
+    """An encoding and variant whose networks give a confidence.
 
     Attributes:
-        task, arm, title: The task, the end of the names of its pictures, and what it is called.
+        task, arm, title: The task, the end of the names of its figures, and what it is called.
         scores: (which rows, raw or calibrated, the line of `calibration_scores.csv`).
         bins: (which rows, raw or calibrated, the lines of `calibration.csv`).
-        worst: Lines of the worst answers' CSV; empty where they are not drawn.
+        worst: Lines of the worst predictions' CSV; empty where they are not drawn.
     """
 
     task: str
@@ -39,8 +39,8 @@ class ConfidenceArm:
         return self.scores[0][2]
 
     @property
-    def answer_columns(self) -> list[str]:
-        """Columns of `worst` with target and answer, in the file's order."""
+    def prediction_columns_of_worst(self) -> list[str]:
+        """Columns of `worst` with target and prediction, in the file's order."""
         return [name for name in (self.worst[0] if self.worst else ()) if name.startswith(("target", "prediction"))]
 
 

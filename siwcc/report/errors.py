@@ -14,23 +14,23 @@ from siwcc.report.figures.style import GROUPS, arm_style, model_name
 from siwcc.report.wording import capital
 
 BASELINE_NOTES = {
-    "training_mean": "always answers the mean of its training targets",
-    "centre": "always answers the middle of the window or image",
+    "training_mean": "always predicts the mean of its training targets",
+    "centre": "always predicts the middle of the window or image",
     "intensity_centroid": "the centroid of the signal's intensity",
     "inverted_centroid": "the centroid of what is quiet or dark",
-    "edge_silence": "knows the lengths of the padding at both ends of the window, and nothing of the signal",
+    "zero_padding": "knows the lengths of the padding at both ends of the window, and nothing of the signal",
     "gap_oracle": "knows the time since the event before, and nothing of the signal",
     "change_point": "the one change point that splits the signal best; nothing is learnt",
     "otsu_centroid": "the centroid of the largest region darker than Otsu's threshold; nothing is learnt",
 }
 _PLAINEST = "training_mean"
-# More groups than this are summed up in a line for each answer.
+# More groups than this are summed up in a line for each method.
 _MOST_STRATA = 60
 
 
-def answer_name(line: Accuracy) -> str:
-    """What an answer is called on the page."""
-    label = arm_style(line.answer).label
+def method_name(line: Accuracy) -> str:
+    """What a method is called on the page."""
+    label = arm_style(line.method).label
     return f"{model_name(line.task, line.variant)}, {label}" if line.variant else label
 
 
@@ -39,7 +39,7 @@ def answer_name(line: Accuracy) -> str:
 
 @dataclass(frozen=True)
 class ErrorRow:
-    """One answer to the augmented copies and to the samples themselves."""
+    """One method on the augmented copies and on the original samples."""
 
     name: str
     augmented: Accuracy | None
@@ -94,16 +94,16 @@ def error_tables(lines: Sequence[Accuracy]) -> list[ErrorTable]:
 def _rows(lines: Sequence[Accuracy]) -> list[ErrorRow]:
     found: dict[tuple[str, str], dict[str, Accuracy]] = {}
     for line in lines:
-        found.setdefault((line.variant, line.answer), {})[line.inputs] = line
+        found.setdefault((line.variant, line.method), {})[line.inputs] = line
     return [
-        ErrorRow(answer_name(next(iter(by.values()))), by.get(AUGMENTED), by.get(UNAUGMENTED)) for by in found.values()
+        ErrorRow(method_name(next(iter(by.values()))), by.get(AUGMENTED), by.get(UNAUGMENTED)) for by in found.values()
     ]
 
 
 def best_sentences(table: ErrorTable) -> Iterator[str]:
     """The network with the smallest median error beside the training mean and the best baseline."""
     networks = [row for row in table.networks if row.augmented]
-    baselines = {row.augmented.answer: row for row in table.baselines if row.augmented}
+    baselines = {row.augmented.method: row for row in table.baselines if row.augmented}
     if not networks:
         return
     best = min(networks, key=_median)
@@ -117,8 +117,9 @@ def best_sentences(table: ErrorTable) -> Iterator[str]:
 def _told_sentences(table: ErrorTable) -> Iterator[str]:
     for row in table.networks:
         line = row.augmented
-        if line is not None and not math.isnan(line.told):
-            yield f"Balanced accuracy of telling whether there is an answer, {row.name}: {100 * line.told:.1f} %."
+        if line is not None and not math.isnan(line.visibility_accuracy):
+            accuracy = f"{100 * line.visibility_accuracy:.1f} %"
+            yield f"Balanced accuracy of predicting whether the point is visible, {row.name}: {accuracy}."
 
 
 def _count_below(networks: Sequence[ErrorRow], baselines: Mapping[str, ErrorRow]) -> Iterator[str]:
@@ -143,14 +144,14 @@ def _median(row: ErrorRow) -> float:
 
 @dataclass(frozen=True)
 class StratumTable:
-    """Errors on the augmented copies, a line a record or class, a column an answer.
+    """Errors on the augmented copies, one row per record or class, one column per method.
 
     Attributes:
-        task, variant: The network; the training mean stands beside.
+        task, variant: The network; the training mean is next to it.
         by: `group` or `class`.
-        answers: Heads of the columns.
-        rows: (name, samples, the answers' lines), most samples first; empty for very many groups.
-        summaries: For very many groups: (answer, groups, smallest, quartiles and largest of their medians).
+        methods: Heads of the columns.
+        rows: (name, samples, the methods' lines), most samples first; empty for very many groups.
+        summaries: For very many groups: (method, groups, smallest, quartiles and largest of their medians).
         unit: Of the errors.
         point: Which of several points; empty for a single one.
     """
@@ -158,7 +159,7 @@ class StratumTable:
     task: str
     variant: str
     by: str
-    answers: Sequence[str]
+    methods: Sequence[str]
     rows: Sequence[tuple[str, int, Sequence[Accuracy | None]]]
     summaries: Sequence[tuple[str, int, Sequence[float]]]
     unit: str
@@ -186,23 +187,23 @@ def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
 
 
 def _belongs(line: Accuracy, task: str, variant: str) -> bool:
-    return line.task == task and (line.variant == variant or (not line.variant and line.answer == _PLAINEST))
+    return line.task == task and (line.variant == variant or (not line.variant and line.method == _PLAINEST))
 
 
 def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str) -> StratumTable:
-    # Networks first: the baseline is what they are held against.
-    answers = sorted(dict.fromkeys((not line.variant, line.answer) for line in lines))
-    cells = {(line.stratum, not line.variant, line.answer): line for line in lines}
+    # Networks first: the baseline is what they are compared with.
+    methods = sorted(dict.fromkeys((not line.variant, line.method) for line in lines))
+    cells = {(line.stratum, not line.variant, line.method): line for line in lines}
     samples = {line.stratum: line.samples for line in lines}
     ordered = sorted(samples, key=lambda name: (-samples[name], name))
-    heads = [f"{arm_style(name).label}{' (baseline)' if baseline else ''}" for baseline, name in answers]
+    heads = [f"{arm_style(name).label}{' (baseline)' if baseline else ''}" for baseline, name in methods]
     many = len(ordered) > _MOST_STRATA
-    rows = [(name, samples[name], [cells.get((name, *answer)) for answer in answers]) for name in ordered]
-    spread = [(head, *_spread(lines, *answer)) for head, answer in zip(heads, answers, strict=True)]
+    rows = [(name, samples[name], [cells.get((name, *method)) for method in methods]) for name in ordered]
+    spread = [(head, *_spread(lines, *method)) for head, method in zip(heads, methods, strict=True)]
     shown = ([] if many else rows, spread if many else [])
     return StratumTable(task, variant, by, heads, *shown, lines[0].unit, lines[0].point)
 
 
-def _spread(lines: Sequence[Accuracy], baseline: bool, answer: str) -> tuple[int, list[float]]:
-    medians = [line.median for line in lines if (not line.variant, line.answer) == (baseline, answer)]
+def _spread(lines: Sequence[Accuracy], baseline: bool, method: str) -> tuple[int, list[float]]:
+    medians = [line.median for line in lines if (not line.variant, line.method) == (baseline, method)]
     return len(medians), np.percentile(medians, [0, 25, 50, 75, 100]).tolist()

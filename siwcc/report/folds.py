@@ -1,4 +1,4 @@
-"""Which samples stand in which fold, and whether folds keep records or slide images together."""
+"""Which samples are in which fold, and whether folds keep records or slide images together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FoldsData:
         task: Its name.
         lines: The folds in order.
         samples, groups: Of all folds.
-        split: Groups that stand in more than one fold.
+        split: Groups that are in more than one fold.
         isolated: Isolated events; None where samples are no events.
         isolated_s: The gap from which on an event is isolated, or None.
         all_named: Whether every group is named.
@@ -58,7 +58,7 @@ class FoldsData:
 
 
 def describe_folds(task: str, strata_path: Path, isolated_s: float | None) -> FoldsData:
-    """What stands in each fold of a task.
+    """What is in each fold of a task.
 
     Args:
         task: Its name.

@@ -8,14 +8,14 @@ from siwcc.config import Config
 from siwcc.report.figures.style import GROUPS, SAMPLES, TASKS
 
 _FOLDS = {
-    "sample": "Folds are by sample: {samples} of one {group} stand in training and test",
-    "group": "Folds are by {group}: none stands in two of them",
+    "sample": "Folds are by sample: {samples} of one {group} are in training and test",
+    "group": "Folds are by {group}: none is in two of them",
 }
 _EDGES = {
-    "zero_fill": "a shifted window is filled up with zeros, whose length tells part of the answer",
-    "rewindow": "each copy's window is cut out of the recording anew, so that no padding tells the answer",
-    "zero": "a warped image has an empty border, which tells part of the answer",
-    "reflect": "a warped image is mirrored at its edges, so that no empty border tells the answer",
+    "zero_fill": "a shifted window is filled up with zeros, whose length reveals part of the target",
+    "rewindow": "each copy's window is cut out of the recording again, so that no padding reveals the target",
+    "zero": "a warped image has an empty border, which reveals part of the target",
+    "reflect": "a warped image is mirrored at its edges, so that no empty border reveals the target",
 }
 _LEAKING_EDGES = ("zero_fill", "zero")
 

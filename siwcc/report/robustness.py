@@ -1,4 +1,4 @@
-"""Tables of the answers to perturbed samples: one for each network and encoding."""
+"""Tables of the predictions for perturbed samples: one for each network and encoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from siwcc.report.figures.style import arm_style, model_name
 
 @dataclass(frozen=True)
 class RobustnessTable:
-    """The answers of one network and encoding.
+    """The predictions of one network and encoding.
 
     Attributes:
         task, title: Whose.

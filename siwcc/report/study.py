@@ -110,7 +110,7 @@ class Study:
         return self.files.limits(task)
 
     def missing_baselines(self, task: str) -> list[str]:
-        """Baselines of a task that have not answered."""
+        """Baselines of a task that have no predictions."""
         return [name for name in baselines_of(task) if not self.layout.baseline(task, name).is_file()]
 
     def robustness_paths(self, task: str) -> list[Path]:
@@ -205,7 +205,7 @@ def _test_train_ratio(folds_path: Path) -> float:
 
 
 def papers_tasks(data: Sequence[TaskData], config: Config) -> list[str]:
-    """Tasks whose data and protocol are the paper's, so that published values may be held against ours."""
+    """Tasks whose data and protocol are the paper's, so that published values may be compared with ours."""
     return [item.task for item in data if item.papers and config.papers_protocol(item.task)]
 
 

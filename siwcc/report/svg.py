@@ -36,7 +36,7 @@ def inline_svg(path: Path, name: str, alternative: str) -> Markup:
     Args:
         path: A file of `siwcc.report.figures.style.save_figure`.
         name: Unique on the page; put before every id.
-        alternative: What the picture shows, in words.
+        alternative: What the figure shows, in words.
     """
     text = _UNSEEN.sub("", _HEAD.sub("", path.read_text(encoding="utf-8")))
     text = _only_needed_ids(text, name)

@@ -259,7 +259,7 @@ def _limits(rows: Sequence[Row]) -> Iterator[str]:
     if any(row.folds > 1 for row in rows):
         yield (
             "The folds share training data, so their differences are not independent: the bootstrap treats them "
-            "as if they were, and is too sure; the corrected t-test (Nadeau and Bengio) allows for it."
+            "as if they were, and its interval is too narrow; the corrected t-test (Nadeau and Bengio) allows for it."
         )
     family = sum(math.isfinite(row.p_corrected_t) for row in rows)
     if family > 1:

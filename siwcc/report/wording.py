@@ -25,15 +25,15 @@ BAD = {Reading.LOSS, Reading.HINT_AGAINST}
 
 
 def count_readings(found: Sequence[Reading], words: dict[Reading, str], noun: str) -> str:
-    """Readings in words, each with its share where there are several.
+    """Readings in words, each with its fraction where there are several.
 
     Args:
         found: One a row.
         words: How to say each reading, in the order to say them.
         noun: What a row is, in the plural.
     """
-    shares = {reading: f" in {found.count(reading)} of {len(found)} {noun}" * (len(found) > 1) for reading in words}
-    return "; ".join(f"{text}{shares[reading]}" for reading, text in words.items() if reading in found)
+    fractions = {reading: f" in {found.count(reading)} of {len(found)} {noun}" * (len(found) > 1) for reading in words}
+    return "; ".join(f"{text}{fractions[reading]}" for reading, text in words.items() if reading in found)
 
 
 def plain(value: float) -> str:

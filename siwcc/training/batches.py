@@ -240,7 +240,7 @@ def bytes_of(sources: Sequence[Stored | Warped]) -> int:
 def fits_device(sources: Sequence[Stored | Warped], device: torch.device) -> bool:
     """Whether the data take at most half of a GPU's memory; the log says so if they do not.
 
-    The whole memory counts, not what is free, so the answer is the same in every run on a machine.
+    The whole memory counts, not what is free, so the result is the same in every run on a machine.
 
     Args:
         sources: All that would be there at once.

@@ -2,7 +2,7 @@
 
 The file is an archive of torch with two entries: `metadata`, sealed JSON that says how to build the network,
 and `weights`, its tensors. Reading executes nothing: the archive is opened with `weights_only=True`, and every
-tensor is held against the network that the metadata describes before any of it is used.
+tensor is compared with the network that the metadata describes before any of it is used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Run(_Checked):
 
 
 class _Spec(_Checked):
-    """A `TaskSpec` with bounds, as it stands in JSON."""
+    """A `TaskSpec` with bounds, as it is in JSON."""
 
     task: str
     network: str

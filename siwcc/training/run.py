@@ -37,15 +37,15 @@ from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
-from siwcc.training.sampling import draw_order, jitter, learning_rate_at, new_copies
+from siwcc.training.sampling import augment_online, draw_order, learning_rate_at, new_copies
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6
 # Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
 _WORTH_COMPILING = 2e9
-# Of the largest answer: deviation of the answers to a test fold below which they are one.
-_ONE_ANSWER = 1e-3
+# Of the largest prediction: deviation of the predictions for a test fold below which they are constant.
+_CONSTANT_BELOW = 1e-3
 _MAX_STATE_BYTES = 1 << 30
 _MOST_NAMED = 5
 
@@ -260,7 +260,7 @@ def _train_epochs(run: _Run, state_path: Path, identity: str) -> None:
         started_at = time.monotonic()
         train, order = _rows_of_epoch(run, epoch)
         train_prediction = _train_one_epoch(run, train, order, mean, deviation)
-        _check_answers(run, epoch, train.inputs, order, train_prediction)
+        _check_predictions(run, epoch, train.inputs, order, train_prediction)
         row = [epoch, *r2_scores(train.inputs.target[order], train_prediction), *_test_scores(run, epoch)]
         _check_finite(run, epoch, row)
         run.log.append(row)
@@ -310,8 +310,8 @@ def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarra
         for group in run.optimiser.param_groups:
             group["lr"] = learning_rate_at(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
-        perturbed = jitter(signal, settings.jitter, run.order, kept[number])
-        prediction, loss = _answer_and_loss(run, perturbed, target, centre, scale)
+        perturbed = augment_online(signal, settings.online_augmentation, run.order, kept[number])
+        prediction, loss = _predict_and_loss(run, perturbed, target, centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(prediction.detach())
@@ -325,19 +325,19 @@ def _places_of_points(inputs: Inputs, rows: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(inputs.target[rows] * np.tile(last, len(spec.points)).astype(np.float32))
 
 
-def _answer_and_loss(
+def _predict_and_loss(
     run: _Run, signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Answers in the target's unit, and what this step makes smaller: the paper's error, or the map's own.
+    """Predictions in the target's unit, and what this step makes smaller: the paper's error, or the map's own.
 
     Of several points the paper's error is the mean over the outputs that are visible.
     """
     body = run.network.body
     if isinstance(body, DenseNet):
-        log_map, log_nowhere = body.log_shares(run.network.encoded(signal))
+        log_map, log_absent = body.log_fractions(run.network.encoded(signal))
         with torch.no_grad():
-            prediction = body.read(log_map)
-        return prediction, body.loss(log_map, target, scale, log_nowhere)
+            prediction = body.decode(log_map)
+        return prediction, body.loss(log_map, target, scale, log_absent)
     prediction = run.forward(signal)
     if len(run.train.inputs.spec.points) > 1:
         known = target.isfinite()
@@ -350,28 +350,28 @@ class Predicted(NamedTuple):
     """What a network says to some rows, float32.
 
     Attributes:
-        answer: (rows, outputs), seconds or pixels.
+        prediction: (rows, outputs), seconds or pixels.
         confidence: (rows, points), 0 ... 1; no column for a network without a map.
         visible: (rows, points), 0 ... 1; no column for a network that does not tell.
     """
 
-    answer: np.ndarray
+    prediction: np.ndarray
     confidence: np.ndarray
     visible: np.ndarray
 
 
 @torch.inference_mode()
 def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> Predicted:
-    """Answers of a network in eval mode (`siwcc.nn.paper_networks.Localiser.answer_with_confidence`).
+    """Predictions of a network in eval mode (`siwcc.nn.paper_networks.Localiser.predict_with_confidence`).
 
     Args:
         network: The trained network.
         batches: The rows on the network's device; `siwcc.training.batches.HostBatches` for a few of any inputs.
         rows: Row numbers.
-        batch_size: Rows at once; it does not change the answers beyond rounding.
+        batch_size: Rows at once; it does not change the predictions beyond rounding.
     """
     network.eval()
-    parts = [network.answer_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
+    parts = [network.predict_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
     return Predicted(*(_fetched(torch.cat(kind)) for kind in zip(*parts, strict=True)))
 
 
@@ -386,8 +386,8 @@ def _test_scores(run: _Run, epoch: int) -> list[float]:
         return []
     inputs = run.test.inputs
     scored = np.flatnonzero(inputs.copy > 0)
-    prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).answer
-    _check_answers(run, epoch, inputs, scored, prediction)
+    prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).prediction
+    _check_predictions(run, epoch, inputs, scored, prediction)
     target = inputs.target[scored]
     return [*r2_scores(target, prediction), *mean_errors(target, prediction)]
 
@@ -403,10 +403,10 @@ def _check_finite(run: _Run, epoch: int, row: Sequence[float]) -> None:
         )
 
 
-def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, prediction: np.ndarray) -> None:
-    """Stop at an answer that is not finite, and name the samples it comes from.
+def _check_predictions(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, prediction: np.ndarray) -> None:
+    """Stop at a prediction that is not finite, and name the samples it comes from.
 
-    Such a value spoils the weights, and with them every later answer: the cause lies in the first batch with one,
+    Such a value spoils the weights, and with them every later prediction: the cause lies in the first batch with one,
     or in the batch before it.
     """
     bad = ~np.isfinite(prediction).all(axis=1)
@@ -419,12 +419,10 @@ def _check_answers(run: _Run, epoch: int, inputs: Inputs, rows: np.ndarray, pred
     if len(causes):
         problem = f"the signal or target of {_named(inputs, causes)} holds a value that is not finite"
     else:
-        answers = _named(inputs, rows[start : start + size][bad[start : start + size]])
-        problem = (
-            f"the answer to {answers} is not finite, although what it answers is: the weights have left all bounds"
-        )
+        named = _named(inputs, rows[start : start + size][bad[start : start + size]])
+        problem = f"the prediction for {named} is not finite, although its input is: the weights have left all bounds"
     part = "test" if run.test is not None and inputs is run.test.inputs else "training"
-    remedy = "mend or take out these samples, or lower train.learning_rate; the state of the epoch before is kept"
+    remedy = "repair or remove these samples, or lower train.learning_rate; the state of the epoch before is kept"
     raise InputError(_name(run.key), f"epoch {epoch}, {part} set: {problem}", remedy)
 
 
@@ -493,11 +491,11 @@ def _restore(run: _Run, path: Path, identity: str) -> None:
     try:
         state = _read_state(path)
         if state.get("identity") != identity:
-            logger.warning("%s: from other settings, inputs or code, or another device, the run starts anew", path)
+            logger.warning("%s: from other settings, inputs or code, or another device, the run starts again", path)
             return
         log = _checked_log(run, path, state)
     except InputError as error:
-        logger.warning("%s; the run starts anew", error)
+        logger.warning("%s; the run starts again", error)
         return
     run.network.load_state_dict(state["network"])
     run.optimiser.load_state_dict(state["optimiser"])
@@ -549,16 +547,16 @@ def _optimiser_problem(run: _Run, state: dict[str, Any]) -> str:
 
 
 def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> None:
-    answers = None if run.test is None else _answers(run, run.test)
+    predictions = None if run.test is None else _predictions(run, run.test)
     written = [files.log, files.model]
     write_csv(
         files.log,
         log_columns(run.train.inputs.spec.outputs, tested=run.test is not None),
         [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
     )
-    if answers is not None:
+    if predictions is not None:
         assert files.predictions is not None, "a run with a test fold writes predictions"  # noqa: S101 - narrows the type
-        write_csv(files.predictions, *answers)
+        write_csv(files.predictions, *predictions)
         written.append(files.predictions)
     write_bytes(files.model, model_bytes(_metadata(run, fold_paths), _weights(run.network)))
     write_manifest(
@@ -571,22 +569,22 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
     )
 
 
-def _answers(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
+def _predictions(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of `predictions.csv`."""
     every_row = np.arange(len(test.inputs.target))
     found = predict(run.network, test.batches, every_row, run.settings.batch_size)
-    _check_answers(run, run.settings.epochs, test.inputs, every_row, found.answer)
-    _warn_of_one_answer(run, found.answer)
+    _check_predictions(run, run.settings.epochs, test.inputs, every_row, found.prediction)
+    _warn_if_constant(run, found.prediction)
     columns = prediction_columns(test.inputs.spec.outputs, found.confidence.shape[1], found.visible.shape[1])
     return columns, prediction_rows(test.inputs, *found)
 
 
-def _warn_of_one_answer(run: _Run, answer: np.ndarray) -> None:
-    """Say so where every row got one answer: a sigmoid that is driven to 0 or 1 has no gradient to come back by."""
-    if len(answer) > 1 and answer.std(axis=0).max() < _ONE_ANSWER * run.train.inputs.spec.output_scale:
-        middle = ", ".join(f"{value:.4g}" for value in np.median(answer, axis=0))
+def _warn_if_constant(run: _Run, prediction: np.ndarray) -> None:
+    """Warn if every row got the same prediction: a sigmoid that is driven to 0 or 1 has no gradient to come back by."""
+    if len(prediction) > 1 and prediction.std(axis=0).max() < _CONSTANT_BELOW * run.train.inputs.spec.output_scale:
+        middle = ", ".join(f"{value:.4g}" for value in np.median(prediction, axis=0))
         unit = run.train.inputs.spec.unit
-        logger.warning("%s: answers %s %s for every test row; the training is stuck", _name(run.key), middle, unit)
+        logger.warning("%s: predicts %s %s for every test row; the training is stuck", _name(run.key), middle, unit)
 
 
 def _weights(network: Localiser) -> dict[str, torch.Tensor]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siwcc.config import Jitter, Train
+from siwcc.config import OnlineAugmentation, Train
 
 _WARM_UP_SHARE = 0.2
-# Of a sine in a window, and the length of a silent patch as a share of it: 0.1 to 0.5 Hz and 1 to 2 s in 20 s.
+# Of a sine in a window, and the length of a silent patch as a fraction of it: 0.1 to 0.5 Hz and 1 to 2 s in 20 s.
 _PERIODS = (2.0, 10.0)
 _PATCH = (0.05, 0.1)
 
@@ -59,8 +59,10 @@ def new_copies(sample_id: np.ndarray, last: int, epoch: int) -> np.ndarray:
     return last + 1 + (epoch - 1) * len(order) + occurrence
 
 
-def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator, kept: Tensor | None = None) -> Tensor:
-    """Perturb signals in ways that leave the answer what it was.
+def augment_online(
+    signal: Tensor, settings: OnlineAugmentation, generator: torch.Generator, kept: Tensor | None = None
+) -> Tensor:
+    """Perturb signals in ways that do not change the target.
 
     An electrode may sit elsewhere, be swapped, turned round or lost; then noise, wander and a moment without signal.
 
@@ -77,7 +79,7 @@ def jitter(signal: Tensor, settings: Jitter, generator: torch.Generator, kept: T
     signal = _rearranged(signal, settings, generator)
     over_time = signal.dim() == 3
     if settings.noise or (settings.wander and over_time):
-        signal = _shaken(signal, settings, generator)
+        signal = _with_noise(signal, settings, generator)
     # One of several: the only lead of a recording is what there is to see.
     if settings.silence and signal.shape[1] > 1:
         one = torch.randint(signal.shape[1], (len(signal), 1), generator=generator) == torch.arange(signal.shape[1])
@@ -94,7 +96,7 @@ def _chance(probability: float, generator: torch.Generator, *shape: int) -> Tens
     return torch.rand(shape, generator=generator) < probability
 
 
-def _rearranged(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
+def _rearranged(signal: Tensor, settings: OnlineAugmentation, generator: torch.Generator) -> Tensor:
     """Channels in another order, two of them turned in their plane, with other signs."""
     batch, channels = signal.shape[:2]
     if settings.order:
@@ -113,17 +115,17 @@ def _rearranged(signal: Tensor, settings: Jitter, generator: torch.Generator) ->
     return signal
 
 
-def _shaken(signal: Tensor, settings: Jitter, generator: torch.Generator) -> Tensor:
-    """With noise, and over time with a sine, both up to a share of each channel's largest absolute value."""
+def _with_noise(signal: Tensor, settings: OnlineAugmentation, generator: torch.Generator) -> Tensor:
+    """With noise, and over time with a sine, both up to a fraction of each channel's largest absolute value."""
     batch, of_each = len(signal), [1] * (signal.dim() - 1)
     peak = signal.abs().flatten(2).amax(2).view(*signal.shape[:2], *of_each[1:])
     added = torch.zeros(signal.shape)
     if settings.noise:
-        share = settings.noise * torch.rand(batch, *of_each, generator=generator)
-        added = added + share * torch.randn(signal.shape, generator=generator)
+        fraction = settings.noise * torch.rand(batch, *of_each, generator=generator)
+        added = added + fraction * torch.randn(signal.shape, generator=generator)
     if settings.wander and signal.dim() == 3:
-        share = settings.wander * torch.rand(batch, *of_each, generator=generator)
-        added = added + share * _sine(batch, signal.shape[2], generator)
+        fraction = settings.wander * torch.rand(batch, *of_each, generator=generator)
+        added = added + fraction * _sine(batch, signal.shape[2], generator)
     return signal + peak * added.to(signal.device)
 
 
@@ -135,7 +137,7 @@ def _sine(batch: int, places: int, generator: torch.Generator) -> Tensor:
     return torch.sin(2 * math.pi * (periods * torch.arange(places) / places + phase)).unsqueeze(1)
 
 
-def _patch(kept: Tensor, places: int, settings: Jitter, generator: torch.Generator) -> Tensor:
+def _patch(kept: Tensor, places: int, settings: OnlineAugmentation, generator: torch.Generator) -> Tensor:
     """Which places of a signal are silent, bool (B, 1, places); none of those beside what is kept, (B, points)."""
     batch = len(kept)
     low, high = _PATCH

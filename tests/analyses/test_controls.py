@@ -81,8 +81,8 @@ class TestPeaks:
 
 
 def out_of_fold_r2(features, target):
-    answer = cross_val_predict(RidgeCV(np.logspace(-2, 6, 20)), features, target, cv=5)
-    return 1 - ((answer - target) ** 2).sum() / ((target - target.mean()) ** 2).sum()
+    prediction = cross_val_predict(RidgeCV(np.logspace(-2, 6, 20)), features, target, cv=5)
+    return 1 - ((prediction - target) ** 2).sum() / ((target - target.mean()) ** 2).sum()
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,9 @@ def test_without_a_coordinate_the_network_cannot_tell_places(encoding, sees):
     spec = controls.SPEC
     localiser = build_localiser("nimesha", "pooled", encoding, 2, spec.shape, spec.extent, spec.output_scale)
     with torch.no_grad():
-        answers = localiser.double().eval()(torch.from_numpy(signals)).flatten()
+        predictions = localiser.double().eval()(torch.from_numpy(signals)).flatten()
     # Rounding is far below 1e-11 of the predictions, a coordinate far above it.
-    spread, rounding = (answers.max() - answers.min()).item(), FLOAT64 * largest(answers)
+    spread, rounding = (predictions.max() - predictions.min()).item(), FLOAT64 * largest(predictions)
     assert spread > 1000 * rounding if sees else spread < rounding
 
 

@@ -12,13 +12,13 @@ from tolerances import FLOAT64, assert_same, largest
 from siwcc.analyses import leakage_ablation
 from siwcc.analyses import leakage_report as page
 from siwcc.analyses.leakage_ablation import APART, BOTH, NO_PADDING, PAPERS, PROTOCOLS, Cell, Protocol, Score
-from siwcc.analyses.leakage_figure import plot_protocols
+from siwcc.analyses.leakage_figure import plot_cells
 from siwcc.config import parse_config, write_config
 from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.baselines.registry import write_baseline
 from siwcc.evaluation.comparisons import Row, write_comparisons, write_rows
 from siwcc.evaluation.errors_table import measure_study, write_errors
-from siwcc.evaluation.methods import Answerer, View
+from siwcc.evaluation.methods import Method, View
 from siwcc.evaluation.record_tests import compare_records, write_records
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv, write_text
@@ -57,11 +57,11 @@ def square(root, **changes):
     return [folder_with(root / f"{key.folds_by}-{key.shift}", config_of(key, **changes)) for key in PROTOCOLS]
 
 
-def made_score(protocol, answer="weighted", variant="full", **changes):
+def made_score(protocol, method="weighted", variant="full", **changes):
     values = {
         "folds_by": protocol.folds_by,
         "shift": protocol.shift,
-        "answer": answer,
+        "method": method,
         "variant": variant,
         "inputs": "augmented",
         "subset": "all",
@@ -167,7 +167,7 @@ PREDICTED = ("sample_id", "copy", "target", "prediction")
 
 
 def write_cell(root, seeds=(1,), perfect_seed=None):
-    """One arm; fold 1 right, fold 2 answered with its mean, copy 1 of each sample only."""
+    """One arm; fold 1 right, fold 2 predicted with its mean, copy 1 of each sample only."""
     folder = folder_with(root / "cell", config_of(PAPERS, seeds=list(seeds)))
     write_csv(folder / "ecg" / "strata.csv", ("sample_id", "group", "fold", "class", "gap_s"), STRATA)
     for seed in seeds:
@@ -184,7 +184,7 @@ def write_cell(root, seeds=(1,), perfect_seed=None):
 def write_stats(cell, **changes):
     row = {
         "task": "ecg",
-        "answer": "coord",
+        "method": "coord",
         "variant": "full",
         "inputs": "augmented",
         "subset": "all",
@@ -205,7 +205,7 @@ def write_stats(cell, **changes):
 
 @pytest.mark.numeric
 def test_r2_of_folds_and_of_all_folds_together(tmp_path):
-    # Fold 1: residual 0, R2 1. Fold 2: answers its mean, R2 0.
+    # Fold 1: residual 0, R2 1. Fold 2: predictions its mean, R2 0.
     # Together: targets 1, 3, 0, 4 about 2 give 1 + 1 + 4 + 4 = 10, residuals 0, 0, 4, 4: R2 1 - 8/10.
     cell = write_cell(tmp_path)
     write_stats(cell)
@@ -226,10 +226,10 @@ def test_seeds_are_averaged_within_a_fold_and_after_pooling(tmp_path):
 
 def test_isolated_events_are_those_without_another_for_a_window(tmp_path):
     # b and d remain, one a fold: their targets do not vary within a fold, together 3 and 4 do.
-    # Answers 3 and 2: residual 4 over 0.25 + 0.25, R2 1 - 4/0.5.
+    # Predictions 3 and 2: residual 4 over 0.25 + 0.25, R2 1 - 4/0.5.
     cell = write_cell(tmp_path)
     pooled, of_folds = leakage_ablation._fold_scores(cell)[
-        Answerer("ecg", "full", "coord"), View("augmented", "isolated")
+        Method("ecg", "full", "coord"), View("augmented", "isolated")
     ]
     assert pooled == pytest.approx(-7.0)
     assert all(math.isnan(value) for value in of_folds)
@@ -237,7 +237,7 @@ def test_isolated_events_are_those_without_another_for_a_window(tmp_path):
 
 def test_errors_without_predictions_or_with_text_for_numbers_are_refused(tmp_path):
     cell = write_cell(tmp_path)
-    write_stats(cell, answer="centre", variant="")
+    write_stats(cell, method="centre", variant="")
     table = str(cell.folder / "stats" / "errors.csv")
     with pytest.raises(InputError, match="centre") as caught:
         leakage_ablation.gather_scores(cell)
@@ -339,17 +339,17 @@ def test_what_goes_with_each_step_in_words():
     assert medians == [1.0, 2.0, 1.25, 2.5]
 
 
-def test_an_answer_that_a_cell_lacks_has_no_steps():
+def test_an_prediction_that_a_cell_lacks_has_no_steps():
     assert leakage_ablation.take_steps([made_score(key) for key in (PAPERS, APART, BOTH)]) == []
 
 
 def test_the_share_that_the_quiet_edges_reach():
     # 0.52 of 0.65 is 80 %, of 0.8 it is 65 %; a negative R2 is no share at all.
     scores = [
-        made_score(PAPERS, "edge_silence", "", r2=0.52),
+        made_score(PAPERS, "zero_padding", "", r2=0.52),
         made_score(PAPERS, "weighted", r2=0.65),
         made_score(PAPERS, "none", r2=0.8),
-        made_score(BOTH, "edge_silence", "", r2=-0.04),
+        made_score(BOTH, "zero_padding", "", r2=-0.04),
         made_score(BOTH, "weighted", r2=0.3),
         made_score(APART, "weighted", r2=0.3),
     ]
@@ -358,16 +358,16 @@ def test_the_share_that_the_quiet_edges_reach():
     assert both == [-0.04, 0, 0.3]
 
 
-# -------------------------------------------------------- picture and page
+# -------------------------------------------------------- figure and page
 
 
-def test_the_picture_holds_every_score_and_repeats_to_the_byte(tmp_path):
+def test_the_figure_holds_every_score_and_repeats_to_the_byte(tmp_path):
     scores = [made_score(key, r2=R2[key]) for key in PROTOCOLS]
     scores += [made_score(key, "training_mean", "", r2=0.0, r2_folds="-0.01;nan") for key in PROTOCOLS]
     scores += [made_score(key, subset="isolated") for key in PROTOCOLS]
     first, second = (FigureFiles.named(tmp_path / name, "protocols") for name in ("first", "second"))
     for files in (first, second):
-        plot_protocols(scores, files)
+        plot_cells(scores, files)
     assert first.svg.read_bytes() == second.svg.read_bytes()
     assert first.png.read_bytes() == second.png.read_bytes()
     rows = read(first.data)
@@ -395,27 +395,27 @@ def write_statistics(study):
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory):
-    """Folder of a summary of four made studies; training_mean and edge_silence are their baselines."""
-    root = tmp_path_factory.mktemp("square")
+    """Folder of a summary of four made studies; training_mean and zero_padding are their baselines."""
+    root = tmp_path_factory.mktemp("ablation")
     studies = []
     for number, key in enumerate(PROTOCOLS):
         tasks = {"ecg": {"dataset": "synthetic", "copies_per_sample": 2, "shift": key.shift}}
         config = made_config(study=f"square-{key.folds_by}-{key.shift}", folds_by=key.folds_by, tasks=tasks)
         study = write_study(root, config, samples_exist=number > 0)
-        edge = study.folder / "ecg" / "baselines" / "edge_silence" / "predictions.csv"
-        write_baseline("edge_silence", "ecg", study.fold_paths("ecg"), study.samples_path("ecg"), edge)
+        edge = study.folder / "ecg" / "baselines" / "zero_padding" / "predictions.csv"
+        write_baseline("zero_padding", "ecg", study.fold_paths("ecg"), study.samples_path("ecg"), edge)
         write_statistics(study)
         studies.append(study)
-    out = root / "results" / "square"
+    out = root / "results" / "ablation"
     files = page.PageFiles(
-        FigureFiles.named(out, "protocols"), out / "differences.csv", out / "shared.csv", out / "report.html"
+        FigureFiles.named(out, "cells"), out / "differences.csv", out / "window_overlap.csv", out / "report.html"
     )
-    page.summarise_protocols([study.folder for study in studies], root / "data", files)
+    page.summarise_leakage([study.folder for study in studies], root / "data", files)
     return out
 
 
 def test_every_score_is_that_of_the_cells_own_errors(summary):
-    rows = read(summary / "protocols.csv")
+    rows = read(summary / "cells.csv")
     seen = 0
     for key in PROTOCOLS:
         own = read(summary.parent / f"square-{key.folds_by}-{key.shift}" / "stats" / "errors.csv")
@@ -430,7 +430,7 @@ def test_every_score_is_that_of_the_cells_own_errors(summary):
 
 
 def test_r2_is_the_mean_of_the_folds_shown(summary):
-    for row in read(summary / "protocols.csv"):
+    for row in read(summary / "cells.csv"):
         folds = [float(value) for value in row["r2_folds"].split(";")]
         assert len(folds) == int(row["folds"])
         # A fold's R2 may be far below 0 where the mean is near it.
@@ -442,7 +442,7 @@ def test_differences_hold_both_views_of_every_cell(summary):
     assert [(row["folds_by"], row["shift"], row["view"]) for row in rows] == [
         (*key, view) for key in PROTOCOLS for view in ("folds", "records")
     ]
-    # made_study: weighted is better by 0.1 in every fold's R2, and answers as coord does.
+    # made_study: weighted is better by 0.1 in every fold's R2, and predictions as coord does.
     assert [float(row["mean_difference"]) for row in rows[::2]] == pytest.approx([0.1] * 4)
     assert [float(row["mean_difference"]) for row in rows[1::2]] == pytest.approx([0.0] * 4)
 
@@ -450,7 +450,7 @@ def test_differences_hold_both_views_of_every_cell(summary):
 def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     text = (summary / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!#|data:)', text)
-    for row in read(summary / "protocols.csv"):
+    for row in read(summary / "cells.csv"):
         if row["subset"] == "all":
             assert f'<td class="number">{float(row["median"]):.2f}</td>' in text
     (step, *_) = leakage_ablation.take_steps(
@@ -462,7 +462,7 @@ def test_the_page_needs_nothing_else_and_shows_the_numbers(summary):
     )
     assert step.sentences()[0].replace("'", "&#39;") in text
     assert {"said", "differences", "scores", "run"} <= set(re.findall(r'<h2 id="(\w+)"', text))
-    shared = read(summary / "shared.csv")
+    shared = read(summary / "window_overlap.csv")
     assert {row["shift"] for row in shared} == {"zero_fill", "rewindow"}
     for row in shared:
         assert f'<td class="number">{float(row["by_group"]):.2f}</td>' in text

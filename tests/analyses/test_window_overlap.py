@@ -9,7 +9,7 @@ import pytest
 from made_study import made_config
 
 from siwcc.analyses.leakage_ablation import APART, BOTH, NO_PADDING, PAPERS, Cell
-from siwcc.analyses.window_overlap import Shared, gather_shared, nearest_trained_s, write_shared
+from siwcc.analyses.window_overlap import WindowOverlap, measure_overlap, nearest_trained_s, write_window_overlap
 from siwcc.config import write_config
 from siwcc.evaluation.methods import read_strata
 from siwcc.io.errors import InputError
@@ -77,7 +77,7 @@ def test_distances_are_to_events_of_the_record_in_other_folds(cells):
 
 
 def test_the_same_events_with_both_kinds_of_folds(cells, tmp_path):
-    lines = gather_shared(cells, tmp_path / "data")
+    lines = measure_overlap(cells, tmp_path / "data")
     assert [(line.shift, line.from_s, line.below_s) for line in lines] == [
         (shift, *limits)
         for shift in ("zero_fill", "rewindow")
@@ -96,9 +96,9 @@ def test_the_same_events_with_both_kinds_of_folds(cells, tmp_path):
 
 
 def test_the_table_is_read_as_it_was_written(cells, tmp_path):
-    lines = gather_shared(cells, tmp_path / "data")
-    write_shared(tmp_path / "shared.csv", lines)
-    assert read_lines(tmp_path / "shared.csv", Shared)[0] == lines[0]
+    lines = measure_overlap(cells, tmp_path / "data")
+    write_window_overlap(tmp_path / "window_overlap.csv", lines)
+    assert read_lines(tmp_path / "window_overlap.csv", WindowOverlap)[0] == lines[0]
 
 
 def test_samples_that_were_made_anew_are_refused(cells, tmp_path):
@@ -106,11 +106,11 @@ def test_samples_that_were_made_anew_are_refused(cells, tmp_path):
     for cell in cells:
         strata = cell.folder / "ecg" / "strata.csv"
         write_manifest(strata.with_name("manifest.json"), "", (strata,), samples_digest=digest)
-    assert gather_shared(cells, tmp_path / "data")
+    assert measure_overlap(cells, tmp_path / "data")
     (tmp_path / "data" / "samples" / "synthetic.h5").unlink()
     write_samples(tmp_path, "gfedcba")
     with pytest.raises(InputError) as caught:
-        gather_shared(cells, tmp_path / "data")
+        measure_overlap(cells, tmp_path / "data")
     assert caught.value.where == str(tmp_path / "data" / "samples" / "synthetic.h5")
     assert str(cells[0].folder / "ecg" / "strata.csv") in caught.value.problem
 
@@ -118,6 +118,6 @@ def test_samples_that_were_made_anew_are_refused(cells, tmp_path):
 def test_samples_that_are_not_those_of_the_folds_are_refused(cells, tmp_path):
     write_samples(tmp_path, "abcdef")
     with pytest.raises(InputError, match="has no g,") as caught:
-        gather_shared(cells, tmp_path / "data")
+        measure_overlap(cells, tmp_path / "data")
     assert caught.value.where == str(tmp_path / "data" / "samples" / "synthetic.h5")
     assert str(cells[0].folder) in caught.value.problem

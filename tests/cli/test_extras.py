@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 INSTALLED_AS = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
 # Brought by a package that is named, and of one piece with it.
 BROUGHT = {"pydantic_core": "pydantic", "markupsafe": "jinja2"}
-# Of the package itself: the layer, a trained model and its answer, export, and what reads recordings and images.
+# Of the package itself: the layer, a trained model and its prediction, export, and what reads recordings and images.
 BASE = (
     "nn.coordinate_channels",
     "training.checkpoint",

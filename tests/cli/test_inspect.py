@@ -84,7 +84,7 @@ def test_a_model(model: Path) -> None:
     assert facts["parameters"] == blocks + 128 * 3 + 129
     assert (facts["network"], facts["encoding"], facts["test_fold"]) == ("nimesha, full", "weighted", 2)
     assert facts["training_groups"] == {"number": 2, "names": ["r1", "r2"]}
-    assert (facts["input_shape"], facts["outputs"]) == ([2, 48], ["answer_s"])
+    assert (facts["input_shape"], facts["outputs"]) == ([2, 48], ["prediction_s"])
 
 
 def test_a_model_of_every_fold_says_so(tmp_path: Path) -> None:
@@ -103,14 +103,14 @@ def test_a_log_and_predictions(ecg: Study) -> None:
     rows = [line.split(",") for line in (folder / "log.csv").read_text().splitlines()[1:]]
     assert (log.kind, log.facts["epochs"]) == ("log", EPOCHS)
     assert log.facts["test_r2_at_the_end"] == pytest.approx(float(rows[-1][2]), rel=1e-6)
-    answers = inspect_file(folder / "predictions.csv")
-    assert answers.kind == "predictions"
+    predictions = inspect_file(folder / "predictions.csv")
+    assert predictions.kind == "predictions"
     # Row number n of the file is off by 0.1 n; every third row, from the first on, is a sample itself.
-    count = answers.facts["rows"]
+    count = predictions.facts["rows"]
     off = 0.1 * np.arange(count)
-    assert answers.facts["samples_themselves"]["median_error"] == pytest.approx(np.median(off[::3]), rel=1e-5)
+    assert predictions.facts["samples_themselves"]["median_error"] == pytest.approx(np.median(off[::3]), rel=1e-5)
     rest = np.delete(off, np.arange(0, count, 3))
-    assert answers.facts["augmented"]["error_of_90_percent"] == pytest.approx(np.quantile(rest, 0.9), rel=1e-5)
+    assert predictions.facts["augmented"]["error_of_90_percent"] == pytest.approx(np.quantile(rest, 0.9), rel=1e-5)
 
 
 def test_a_log_without_a_test_fold(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_shown_to_people_and_to_programs(model: Path) -> None:
     content = inspect_file(model)
     lines = format_contents([content]).splitlines()
     assert lines[0] == f"{model}: model"
-    assert "  encoding          weighted" in lines
+    assert ["encoding", "weighted"] in [line.split() for line in lines]
     assert json.loads(contents_json([content, content]))[1]["training_groups"]["names"] == ["r1", "r2"]
 
 
@@ -197,7 +197,7 @@ def test_other_files_are_one_line(
     assert shown.err.startswith(f"siwcc: {path}: ")
 
 
-def test_pictures(ecg: Study, nuclei: Study, model: Path, tmp_path: Path) -> None:
+def test_figures(ecg: Study, nuclei: Study, model: Path, tmp_path: Path) -> None:
     files = [
         (ecg.samples_path("ecg"), "samples"),
         (nuclei.samples_path("nuclei"), "samples"),
@@ -208,9 +208,9 @@ def test_pictures(ecg: Study, nuclei: Study, model: Path, tmp_path: Path) -> Non
         (run_of(nuclei) / "predictions.csv", "predictions"),
     ]
     for number, (path, kind) in enumerate(files):
-        picture = tmp_path / f"{number}.png"
-        plot_content(path, kind, picture)
-        assert cv2.imread(str(picture)).std() > 5
+        figure = tmp_path / f"{number}.png"
+        plot_content(path, kind, figure)
+        assert cv2.imread(str(figure)).std() > 5
     first, second = tmp_path / "a.svg", tmp_path / "b.svg"
     plot_content(model, "model", first)
     plot_content(model, "model", second)
@@ -225,12 +225,12 @@ def test_a_fold_of_few_rows_is_drawn(ecg: Study, tmp_path: Path) -> None:
     del attributes["digest"]
     with shard_writer(path, "fold", attributes) as writer:
         writer.extend({name: values[:2] for name, values in fold.arrays.items()})
-    picture = tmp_path / "a.png"
-    plot_content(path, "fold", picture)
-    assert cv2.imread(str(picture)).std() > 5
+    figure = tmp_path / "a.png"
+    plot_content(path, "fold", figure)
+    assert cv2.imread(str(figure)).std() > 5
 
 
-def test_what_cannot_be_drawn_leaves_no_picture(ecg: Study, model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_leaves_no_figure(ecg: Study, model: Path, tmp_path: Path) -> None:
     for path, kind, name in (
         (ecg.folder / "config.json", "config", "a.png"),
         (model, "model", "a.gif"),

@@ -275,11 +275,11 @@ def test_quiet_leaves_the_data_and_drops_the_notes(
 ) -> None:
     logs = ["--control", *map(str, arms["control"]), "--study", *map(str, arms["study"])]
     assert main(["compare", *logs]) == 0
-    talking = capsys.readouterr()
+    verbosity = capsys.readouterr()
     assert main(["--quiet", "compare", *logs] if where == "before" else ["compare", *logs, "-q"]) == 0
     quiet = capsys.readouterr()
-    assert quiet.out == talking.out
-    assert len(talking.err.splitlines()) == 3
+    assert quiet.out == verbosity.out
+    assert len(verbosity.err.splitlines()) == 3
     assert quiet.err == ""
 
 

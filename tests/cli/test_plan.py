@@ -86,10 +86,10 @@ def test_counts_by_hand(small: Config, tmp_path: Path) -> None:
 
 
 def test_perturbed_samples_are_counted(small: Config, tmp_path: Path) -> None:
-    # Noise in five strengths and two leads, one or the other silent; two arms answer.
+    # Noise in five strengths and two leads, one or the other silent; two arms prediction.
     perturbed = small.model_copy(update={"robustness": ("noise", "lead_missing")})
     (without,), (plan,) = plan_study(small, tmp_path), plan_study(perturbed, tmp_path)
-    assert (without.perturbed_answers, plan.perturbed_answers) == (0, 47 * (5 + 2) * 2)
+    assert (without.perturbed_predictions, plan.perturbed_predictions) == (0, 47 * (5 + 2) * 2)
     assert re.search(r"\b658\b", format_plan([plan], perturbed))
     assert "perturbed" not in format_plan([without], small)
 

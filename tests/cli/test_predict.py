@@ -1,4 +1,4 @@
-"""`siwcc predict`: which networks answer, what is printed where, and the picture."""
+"""`siwcc predict`: which networks prediction, what is printed where, and the figure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ SAME_S, SAME_PX, SAME = 4 * FLOAT32, 60 * FLOAT32, FLOAT32
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Networks that answer 1, 3 and 1.5 s, two with maps, two records of 10 s, one lead as CSV, two images."""
+    """Networks that predict 1, 3 and 1.5 s, two with maps, two records of 10 s, one lead as CSV, two images."""
     place = tmp_path_factory.mktemp("predict")
-    for number, (answer, groups) in enumerate([(1.0, ["r1", "x"]), (3.0, ["r1", "r2"]), (1.5, ["r2"])], 1):
-        write_model(place / f"folds/fold{number}.pt", "full", answer=answer, groups=groups)
-    write_model(place / "folds/all.pt", "full", answer=2.0, groups=["r1", "r2"])
+    for number, (prediction, groups) in enumerate([(1.0, ["r1", "x"]), (3.0, ["r1", "r2"]), (1.5, ["r2"])], 1):
+        write_model(place / f"folds/fold{number}.pt", "full", prediction=prediction, groups=groups)
+    write_model(place / "folds/all.pt", "full", prediction=2.0, groups=["r1", "r2"])
     write_model(place / "map.pt", "heatmap")
     write_model(place / "image.pt", "heatmap", task="nuclei", groups=["11-22"])
     write_record(place, "r1", waves(500), 50, [(100, "N"), (250, "VT")])
@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def answers(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[list[dict], list[str]]:
+def predictions(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[list[dict], list[str]]:
     assert main(["predict", *map(str, arguments), "--format", "json"]) == 0
     out, err = capsys.readouterr()
     return json.loads(out), err.splitlines()
@@ -87,14 +87,14 @@ def test_a_folder_stands_for_its_models(tmp_path: Path) -> None:
     assert find_models(tmp_path / "fold1" / "seed42") == of_study[:1]
 
 
-def test_of_a_folder_those_answer_that_have_not_seen_the_record(place: Path, capsys) -> None:
-    rows, said = answers(capsys, place / "folds", place / "r1", place / "new", "--at", 5)
+def test_of_a_folder_those_prediction_that_have_not_seen_the_record(place: Path, capsys) -> None:
+    rows, said = predictions(capsys, place / "folds", place / "r1", place / "new", "--at", 5)
     assert [[of["model"] for of in row["of_each"]] for row in rows] == [
         [str(place / "folds/fold3.pt")],
         [str(place / f"folds/fold{number}.pt") for number in (1, 2, 3)],
     ]
     # The window is 3 ... 7 s.
-    assert [(row["answer_s"], row["lowest_s"], row["highest_s"], row["models"]) for row in rows] == [
+    assert [(row["prediction_s"], row["lowest_s"], row["highest_s"], row["models"]) for row in rows] == [
         (4.5, None, None, 1),
         (4.5, 4.0, 6.0, 3),
     ]
@@ -108,22 +108,22 @@ def test_of_a_folder_those_answer_that_have_not_seen_the_record(place: Path, cap
     assert re.findall(r"lead\d", leads) == ["lead0", "lead1"]
 
 
-def test_files_named_one_by_one_all_answer_and_are_warned_of(place: Path, capsys) -> None:
+def test_files_named_one_by_one_all_prediction_and_are_warned_of(place: Path, capsys) -> None:
     first, second = place / "folds/fold1.pt", place / "folds/fold2.pt"
     for arguments in ([first, second, place / "r1"], [first, place / "r1", "--model", second]):
-        rows, said = answers(capsys, *arguments, "--at", 5)
-        assert (rows[0]["models"], rows[0]["models_that_saw_it"], rows[0]["answer_s"]) == (2, 2, 5.0)
+        rows, said = predictions(capsys, *arguments, "--at", 5)
+        assert (rows[0]["models"], rows[0]["models_that_saw_it"], rows[0]["prediction_s"]) == (2, 2, 5.0)
         (warning,) = said[1:]
         assert warning.startswith(f"warning: {place / 'r1'}: ")
         assert re.findall(r"fold\d\.pt", warning) == [first.name, second.name]
-    rows, _ = answers(capsys, first, place / "r1", "--at", 5, "--model", place / "folds/fold3.pt", "--unseen-only")
-    assert (rows[0]["models"], rows[0]["answer_s"]) == (1, 4.5)
+    rows, _ = predictions(capsys, first, place / "r1", "--at", 5, "--model", place / "folds/fold3.pt", "--unseen-only")
+    assert (rows[0]["models"], rows[0]["prediction_s"]) == (1, 4.5)
     line = refusal(capsys, first, second, place / "r1", "--at", 5, "--unseen-only")
     assert line.startswith(f"{place / 'r1'}: ")
     assert "--unseen-only" in line
 
 
-# ------------------------------------------------------------------ answers
+# ------------------------------------------------------------------ predictions
 
 
 def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
@@ -135,7 +135,7 @@ def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
         "window_start_s": "6.000000",
         "window_end_s": "10.000000",
         "result": "found",
-        "answer_s": "7.500000",
+        "prediction_s": "7.500000",
         "lowest_s": "7.000000",
         "highest_s": "9.000000",
         "sd_s": rows[1]["sd_s"],
@@ -147,42 +147,42 @@ def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
     assert main(arguments) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].startswith("recording ")
-    assert table[0].endswith(" window (s)     answer (s)  lowest .. highest  SD    confidence  models")
+    assert table[0].endswith(" window (s)     prediction (s)  lowest .. highest  SD    confidence  models")
     assert table[2].split() == [str(place / "new"), "6.00", "..", "10.00", "7.50", "7.00", "..", "9.00", "1.04", "3"]
 
 
-def test_an_answer_below_the_least_confidence_is_none(place: Path, capsys) -> None:
-    (row,), _ = answers(capsys, place / "map.pt", place / "new", "--at", 5)
+def test_an_prediction_below_the_least_confidence_is_none(place: Path, capsys) -> None:
+    (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5)
     sure = row["confidence"]
     assert row["result"] == "found"
     assert 0 < sure < 1
-    (row,), _ = answers(capsys, place / "map.pt", place / "new", "--at", 5, "--min-confidence", sure + 1e-4)
-    assert (row["result"], row["answer_s"], row["confidence"]) == ("no event found", None, sure)
-    assert row["of_each"][0]["answer_s"] > 3
+    (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5, "--min-confidence", sure + 1e-4)
+    assert (row["result"], row["prediction_s"], row["confidence"]) == ("no event found", None, sure)
+    assert row["of_each"][0]["prediction_s"] > 3
     assert main(["predict", str(place / "map.pt"), str(place / "new"), "--at", "5", "--min-confidence", "1"]) == 0
     assert "no event found" in capsys.readouterr().out
 
 
-def test_a_window_without_any_signal_has_no_answer(place: Path, tmp_path: Path, capsys) -> None:
+def test_a_window_without_any_signal_has_no_prediction(place: Path, tmp_path: Path, capsys) -> None:
     signal_mv = waves(600)
     signal_mv[:, 300:520] = np.nan
-    rows, _ = answers(capsys, place / "folds", write_record(tmp_path, "gap", signal_mv), "--at", 8, 5)
-    assert [(row["result"], row["answer_s"], row["no_signal_s"]) for row in rows] == [
+    rows, _ = predictions(capsys, place / "folds", write_record(tmp_path, "gap", signal_mv), "--at", 8, 5)
+    assert [(row["result"], row["prediction_s"], row["no_signal_s"]) for row in rows] == [
         ("no event found", None, 4.0),
         ("found", 4.5, 1.0),
     ]
 
 
 def test_a_single_lead_of_a_csv_is_told(place: Path, capsys) -> None:
-    rows, said = answers(capsys, place / "folds", place / "one.csv", "--rate", 100)
-    assert [(row["window_start_s"], row["answer_s"]) for row in rows] == [(0.0, 1.5)]
+    rows, said = predictions(capsys, place / "folds", place / "one.csv", "--rate", 100)
+    assert [(row["window_start_s"], row["prediction_s"]) for row in rows] == [(0.0, 1.5)]
     (leads,) = said[1:]
     assert leads.startswith(f"{place / 'one.csv'}: ")
     assert re.findall(r"\d+", leads.removeprefix(str(place)))[:2] == ["0", "2"]
 
 
-def test_images_are_answered_in_their_own_pixels(place: Path, capsys) -> None:
-    rows, said = answers(capsys, place / "image.pt", place / "11-22-01.bmp", place / "other.png")
+def test_images_are_predicted_in_their_own_pixels(place: Path, capsys) -> None:
+    rows, said = predictions(capsys, place / "image.pt", place / "11-22-01.bmp", place / "other.png")
     assert rows[0] | {"input": ""} == rows[1] | {"input": "", "models_that_saw_it": 1} | {"of_each": rows[0]["of_each"]}
     assert -1 <= rows[0]["x_px"] <= 61
     assert set(rows[0]) == {
@@ -197,14 +197,14 @@ def test_images_are_answered_in_their_own_pixels(place: Path, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == [str(place / "other.png"), f"{rows[1]['x_px']:.1f}"]
 
 
-# ----------------------------------------------------------------- pictures
+# ----------------------------------------------------------------- figures
 
 
-def test_a_picture_has_the_same_bytes_and_a_mark_for_every_answer(place: Path, tmp_path: Path, capsys) -> None:
+def test_a_figure_has_the_same_bytes_and_a_mark_for_every_prediction(place: Path, tmp_path: Path, capsys) -> None:
     for kind, start in ((".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
         first, second = tmp_path / f"1{kind}", tmp_path / f"2{kind}"
         for path in (first, second):
-            rows, said = answers(capsys, place / "map.pt", place / "r1", "--at", 5, "--plot", path)
+            rows, said = predictions(capsys, place / "map.pt", place / "r1", "--at", 5, "--plot", path)
             assert str(path) in said[-1]
         assert first.read_bytes().startswith(start)
         assert first.read_bytes() == second.read_bytes()
@@ -220,11 +220,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     return figures
 
 
-def test_the_picture_shows_answer_spread_map_and_annotations(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_figure_shows_prediction_spread_map_and_annotations(
+    place: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
     (figure,) = drawn(monkeypatch, capsys, place / "folds", place / "r1", "--at", 5, "--plot", tmp_path / "a.png")
     (axis,) = figure.axes
     vertical = [line.get_xdata()[0] for line in axis.lines if len(line.get_xdata()) == 2]
-    # The change to VT at 5 s, and the answer; N at 2 s lies before what is drawn.
+    # The change to VT at 5 s, and the prediction; N at 2 s lies before what is drawn.
     assert vertical == pytest.approx([5.0, 4.5])
     assert [text.get_text() for text in axis.texts] == [" VT"]
     assert axis.get_title(loc="left") == "r1: 4.50 s"
@@ -238,22 +240,22 @@ def test_many_windows_are_drawn_at_a_glance(place: Path, tmp_path: Path, monkeyp
     assert re.findall(r"\d+", upper.get_title(loc="left").removeprefix("r1")) == ["0", "13"]
     points = [line for line in lower.lines if line.get_marker() == "o"]
     assert len(points) == 13
-    rows, _ = answers(capsys, place / "map.pt", place / "r1", "--every", 0.5)
+    rows, _ = predictions(capsys, place / "map.pt", place / "r1", "--every", 0.5)
     assert [point.get_ydata()[0] for point in points] == pytest.approx([row["confidence"] for row in rows], abs=SAME)
 
 
-def test_an_images_picture_has_the_point_in_its_pixels(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_an_images_figure_has_the_point_in_its_pixels(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     arguments = (place / "image.pt", place / "other.png", "--plot", tmp_path / "a.png")
     (figure,) = drawn(monkeypatch, capsys, *arguments)
     (axis,) = figure.axes
-    (row,), _ = answers(capsys, *arguments[:2])
+    (row,), _ = predictions(capsys, *arguments[:2])
     cross = [line for line in axis.lines if line.get_marker() == "x"][-1]
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == pytest.approx((row["x_px"], row["y_px"]), abs=SAME_PX)
     assert axis.get_xlim() == (-0.5, 59.5)
     assert axis.get_ylim() == (39.5, -0.5)
 
 
-def test_several_inputs_have_a_picture_each(tmp_path: Path) -> None:
+def test_several_inputs_have_a_figure_each(tmp_path: Path) -> None:
     inputs = [Path("a/1.hea"), Path("b/2")]
     assert plot_paths(Path("out/p.svg"), inputs) == {
         inputs[0]: Path("out/p-1.svg"),
@@ -271,10 +273,10 @@ def test_several_inputs_have_a_picture_each(tmp_path: Path) -> None:
         assert found in caught.value.problem
 
 
-def test_damaged_annotations_do_not_cost_the_picture(place: Path, tmp_path: Path, capsys) -> None:
+def test_damaged_annotations_do_not_cost_the_figure(place: Path, tmp_path: Path, capsys) -> None:
     record = write_record(tmp_path, "r9", waves(300), 50, [(100, "VT")])
     (tmp_path / "r9.atr").write_bytes((tmp_path / "r9.atr").read_bytes()[:-1])
-    _, said = answers(capsys, place / "map.pt", record, "--at", 3, "--plot", tmp_path / "a.png")
+    _, said = predictions(capsys, place / "map.pt", record, "--at", 3, "--plot", tmp_path / "a.png")
     assert said[1].startswith(f"warning: {tmp_path / 'r9.atr'}: ")
     assert (tmp_path / "a.png").is_file()
 
@@ -313,20 +315,20 @@ def test_nothing_is_drawn_when_a_later_input_fails(place: Path, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_that_is_no_text_is_answered_and_drawn(place: Path, tmp_path: Path, capsys) -> None:
+def test_a_name_that_is_no_text_is_predicted_and_drawn(place: Path, tmp_path: Path, capsys) -> None:
     image = tmp_path / os.fsdecode(b"caf\xe9.png")
     try:
         image.write_bytes((place / "other.png").read_bytes())
     except OSError:
         pytest.skip("this file system takes names in UTF-8 alone")
-    picture = tmp_path / "a.svg"
-    rows, said = answers(capsys, place / "image.pt", image, "--plot", picture)
+    figure = tmp_path / "a.svg"
+    rows, said = predictions(capsys, place / "image.pt", image, "--plot", figure)
     assert rows[0]["input"] == str(image)
-    assert str(picture) in said[-1]
-    assert picture.read_bytes().startswith(b"<?xml")
+    assert str(figure) in said[-1]
+    assert figure.read_bytes().startswith(b"<?xml")
     record = tmp_path / os.fsdecode(b"caf\xe9.csv")
     record.write_bytes((place / "one.csv").read_bytes())
-    assert main(["predict", *map(str, (place / "map.pt", record, "--rate", 100, "--plot", picture))]) == 0
+    assert main(["predict", *map(str, (place / "map.pt", record, "--rate", 100, "--plot", figure))]) == 0
     assert rf"{tmp_path}/caf\udce9.csv" in capsys.readouterr().out
 
 
@@ -348,13 +350,13 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(predict_command, "read_signal_file", counted)
     drawn = ["--plot", tmp_path / "p.png"] if plots else []
-    rows, said = answers(capsys, place / "map.pt", *records, "--at", 5, *drawn)
+    rows, said = predictions(capsys, place / "map.pt", *records, "--at", 5, *drawn)
     assert alive == [0, 0, 0]
     assert [row["input"] for row in rows] == [str(record) for record in records]
-    pictures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []
-    for line, path in zip(said[1:], [*records, *pictures], strict=True):
+    figures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []
+    for line, path in zip(said[1:], [*records, *figures], strict=True):
         assert str(path) in line
-    assert all(path.is_file() for path in pictures)
+    assert all(path.is_file() for path in figures)
 
 
 def test_the_command_loads_nothing_of_the_study(place: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_python_of_the_page_runs(place: Path, signal_mv: np.ndarray) -> None:
             # The page speaks of 360 Hz and of a time in a long recording.
             text = block.text.replace("360", str(RATE_HZ)).replace("532.4", "10.0")
             exec(compile("\n" * (block.line - 1) + text, block.page, "exec"), names)
-    (time_s,) = names["answer"].position  # type: ignore[attr-defined]
+    (time_s,) = names["prediction"].position  # type: ignore[attr-defined]
     assert 0 <= time_s <= 20
 
 
@@ -98,5 +98,5 @@ def test_the_card_tells_what_was_measured(task: str) -> None:
         rows = [row for row in csv.DictReader(handle) if row["subset"] == "all"]
     assert len(rows) == 2
     for row in rows:
-        told = f"| {100 * float(row['within_fine']):.1f} % | {100 * float(row['within_coarse']):.1f} % "
-        assert told + f"| {float(row['median']):.2f} {row['unit']} |" in card
+        visibility = f"| {100 * float(row['within_fine']):.1f} % | {100 * float(row['within_coarse']):.1f} % "
+        assert visibility + f"| {float(row['median']):.2f} {row['unit']} |" in card

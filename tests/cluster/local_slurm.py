@@ -101,7 +101,7 @@ class LocalSlurm:
         try:
             self._start_munged()
             self._start_daemon("slurmctld", "-i")
-            self._wait_for("slurmctld", lambda: "is UP" in _answer("scontrol", "ping"))
+            self._wait_for("slurmctld", lambda: "is UP" in _prediction("scontrol", "ping"))
             self._start_daemon("slurmd")
             self._wait_for("the node", self._node_is_idle)
         except UnavailableError:
@@ -111,7 +111,7 @@ class LocalSlurm:
     def stop(self) -> None:
         """Cancel the jobs, end what was started here and take its configuration away."""
         subprocess.run(["scancel", "--user=root"], check=False, capture_output=True)
-        self._wait_for("the end of all jobs", lambda: not _answer("squeue", "--noheader"))
+        self._wait_for("the end of all jobs", lambda: not _prediction("squeue", "--noheader"))
         self._remove()
 
     def _remove(self) -> None:
@@ -162,9 +162,9 @@ class LocalSlurm:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, check=False)
 
     def _node_is_idle(self) -> bool:
-        state = _answer("sinfo", "--noheader", "--format=%T")
+        state = _prediction("sinfo", "--noheader", "--format=%T")
         if state.startswith(("down", "drain")):
-            _answer("scontrol", "update", f"nodename={_host()}", "state=resume")
+            _prediction("scontrol", "update", f"nodename={_host()}", "state=resume")
         return state == "idle"
 
     def _wait_for(self, what: str, ready: Callable[[], bool]) -> None:
@@ -215,7 +215,7 @@ def _check_loopback() -> None:
         raise UnavailableError(f"the host name {_host()} is {address}: SLURM would listen to the network")
 
 
-def _answer(*command: str) -> str:
+def _prediction(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.strip()
 
 

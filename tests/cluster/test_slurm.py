@@ -35,12 +35,12 @@ from tests.workflow.test_workflow import ARMS, epochs_logged, error_lines
 pytestmark = pytest.mark.cluster
 
 GPUS = 2
-# Forty trainings, each a job that starts Python anew, on whatever machine the tests have.
+# Forty trainings, each a job that starts Python again, on whatever machine the tests have.
 DEMO_TIMEOUT_S = 2400
 # Nothing else differs from what a user gives. The cluster of the tests has no accounting database.
 FOR_TESTS = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "4")
 BOTH_TASKS = ("--config", "run=[ecg, nuclei]")
-# Most pictures, and the page with them, are the same program again.
+# Most figures, and the page with them, are the same program again.
 FEWER = ("--omit-from", "plot_encodings", "plot_predictions", "plot_records", "plot_targets")
 ECG = "results/tiny/ecg"
 # Fails in coord, fold 1, once, and in weighted, fold 1, always; leaves `attempts-<encoding>-<fold>`.

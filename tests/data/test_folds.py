@@ -129,7 +129,7 @@ def test_records_of_vfdb_are_kept_whole_and_balanced_as_far_as_they_allow():
     ids = [f"{group}_{number}" for number, group in enumerate(groups)]
     numbers = assign_folds(ids, groups, 5, "group", 42, "ecg").tolist()
     assert len(set(zip(groups, numbers, strict=True))) == 22
-    # 60, 50 and 33 samples stand in one record each: the first two exceed a fifth of 242, the others share the rest.
+    # 60, 50 and 33 samples are in one record each: the first two exceed a fifth of 242, the others share the rest.
     assert sorted(Counter(numbers).values()) == [44, 44, 44, 50, 60]
 
 

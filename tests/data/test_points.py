@@ -203,10 +203,10 @@ def test_a_fold_that_hides_a_target_which_is_visible_is_refused(tmp_path: Path, 
 
 def test_scores_are_over_the_rows_that_show_the_point() -> None:
     target = np.array([[1.0, 5.0], [2.0, NAN], [4.0, 7.0], [1.0, 9.0]])
-    answer = np.array([[1.0, 5.0], [2.0, 100.0], [4.0, 8.0], [1.0, 9.0]])
+    prediction = np.array([[1.0, 5.0], [2.0, 100.0], [4.0, 8.0], [1.0, 9.0]])
     # The second: mean 7, squares 4 + 0 + 4, residual 1.
-    assert r2_scores(target, answer) == [1.0, pytest.approx(1 - 1 / 8)]
-    assert mean_errors(target, answer) == [0.0, pytest.approx(1 / 3)]
+    assert r2_scores(target, prediction) == [1.0, pytest.approx(1 - 1 / 8)]
+    assert mean_errors(target, prediction) == [0.0, pytest.approx(1 / 3)]
     nothing = np.array([[1.0, NAN], [2.0, NAN]])
     assert math.isnan(r2_scores(nothing, nothing)[1])
     assert math.isnan(mean_errors(nothing, np.zeros((2, 2)))[1])
@@ -253,7 +253,7 @@ def test_an_empty_target_is_a_point_that_is_not_visible(tmp_path: Path) -> None:
     assert found.error().tolist() == [0.5]
     end = found.of_point("end")
     assert math.isnan(end.error()[0])
-    assert end.told.tolist() == [[0.2]]
+    assert end.visibility.tolist() == [[0.2]]
 
 
 @pytest.mark.parametrize(
@@ -310,13 +310,13 @@ def test_every_point_has_its_errors(study: Study, tmp_path: Path) -> None:
         lines = [
             line
             for line in errors.overall
-            if (line.point, line.inputs, line.subset, line.answer) == (point, "augmented", "all", "coord")
+            if (line.point, line.inputs, line.subset, line.method) == (point, "augmented", "all", "coord")
         ]
         visible = int(visible_points(target, 2)[:, number].sum())
         assert [(line.rows, line.hidden) for line in lines] == [(visible, len(target) - visible)]
     write_errors(tmp_path / "errors.csv", errors.overall)
     header = (tmp_path / "errors.csv").read_text().splitlines()[0].split(",")
-    assert header[-3:] == ["point", "hidden", "told"]
+    assert header[-3:] == ["point", "hidden", "visibility_accuracy"]
     records = compare_records(runs, [], strata, [("coord", "weighted")], limits)
     assert records.tests
 
@@ -325,21 +325,21 @@ def test_a_hidden_first_point_and_what_is_told_of_it_by_hand(tmp_path: Path) -> 
     columns = ["sample_id", "copy", "target_onset", "target_end", "prediction_onset", "prediction_end"]
     columns += ["visible_onset", "visible_end"]
     # Off by 1, hidden, and off by 3; then by 0.5, hidden, and right.
-    answers = {
+    predictions = {
         ("coord", 1): [("a", 1, 1.0, "", 2.0, 3.0, 0.9, 0.1), ("a", 2, "", "", 9.0, 3.0, 0.8, 0.1)],
         ("coord", 2): [("b", 1, 5.0, 6.0, 8.0, 6.0, 0.2, 0.9)],
         ("weighted", 1): [("a", 1, 1.0, "", 1.5, 3.0, 0.6, 0.1), ("a", 2, "", "", 0.0, 3.0, 0.1, 0.1)],
         ("weighted", 2): [("b", 1, 5.0, 6.0, 5.0, 6.0, 0.7, 0.9)],
     }
     runs = []
-    for (encoding, fold), rows in answers.items():
+    for (encoding, fold), rows in predictions.items():
         runs.append(tmp_path / f"ecg/{encoding}/heatmap/fold{fold}/seed42/predictions.csv")
         write_csv(runs[-1], columns, rows)
     strata = tmp_path / "ecg" / "strata.csv"
     write_csv(strata, STRATA_COLUMNS, [("a", "r1", 1, "VT", "inf"), ("b", "r2", 2, "VT", "inf")])
     limits = {"ecg": ErrorLimits("s", 0.5, 1.0)}
     lines = [line for line in measure_study(runs, [], [strata], limits).overall if line.point == "onset"]
-    found = {line.answer: (line.rows, line.hidden, line.mean, line.told) for line in lines}
+    found = {line.method: (line.rows, line.hidden, line.mean, line.visibility_accuracy) for line in lines}
     # Of the two that are there one is told to be, of the one that is not, none is told not to be.
     assert found == {"coord": (2, 1, 2.0, (1 / 2 + 0 / 1) / 2), "weighted": (2, 1, 0.25, 1.0)}
     (test,) = [one for one in compare_records(runs, [], [strata], [("coord", "weighted")], limits).tests if one.records]
@@ -354,14 +354,14 @@ def test_a_study_of_one_point_has_no_such_columns(tmp_path: Path) -> None:
     assert "point" not in (tmp_path / "errors.csv").read_text().splitlines()[0]
 
 
-def test_baselines_answer_every_point(study: Study, tmp_path: Path) -> None:
+def test_baselines_prediction_every_point(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
     path = tmp_path / task / "baselines" / "training_mean" / "predictions.csv"
     write_baseline("training_mean", task, study.fold_paths(task), study.samples_path(task), path)
     found = read_predictions(path)
     first = augment_module(task).open_inputs(study.fold_paths(task)[1:], study.samples_path(task), augmented_only=True)
     for name, outputs in first.spec.points.items():
-        # Fold 1 is answered by the mean of fold 2's augmented rows in which the point is visible.
+        # Fold 1 is predicted by the mean of fold 2's augmented rows in which the point is visible.
         expected = np.nanmean(of_point(first, name).target.astype(np.float64), axis=0)
         # predictions.csv has six decimals.
         np.testing.assert_allclose(found.prediction[0, outputs], expected, rtol=0, atol=1e-6)
@@ -378,22 +378,24 @@ def test_the_report_has_a_table_for_every_point(study: Study, repository) -> Non
     assert "The tests over records are of the first point" in text
 
 
-def test_a_picture_says_which_point_is_drawn_how(study: Study, tmp_path: Path) -> None:
+def test_a_figure_says_which_point_is_drawn_how(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
     first = study.runs()[0]
     arm = [run for run in study.runs() if run._replace(fold=first.fold) == first]
-    answers = [study.run_folder(run) / "predictions.csv" for run in arm]
-    plot_predictions(answers, study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "figure"))
-    told = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
-    assert told in (tmp_path / "figure.svg").read_text()
+    predictions = [study.run_folder(run) / "predictions.csv" for run in arm]
+    plot_predictions(
+        predictions, study.fold_paths(task), study.samples_path(task), FigureFiles.named(tmp_path, "figure")
+    )
+    title = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
+    assert title in (tmp_path / "figure.svg").read_text()
 
 
-def test_a_picture_of_encodings_says_so_too(study: Study, tmp_path: Path) -> None:
+def test_a_figure_of_encodings_says_so_too(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
     files = FigureFiles.named(tmp_path, "figure")
     plot_encodings(study.fold_paths(task)[0], study.samples_path(task), ("coord",), files)
-    told = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
-    assert told in (tmp_path / "figure.svg").read_text()
+    title = {"ecg": "onset bold, end thin", "nuclei": "nucleus large, cytoplasm small"}[task]
+    assert title in (tmp_path / "figure.svg").read_text()
 
 
 def test_inspect_says_how_often_a_point_is_missing(study: Study) -> None:
@@ -428,7 +430,7 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     train_run(key, study.fold_paths(task), study.samples_path(task), settings, files)
     found = read_predictions(files.predictions)
     assert found.suffixes == SUFFIXES[task]
-    assert (found.told is not None) == (variant in ("heatmap", "median", "dense"))
+    assert (found.visibility is not None) == (variant in ("heatmap", "median", "dense"))
     inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), False)
     # Six decimals in predictions.csv; R2 of one epoch is a few units.
     np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
@@ -443,7 +445,7 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     assert list(model.spec.points) == POINTS[task]
 
 
-def test_a_point_that_is_nowhere_in_training_is_named(study: Study, tmp_path: Path, monkeypatch) -> None:
+def test_a_point_that_is_absent_in_training_is_named(study: Study, tmp_path: Path, monkeypatch) -> None:
     task = study.config.run[0]
     module = augment_module(task)
     opened = module.open_inputs
@@ -463,13 +465,13 @@ def test_a_point_that_is_nowhere_in_training_is_named(study: Study, tmp_path: Pa
 
 
 def points_model(path: Path, task: str, absent: float = 0.0, **options) -> Path:
-    """A drawn network for two points; `absent` is added to the second's logit of being nowhere."""
+    """A drawn network for two points; `absent` is added to the second's logit of being absent."""
     settings = {"ecg": ECG_TASK, "nuclei": IMAGE_TASK}[task].model_copy(update={"points": tuple(POINTS[task])})
     section = {"ecg": ECG_SECTION, "nuclei": IMAGE_SECTION}[task].model_copy(update={"points": tuple(POINTS[task])})
     write_model(path, task=task, settings=settings, section=section, **options)
     if absent:
         model = read_model(path)
-        model.network.body.nowhere.bias.data += torch.tensor([-absent, absent])
+        model.network.body.absence.bias.data += torch.tensor([-absent, absent])
         from siwcc.training.checkpoint import model_bytes
 
         metadata = json.loads(model.metadata.model_dump_json(exclude={"weights_sha256"}))
@@ -477,17 +479,17 @@ def points_model(path: Path, task: str, absent: float = 0.0, **options) -> Path:
     return path
 
 
-def test_a_window_is_answered_point_by_point(tmp_path: Path) -> None:
+def test_a_window_is_predicted_point_by_point(tmp_path: Path) -> None:
     signal_mv = np.random.default_rng(0).standard_normal((2, 200))
     predictor = load_models([points_model(tmp_path / f"{seed}.pt", "ecg", 100.0, seed=seed) for seed in (1, 2)])
-    answer = predictor.predict(signal_mv, rate_hz=50)
-    assert [point.point for point in answer.points] == ["onset", "end"]
-    assert [round(point.visible, 3) for point in answer.points] == [1.0, 0.0]
-    assert answer.further[0].confidence < 1e-6
-    assert answer.further[0].heatmap.share.sum() < 1e-6
-    assert answer.heatmap.share.sum() == pytest.approx(1.0, abs=FLOAT32)
-    assert all(point.window_s == answer.window_s for point in answer.points)
-    assert answer.answers.shape == answer.further[0].answers.shape == (2, 1)
+    prediction = predictor.predict(signal_mv, rate_hz=50)
+    assert [point.point for point in prediction.points] == ["onset", "end"]
+    assert [round(point.visible, 3) for point in prediction.points] == [1.0, 0.0]
+    assert prediction.further[0].confidence < 1e-6
+    assert prediction.further[0].heatmap.values.sum() < 1e-6
+    assert prediction.heatmap.values.sum() == pytest.approx(1.0, abs=FLOAT32)
+    assert all(point.window_s == prediction.window_s for point in prediction.points)
+    assert prediction.network_positions.shape == prediction.further[0].network_positions.shape == (2, 1)
 
 
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
@@ -503,17 +505,17 @@ def test_the_command_has_a_row_for_every_point(task: str, tmp_path: Path, capsys
     else:
         given = tmp_path / "cell.png"
         cv2.imwrite(str(given), values.integers(0, 256, (40, 30, 3), dtype=np.uint8))
-    picture = tmp_path / "picture.svg"
-    assert cli.main(["predict", str(model), str(given), "--format", "json", "--plot", str(picture)]) == 0
+    figure = tmp_path / "figure.svg"
+    assert cli.main(["predict", str(model), str(given), "--format", "json", "--plot", str(figure)]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["point"], row["result"]) for row in rows] == list(
         zip(POINTS[task], ["found", "not visible"], strict=True)
     )
-    place = "answer_s" if task == "ecg" else "x_px"
+    place = "prediction_s" if task == "ecg" else "x_px"
     assert rows[0][place] is not None
     assert rows[1][place] is None
     assert rows[1]["visible"] < 0.001
-    assert picture.is_file()
+    assert figure.is_file()
     assert cli.main(["predict", str(model), str(given)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert "point" in table[0].split()
@@ -531,14 +533,14 @@ def test_the_exported_network_tells_too(tmp_path: Path, kind: str) -> None:
     if kind == "onnx":
         onnxruntime = pytest.importorskip("onnxruntime")
         session = onnxruntime.InferenceSession(exported.read_bytes())
-        answer, visible = session.run(["answer", "visible"], {"signal": signal.numpy()})
+        prediction, visible = session.run(["prediction", "visible"], {"signal": signal.numpy()})
     else:
-        answer, visible = torch.export.load(exported).module()(signal)
+        prediction, visible = torch.export.load(exported).module()(signal)
     with torch.inference_mode():
-        expected, _, told = model.network.answer_with_confidence(signal)
+        expected, _, visibility = model.network.predict_with_confidence(signal)
     # Seconds of a window of 4 s; a fraction.
-    assert_same(answer, expected, FLOAT32, scale=model.spec.output_scale)
-    assert_same(visible, told, FLOAT32, scale=1)
+    assert_same(prediction, expected, FLOAT32, scale=model.spec.output_scale)
+    assert_same(visible, visibility, FLOAT32, scale=1)
     about = describe(model)
     assert about["output"]["columns"] == about["visible"]["columns"] == ["onset", "end"]
 
@@ -569,14 +571,14 @@ def test_rows_of_a_point_alone_keep_the_others_out(study: Study) -> None:
 def test_rows_are_written_as_they_are_read(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
     inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), True)
-    told = np.linspace(0, 1, 2 * len(inputs.target)).reshape(-1, 2)
-    answers = np.zeros(inputs.target.shape)
+    visibility = np.linspace(0, 1, 2 * len(inputs.target)).reshape(-1, 2)
+    predictions = np.zeros(inputs.target.shape)
     columns = prediction_columns(inputs.spec.outputs, 2, 2)
     assert columns[-4:] == [f"{kind}_{point}" for kind in ("confidence", "visible") for point in POINTS[task]]
     path = tmp_path / "predictions.csv"
     with path.open("w", newline="") as handle:
-        csv.writer(handle).writerows([columns, *prediction_rows(inputs, answers, told, told)])
+        csv.writer(handle).writerows([columns, *prediction_rows(inputs, predictions, visibility, visibility)])
     found = read_predictions(path)
     # Six decimals.
     np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found.told, told, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.visibility, visibility, rtol=0, atol=1e-6)

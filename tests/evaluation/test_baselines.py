@@ -1,4 +1,4 @@
-"""Answers without a network, from numbers worked out by hand or by a plain loop."""
+"""Predictions without a network, from numbers worked out by hand or by a plain loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.baselines.change_point import change_point, find_change, local_features
 from siwcc.evaluation.baselines.constant import centre, training_mean
 from siwcc.evaluation.baselines.intensity import find_dark_region, intensity_centroid, inverted_centroid, otsu_centroid
-from siwcc.evaluation.baselines.leaks import edge_silence, gap_oracle
+from siwcc.evaluation.baselines.leaks import gap_oracle, zero_padding
 from siwcc.evaluation.baselines.registry import BASELINES, baselines_of, load_baseline, write_baseline
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv
@@ -79,7 +79,7 @@ def test_every_baseline_can_be_loaded_and_has_a_case_here(name: str) -> None:
 
 def test_what_applies_to_a_task() -> None:
     every = ["training_mean", "centre", "intensity_centroid", "inverted_centroid"]
-    assert baselines_of("ecg") == [*every, "edge_silence", "gap_oracle", "change_point"]
+    assert baselines_of("ecg") == [*every, "zero_padding", "gap_oracle", "change_point"]
     assert baselines_of("nuclei") == [*every, "otsu_centroid"]
     assert baselines_of("another") == every
 
@@ -172,13 +172,13 @@ def test_real_folds_are_split_and_joined_by_row(tmp_path: Path, task: str) -> No
         assert [row["sample_id"] for row in rows] == list(inputs.sample_id[test])
 
 
-# ------------------------------------------------------------------ one answer for all
+# ------------------------------------------------------------------ one prediction for all
 
 
 def test_training_mean_is_taken_in_double_precision() -> None:
     inputs = Rows(ecg_spec(), target=np.full((100_001, 1), 0.1, dtype=np.float32))
-    answer = training_mean(inputs, np.arange(100_001), np.arange(2))
-    assert_same(answer, np.full((2, 1), np.float64(np.float32(0.1))), FLOAT64)
+    prediction = training_mean(inputs, np.arange(100_001), np.arange(2))
+    assert_same(prediction, np.full((2, 1), np.float64(np.float32(0.1))), FLOAT64)
 
 
 def test_centre_of_window_and_image() -> None:
@@ -201,8 +201,8 @@ def test_inverted_centroid_of_a_signal_by_hand() -> None:
     # m = 0 2 0 0 1, so w = 2 0 2 2 1 at 0, 2, 4, 6, 8 s: (8 + 12 + 8) / 7 = 4; then m = 3 1 3 1 0.
     leads = np.array([[[0, -2, 0, 0, 1]] * 2, [[3, 1, -3, 1, 0]] * 2])
     inputs = Rows(ecg_spec(5, 8.0, 10.0), signal=leads)
-    answer = inverted_centroid(inputs, NO_ROWS, np.arange(2))
-    assert_same(answer, [[28 / 7], [(2 * 2 + 2 * 6 + 3 * 8) / 7]], FLOAT64)
+    prediction = inverted_centroid(inputs, NO_ROWS, np.arange(2))
+    assert_same(prediction, [[28 / 7], [(2 * 2 + 2 * 6 + 3 * 8) / 7]], FLOAT64)
 
 
 def test_intensity_centroid_of_an_image_by_hand() -> None:
@@ -223,12 +223,12 @@ def test_intensity_centroid_of_nothing_is_the_middle() -> None:
     assert_same(inverted_centroid(silent, NO_ROWS, np.arange(1)), [[9.98]], FLOAT64)
 
 
-def test_intensity_centroid_answers_the_rows_asked_for_in_their_order() -> None:
+def test_intensity_centroid_predictions_the_rows_asked_for_in_their_order() -> None:
     signal = np.zeros((150, 2, 500))
     signal[np.arange(150), :, 2 * np.arange(150)] = 1.0
     asked = np.random.default_rng(1).permutation(150)[:140]
-    answer = intensity_centroid(Rows(ecg_spec(), signal=signal), NO_ROWS, asked)
-    assert_same(answer[:, 0], 2 * asked * 19.96 / 499, FLOAT64)
+    prediction = intensity_centroid(Rows(ecg_spec(), signal=signal), NO_ROWS, asked)
+    assert_same(prediction[:, 0], 2 * asked * 19.96 / 499, FLOAT64)
 
 
 # ------------------------------------------------------------------ dark region
@@ -250,8 +250,8 @@ def test_otsu_centroid_of_the_larger_disc() -> None:
     cv2.circle(disc, (30, 24), 9, 1, thickness=-1)
     moments = cv2.moments(disc, binaryImage=True)
     expected = [moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]]
-    answer = otsu_centroid(Rows(image_spec(60, 80), signal=image[np.newaxis]), NO_ROWS, np.arange(1))
-    assert_same(answer, [expected], FLOAT64)
+    prediction = otsu_centroid(Rows(image_spec(60, 80), signal=image[np.newaxis]), NO_ROWS, np.arange(1))
+    assert_same(prediction, [expected], FLOAT64)
     assert_same(expected, [30, 24], FLOAT64)
 
 
@@ -277,49 +277,49 @@ def test_otsu_centroid_threshold_is_that_of_a_plain_search() -> None:
 
 def test_otsu_centroid_without_contrast_or_content_is_the_centre() -> None:
     images = np.stack([drawn_cell(64, 64, []), np.zeros((3, 64, 64), dtype=np.float32)])
-    answer = otsu_centroid(Rows(image_spec(64, 64), signal=images), NO_ROWS, np.arange(2))
-    np.testing.assert_array_equal(answer, np.full((2, 2), 31.5))
+    prediction = otsu_centroid(Rows(image_spec(64, 64), signal=images), NO_ROWS, np.arange(2))
+    np.testing.assert_array_equal(prediction, np.full((2, 2), 31.5))
 
 
 # ------------------------------------------------------------------ what the protocol gives away
 
 
-def test_edge_silence_recovers_a_shift_that_the_padding_tells() -> None:
+def test_zero_padding_recovers_a_shift_that_the_padding_tells() -> None:
     rng = np.random.default_rng(3)
     shift_s = rng.uniform(-5, 5, 4000)
     edge_s = np.stack([np.maximum(shift_s, 0), np.maximum(-shift_s, 0)], axis=1)
     inputs = Rows(ecg_spec(), target=seconds(10 + shift_s + rng.normal(0, 0.1, 4000)), edge_s=edge_s)
     train, test = np.arange(3000), np.arange(3000, 4000)
-    answer = edge_silence(inputs, train, test)
-    assert answer.shape == (1000, 1)
+    prediction = zero_padding(inputs, train, test)
+    assert prediction.shape == (1000, 1)
     # The noise of 0.1 s leaves 1 - 0.01 / (100 / 12 + 0.01) = 0.999.
-    assert r2_score(inputs.target[test], answer) > 0.99
-    np.testing.assert_array_equal(edge_silence(inputs, train, test), answer)
+    assert r2_score(inputs.target[test], prediction) > 0.99
+    np.testing.assert_array_equal(zero_padding(inputs, train, test), prediction)
 
 
-def test_edge_silence_without_padding_is_the_training_mean() -> None:
+def test_zero_padding_without_padding_is_the_training_mean() -> None:
     rng = np.random.default_rng(4)
     inputs = Rows(ecg_spec(), target=seconds(rng.uniform(0, 20, 300)), edge_s=np.zeros((300, 2)))
-    answer = edge_silence(inputs, np.arange(200), np.arange(200, 300))
+    prediction = zero_padding(inputs, np.arange(200), np.arange(200, 300))
     # Trees sum in single precision.
-    assert_same(answer, np.full((100, 1), inputs.target[:200].mean(dtype=np.float64)), FLOAT32)
+    assert_same(prediction, np.full((100, 1), inputs.target[:200].mean(dtype=np.float64)), FLOAT32)
 
 
 def test_gap_oracle_by_hand() -> None:
     # Means by gap: 2 s -> 2, 4 s -> 1 (falling, so both become 5/3), 20 s and more -> 10.
     gap_s = np.array([2.0, 2.0, 4.0, 30.0, math.inf, 1.0, 4.0, 12.0, 25.0, math.inf])
     inputs = Rows(ecg_spec(), target=seconds([1, 3, 1, 9, 11, 0, 0, 0, 0, 0]), gap_s=gap_s)
-    answer = gap_oracle(inputs, np.arange(5), np.arange(5, 10))
+    prediction = gap_oracle(inputs, np.arange(5), np.arange(5, 10))
     half_way = (5 / 3 + 10) / 2
-    assert_same(answer[:, 0], [5 / 3, 5 / 3, half_way, 10, 10], FLOAT64)
+    assert_same(prediction[:, 0], [5 / 3, 5 / 3, half_way, 10, 10], FLOAT64)
 
 
 def test_gap_oracle_learns_half_the_gap() -> None:
     rng = np.random.default_rng(5)
     gap_s = np.concatenate([rng.uniform(0, 40, 20_000), np.linspace(0.5, 40, 80)])
     inputs = Rows(ecg_spec(), target=seconds(rng.uniform(0, np.minimum(gap_s, 20))), gap_s=gap_s)
-    answer = gap_oracle(inputs, np.arange(20_000), np.arange(20_000, 20_080))[:, 0]
-    error_s = answer - np.minimum(gap_s[20_000:], 20) / 2
+    prediction = gap_oracle(inputs, np.arange(20_000), np.arange(20_000, 20_080))[:, 0]
+    error_s = prediction - np.minimum(gap_s[20_000:], 20) / 2
     # Single targets are off by up to 20 / sqrt(12) = 5.8 s.
     assert np.sqrt(np.mean(error_s**2)) < 0.35
     assert abs(error_s[gap_s[20_000:] >= 20]).max() < 4 * 5.8 / math.sqrt(10_000)
@@ -354,8 +354,8 @@ def test_change_point_leaves_out_padding_and_outlives_a_silent_patch() -> None:
     signal[0, :, 200:240] = 0
     signal[1, :, 375:] = 0
     edge_s = np.array([[4.0, 0.0], [0.0, 5.0]])
-    answer = change_point(Rows(ecg_spec(), signal=signal, edge_s=edge_s), NO_ROWS, np.arange(2))
-    np.testing.assert_allclose(answer[:, 0], [12.8, 7.2], atol=0.5)
+    prediction = change_point(Rows(ecg_spec(), signal=signal, edge_s=edge_s), NO_ROWS, np.arange(2))
+    np.testing.assert_allclose(prediction[:, 0], [12.8, 7.2], atol=0.5)
 
 
 @pytest.mark.parametrize("step_s", [1.0, 2.0, 5.0])
@@ -369,9 +369,9 @@ def test_change_point_of_silence_or_of_a_short_record_is_within_the_record() -> 
     signal = np.zeros((3, 2, 500))
     signal[1, :, 200:240] = np.random.default_rng(7).standard_normal((2, 40))
     edge_s = np.array([[0.0, 0.0], [8.0, 10.4], [20.0, 20.0]])
-    answer = change_point(Rows(ecg_spec(), signal=signal, edge_s=edge_s), NO_ROWS, np.arange(3))[:, 0]
-    assert 1 <= answer[0] <= 18.96
-    np.testing.assert_allclose(answer[1:], [8.8, 19.96])
+    prediction = change_point(Rows(ecg_spec(), signal=signal, edge_s=edge_s), NO_ROWS, np.arange(3))[:, 0]
+    assert 1 <= prediction[0] <= 18.96
+    np.testing.assert_allclose(prediction[1:], [8.8, 19.96])
 
 
 def test_change_point_search_is_that_of_a_plain_loop() -> None:

@@ -13,10 +13,10 @@ from siwcc.evaluation import calibration
 from siwcc.evaluation.calibration import (
     equal_count_bins,
     fit_map,
+    fractions_within,
     held_out_probability,
     record_weights,
     score,
-    shares_within,
 )
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import VARIANTS, build_localiser
@@ -141,14 +141,14 @@ def test_shares_have_intervals_over_records_and_not_over_rows():
     # Ten records, all right or all wrong, of 100 rows each: as uncertain as ten rows.
     within = np.repeat(np.arange(10) % 2 == 0, 100)
     record = np.repeat(np.arange(10), 100)
-    (share,) = shares_within(np.zeros(1000, dtype=int), within, record)
+    (share,) = fractions_within(np.zeros(1000, dtype=int), within, record)
     assert share.value == 0.5
     assert share.low == pytest.approx(0.2, abs=0.1)
     assert share.high == pytest.approx(0.8, abs=0.1)
 
 
 def test_a_single_record_has_no_interval():
-    (share,) = shares_within(np.zeros(4, dtype=int), np.array([True, True, True, False]), np.array(["a"] * 4))
+    (share,) = fractions_within(np.zeros(4, dtype=int), np.array([True, True, True, False]), np.array(["a"] * 4))
     assert share.value == 0.75
     assert math.isnan(share.low)
     assert math.isnan(share.high)
@@ -163,7 +163,7 @@ def test_intervals_cover_the_truth():
     for _ in range(200):
         chance = rng.beta(2, 2, 40)
         within = rng.uniform(size=(40, 10)) < chance[:, None]
-        (share,) = shares_within(np.zeros(400, dtype=int), within.ravel(), np.repeat(np.arange(40), 10))
+        (share,) = fractions_within(np.zeros(400, dtype=int), within.ravel(), np.repeat(np.arange(40), 10))
         held += share.low <= 0.5 <= share.high
     assert 176 <= held <= 198
 

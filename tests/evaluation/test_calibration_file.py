@@ -83,7 +83,7 @@ def test_damage_other_versions_and_values_that_are_not_finite_are_refused(tmp_pa
     with pytest.raises(InputError, match="digest"):
         load_calibration(path)
     path.write_text(json.dumps({**json.loads(text), "schema_version": 1}))
-    with pytest.raises(InputError, match="schema version 2"):
+    with pytest.raises(InputError, match="schema version 3"):
         load_calibration(path)
     path.write_text(text.replace("0.6", "NaN"))
     with pytest.raises(InputError) as caught:

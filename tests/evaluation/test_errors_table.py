@@ -45,7 +45,7 @@ def by_hand(tmp_path):
 
 
 def test_errors_by_hand(by_hand):
-    by = {(line.answer, line.inputs, line.subset): line for line in by_hand.overall}
+    by = {(line.method, line.inputs, line.subset): line for line in by_hand.overall}
     net = by["coord", "augmented", "all"]
     assert (net.samples, net.folds, net.seeds, net.rows) == (4, 2, 1, 4)
     assert (net.median, net.mean) == (2.0, 2.25)  # errors 0, 1, 3, 5
@@ -68,15 +68,15 @@ def test_errors_of_each_record_and_label_by_hand(by_hand):
     by = {
         (line.stratum_by, line.stratum): line
         for line in by_hand.by_stratum
-        if (line.answer, line.inputs, line.subset) == ("coord", "augmented", "all")
+        if (line.method, line.inputs, line.subset) == ("coord", "augmented", "all")
     }
     assert {name: line.mean for (kind, name), line in by.items() if kind == "group"} == {"A": 2.0, "C": 5.0, "D": 0.0}
     assert {name: line.mean for (kind, name), line in by.items() if kind == "class"} == {"VF": 3.0, "VT": 2.0}
     assert (by["class", "VT"].folds, by["class", "VT"].samples) == (2, 3)
-    # Pooled over folds: targets 2, 1, 3 answered 3, 6, 3.
+    # Pooled over folds: targets 2, 1, 3 predicted 3, 6, 3.
     assert_same(by["class", "VT"].r2, r2_score([2, 1, 3], [3, 6, 3]), FLOAT64)
     assert math.isnan(by["group", "C"].r2)
-    overall = {line.mean for line in by_hand.overall if (line.answer, line.subset) == ("coord", "all")}
+    overall = {line.mean for line in by_hand.overall if (line.method, line.subset) == ("coord", "all")}
     assert overall == {2.25, 0.25}
 
 
@@ -102,7 +102,7 @@ def test_a_stratum_averages_r2_over_seeds_not_folds(tmp_path):
     assert {line.subset for line in errors.overall} == {"all"}
 
 
-def test_an_answer_that_is_no_number_is_not_within(tmp_path):
+def test_an_prediction_that_is_no_number_is_not_within(tmp_path):
     strata = strata_of(tmp_path, [("a", "A", 1, "VT", 30.0)])
     write_csv(run_path(tmp_path), COLUMNS, [("a", 1, 2.0, 2.0), ("a", 2, 2.0, "nan")])
     errors = errors_table.measure_study([run_path(tmp_path)], [], [strata], {"ecg": LIMITS})
@@ -117,13 +117,13 @@ def test_both_files(tmp_path, by_hand):
     overall, by_stratum = (pd.read_csv(tmp_path / name) for name in ("errors.csv", "strata.csv"))
     measures = ["samples", "folds", "seeds", "rows", "median", "p90", "mean", "r2", "within_fine", "within_coarse"]
     measures += ["limit_fine", "limit_coarse", "unit"]
-    keys = ["task", "answer", "variant", "inputs", "subset"]
+    keys = ["task", "method", "variant", "inputs", "subset"]
     assert list(overall) == keys + measures
     assert list(by_stratum) == [*keys, "stratum_by", "stratum", *measures]
     assert overall["mean"].tolist() == [line.mean for line in by_hand.overall]
     assert len(by_stratum) == len(by_hand.by_stratum)
     # Baselines come first, then networks; within one, augmented before unaugmented.
-    assert overall["answer"].tolist() == ["training_mean"] * 2 + ["coord"] * 4
+    assert overall["method"].tolist() == ["training_mean"] * 2 + ["coord"] * 4
     assert overall["inputs"].tolist() == ["augmented"] * 4 + ["unaugmented"] * 2
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siwcc.evaluation import methods
-from siwcc.evaluation.methods import Answerer, Answers, Predictions, View
+from siwcc.evaluation.methods import FoldPredictions, Method, Predictions, View
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 
@@ -60,7 +60,7 @@ def test_predictions_are_read_as_they_stand(tmp_path):
         (("sample_id", "copy", "target", "prediction"), [("a", 1.5, 1.0, 2.0)], "'1.5'"),
         (("sample_id", "copy", "target", "prediction"), [], "rows"),
         (("sample_id", "copy"), [("a", 1)], "column target"),
-        (("sample_id", "copy", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "twice"),
+        (("sample_id", "copy", "target", "prediction"), [("a", 1, 1.0, 2.0), ("a", 1, 1.0, 3.0)], "two predictions"),
     ],
 )
 def test_damaged_predictions(tmp_path, columns, rows, named):
@@ -99,20 +99,20 @@ def test_answerers_come_in_their_order_with_their_folds_and_seeds(tmp_path):
         ]
     ]
     baseline = write_predictions(baseline_path(tmp_path), [row[2], row[1]])
-    found = dict(methods.read_answers(runs, [baseline], strata))
+    found = dict(methods.read_methods(runs, [baseline], strata))
     assert list(found) == [
-        Answerer("ecg", "", "training_mean"),
-        Answerer("ecg", "full", "coord"),
-        Answerer("ecg", "full", "weighted"),
-        Answerer("ecg", "reduced", "coord"),
+        Method("ecg", "", "training_mean"),
+        Method("ecg", "full", "coord"),
+        Method("ecg", "full", "weighted"),
+        Method("ecg", "reduced", "coord"),
     ]
-    coord = found[Answerer("ecg", "full", "coord")]
+    coord = found[Method("ecg", "full", "coord")]
     assert [(part.fold, part.seed, part.path) for part in coord] == [
         (1, 42, run_path(tmp_path)),
         (1, 100, run_path(tmp_path, seed=100)),
         (2, 42, run_path(tmp_path, fold=2)),
     ]
-    mean = found[Answerer("ecg", "", "training_mean")]
+    mean = found[Method("ecg", "", "training_mean")]
     assert [(part.fold, part.seed, part.sample.tolist()) for part in mean] == [(1, None, [0]), (2, None, [2])]
     assert [part.predictions.target.tolist() for part in mean] == [[[1.0]], [[3.0]]]
 
@@ -121,21 +121,21 @@ def test_answerers_come_in_their_order_with_their_folds_and_seeds(tmp_path):
     ("fold", "sample", "named"),
     [(1, "b1", ("b1", "fold 2")), (1, "z9", ("z9", "no fold"))],
 )
-def test_a_run_answers_for_its_own_fold(tmp_path, fold, sample, named):
+def test_a_run_predictions_for_its_own_fold(tmp_path, fold, sample, named):
     strata = {"ecg": methods.read_strata(write_strata(tmp_path))}
     rows = [("a1", 1, 1.0, 1.0), (sample, 1, 1.0, 1.0)]
     path = write_predictions(run_path(tmp_path, fold=fold), rows)
     with pytest.raises(InputError) as caught:
-        list(methods.read_answers([path], [], strata))
+        list(methods.read_methods([path], [], strata))
     assert caught.value.where == str(path)
     assert [part for part in named if part not in caught.value.problem] == []
 
 
-def test_a_baseline_answers_for_known_samples(tmp_path):
+def test_a_baseline_predictions_for_known_samples(tmp_path):
     strata = {"ecg": methods.read_strata(write_strata(tmp_path))}
     path = write_predictions(baseline_path(tmp_path), [("z9", 1, 1.0, 1.0)])
     with pytest.raises(InputError) as caught:
-        list(methods.read_answers([], [path], strata))
+        list(methods.read_methods([], [path], strata))
     assert caught.value.where == str(path)
     assert "z9" in caught.value.problem
 
@@ -145,7 +145,7 @@ def test_views_part_copies_from_samples_and_isolated_events_from_all(tmp_path):
     sample = np.array([0, 0, 1, 2, 3])
     copy = np.array([0, 1, 1, 2, 0])
     values = np.zeros((5, 1))
-    part = Answers(tmp_path, 1, 42, Predictions(np.array(["-"] * 5), copy, values, values), sample)
+    part = FoldPredictions(tmp_path, 1, 42, Predictions(np.array(["-"] * 5), copy, values, values), sample)
     found = {tuple(view): mask.tolist() for view, mask in methods.views_of(part, strata, 20.0).items()}
     assert found == {
         ("augmented", "all"): [False, True, True, True, False],

@@ -54,7 +54,7 @@ def arm(tmp_path_factory) -> tuple[list[Path], Path]:
 
 
 @pytest.mark.numeric
-def test_the_tables_are_those_of_the_answers(arm) -> None:
+def test_the_tables_are_those_of_the_predictions(arm) -> None:
     found = measure_reliability(arm[0], [arm[1]], LIMITS)
     assert [(one.inputs, one.kind) for one in found.scores] == [
         ("augmented", RAW),
@@ -98,7 +98,7 @@ def test_what_ships_is_fitted_on_the_copies_of_every_fold(arm) -> None:
     assert calibrate_arm(list(reversed(arm[0])), arm[1], LIMITS["ecg"]) == found
 
 
-def test_answers_without_a_confidence_have_no_line_and_no_calibration(arm, tmp_path) -> None:
+def test_predictions_without_a_confidence_have_no_line_and_no_calibration(arm, tmp_path) -> None:
     paths = []
     for path in arm[0]:
         with path.open(newline="") as handle:
@@ -126,8 +126,8 @@ def test_copies_whose_point_is_hidden_are_left_out(arm, tmp_path) -> None:
             for number, row in enumerate(read_csv(path, ())):
                 target = "" if hides and number % 7 == 0 else row["target"]
                 if hides or number % 7:
-                    answers = (target, "", row["prediction"], "3.0", row["confidence"], "0.5")
-                    rows.append((row["sample_id"], row["copy"], *answers))
+                    predictions = (target, "", row["prediction"], "3.0", row["confidence"], "0.5")
+                    rows.append((row["sample_id"], row["copy"], *predictions))
             paths.append(root.joinpath(*path.parts[-5:]))
             write_csv(paths[-1], columns, rows)
         (root / "strata.csv").write_bytes(arm[1].read_bytes())
@@ -151,7 +151,7 @@ def test_a_confidence_that_is_no_share_is_refused(arm, tmp_path, value) -> None:
     assert caught.value.where == str(path)
 
 
-def test_the_picture_holds_the_bins_of_the_copies_and_repeats_to_the_byte(arm, tmp_path) -> None:
+def test_the_figure_holds_the_bins_of_the_copies_and_repeats_to_the_byte(arm, tmp_path) -> None:
     found = measure_reliability(arm[0], [arm[1]], LIMITS)
     write_reliability(tmp_path / "calibration.csv", found.bins)
     assert read_lines(tmp_path / "calibration.csv", ReliabilityBin) == found.bins

@@ -41,7 +41,7 @@ def test_the_difference_by_hand(tmp_path):
     assert row.mean == pytest.approx(0.045)
     assert (row.var_fold, row.var_seed, row.var_residual) == pytest.approx((10.5e-4, 1e-4 / 3, 0.5e-4))
     total = 10.5 + 1 / 3 + 0.5
-    assert (row.share_fold, row.share_seed, row.share_residual) == pytest.approx(
+    assert (row.fraction_fold, row.fraction_seed, row.fraction_residual) == pytest.approx(
         (10.5 / total, 1 / 3 / total, 0.5 / total)
     )
     assert row.se_seeds == pytest.approx(math.sqrt(1e-4 / 3 / 2))
@@ -55,7 +55,7 @@ def test_an_arm_and_a_constant_one(tmp_path):
     assert arm.var_fold == pytest.approx(10.5e-4)
     constant = rows["arm", "coord", "train_r2"]
     assert (constant.var_fold, constant.var_seed, constant.var_residual) == (0.0, 0.0, 0.0)
-    assert math.isnan(constant.share_fold)
+    assert math.isnan(constant.fraction_fold)
 
 
 def test_below_zero_is_shown_as_zero_and_kept(tmp_path):
@@ -63,7 +63,7 @@ def test_below_zero_is_shown_as_zero_and_kept(tmp_path):
     assert (row.var_fold, row.var_seed) == (0.0, 0.0)
     assert (row.raw_fold, row.raw_seed) == pytest.approx((-0.005, -0.005))
     assert row.var_residual == pytest.approx(0.01)
-    assert (row.share_fold, row.share_seed, row.share_residual, row.se_seeds) == (0.0, 0.0, 1.0, 0.0)
+    assert (row.fraction_fold, row.fraction_seed, row.fraction_residual, row.se_seeds) == (0.0, 0.0, 1.0, 0.0)
 
 
 def test_instability_of_each_run_is_split(tmp_path):
@@ -84,7 +84,7 @@ def test_one_seed_says_why(tmp_path):
     row = rows_of(write_logs(tmp_path, "coord", [[0.1], [0.3]]), [])["arm", "coord", "test_r2"]
     assert row.note
     assert row.mean == pytest.approx(0.2)
-    assert np.isnan([row.var_fold, row.var_seed, row.var_residual, row.share_seed, row.raw_seed, row.se_seeds]).all()
+    assert np.isnan([row.var_fold, row.var_seed, row.var_residual, row.fraction_seed, row.raw_seed, row.se_seeds]).all()
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -107,7 +107,7 @@ def web_page(draw: random.Random, content: bytes, others: Sequence[bytes]) -> by
 
 
 def older_version(draw: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    text = content.replace(b'"schema_version": 2', b'"schema_version": 1')
+    text = content.replace(b'"schema_version": 3', b'"schema_version": 2')
     return text.replace(b"siwcc shard 3", b"siwcc shard 2")
 
 

@@ -27,7 +27,7 @@ from siwcc.data.folds import make_fold, read_folds_csv, read_strata_csv, write_f
 from siwcc.data.samples import extract_samples, read_excluded
 from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
-from siwcc.evaluation.methods import read_answers, read_predictions, read_strata
+from siwcc.evaluation.methods import read_methods, read_predictions, read_strata
 from siwcc.evaluation.robustness_table import read_robustness
 from siwcc.io.checksums import read_manifest
 from siwcc.io.files import read_csv, read_yaml
@@ -106,11 +106,11 @@ def _folds_of_samples(root: Path, path: Path) -> Any:
         shutil.rmtree(out, ignore_errors=True)
 
 
-def _answers(root: Path, path: Path) -> Any:
+def _predictions(root: Path, path: Path) -> Any:
     study = open_part(root, "ecg")
     strata = {"ecg": read_strata(study.folder / "ecg" / "strata.csv")}
     baselines = sorted(study.folder.glob("ecg/baselines/*/predictions.csv"))
-    return list(read_answers(study.existing("ecg", "predictions.csv"), baselines, strata))
+    return list(read_methods(study.existing("ecg", "predictions.csv"), baselines, strata))
 
 
 def _model(root: Path, path: Path) -> Any:
@@ -225,10 +225,10 @@ READERS: dict[str, Reader] = {
     "strata.csv": Reader("*/results/*/*/strata.csv", lambda _, p: read_strata_csv(p), "*/results/*/*/*.csv"),
     "log.csv": Reader("ecg/results/*/ecg/*/full/*/*/log.csv", lambda _, p: read_log(p), "*/results/**/log.csv"),
     "predictions.csv of runs": Reader(
-        "ecg/results/*/ecg/*/full/*/*/predictions.csv", _answers, "*/results/**/predictions.csv"
+        "ecg/results/*/ecg/*/full/*/*/predictions.csv", _predictions, "*/results/**/predictions.csv"
     ),
     "predictions.csv of baselines": Reader(
-        "ecg/results/*/ecg/baselines/*/predictions.csv", _answers, "*/results/**/predictions.csv"
+        "ecg/results/*/ecg/baselines/*/predictions.csv", _predictions, "*/results/**/predictions.csv"
     ),
     "manifest.json": Reader(
         "ecg/results/*/ecg/*/full/*/*/manifest.json",
@@ -240,7 +240,7 @@ READERS: dict[str, Reader] = {
     "comparisons.csv": Reader(
         "*/results/*/stats/comparisons.csv", lambda _, p: read_rows(p), "*/results/*/stats/*.csv"
     ),
-    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "answer"), "*/results/*/stats/*.csv"),
+    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "prediction"), "*/results/*/stats/*.csv"),
     "records.csv": Reader("*/results/*/stats/records.csv", _table("task"), "*/results/*/stats/*.csv"),
     "calibration.json": Reader(
         "measured/ecg/calibration.json", lambda _, p: load_calibration(p).model_dump(mode="json"), "**/config.json"

@@ -31,7 +31,7 @@ START_S = 600.0
 
 
 class Worker:
-    """A process that serves cases on its own copy of the corpus; started anew when it has to be ended."""
+    """A process that serves cases on its own copy of the corpus; started again when it has to be ended."""
 
     def __init__(self, corpus: Path, scratch: Path) -> None:
         self._corpus = corpus
@@ -47,16 +47,16 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(case) + "\n")
             self._process.stdin.flush()
-            answer = self._answer(PATIENCE_S)
+            prediction = self._prediction(PATIENCE_S)
         except (TimeoutError, BrokenPipeError, EOFError) as error:
             code = self._process.poll()
             self.stop()
             kind = "hang" if isinstance(error, TimeoutError) else "crash"
-            answer = {"kind": kind, "mutation": "?", "file": "?", "seconds": PATIENCE_S, "peak_mb": 0}
-            answer["detail"] = f"exit status {code}"
-        if answer["kind"] == "memory":
+            prediction = {"kind": kind, "mutation": "?", "file": "?", "seconds": PATIENCE_S, "peak_mb": 0}
+            prediction["detail"] = f"exit status {code}"
+        if prediction["kind"] == "memory":
             self.stop()
-        return case | answer
+        return case | prediction
 
     def _start(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -70,9 +70,9 @@ class Worker:
             text=True,
             env=environment,
         )
-        self._answer(START_S)
+        self._prediction(START_S)
 
-    def _answer(self, patience_s: float) -> dict[str, Any]:
+    def _prediction(self, patience_s: float) -> dict[str, Any]:
         assert self._process is not None
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], patience_s)[0]:
@@ -80,8 +80,8 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             raise EOFError
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        prediction: dict[str, Any] = json.loads(line)
+        return prediction
 
     def stop(self) -> None:
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Serves fuzz cases, one a line on standard input, within limits; answers on standard output."""
+"""Serves fuzz cases, one a line on standard input, within limits; predictions on standard output."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def judge(error: BaseException, path: Path) -> tuple[str, str]:
 
 def main() -> None:
     root = Path(sys.argv[1])
-    # What libraries print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w")
+    # What libraries print must not come between the predictions.
+    predictions = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import logging
 
@@ -110,12 +110,12 @@ def main() -> None:
     # Address space that libraries have set aside is no memory.
     limit = psutil.Process().memory_info().vms + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    print(json.dumps({"ready": len(READERS)}), file=answers, flush=True)
+    print(json.dumps({"ready": len(READERS)}), file=predictions, flush=True)
     sound: dict[str, str] = {}
     for line in sys.stdin:
         case = json.loads(line)
         outcome = serve_case(root, READERS, sound, case["reader"], case["seed"])
-        print(json.dumps(asdict(outcome)), file=answers, flush=True)
+        print(json.dumps(asdict(outcome)), file=predictions, flush=True)
 
 
 if __name__ == "__main__":

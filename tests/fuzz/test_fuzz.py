@@ -1,4 +1,4 @@
-"""A small share of the cases of `make fuzz`, in turn over all readers."""
+"""A small fraction of the cases of `make fuzz`, in turn over all readers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_cases_are_the_same_for_a_seed_and_go_through_the_readers_in_turn() -> N
 def test_a_mutation_is_seeded_and_takes_any_file(mutation) -> None:
     import random
 
-    content = b'sample_id,fold\n"a",1\nb,2.5\n{"schema_version": 2}\n'
+    content = b'sample_id,fold\n"a",1\nb,2.5\n{"schema_version": 3}\n'
     others = [b"x", b"yz"]
     once, again = (mutation(random.Random(5), content, others) for _ in range(2))
     assert once == again

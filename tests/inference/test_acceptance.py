@@ -83,9 +83,9 @@ def test_below_the_probability_there_is_no_event(place: Path, capsys) -> None:
     for row, shown in zip(rows, kept, strict=True):
         assert shown["within_1_s"] == row["within_1_s"]
         if row["within_1_s"] > bar + 1e-6:
-            assert (shown["result"], shown["answer_s"]) == ("found", row["answer_s"])
+            assert (shown["result"], shown["prediction_s"]) == ("found", row["prediction_s"])
         elif row["within_1_s"] < bar - 1e-6:
-            assert (shown["result"], shown["answer_s"]) == ("no event found", None)
+            assert (shown["result"], shown["prediction_s"]) == ("no event found", None)
     assert {row["result"] for row in kept} == {"found", "no event found"}
     none = json.loads(run(capsys, *arguments, "--at-least", 0.6)[0])
     assert {row["result"] for row in none} == {"no event found"}
@@ -110,7 +110,7 @@ def test_a_probability_needs_a_calibration(place: Path, capsys) -> None:
 
 
 def test_a_confidence_needs_networks_that_have_one(place: Path, capsys) -> None:
-    model = write_model(place / "plain.pt", "full", answer=1.0)
+    model = write_model(place / "plain.pt", "full", prediction=1.0)
     line = refusal(capsys, model, place / "new", "--at", 5, "--min-confidence", 0.5)
     assert line.startswith("--min-confidence: is 0.5")
     assert all(variant in line for variant in ("heatmap", "median", "dense"))

@@ -1,4 +1,4 @@
-"""Exported models answer as the originals do, by programs that are not torch, and say what they are."""
+"""Exported models prediction as the originals do, by programs that are not torch, and say what they are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def signals(path: Path, count: int) -> np.ndarray:
     return np.random.default_rng(count).normal(size=(count, metadata.signal_channels, *metadata.spec.shape)) * 2.0
 
 
-def answers(path: Path, signal: np.ndarray) -> np.ndarray:
+def predictions(path: Path, signal: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return read_model(path).network(torch.from_numpy(signal.astype(np.float32))).numpy()
 
@@ -72,18 +72,18 @@ def with_slow(fast: list[tuple[str, str]], networks: Iterable[tuple[str, str]]) 
 
 
 @pytest.mark.parametrize(("network", "variant"), with_slow(FAST, NETWORKS))
-def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
+def test_onnx_predictions_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
     path = write_drawn_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
     out = export_model(path, "onnx")
     assert out == tmp_path / "model.onnx"
     session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
-    (given,), (answered,) = session.get_inputs(), session.get_outputs()
+    (given,), (predicted,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.type, given.shape) == ("signal", "tensor(float)", ["batch", *signals(path, 1).shape[1:]])
-    assert (answered.name, answered.shape) == ("answer", ["batch", len(SPECS[network].outputs)])
+    assert (predicted.name, predicted.shape) == ("prediction", ["batch", len(SPECS[network].outputs)])
     for count in (1, 5):
         signal = signals(path, count)
         (found,) = session.run(None, {"signal": signal.astype(np.float32)})
-        assert_same(found, answers(path, signal), FLOAT32, scale=SPECS[network].output_scale)
+        assert_same(found, predictions(path, signal), FLOAT32, scale=SPECS[network].output_scale)
     # Nothing of the machine that it was made on.
     assert b"site-packages" not in out.read_bytes()
     assert str(Path(export.__file__).parent).encode() not in out.read_bytes()
@@ -100,7 +100,7 @@ def test_onnx_answers_as_the_model(network: str, variant: str, tmp_path: Path) -
         ],
     ),
 )
-def test_an_exported_program_answers_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
+def test_an_exported_program_predictions_as_the_model(network: str, variant: str, tmp_path: Path) -> None:
     path = write_drawn_model(tmp_path / "model.pt", network, variant, ENCODED[network, variant])
     out = export_model(path, "exported-program", tmp_path / "there" / "net.pt2")
     extra = {"siwcc.json": ""}
@@ -108,7 +108,7 @@ def test_an_exported_program_answers_as_the_model(network: str, variant: str, tm
     for count in (1, 5):
         signal = signals(path, count)
         found = program(torch.from_numpy(signal.astype(np.float32))).detach().numpy()
-        assert_same(found, answers(path, signal), FLOAT32, scale=SPECS[network].output_scale)
+        assert_same(found, predictions(path, signal), FLOAT32, scale=SPECS[network].output_scale)
     assert json.loads(extra["siwcc.json"])["model"]["training_groups"] == ["r1", "r2"]
     assert b"site-packages" not in out.read_bytes()
 
@@ -135,7 +135,7 @@ def test_the_file_can_be_understood_alone(tmp_path: Path) -> None:
     assert export_model(path, "onnx", tmp_path / "b.onnx").read_bytes() == out.read_bytes()
     signal = signals(path, 3)
     (found,) = ReferenceEvaluator(onnx.load(out)).run(None, {"signal": signal.astype(np.float32)})
-    assert_same(found, answers(path, signal), FLOAT32, scale=SPECS["nimesha"].output_scale)
+    assert_same(found, predictions(path, signal), FLOAT32, scale=SPECS["nimesha"].output_scale)
 
 
 def test_images_are_described(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_the_model_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("by", [1e-3, float("nan")])
-def test_a_file_that_answers_otherwise_is_not_left(
+def test_a_file_that_predictions_otherwise_is_not_left(
     tmp_path: Path, by: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")

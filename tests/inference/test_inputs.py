@@ -10,7 +10,7 @@ import pytest
 from made_models import waves, write_record
 
 from siwcc.inference import inputs as recordings
-from siwcc.inference.inputs import group_of, kind_of, name_of, read_picture, read_signal_file, rhythm_changes_of
+from siwcc.inference.inputs import group_of, kind_of, name_of, read_image, read_signal_file, rhythm_changes_of
 from siwcc.io.errors import InputError
 
 
@@ -115,11 +115,11 @@ def test_an_image_comes_back_as_it_was_written(tmp_path: Path, suffix: str) -> N
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     path = tmp_path / f"a.{suffix}"
     cv2.imwrite(str(path), image[:, :, ::-1])
-    np.testing.assert_array_equal(read_picture(path), image)
+    np.testing.assert_array_equal(read_image(path), image)
 
 
 def test_an_image_that_cannot_be_read_is_refused_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"text")
-    assert refusal(read_picture, path).where == str(path)
-    assert refusal(read_picture, tmp_path / "b.png").where == str(tmp_path / "b.png")
+    assert refusal(read_image, path).where == str(path)
+    assert refusal(read_image, tmp_path / "b.png").where == str(tmp_path / "b.png")

@@ -1,4 +1,4 @@
-"""A trained network in use answers as it did in the study, and says where it had to guess."""
+"""A trained network in use predictions as it did in the study, and says where it had to guess."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
     trained = read_model(model)
     with torch.inference_mode():
         signal = inputs.batch(np.arange(len(inputs.target)), trained.key.encoding)
-        answer, confidence, _ = trained.network.answer_with_confidence(signal)
+        prediction, confidence, _ = trained.network.predict_with_confidence(signal)
     path = tmp_path / "predictions.csv"
     columns = prediction_columns(inputs.spec.outputs, confidence.shape[1])
-    write_csv(path, columns, prediction_rows(inputs, answer.numpy(), confidence.numpy()))
+    write_csv(path, columns, prediction_rows(inputs, prediction.numpy(), confidence.numpy()))
     return [row for row in read_csv(path, columns) if row["copy"] == "0"]
 
 
@@ -59,7 +59,7 @@ def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> l
     ("full", "weighted", "model_rate"),
     ("full", "weighted", "source_rate"),
 ])  # fmt: skip
-def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding, weighted_at, rate_hz) -> None:
+def test_an_event_is_predicted_as_in_the_study(tmp_path: Path, variant, encoding, weighted_at, rate_hz) -> None:
     settings = ECG_TASK.model_copy(update={"weighted_at": weighted_at, "copies_per_sample": 1})
     layer = ("none", 3) if weighted_at == "source_rate" else None
     model = write_model(tmp_path / "m.pt", variant, settings=settings, encoding=encoding, layer=layer)
@@ -80,14 +80,14 @@ def test_an_event_is_answered_as_in_the_study(tmp_path: Path, variant, encoding,
         if variant in MAP_VARIANTS:
             assert prediction.confidence == pytest.approx(float(row["confidence"]), abs=SAME)
             assert prediction.heatmap is not None
-            assert float(prediction.heatmap.share.sum()) == pytest.approx(1, abs=SAME)
+            assert float(prediction.heatmap.values.sum()) == pytest.approx(1, abs=SAME)
         else:
             assert prediction.confidence is None
             assert np.isnan(prediction.confidences).all()
 
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])
-def test_a_point_is_answered_as_in_the_study(tmp_path: Path, border) -> None:
+def test_a_point_is_predicted_as_in_the_study(tmp_path: Path, border) -> None:
     settings = IMAGE_TASK.model_copy(update={"border": border, "copies_per_sample": 1})
     model = write_model(tmp_path / "m.pt", "heatmap", task="nuclei", settings=settings)
     coarse = np.random.default_rng(1).integers(0, 256, (5, 5, 3), dtype=np.uint8)
@@ -166,7 +166,7 @@ def test_a_single_lead_is_beside_a_silent_one_or_a_copy(tmp_path: Path) -> None:
     assert copies.predict(lead, 50.0).position == copies.predict(np.concatenate([lead, lead]), 50.0).position
 
 
-def test_a_batch_is_answered_as_one_by_one() -> None:
+def test_a_batch_is_predicted_as_one_by_one() -> None:
     signal = waves(2000, seed=3)
     together = starts_of.predictor.predict_windows(signal, 50.0, every_s=0.5)
     assert len(together) == 73
@@ -185,11 +185,13 @@ def test_progress_ends_at_all_windows() -> None:
 # ---------------------------------------------------------------- ensembles
 
 
-def test_networks_without_a_map_answer_by_their_median(tmp_path: Path) -> None:
-    paths = [write_model(tmp_path / f"{answer}.pt", "full", answer=answer) for answer in (1.0, 3.0, 1.5)]
+def test_networks_without_a_map_predict_by_their_median(tmp_path: Path) -> None:
+    paths = [
+        write_model(tmp_path / f"{prediction}.pt", "full", prediction=prediction) for prediction in (1.0, 3.0, 1.5)
+    ]
     prediction = siwcc.load_models(paths).predict_windows(waves(1000), 50.0, at_s=[12.0])[0]
     assert prediction.position == pytest.approx((11.5,), abs=SAME_S)
-    assert prediction.answers[:, 0] == pytest.approx([11.0, 13.0, 11.5], abs=SAME_S)
+    assert prediction.network_positions[:, 0] == pytest.approx([11.0, 13.0, 11.5], abs=SAME_S)
     assert prediction.spread.lowest == pytest.approx((11.0,), abs=SAME_S)
     assert prediction.spread.highest == pytest.approx((13.0,), abs=SAME_S)
     # Around 11.8333: 0.6944 + 1.3611 + 0.1111, over 2.
@@ -198,15 +200,15 @@ def test_networks_without_a_map_answer_by_their_median(tmp_path: Path) -> None:
     assert (prediction.confidence, prediction.unit) == (None, "s")
 
 
-def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path) -> None:
+def test_networks_with_a_map_predict_by_the_peak_of_their_mean_map(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.pt", seed=seed) for seed in (1, 2)]
     signal = waves(200)
     prediction = siwcc.load_models(paths).predict(signal, 50.0)
     alone = [siwcc.load_model(path).predict(signal, 50.0) for path in paths]
-    assert prediction.answers[:, 0] == pytest.approx([one.position[0] for one in alone], abs=SAME_S)
+    assert prediction.network_positions[:, 0] == pytest.approx([one.position[0] for one in alone], abs=SAME_S)
     assert prediction.confidences == pytest.approx([one.confidence for one in alone], abs=SAME)
-    mean = np.mean([one.heatmap.share for one in alone], axis=0)
-    assert_same(prediction.heatmap.share, mean, FLOAT32)
+    mean = np.mean([one.heatmap.values for one in alone], axis=0)
+    assert_same(prediction.heatmap.values, mean, FLOAT32)
     # By hand from the mean map: flattened, smoothed by a Gaussian of 16 places cut at 48, its peak, a parabola.
     offsets = np.arange(-48, 49)
     smooth = np.convolve(mean.astype(np.float64) ** (1 / 1.75), np.exp(-0.5 * (offsets / 16) ** 2))[48:-48]
@@ -222,16 +224,16 @@ def test_networks_with_a_map_answer_by_the_peak_of_their_mean_map(tmp_path: Path
     assert prediction.confidence == pytest.approx(float(mean[near].sum()), abs=SAME)
 
 
-def test_networks_that_read_the_median_answer_by_that_of_their_mean_map(tmp_path: Path) -> None:
+def test_networks_that_read_the_median_predict_by_that_of_their_mean_map(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.pt", "median", seed=seed) for seed in (1, 2)]
     prediction = siwcc.load_models(paths).predict(waves(200), 50.0)
-    flat = prediction.heatmap.share.astype(np.float64) ** (1 / 1.75)
+    flat = prediction.heatmap.values.astype(np.float64) ** (1 / 1.75)
     until = np.cumsum(flat / flat.sum())
-    # Each share lies evenly from half a step before its place to half a step behind it.
+    # Each fraction lies evenly from half a step before its place to half a step behind it.
     place = np.interp(0.5, np.concatenate([[0.0], until]), np.arange(len(flat) + 1) - 0.5)
     assert prediction.position[0] == pytest.approx(place * prediction.heatmap.step[0], abs=SAME_S)
-    # The map's and not the middle of the two answers.
-    assert abs(prediction.position[0] - prediction.answers[:, 0].mean()) > 1e-3
+    # The map's and not the middle of the two predictions.
+    assert abs(prediction.position[0] - prediction.network_positions[:, 0].mean()) > 1e-3
 
 
 def test_who_has_seen_a_record_can_be_left_out(tmp_path: Path) -> None:
@@ -293,7 +295,7 @@ def test_an_image_that_cannot_be_taken_is_refused(tmp_path: Path) -> None:
     assert caught.value.where == str(path)
 
 
-def test_networks_for_other_inputs_do_not_answer_together(tmp_path: Path) -> None:
+def test_networks_for_other_inputs_do_not_prediction_together(tmp_path: Path) -> None:
     one = write_model(tmp_path / "1.pt")
     others = [
         write_model(tmp_path / "2.pt", task="nuclei"),
@@ -336,7 +338,7 @@ def test_too_many_windows_are_refused() -> None:
 # ---------------------------------------------------------------- real data
 
 
-def test_real_events_are_answered_as_in_a_study(shared_data: Path, tmp_path: Path) -> None:
+def test_real_events_are_predicted_as_in_a_study(shared_data: Path, tmp_path: Path) -> None:
     """With `rewindow` the sample itself stands at a drawn start: the same window is asked for."""
     section = ECG_SECTION.model_copy(update={"window_s": 20.0, "rate_hz": 250.0})
     settings = ECG_TASK.model_copy(

@@ -49,13 +49,13 @@ def tone(frequency_hz, samples=10_000):
     return np.stack([sine, 0.5 * sine])
 
 
-def picture(height=40, width=30):
+def figure(height=40, width=30):
     coarse = np.random.default_rng(3).integers(60, 190, (6, 5, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def recorded(task):
-    return tone(3.0) + 0.1 if task == "ecg" else picture()
+    return tone(3.0) + 0.1 if task == "ecg" else figure()
 
 
 # ------------------------------------------------------------------ all of them
@@ -181,7 +181,7 @@ def test_fewer_pixels_are_means_of_them_and_move_nothing():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     image[:, 4:] = 200
     assert nuclei.change_size(image, 0.125).tolist() == np.full((8, 8, 3), 100).tolist()
-    # The edge stays between columns 3 and 4: the picture is its own mirror image.
+    # The edge stays between columns 3 and 4: the figure is its own mirror image.
     half = nuclei.change_size(image, 0.5).astype(int)
     np.testing.assert_array_equal(half + half[:, ::-1], np.full((8, 8, 3), 200))
     assert half[0, :, 0].tolist() == sorted(half[0, :, 0].tolist())
@@ -302,7 +302,7 @@ def measured(study, task, models, names):
 
 
 @pytest.mark.numeric
-def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
+def test_every_fold_is_predicted_by_its_own_networks(asked, tmp_path):
     study, task, models = asked
     models += made_models(study, task, tmp_path, fold=2)
     errors = []
@@ -310,8 +310,8 @@ def test_every_fold_is_answered_by_its_own_networks(asked, tmp_path):
         inputs = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
         rows = np.flatnonzero(inputs.copy == 0)
         batches = HostBatches(inputs, "none", torch.device("cpu"))
-        answer, _, _ = predict(read_model(path).network, batches, rows, 5)
-        errors.append(np.sqrt(((answer - inputs.target[rows]) ** 2).sum(axis=1)))
+        prediction, _, _ = predict(read_model(path).network, batches, rows, 5)
+        errors.append(np.sqrt(((prediction - inputs.target[rows]) ** 2).sum(axis=1)))
     # Shuffled: the folds are told by the paths.
     whole, *others = measured(study, task, models[::-1], ["noise"])
     assert whole.rows == sum(map(len, errors))
@@ -331,8 +331,8 @@ def test_unperturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     errors = []
     for path in models:
         batches = HostBatches(inputs, "none", torch.device("cpu"))
-        answer, confidence, _ = predict(read_model(path).network, batches, np.arange(len(inputs.target)), 5)
-        rows = prediction_rows(inputs, answer, confidence)
+        prediction, confidence, _ = predict(read_model(path).network, batches, np.arange(len(inputs.target)), 5)
+        rows = prediction_rows(inputs, prediction, confidence)
         write_csv(tmp_path / "predictions.csv", prediction_columns(inputs.spec.outputs, 1), rows)
         stored = read_predictions(tmp_path / "predictions.csv")
         errors.append(stored.select(stored.copy == 0).error())
@@ -361,7 +361,7 @@ def test_lines_do_not_depend_on_what_else_is_asked_or_in_what_order(asked, tmp_p
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert repr(read_robustness([tmp_path / "a.csv"])) == repr(both)
     means = {line.strength: line.mean for line in both if line.perturbation == first}
-    assert len(set(means.values())) == len(means), "no strength is answered like another"
+    assert len(set(means.values())) == len(means), "no strength is predicted like another"
     assert sum(line.unperturbed for line in both) == 2
 
 
@@ -386,7 +386,7 @@ def test_wrong_questions_end_in_one_line(asked, tmp_path):
 
 
 @pytest.mark.slow
-def test_pictures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
+def test_figures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
     study, task, models = asked
     lines = measured(study, task, models, PERTURBATIONS[task][:3])
     lines += [dataclasses.replace(line, variant="full", encoding="coord") for line in lines]
@@ -398,7 +398,7 @@ def test_pictures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
     assert len(first.data.read_text().splitlines()) == 1 + len(lines)
 
 
-def test_the_page_has_a_section_where_there_are_answers(tmp_path, tmp_path_factory, repository):
+def test_the_page_has_a_section_where_there_are_predictions(tmp_path, tmp_path_factory, repository):
     whole = copied_study(shared_study(tmp_path_factory, "strict"), tmp_path)
     config = whole.config.model_copy(update={"robustness": ("lead_missing",), "encodings": ("none",)})
     config = config.model_copy(update={"variants": ("heatmap",), "comparisons": ()})

@@ -29,9 +29,9 @@ def test_the_seal_is_over_the_plain_content() -> None:
     content = json.loads(sealed_json(VALUES))
     assert (
         content.pop("digest")
-        == hashlib.sha256(b'{"a":{"\\u00e9":"x"},"b":[1,2.5,null],"schema_version":2,"study":"tiny"}').hexdigest()
+        == hashlib.sha256(b'{"a":{"\\u00e9":"x"},"b":[1,2.5,null],"schema_version":3,"study":"tiny"}').hexdigest()
     )
-    assert content == VALUES | {"schema_version": 2}
+    assert content == VALUES | {"schema_version": 3}
     assert unsealed_json("x", sealed_json(VALUES)) == VALUES
 
 
@@ -43,12 +43,12 @@ def test_layout_does_not_matter_and_every_value_does() -> None:
             unsealed_json("x", json.dumps(content | change))
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, None, True, "2", "absent"])
+@pytest.mark.parametrize("version", [0, 2, 4, None, True, "3", "absent"])
 def test_another_version_is_named(version: object) -> None:
     content = json.loads(sealed_json(VALUES)) | {"schema_version": version}
     if version == "absent":
         del content["schema_version"]
-    with refused("x", "schema version 2"):
+    with refused("x", "schema version 3"):
         unsealed_json("x", json.dumps(content))
 
 

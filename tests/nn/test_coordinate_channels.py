@@ -725,5 +725,5 @@ taken_s = time.process_time() - start_s
 others = {name for name in set(sys.modules) - before if name.partition(".")[0] not in sys.stdlib_module_names}
 print(sorted(others), taken_s < 0.2 * theirs_s)
 """
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "['siwcc', 'siwcc.nn', 'siwcc.nn.coordinate_channels'] True\n"
+    prediction = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert prediction.stdout == "['siwcc', 'siwcc.nn', 'siwcc.nn.coordinate_channels'] True\n"

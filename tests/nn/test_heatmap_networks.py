@@ -1,4 +1,4 @@
-"""Heatmaps: answers, confidences and losses against values worked out by hand."""
+"""Heatmaps: predictions, confidences and losses against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ IMAGE = {"in_channels": 3, "shape": (13, 21), "extent": (20.0, 12.0)}
 
 
 def log_map(values) -> torch.Tensor:
-    """Shares of one map as the network would give them, (1, 1, H, W)."""
-    share = torch.tensor(values, dtype=torch.float64)
-    return (share / share.sum()).clamp_min(1e-12).log().view(1, 1, *([1] * (2 - share.dim())), *share.shape)
+    """Fractions of one map as the network would give them, (1, 1, H, W)."""
+    fraction = torch.tensor(values, dtype=torch.float64)
+    return (fraction / fraction.sum()).clamp_min(1e-12).log().view(1, 1, *([1] * (2 - fraction.dim())), *fraction.shape)
 
 
 class TestPlaces:
@@ -77,48 +77,48 @@ class TestPlaces:
         assert count_parameters(DenseNet(3, (128, 128), (127.0, 127.0), "arg_max")) == 2352 + 12800 + 96 + 74240 + 33
 
 
-class TestAnswers:
+class TestPredictions:
     def test_the_mean_place_of_a_line(self):
         network = DenseNet(**LINE, readout="soft_argmax").double()
         # A quarter at 8 s, three quarters at 20 s.
-        shares = [0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0]
-        assert network.read(log_map(shares)).tolist() == [[pytest.approx(17.0, rel=1e-9)]]
+        fractions = [0, 0, 1, 0, 0, 3, 0, 0, 0, 0, 0]
+        assert network.decode(log_map(fractions)).tolist() == [[pytest.approx(17.0, rel=1e-9)]]
 
-    # Float64 of at most 160 s: the bound is 10,000 roundings. The clamp of shares at 1e-12 moves a place by less.
+    # Float64 of at most 160 s: the bound is 10,000 roundings. The clamp of fractions at 1e-12 moves a place by less.
     def test_the_peak_is_not_moved_by_a_second_one(self):
         # Both are further from each other, and the first from the edges, than the smoothing reaches: 48 scores.
         line = LINE | {"shape": (161,), "extent": (160.0,)}
         network = DenseNet(**line, readout="arg_max").double()
         alone = [0.0] * 161
         alone[79:82] = [1.0, 2.0, 1.0]
-        assert network.read(log_map(alone)).item() == pytest.approx(80.0, rel=1e-9)
+        assert network.decode(log_map(alone)).item() == pytest.approx(80.0, rel=1e-9)
         mean = DenseNet(**line, readout="soft_argmax").double()
         both = [*alone[:140], 1.5, *alone[141:]]
-        assert network.read(log_map(both)).item() == pytest.approx(80.0, rel=1e-9)
-        assert mean.read(log_map(both)).item() == pytest.approx((79 + 2 * 80 + 81 + 1.5 * 140) / 5.5)
+        assert network.decode(log_map(both)).item() == pytest.approx(80.0, rel=1e-9)
+        assert mean.decode(log_map(both)).item() == pytest.approx((79 + 2 * 80 + 81 + 1.5 * 140) / 5.5)
 
     @pytest.mark.parametrize("place_s", [12.0, 13.0, 14.0, 15.9, 20.0])
     def test_a_gaussian_is_read_between_the_scores(self, place_s):
         for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(1, (51,), (200.0,), readout).double()
-            shares = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
+            fractions = [math.exp(-0.5 * ((4 * i - 5 * place_s) / 8) ** 2) for i in range(51)]
             # A parabola and straight pieces through a Gaussian: of a step of 4 s, 1 %.
-            assert network.read(log_map(shares)).item() == pytest.approx(5 * place_s, abs=0.03)
+            assert network.decode(log_map(fractions)).item() == pytest.approx(5 * place_s, abs=0.03)
 
     def test_a_peak_at_the_edge_stays_there(self):
         network = DenseNet(**LINE, readout="arg_max").double()
-        assert network.read(log_map([1, *[0] * 10])).item() == 0.0
-        assert network.read(log_map([*[0] * 10, 1])).item() == 40.0
+        assert network.decode(log_map([1, *[0] * 10])).item() == 0.0
+        assert network.decode(log_map([*[0] * 10, 1])).item() == 40.0
 
     def test_x_comes_before_y(self):
-        shares = [[0.0] * 6 for _ in range(4)]
-        shares[1][4] = 1.0
+        fractions = [[0.0] * 6 for _ in range(4)]
+        fractions[1][4] = 1.0
         for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(**IMAGE, readout=readout).double()
-            assert network.read(log_map(shares)).tolist() == [[pytest.approx(16.0), pytest.approx(4.0)]]
+            assert network.decode(log_map(fractions)).tolist() == [[pytest.approx(16.0), pytest.approx(4.0)]]
 
     @pytest.mark.parametrize(
-        ("shares", "place"),
+        ("fractions", "place"),
         [
             # Three of six parts are before 14 s, between the fourth and the fifth.
             ([0, 1, 1, 1, 2, 1, 0, 0, 0, 0, 0], 14.0),
@@ -129,40 +129,46 @@ class TestAnswers:
             ([*[0] * 10, 1], 40.0),
         ],
     )
-    def test_the_median_has_half_of_a_flattened_line_on_either_side(self, shares, place):
+    def test_the_median_has_half_of_a_flattened_line_on_either_side(self, fractions, place):
         network = DenseNet(**LINE, readout="median").double()
-        found = network.read(log_map([share**1.75 for share in shares])).item()
+        found = network.decode(log_map([fraction**1.75 for fraction in fractions])).item()
         # Shares of 1e-12 in place of 0 are 1e-7 of a flattened line, 40 s long.
         assert found == pytest.approx(place, abs=1e-4)
 
     def test_the_median_of_an_image_is_not_flattened(self):
         network = DenseNet(**IMAGE, readout="median").double()
-        shares = [[0.0] * 6 for _ in range(4)]
-        shares[0][1], shares[3][2], shares[3][5] = 3.0, 2.0, 3.0
+        fractions = [[0.0] * 6 for _ in range(4)]
+        fractions[0][1], fractions[3][2], fractions[3][5] = 3.0, 2.0, 3.0
         # Columns 1, 2 and 5 have 3, 2 and 3 of 8 parts; rows 0 and 3 have 3 and 5.
-        assert network.read(log_map(shares)).tolist() == [[pytest.approx(8.0), pytest.approx(4 * (2.5 + 1 / 5))]]
+        assert network.decode(log_map(fractions)).tolist() == [[pytest.approx(8.0), pytest.approx(4 * (2.5 + 1 / 5))]]
 
     def test_two_points_have_a_map_each(self):
         network = DenseNet(**LINE, readout="arg_max", points=2).double()
         maps = torch.cat([log_map([0, 1, *[0] * 9]), log_map([*[0] * 8, 1, 0, 0])], dim=1)
-        answer = network.read(maps)
+        prediction = network.decode(maps)
         # Shares of 1e-12 in place of 0, flattened and smoothed.
-        assert answer.tolist() == [[pytest.approx(4.0, abs=1e-3), pytest.approx(32.0, abs=1e-3)]]
-        assert network.confidence(maps, answer).tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]
+        assert prediction.tolist() == [[pytest.approx(4.0, abs=1e-3), pytest.approx(32.0, abs=1e-3)]]
+        assert network.confidence(maps, prediction).tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]
 
-    def test_confidence_is_the_mass_around_the_answer(self):
+    def test_confidence_is_the_mass_around_the_prediction(self):
         # 5 % of 200 s to either side of 100 s: the scores from 90 to 110 s.
         network = DenseNet(1, (51,), (200.0,), "arg_max").double()
-        shares = [0.0] * 51
-        shares[25], shares[23], shares[22], shares[40] = 4.0, 1.0, 2.0, 1.0
-        maps = log_map(shares)
+        fractions = [0.0] * 51
+        fractions[25], fractions[23], fractions[22], fractions[40] = 4.0, 1.0, 2.0, 1.0
+        maps = log_map(fractions)
         assert network.confidence(maps, torch.tensor([[100.0]])).item() == pytest.approx(5 / 8)
 
     def test_confidence_in_an_image_needs_both_axes(self):
         network = DenseNet(1, (81, 81), (80.0, 80.0), "arg_max").double()
-        shares = [[0.0] * 21 for _ in range(21)]
-        shares[10][10], shares[10][11], shares[11][11], shares[10][12], shares[3][10] = 1.0, 2.0, 3.0, 4.0, 5.0
-        assert network.confidence(log_map(shares), torch.tensor([[40.0, 40.0]])).item() == pytest.approx(6 / 15)
+        fractions = [[0.0] * 21 for _ in range(21)]
+        fractions[10][10], fractions[10][11], fractions[11][11], fractions[10][12], fractions[3][10] = (
+            1.0,
+            2.0,
+            3.0,
+            4.0,
+            5.0,
+        )
+        assert network.confidence(log_map(fractions), torch.tensor([[40.0, 40.0]])).item() == pytest.approx(6 / 15)
 
 
 class TestLosses:
@@ -238,8 +244,8 @@ class TestStandardise:
 
     def test_values(self):
         # Mean 2, standard deviation 2.
-        answer = Standardise()(torch.tensor([[[0.0, 4.0, 0.0, 4.0]]]))
-        assert_same(answer, torch.tensor([[[-1.0, 1.0, -1.0, 1.0]]]) * 2 / 2.001, FLOAT32)
+        prediction = Standardise()(torch.tensor([[[0.0, 4.0, 0.0, 4.0]]]))
+        assert_same(prediction, torch.tensor([[[-1.0, 1.0, -1.0, 1.0]]]) * 2 / 2.001, FLOAT32)
 
     def test_a_silent_channel_stays_silent(self):
         assert torch.equal(Standardise()(torch.full((1, 1, 9), 3.0)), torch.zeros(1, 1, 9))
@@ -266,79 +272,79 @@ def test_weights_alone_are_saved():
     assert isinstance(network.head, nn.Conv2d)
 
 
-class TestNowhere:
+class TestAbsence:
     def network(self, readout="arg_max", points=2) -> DenseNet:
         torch.manual_seed(0)
-        return DenseNet(**LINE, readout=readout, points=points, nowhere=True).double()
+        return DenseNet(**LINE, readout=readout, points=points, can_be_absent=True).double()
 
-    def test_a_map_and_what_is_nowhere_sum_to_one(self):
+    def test_a_map_and_what_is_absent_sum_to_one(self):
         network = self.network()
-        places, nowhere = network.log_shares(torch.randn(3, 2, 11, dtype=torch.float64))
-        assert (places.shape, nowhere.shape) == ((3, 2, 1, 11), (3, 2))
-        assert_same(places.exp().sum((2, 3)) + nowhere.exp(), torch.ones(3, 2), FLOAT64)
-        assert_same(network.visible(places), 1 - nowhere.exp(), FLOAT64, scale=1)
+        places, absent = network.log_fractions(torch.randn(3, 2, 11, dtype=torch.float64))
+        assert (places.shape, absent.shape) == ((3, 2, 1, 11), (3, 2))
+        assert_same(places.exp().sum((2, 3)) + absent.exp(), torch.ones(3, 2), FLOAT64)
+        assert_same(network.visible(places), 1 - absent.exp(), FLOAT64, scale=1)
 
-    def test_shares_are_never_above_one(self):
-        network = DenseNet(1, (257,), (1024.0,), "arg_max", nowhere=True)
+    def test_fractions_are_never_above_one(self):
+        network = DenseNet(1, (257,), (1024.0,), "arg_max", can_be_absent=True)
         torch.manual_seed(0)
         # Within 5 % of 100 s of the peak is all there is.
         places = torch.full((200, 1, 1, 257), -200.0)
         places[:, :, :, 120:128] = torch.randn(200, 1, 1, 8).log_softmax(3)
         assert (places.exp().sum((2, 3)) > 1).any()
         assert network.visible(places).max() == 1
-        assert network.confidence(places, network.read(places)).max() == 1
+        assert network.confidence(places, network.decode(places)).max() == 1
 
     def test_without_it_nothing_changes(self):
         torch.manual_seed(0)
         plain = DenseNet(**LINE, readout="arg_max", points=2).double()
         signal = torch.randn(3, 2, 11, dtype=torch.float64)
-        assert plain.log_shares(signal)[1] is None
-        with_nowhere = self.network()
-        assert set(with_nowhere.state_dict()) - set(plain.state_dict()) == {"nowhere.weight", "nowhere.bias"}
+        assert plain.log_fractions(signal)[1] is None
+        with_absence = self.network()
+        assert set(with_absence.state_dict()) - set(plain.state_dict()) == {"absence.weight", "absence.bias"}
         scores = plain.head(plain.features(signal))
         expected = torch.log_softmax(scores.flatten(2), 2).view(scores.shape)
         assert torch.equal(plain.log_map(signal), expected)
 
-    def test_an_answer_does_not_depend_on_how_much_is_nowhere(self):
-        shares = log_map([0, 0, 0, 1, 2, 1, 0, 0, 3, 0, 0]).expand(1, 2, 1, 11)
+    def test_a_prediction_does_not_depend_on_how_much_is_absent(self):
+        fractions = log_map([0, 0, 0, 1, 2, 1, 0, 0, 3, 0, 0]).expand(1, 2, 1, 11)
         for readout in ("arg_max", "soft_argmax", "median"):
             network = self.network(readout)
-            few = shares + math.log(1e-12)
-            assert_same(network.read(few), network.read(shares), FLOAT64)
-            fallen = network.confidence(few, network.read(few))
-            assert_same(1e12 * fallen, network.confidence(shares, network.read(shares)), FLOAT64)
+            few = fractions + math.log(1e-12)
+            assert_same(network.decode(few), network.decode(fractions), FLOAT64)
+            fallen = network.confidence(few, network.decode(few))
+            assert_same(1e12 * fallen, network.confidence(fractions, network.decode(fractions)), FLOAT64)
 
-    def test_the_loss_of_a_point_that_is_not_visible_is_what_is_not_nowhere(self):
+    def test_the_loss_of_a_point_that_is_not_visible_is_what_is_not_absent(self):
         network = self.network()
         flat = torch.full((1, 2, 1, 11), math.log(0.7 / 11), dtype=torch.float64)
-        nowhere = torch.full((1, 2), math.log(0.3), dtype=torch.float64)
+        absent = torch.full((1, 2), math.log(0.3), dtype=torch.float64)
         target = torch.tensor([[20.0, math.nan]], dtype=torch.float64)
-        found = network.loss(flat, target, torch.ones(2, dtype=torch.float64), nowhere)
+        found = network.loss(flat, target, torch.ones(2, dtype=torch.float64), absent)
         # The Gaussian sums to 1 and the map is flat: -log(0.7 / 11); the other -log(0.3).
         assert found.item() == pytest.approx((-math.log(0.7 / 11) - math.log(0.3)) / 2, rel=FLOAT64)
 
     def test_the_mean_place_is_held_against_visible_targets_only(self):
         network = self.network("soft_argmax")
         at_20 = log_map([0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]).expand(1, 2, 1, 11)
-        nowhere = torch.full((1, 2), math.log(1e-12), dtype=torch.float64)
+        absent = torch.full((1, 2), math.log(1e-12), dtype=torch.float64)
         deviation = torch.tensor([2.0, 2.0], dtype=torch.float64)
         seen = torch.tensor([[24.0, math.nan]], dtype=torch.float64)
         farther = torch.tensor([[28.0, math.nan]], dtype=torch.float64)
         # Squared errors (4 / 2)^2 and (8 / 2)^2 of the one that is visible; the divergences do not differ by as much.
-        apart = network.loss(at_20, farther, deviation, nowhere) - network.loss(at_20, seen, deviation, nowhere)
+        apart = network.loss(at_20, farther, deviation, absent) - network.loss(at_20, seen, deviation, absent)
         assert apart.item() == pytest.approx(12, abs=0.4)
 
     @pytest.mark.parametrize("readout", ["arg_max", "soft_argmax", "median"])
     def test_every_weight_has_a_finite_gradient_where_nothing_is_visible(self, readout):
         network = self.network(readout)
-        places, nowhere = network.log_shares(torch.randn(4, 2, 11, dtype=torch.float64))
+        places, absent = network.log_fractions(torch.randn(4, 2, 11, dtype=torch.float64))
         target = torch.full((4, 2), math.nan, dtype=torch.float64)
-        network.loss(places, target, torch.ones(2, dtype=torch.float64), nowhere).backward()
+        network.loss(places, target, torch.ones(2, dtype=torch.float64), absent).backward()
         assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
     def test_it_learns_whether_there_is_a_peak_and_where(self):
         torch.manual_seed(1)
-        network = DenseNet(1, (41,), (40.0,), "arg_max", points=2, nowhere=True)
+        network = DenseNet(1, (41,), (40.0,), "arg_max", points=2, can_be_absent=True)
         generator = torch.Generator().manual_seed(2)
         signal = 0.1 * torch.randn(64, 1, 41, generator=generator)
         place = torch.randint(4, 37, (64,), generator=generator)
@@ -349,12 +355,12 @@ class TestNowhere:
         optimiser = Adam(network.parameters(), 3e-3)
         for _ in range(60):
             optimiser.zero_grad()
-            places, nowhere = network.log_shares(signal)
-            network.loss(places, both, torch.ones(2), nowhere).backward()
+            places, absent = network.log_fractions(signal)
+            network.loss(places, both, torch.ones(2), absent).backward()
             optimiser.step()
         network.eval()
         with torch.inference_mode():
             places = network.log_map(signal)
         assert ((network.visible(places)[:, 0] >= 0.5) == shown).float().mean() > 0.9
-        error = (network.read(places)[:, 0] - target).abs()[shown]
+        error = (network.decode(places)[:, 0] - target).abs()[shown]
         assert error.median() < 4

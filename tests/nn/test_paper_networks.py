@@ -31,7 +31,7 @@ pytestmark = pytest.mark.numeric
 
 
 class PlainNimesha(nn.Module):
-    """Table 2 of the paper as it stands there, layers made in its order."""
+    """Table 2 of the paper as it is there, layers made in its order."""
 
     def __init__(self, channels: int, length: int, variant: str):
         super().__init__()
@@ -51,7 +51,7 @@ class PlainNimesha(nn.Module):
 
 
 class PlainLakshya(nn.Module):
-    """Table 1 of the paper as it stands there, layers made in its order."""
+    """Table 1 of the paper as it is there, layers made in its order."""
 
     def __init__(self, channels: int, size: int, variant: str):
         super().__init__()
@@ -256,7 +256,7 @@ def test_every_network_has_its_cases():
     assert set(NETWORKS) == {(name, variant) for name in SIZES for variant in VARIANTS}
 
 
-def test_pictures_have_a_name_for_every_network():
+def test_figures_have_a_name_for_every_network():
     assert set(MODELS) == {(task, variant) for task in get_args(TaskName) for variant in VARIANTS}
 
 
@@ -362,7 +362,7 @@ class TestStart:
             assert 0.9 / kernel < tensor.abs().max().item() <= 1 / kernel + 1e-7
 
 
-class TestAnswers:
+class TestPredictions:
     def test_learnable_pool_by_hand(self):
         pool = LearnablePool(torch.tensor([[[1.0, 2.0]], [[3.0, -1.0]]]), torch.tensor([0.5, 0.0]))
         signal = torch.tensor([[[[10.0, 20.0]], [[1.0, 2.0]]]])
@@ -384,15 +384,15 @@ class TestAnswers:
 
     @pytest.mark.parametrize(("length", "variant"), [(16, "full"), (32, "reduced"), (501, "full"), (1250, "reduced")])
     def test_nimeshas_lengths(self, length, variant):
-        answer = NimeshaNet(3, length, variant)(torch.randn(2, 3, length))
-        assert answer.shape == (2, 1)
-        assert ((answer >= 0) & (answer <= 20)).all()
+        prediction = NimeshaNet(3, length, variant)(torch.randn(2, 3, length))
+        assert prediction.shape == (2, 1)
+        assert ((prediction >= 0) & (prediction <= 20)).all()
 
     @pytest.mark.parametrize(("size", "variant"), [(16, "full"), (16, "reduced"), (80, "full"), (112, "reduced")])
     def test_lakshyas_sizes(self, size, variant):
-        answer = LakshyaNet(5, size, variant)(torch.randn(2, 5, size, size))
-        assert answer.shape == (2, 2)
-        assert ((answer >= 0) & (answer <= 255)).all()
+        prediction = LakshyaNet(5, size, variant)(torch.randn(2, 5, size, size))
+        assert prediction.shape == (2, 2)
+        assert ((prediction >= 0) & (prediction <= 255)).all()
 
 
 class TestPooledNet:
@@ -425,10 +425,10 @@ class TestPooledNet:
         # 16 samples, the distance of two features, on; then 5, of which the pooling's grid tells.
         for row, place in enumerate((100, 148, 153)):
             signal[row, 0, place] = 1
-        answer = network(signal).flatten()
-        assert_same(answer[0], answer[1], FLOAT64)
+        prediction = network(signal).flatten()
+        assert_same(prediction[0], prediction[1], FLOAT64)
         # A thousand times what is allowed above.
-        assert abs(answer[0] - answer[2]).item() > 1000 * FLOAT64 * largest(answer)
+        assert abs(prediction[0] - prediction[2]).item() > 1000 * FLOAT64 * largest(prediction)
 
     def test_an_odd_end_is_dropped(self):
         # 500 -> 250 -> 125 -> 62 -> 31 positions; the last four of 500 reach the features through convolutions only.
@@ -436,7 +436,7 @@ class TestPooledNet:
         assert PooledNet(2, (90, 70), 1.0).blocks(torch.zeros(1, 2, 90, 70)).shape == (1, 128, 11, 8)
 
     @pytest.mark.parametrize(("bias", "expected"), [(0.0, 31.5), (100.0, 63.0), (-100.0, 0.0)])
-    def test_range_and_order_of_the_answers(self, bias, expected):
+    def test_range_and_order_of_the_predictions(self, bias, expected):
         network = PooledNet(1, (64, 32), 63.0)
         nn.init.zeros_(network.head.weight)
         network.head.bias.data = torch.tensor([bias, 0.0])
@@ -588,5 +588,5 @@ class TestLocaliser:
             loss = functional.mse_loss(localiser(signal), target)
             loss.backward()
             optimiser.step()
-        # A constant answer leaves (32**2 - 1) / 12 = 85.25.
+        # A constant prediction leaves (32**2 - 1) / 12 = 85.25.
         assert loss.item() < 1.0

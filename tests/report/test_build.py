@@ -329,7 +329,7 @@ class Page(HTMLParser):
                 self.addresses.append(value)
         self.addresses += [values["src"]] if "src" in values else []
         if tag == "svg" and (values.get("role") != "img" or "aria-labelledby" not in values):
-            self.problems.append("a picture without a name")
+            self.problems.append("a figure without a name")
         if tag == "th" and "scope" not in values and self.get_starttag_text() != "<th>":
             self.problems.append(f"header cell without scope: {self.get_starttag_text()}")
         if tag not in VOID:
@@ -348,8 +348,8 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-# 3 forests, 1 network's curves, 1 sample with its channels, 1 of targets; gaps for events; an answer of each arm, and
-# the records of each comparison.
+# 3 forests, 1 network's curves, 1 sample with its channels, 1 of targets; gaps for events; a prediction of each arm,
+# and the records of each comparison.
 PICTURES = {"ecg": 6 + 1 + 2 + 1, "nuclei": 6 + 2 + 1, "strict": 6 + 1 + 5 + 5}
 
 
@@ -360,7 +360,7 @@ def reported(request, tmp_path_factory):
 
 
 def written(study, repository):
-    """The page of a study whose pictures are there already."""
+    """The page of a study whose figures are there already."""
     resources = report.Resources(*(repository / "resources" / name for name in ("table3.csv", "deviations.yaml")))
     report.write_report(study, resources, study.folder / "report.html")
     return (study.folder / "report.html").read_text(encoding="utf-8")
@@ -379,11 +379,11 @@ def test_page_is_whole_and_needs_nothing_else(reported):
     assert page.tags["caption"] == page.tags["table"] >= 4
 
 
-def test_page_has_every_picture_and_every_picture_its_files(reported):
+def test_page_has_every_figure_and_every_figure_its_files(reported):
     study, text = reported
-    pictures = PICTURES["strict" if study.config.study == "strict" else study.config.run[0]]
-    assert Page(text).tags["svg"] == pictures
-    assert len(list((study.folder / "figures").iterdir())) == 3 * pictures
+    figures = PICTURES["strict" if study.config.study == "strict" else study.config.run[0]]
+    assert Page(text).tags["svg"] == figures
+    assert len(list((study.folder / "figures").iterdir())) == 3 * figures
 
 
 def test_page_shows_the_numbers_of_the_study(tmp_path_factory):
@@ -440,7 +440,7 @@ def test_a_study_without_comparisons_promises_none(tmp_path, tmp_path_factory, r
 
 
 @pytest.mark.parametrize("kind", ["nuclei", pytest.param("strict", marks=pytest.mark.slow)])
-def test_pictures_and_tables_are_the_same_bytes_again(kind, tmp_path, tmp_path_factory, repository):
+def test_figures_and_tables_are_the_same_bytes_again(kind, tmp_path, tmp_path_factory, repository):
     shared = reported_study(tmp_path_factory, kind)
     study = copied_study(shared, tmp_path)
     for name in ("figures", "stats"):

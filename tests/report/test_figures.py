@@ -72,7 +72,7 @@ def test_curves_average_seeds_within_a_fold_then_folds(tmp_path):
     assert float(train["mean"]) == pytest.approx(0.5)
 
 
-def test_pictures_hold_no_date(tmp_path):
+def test_figures_hold_no_date(tmp_path):
     paths = write_logs(tmp_path, {("coord", 1, 1): [0.1, 0.2], ("weighted", 1, 1): [0.2, 0.4]})
     files = FigureFiles.named(tmp_path, "a")
     curves.plot_learning_curves(paths, "full", files)
@@ -96,7 +96,7 @@ def test_curves_of_different_lengths_are_refused(tmp_path):
         ([[-40.0, 0.5], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5]], -0.5),
         # Nothing wild: the lowest band is inside.
         ([[0.1, 0.5], [0.2, 0.5]], 0.1),
-        # A net that never gets anywhere must stay on the picture: last mean -2 less 0.1.
+        # A net that never gets anywhere must stay on the figure: last mean -2 less 0.1.
         ([[-2.0, -2.0]], -2.0),
     ],
 )
@@ -251,7 +251,7 @@ def test_of_many_channels_the_first_of_each_axis_are_shown(study, tmp_path):
         assert float(line["fourier_x_2"]) == pytest.approx(math.cos(math.pi * u), abs=1e-5)
 
 
-def test_a_picture_of_encodings_without_any_channel_is_drawn(study, tmp_path):
+def test_a_figure_of_encodings_without_any_channel_is_drawn(study, tmp_path):
     task = study.config.run[0]
     files = FigureFiles.named(tmp_path, "encodings")
     signals.plot_encodings(study.fold_paths(task)[0], study.samples_path(task), ("none", "learned"), files)
@@ -265,7 +265,7 @@ def test_predictions_show_the_right_rows(study, tmp_path):
     signals.plot_predictions(paths, study.fold_paths(task), study.samples_path(task), files)
     table = {line["case"]: line for line in read(files.data)}
     assert list(table) == ["best", "median", "worst"]
-    # Rows stand as (sample, copy 0, 1, 2) and answers are off by 0.1 a row in every output: the best
+    # Rows stand as (sample, copy 0, 1, 2) and predictions are off by 0.1 a row in every output: the best
     # augmented row is row 1 of a fold; the worst is the last row of the larger fold.
     outputs = len(study.spec(task).outputs)
     rows = max(sum(1 for _ in path.open()) - 1 for path in paths)

@@ -36,7 +36,7 @@ def test_gaps_by_hand():
     assert bins[20][:2] == (20.0, math.inf)
 
 
-def test_picture_of_the_gaps_counts_every_event_once(tmp_path, tmp_path_factory):
+def test_figure_of_the_gaps_counts_every_event_once(tmp_path, tmp_path_factory):
     study = shared_study(tmp_path_factory, "strict")
     files = FigureFiles.named(tmp_path, "gaps")
     samples.plot_gaps(study.folder / "ecg" / "strata.csv", 20.0, files)
@@ -67,7 +67,7 @@ def test_targets_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["strict", "nuclei"])
-def test_picture_of_the_targets_counts_the_copies_of_each_fold(kind, tmp_path, tmp_path_factory):
+def test_figure_of_the_targets_counts_the_copies_of_each_fold(kind, tmp_path, tmp_path_factory):
     study = shared_study(tmp_path_factory, kind)
     task = study.config.run[0]
     files = FigureFiles.named(tmp_path, "targets")
@@ -80,7 +80,7 @@ def test_picture_of_the_targets_counts_the_copies_of_each_fold(kind, tmp_path, t
             own = [row for row in rows if (row["output"], row["fold"]) == (output, str(fold))]
             assert len(own) == 20
             assert sum(int(row["copies"]) for row in own) == copies
-            assert sum(float(row["share"]) for row in own) == pytest.approx(1.0)
+            assert sum(float(row["fraction"]) for row in own) == pytest.approx(1.0)
 
 
 # ------------------------------------------------------------------- records
@@ -122,7 +122,7 @@ def test_points_of_one_comparison_stand_with_the_largest_gain_first():
 
 
 @pytest.mark.parametrize("count", [1, 40, 41])
-def test_pictures_of_records_hold_every_record(count, tmp_path):
+def test_figures_of_records_hold_every_record(count, tmp_path):
     points = [point(f"{i:03}", 1.0 + i / 10, 1.1 + i / 20) for i in range(count)]
     files = FigureFiles.named(tmp_path / "a", "records")
     records.plot_records(points, files)

@@ -1,4 +1,4 @@
-"""The worst answers of a made study whose networks make maps: chosen, computed anew and drawn."""
+"""The worst predictions of a made study whose networks make maps: chosen, computed again and drawn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def worst(request, tmp_path_factory):
 
 
 @pytest.mark.numeric
-def test_the_map_is_that_of_the_answer(worst) -> None:
+def test_the_map_is_that_of_the_prediction(worst) -> None:
     spec, cases = find_worst(worst)
     errors = [case.error for case in cases]
     assert errors == sorted(errors, reverse=True)
@@ -32,9 +32,9 @@ def test_the_map_is_that_of_the_answer(worst) -> None:
     records = [case.record for case in cases]
     assert max(map(records.count, records)) <= 2
     for case in cases:
-        assert_same(case.share.sum(), 1.0, FLOAT32)
+        assert_same(case.values.sum(), 1.0, FLOAT32)
         # What lies within 5 % of the extent along each axis is the confidence that the file says.
-        mass = case.share.astype(np.float64)
+        mass = case.values.astype(np.float64)
         # Samples or pixels between two scores.
         stride = 1 if mass.ndim == 1 else 4
         for axis, (last, size) in enumerate(zip(spec.extent, spec.shape[::-1], strict=True)):
@@ -46,7 +46,7 @@ def test_the_map_is_that_of_the_answer(worst) -> None:
 
 
 @pytest.mark.slow
-def test_the_picture_repeats_to_the_byte(worst, tmp_path) -> None:
+def test_the_figure_repeats_to_the_byte(worst, tmp_path) -> None:
     first, second = (FigureFiles.named(tmp_path / name, "worst") for name in "ab")
     for files in (first, second):
         plot_worst(worst, files)
@@ -54,7 +54,7 @@ def test_the_picture_repeats_to_the_byte(worst, tmp_path) -> None:
         assert getattr(first, kind).read_bytes() == getattr(second, kind).read_bytes()
 
 
-def test_the_numbers_of_the_picture_are_the_files(worst, tmp_path) -> None:
+def test_the_numbers_of_the_figure_are_the_files(worst, tmp_path) -> None:
     first = FigureFiles.named(tmp_path / "a", "worst")
     plot_worst(worst, first)
     _, cases = find_worst(worst)

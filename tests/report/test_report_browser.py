@@ -35,10 +35,10 @@ const outside = [...document.querySelectorAll('body *')]
   .filter(part => part.getBoundingClientRect().right > screen_px + 1)
   .map(part => part.tagName + ' ' + part.textContent.slice(0, 40));
 const pictures_px = [...document.querySelectorAll('figure svg')].map(part => part.getBoundingClientRect().width);
-const answer = parent.document.createElement('output');
-answer.textContent = JSON.stringify({screen_px, outside, page_px: document.documentElement.scrollWidth,
-  smallest_picture_px: Math.min(...pictures_px)});
-parent.document.body.append(answer);
+const prediction = parent.document.createElement('output');
+prediction.textContent = JSON.stringify({screen_px, outside, page_px: document.documentElement.scrollWidth,
+  smallest_figure_px: Math.min(...pictures_px)});
+parent.document.body.append(prediction);
 </script></body>"""
 
 
@@ -101,4 +101,4 @@ def test_nothing_is_wider_than_the_screen(kind, width_px, tmp_path, tmp_path_fac
     assert found["screen_px"] == width_px
     assert found["page_px"] == width_px
     assert found["outside"] == []
-    assert found["smallest_picture_px"] >= 300
+    assert found["smallest_figure_px"] >= 300

@@ -172,10 +172,10 @@ def test_every_encoding_and_baseline_has_its_words():
 # -------------------------------------------------------------------- errors
 
 
-def line(answer, variant="full", **changes):
+def line(prediction, variant="full", **changes):
     values = {
         "task": "ecg",
-        "answer": answer,
+        "method": prediction,
         "variant": variant,
         "inputs": "augmented",
         "subset": "all",
@@ -237,7 +237,7 @@ def test_strata_stand_with_most_samples_first_and_the_training_mean_beside():
         line("coord", stratum_by="class", stratum="VT", samples=5, median=1.5),
     ]
     by_group, by_class = errors.stratum_tables(lines)
-    assert by_group.answers == ["coordinates", "training mean (baseline)"]
+    assert by_group.methods == ["coordinates", "training mean (baseline)"]
     found = [(name, samples, [cell and cell.median for cell in cells]) for name, samples, cells in by_group.rows]
     assert found == [("b", 3, [2.0, None]), ("a", 2, [1.0, 4.0])]
     assert (by_group.title, by_class.title) == ("NimeshaNet: errors by record", "NimeshaNet: errors by class")
@@ -379,8 +379,8 @@ def test_the_strict_page_shows_folds_records_seeds_and_strata(strict):
         assert label in words or label.removesuffix(" (") in words
 
 
-def test_the_strict_pages_record_errors_are_those_of_the_answers(strict):
-    # Answers are off by 0.1 s a row (0.05 s with weighted_unit), rows of a fold counted from 0.
+def test_the_strict_pages_record_errors_are_those_of_the_predictions(strict):
+    # Predictions are off by 0.1 s a row (0.05 s with weighted_unit), rows of a fold counted from 0.
     study, words = strict
     test = next(
         row

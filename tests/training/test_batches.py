@@ -276,9 +276,9 @@ class MetaDevice:
         with CopyCounter() as trained:
             train, order = training._rows_of_epoch(run, 1)
             scale = standardisation(run.train.inputs.target)
-            answers = training._train_one_epoch(run, train, order, *scale)
+            predictions = training._train_one_epoch(run, train, order, *scale)
         assert sorted(order) == list(range(len(run.train.inputs.target)))
-        assert answers.shape == run.train.inputs.target.shape
+        assert predictions.shape == run.train.inputs.target.shape
         assert run.test is not None
         with CopyCounter() as evaluated:
             training.predict(run.network, run.test.batches, np.arange(len(run.test.inputs.target)), batch_size)
@@ -286,7 +286,7 @@ class MetaDevice:
 
 
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
-def test_an_epoch_sends_its_order_and_fetches_its_answers_once(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_sends_its_order_and_fetches_its_predictions_once(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     test, train = (ecg_rows(7), ecg_rows(23)) if task == "ecg" else (turned_cells("zero"), turned_cells("reflect"))
     for inputs, name in ((test, "a"), (train, "b")):
         inputs.sample_id = inputs.sample_id + name
@@ -400,13 +400,13 @@ def made_images(folder: Path) -> tuple[list[Path], Path]:
 def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     paths, samples_path = made_images(tmp_path)
     settings = Train(epochs=3, batch_size=8, device="cpu")
-    logs, answers = [], []
+    logs, predictions = [], []
     for name, kept in (("host", False), ("device", True)):
         folder = tmp_path / name / "nuclei" / "weighted" / "full" / "fold1" / "seed42"
         files = RunFiles.in_folder(folder)
         train_run(RunKey("nuclei", "weighted", "full", 1, 42), paths, samples_path, settings, files, resident=kept)
         logs.append(pd.read_csv(files.log).to_numpy())
-        answers.append(pd.read_csv(files.predictions)[["prediction_x", "prediction_y"]].to_numpy())
+        predictions.append(pd.read_csv(files.predictions)[["prediction_x", "prediction_y"]].to_numpy())
     assert logs[0].shape == (3, 7)
     # Rounding moves the convolutions' biases by up to the rate a step (Adam), which tells in eval mode only.
     train, test, error_px = slice(1, 3), slice(3, 5), slice(5, 7)
@@ -416,8 +416,8 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
         # OpenCV before 5 makes other images: up to 1/64 px apart along each axis, as a reference test above allows.
         tolerance = 0.1 if FIXED_POINT else tolerance
         np.testing.assert_allclose(logs[1][epochs, columns], logs[0][epochs, columns], rtol=0, atol=tolerance)
-    np.testing.assert_allclose(answers[1], answers[0], rtol=0, atol=0.5 if FIXED_POINT else 0.05)
-    assert np.ptp(answers[0], axis=0).min() > 3
+    np.testing.assert_allclose(predictions[1], predictions[0], rtol=0, atol=0.5 if FIXED_POINT else 0.05)
+    assert np.ptp(predictions[0], axis=0).min() > 3
 
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])

@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
 from tolerances import FLOAT32, assert_same
 
-from siwcc.config import EcgTask, Jitter, Train, VfdbSection
+from siwcc.config import EcgTask, OnlineAugmentation, Train, VfdbSection
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.interface import Sample
 from siwcc.data.folds import make_fold
@@ -205,26 +205,26 @@ def test_two_epochs_are_those_of_a_plain_loop(folds: list[Path], tmp_path: Path,
     assert [row["epoch"] for row in logged] == ["1", "2"]
     for row in logged:
         shuffled = torch.randperm(24, generator=order)
-        answers = []
+        predictions = []
         for rows in (shuffled[:10], shuffled[10:20], shuffled[20:]):
-            answer = plain(signal[rows], training=True)
-            loss = (((answer - centre) / scale - (target[rows] - centre) / scale) ** 2).mean()
+            prediction = plain(signal[rows], training=True)
+            loss = (((prediction - centre) / scale - (target[rows] - centre) / scale) ** 2).mean()
             plain.optimiser.zero_grad()
             loss.backward()
             plain.optimiser.step()
-            answers.append(answer.detach())
+            predictions.append(prediction.detach())
         with torch.no_grad():
-            test_answer = plain(test_signal, training=False)
+            test_prediction = plain(test_signal, training=False)
         # R2 is about 1: a step of Adam changes it by more than half of its rate, float32 by less than 5e-6.
         assert float(row["train_r2"]) == pytest.approx(
-            r2_score(target[shuffled], torch.cat(answers)), abs=rate / 2 + 5e-6
+            r2_score(target[shuffled], torch.cat(predictions)), abs=rate / 2 + 5e-6
         )
         # In float32, Adam moves the convolutions' biases, whose gradient is only rounding, by up to the rate a step,
         # and each processor in its own directions. In training that cancels; in evaluation the running means follow
         # late: in six steps by up to six rates, of outputs up to 20 s. The smallest rate is the sharpest test.
         late = 20 * 6 * rate
-        assert float(row["test_r2"]) == pytest.approx(r2_score(test_target, test_answer), abs=late)
-        assert float(row["test_mae"]) == pytest.approx(float((test_answer - test_target).abs().mean()), abs=late)
+        assert float(row["test_r2"]) == pytest.approx(r2_score(test_target, test_prediction), abs=late)
+        assert float(row["test_mae"]) == pytest.approx(float((test_prediction - test_target).abs().mean()), abs=late)
 
 
 # ------------------------------------------------------------- what is there
@@ -250,9 +250,9 @@ def test_predictions_hold_the_test_fold_with_copy_0_and_scores_leave_it_out(
     assert [float(row["target"]) for row in rows] == pytest.approx(targets, abs=1e-6)
     last = rows_of(finished.log)[-1]
     scored = [row for row in rows if row["copy"] != "0"]
-    truth, answer = ([float(row[name]) for row in scored] for name in ("target", "prediction"))
-    assert float(last["test_r2"]) == pytest.approx(r2_score(truth, answer), abs=1e-5)
-    assert float(last["test_mae"]) == pytest.approx(np.abs(np.subtract(truth, answer)).mean(), abs=1e-5)
+    truth, prediction = ([float(row[name]) for row in scored] for name in ("target", "prediction"))
+    assert float(last["test_r2"]) == pytest.approx(r2_score(truth, prediction), abs=1e-5)
+    assert float(last["test_mae"]) == pytest.approx(np.abs(np.subtract(truth, prediction)).mean(), abs=1e-5)
     everything = r2_score([float(row["target"]) for row in rows], [float(row["prediction"]) for row in rows])
     assert abs(float(last["test_r2"]) - everything) > 1e-3
 
@@ -283,7 +283,7 @@ def test_copy_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatc
     ("encoding", "variant", "weighted_at"),
     [("weighted", "full", "model_rate"), ("none", "reduced", "model_rate"), ("weighted", "reduced", "source_rate")],
 )
-def test_the_model_file_is_enough_to_answer_as_the_run_did(
+def test_the_model_file_is_enough_to_prediction_as_the_run_did(
     tmp_path: Path, encoding: str, variant: str, weighted_at: str
 ) -> None:
     folds = write_folds(tmp_path, TASK.model_copy(update={"weighted_at": weighted_at}))
@@ -306,11 +306,11 @@ def test_the_model_file_is_enough_to_answer_as_the_run_did(
     network.eval()
     inputs = augment_module("ecg").open_inputs(folds[:1], tmp_path / "samples.h5", augmented_only=False)
     with torch.inference_mode():
-        answer = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
+        prediction = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
     stored = [float(row["prediction"]) for row in rows_of(files.predictions)]
-    assert_same(answer, stored, FLOAT32, scale=spec.output_scale)
+    assert_same(prediction, stored, FLOAT32, scale=spec.output_scale)
     with torch.inference_mode():
-        assert torch.equal(reader.network(inputs.batch(np.arange(16), encoding))[:, 0], torch.from_numpy(answer))
+        assert torch.equal(reader.network(inputs.batch(np.arange(16), encoding))[:, 0], torch.from_numpy(prediction))
     assert (reader.key, reader.spec) == (key, spec)
 
 
@@ -319,7 +319,7 @@ def test_metadata_says_where_the_model_comes_from(finished: RunFiles) -> None:
     assert set(saved) == {"metadata", "weights"}
     metadata = json.loads(saved["metadata"])
     assert metadata["run"] == {"task": "ecg", "encoding": "weighted", "variant": "full", "fold": 1, "seed": 42}
-    # Samples stand in the order r0_00, r0_04, r0_08, r1_01 ...; fold 1 has the 1st, 4th, 7th and 10th.
+    # Samples are in the order r0_00, r0_04, r0_08, r1_01 ...; fold 1 has the 1st, 4th, 7th and 10th.
     assert metadata["training_groups"] == ["r0", "r1", "r2", "r3"]
     assert metadata["dataset"] == "made"
     assert metadata["dataset_protocol"] == DATASET.protocol()
@@ -476,8 +476,10 @@ def test_what_a_recipe_draws_goes_on_where_it_was(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The learning rate follows the steps of all epochs; rows and changed channels are drawn from the saved generator.
-    jitter = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
-    drawn = {"rows_per_epoch": 25, "balance": 0.5, "new_copies": True, "jitter": jitter}
+    online_augmentation = OnlineAugmentation(
+        sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5
+    )
+    drawn = {"rows_per_epoch": 25, "balance": 0.5, "new_copies": True, "online_augmentation": online_augmentation}
     recipe = SETTINGS.model_copy(update={"schedule": "one_cycle", **drawn})
     whole = contents(run(folds, tmp_path / "whole", KEY, recipe))
     leave_state(folds, tmp_path / "stopped", monkeypatch, recipe)
@@ -504,18 +506,20 @@ def test_what_is_changed_is_told_where_the_points_stand(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places, targets = [], []
-    answer_and_loss = training._answer_and_loss
+    predict_and_loss = training._predict_and_loss
 
-    def jitter(signal: torch.Tensor, settings: Jitter, generator: torch.Generator, kept: torch.Tensor) -> torch.Tensor:
+    def augment_online(
+        signal: torch.Tensor, settings: OnlineAugmentation, generator: torch.Generator, kept: torch.Tensor
+    ) -> torch.Tensor:
         places.append(kept)
         return signal
 
     def spied(run: Any, signal: torch.Tensor, target: torch.Tensor, *others: torch.Tensor) -> Any:
         targets.append(target)
-        return answer_and_loss(run, signal, target, *others)
+        return predict_and_loss(run, signal, target, *others)
 
-    monkeypatch.setattr(training, "jitter", jitter)
-    monkeypatch.setattr(training, "_answer_and_loss", spied)
+    monkeypatch.setattr(training, "augment_online", augment_online)
+    monkeypatch.setattr(training, "_predict_and_loss", spied)
     run(folds, tmp_path)
     # The last of 500 samples is the 4990th of 4999 steps over 20 s.
     assert_same(torch.cat(places), torch.cat(targets) / 20 * 4999 / 4990 * 499, FLOAT32)
@@ -717,7 +721,7 @@ def test_the_last_good_state_is_left_and_gone_on_from(
     assert contents(run(folds, tmp_path)) == contents(finished)
 
 
-def test_answers_to_the_sample_itself_are_looked_at_too(
+def test_predictions_to_the_sample_itself_are_looked_at_too(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def change(run: Any) -> None:
@@ -840,7 +844,7 @@ def test_compiles_where_it_pays_or_is_asked_for(
 
 
 def one_step(points: tuple[str, ...], prediction: list[list[float]], target: list[list[float]]) -> float:
-    """The loss of some answers of the paper's networks; deviations are 2 and 4, means 10 and 20."""
+    """The loss of some predictions of the paper's networks; deviations are 2 and 4, means 10 and 20."""
     spec = SimpleNamespace(points=dict.fromkeys(points))
     run = SimpleNamespace(
         network=SimpleNamespace(body=torch.nn.Identity()),
@@ -848,8 +852,8 @@ def one_step(points: tuple[str, ...], prediction: list[list[float]], target: lis
         train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)),
     )
     centre, scale = torch.tensor([10.0, 20.0]), torch.tensor([2.0, 4.0])
-    answer, loss = training._answer_and_loss(run, torch.tensor(prediction), torch.tensor(target), centre, scale)
-    assert answer.tolist() == prediction
+    found, loss = training._predict_and_loss(run, torch.tensor(prediction), torch.tensor(target), centre, scale)
+    assert found.tolist() == prediction
     return loss.item()
 
 
@@ -867,23 +871,23 @@ def test_of_several_points_the_loss_is_that_of_the_visible_ones() -> None:
 def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, None)
     given = []
-    answer_and_loss = training._answer_and_loss
+    predict_and_loss = training._predict_and_loss
 
     def noted(run: Any, signal: Any, target: Any, centre: torch.Tensor, scale: torch.Tensor) -> Any:
         given.append((centre.item(), scale.item()))
-        return answer_and_loss(run, signal, target, centre, scale)
+        return predict_and_loss(run, signal, target, centre, scale)
 
-    monkeypatch.setattr(training, "_answer_and_loss", noted)
+    monkeypatch.setattr(training, "_predict_and_loss", noted)
     train, order = training._rows_of_epoch(one, 1)
     training._train_one_epoch(one, train, order, np.array([3.0]), np.array([0.5]))
     assert set(given) == {(3.0, 0.5)}
 
 
 @pytest.mark.parametrize(("last", "stuck"), [(13.0, False), (10.002, True)])
-def test_one_answer_for_every_row_is_told(last: float, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_prediction_for_every_row_is_told(last: float, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
     spec = SimpleNamespace(output_scale=20.0, unit="s")
     run = SimpleNamespace(key=KEY, train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)))
-    training._warn_of_one_answer(run, np.array([[10.0], [10.0], [last]]))
+    training._warn_if_constant(run, np.array([[10.0], [10.0], [last]]))
     assert ("10 s" in caplog.text) is stuck
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tolerances import FLOAT32, assert_same
 
-from siwcc.config import Jitter, Train
-from siwcc.training.sampling import draw_order, jitter, learning_rate_at, new_copies
+from siwcc.config import OnlineAugmentation, Train
+from siwcc.training.sampling import augment_online, draw_order, learning_rate_at, new_copies
 
 # Fractions and means of seeded draws have the absolute bound of their sampling error: at least three standard errors.
 pytestmark = pytest.mark.numeric
@@ -36,7 +36,7 @@ class TestOrder:
     def test_balance(self, balance, shares):
         order = draw_order(self.group, Train(rows_per_epoch=20_000, balance=balance), generator())
         found = [np.mean(self.group[order] == name) for name in "abc"]
-        # Four standard errors of a share of 20,000 draws.
+        # Four standard errors of a fraction of 20,000 draws.
         assert found == pytest.approx(shares, abs=4 * math.sqrt(0.25 / 20_000))
 
     def test_half_balanced(self):
@@ -52,32 +52,34 @@ class TestJitter:
 
     def test_nothing_asked_for_draws_nothing(self):
         source = generator()
-        assert jitter(self.signal, Jitter(), source) is self.signal
+        assert augment_online(self.signal, OnlineAugmentation(), source) is self.signal
         assert torch.equal(source.get_state(), generator().get_state())
 
     def test_sign_of_whole_channels(self):
-        ratio = jitter(self.signal, Jitter(sign=0.5), generator()) / self.signal
+        ratio = augment_online(self.signal, OnlineAugmentation(sign=0.5), generator()) / self.signal
         assert set(ratio.flatten().tolist()) == {-1.0, 1.0}
         assert torch.equal(ratio, ratio[:, :, :1].expand_as(ratio))
         assert (ratio[:, :, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
 
     def test_channels_change_places(self):
-        moved = jitter(self.signal, Jitter(order=1.0), generator())
+        moved = augment_online(self.signal, OnlineAugmentation(order=1.0), generator())
         kept, swapped = (moved == self.signal).all(dim=(1, 2)), (moved == self.signal.flip(1)).all(dim=(1, 2))
         assert bool((kept | swapped).all())
         assert swapped.float().mean().item() == pytest.approx(0.5, abs=0.07)
 
     def test_one_channel_is_silent(self):
-        silent = (jitter(self.signal, Jitter(silence=0.3), generator()) == 0).all(dim=2)
+        silent = (augment_online(self.signal, OnlineAugmentation(silence=0.3), generator()) == 0).all(dim=2)
         assert silent.sum(dim=1).max().item() == 1
         assert silent.any(dim=1).float().mean().item() == pytest.approx(0.3, abs=0.06)
 
     def test_the_only_channel_is_never_silent(self):
-        assert torch.equal(jitter(self.signal[:, :1], Jitter(silence=1.0), generator()), self.signal[:, :1])
+        assert torch.equal(
+            augment_online(self.signal[:, :1], OnlineAugmentation(silence=1.0), generator()), self.signal[:, :1]
+        )
 
     def test_two_channels_turn_in_their_plane(self):
         signal = torch.randn(400, 2, 9, dtype=torch.float64, generator=generator(1))
-        turned = jitter(signal, Jitter(turn=0.5), generator())
+        turned = augment_online(signal, OnlineAugmentation(turn=0.5), generator())
         kept = (turned == signal).all(dim=(1, 2))
         assert kept.float().mean().item() == pytest.approx(0.5, abs=0.07)
         # As one complex number a sample: every one times the same factor of length 1, at any angle.
@@ -89,17 +91,21 @@ class TestJitter:
         assert min(int((quadrants == corner).sum()) for corner in (1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j)) > 25
 
     def test_of_three_channels_two_turn(self):
-        turned = jitter(torch.ones(300, 3, 4), Jitter(turn=1.0), generator())
+        turned = augment_online(torch.ones(300, 3, 4), OnlineAugmentation(turn=1.0), generator())
         changed = (turned != 1).any(dim=2)
         assert changed.sum(dim=1).tolist() == [2] * 300
         assert changed.float().mean(dim=0).tolist() == pytest.approx([2 / 3] * 3, abs=0.08)
 
     def test_the_only_channel_is_never_turned(self):
-        assert torch.equal(jitter(self.signal[:, :1], Jitter(turn=1.0), generator()), self.signal[:, :1])
+        assert torch.equal(
+            augment_online(self.signal[:, :1], OnlineAugmentation(turn=1.0), generator()), self.signal[:, :1]
+        )
 
     def test_noise_is_a_share_of_each_channels_largest_value(self):
         signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 200)
-        share = (jitter(signal, Jitter(noise=0.1), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        share = (augment_online(signal, OnlineAugmentation(noise=0.1), generator()) - signal) / torch.tensor(
+            [1.0, 100.0]
+        ).view(1, 2, 1)
         deviation = share.std(dim=2)
         # One strength for all channels of a signal, uniform from none to the most.
         torch.testing.assert_close(deviation[:, 0], deviation[:, 1], rtol=0.5, atol=0.003)
@@ -111,7 +117,9 @@ class TestJitter:
 
     def test_wander_is_one_sine_of_two_to_ten_periods_for_all_channels(self):
         signal = torch.tensor([1.0, -100.0]).view(1, 2, 1).expand(400, 2, 500)
-        share = (jitter(signal, Jitter(wander=0.2), generator()) - signal) / torch.tensor([1.0, 100.0]).view(1, 2, 1)
+        share = (augment_online(signal, OnlineAugmentation(wander=0.2), generator()) - signal) / torch.tensor(
+            [1.0, 100.0]
+        ).view(1, 2, 1)
         # Differences of float32 signals that are up to five times as large.
         assert_same(share[:, 0], share[:, 1], FLOAT32, scale=1)
         peak = share[:, 0].abs().amax(dim=1)
@@ -122,7 +130,7 @@ class TestJitter:
         assert 19 <= crossings.max().item() <= 21
 
     def test_a_patch_of_all_channels_is_silent(self):
-        silent = (jitter(torch.ones(600, 2, 400), Jitter(patch=0.5), generator()) == 0).all(dim=1)
+        silent = (augment_online(torch.ones(600, 2, 400), OnlineAugmentation(patch=0.5), generator()) == 0).all(dim=1)
         length = silent.sum(dim=1)
         assert (length > 0).float().mean().item() == pytest.approx(0.5, abs=0.06)
         assert 20 <= length[length > 0].min().item() <= 21
@@ -135,7 +143,9 @@ class TestJitter:
     def test_a_patch_hides_no_point(self):
         # Of the 300 rows every second has a second point, the others do not show it.
         kept = torch.tensor([[200.4, 100.0], [5.0, math.nan]]).repeat(150, 1)
-        silent = (jitter(torch.ones(300, 2, 400), Jitter(patch=1.0), generator(), kept) == 0).all(dim=1)
+        silent = (augment_online(torch.ones(300, 2, 400), OnlineAugmentation(patch=1.0), generator(), kept) == 0).all(
+            dim=1
+        )
         assert (silent.sum(dim=1) >= 20).all()
         shown = ~silent
         assert shown[0::2, [100, 200, 201]].all()
@@ -147,17 +157,21 @@ class TestJitter:
     def test_where_points_leave_no_room_nothing_is_silent(self):
         kept = torch.full((2, 40), math.nan)
         kept[0] = torch.arange(40)
-        silent = (jitter(torch.ones(2, 2, 40), Jitter(patch=1.0), generator(), kept) == 0).any(dim=2).any(dim=1)
+        silent = (
+            (augment_online(torch.ones(2, 2, 40), OnlineAugmentation(patch=1.0), generator(), kept) == 0)
+            .any(dim=2)
+            .any(dim=1)
+        )
         assert silent.tolist() == [False, True]
 
     def test_nothing_over_time_is_done_to_images(self):
         image = torch.randn(3, 3, 8, 8)
-        assert jitter(image, Jitter(wander=1.0, patch=1.0), generator()) is image
-        assert jitter(image, Jitter(noise=0.5), generator()).shape == image.shape
+        assert augment_online(image, OnlineAugmentation(wander=1.0, patch=1.0), generator()) is image
+        assert augment_online(image, OnlineAugmentation(noise=0.5), generator()).shape == image.shape
 
     def test_the_same_generator_the_same_change(self):
-        settings = Jitter(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
-        assert torch.equal(*(jitter(self.signal, settings, generator(3)) for _ in range(2)))
+        settings = OnlineAugmentation(sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.1, wander=0.1, patch=0.5)
+        assert torch.equal(*(augment_online(self.signal, settings, generator(3)) for _ in range(2)))
 
 
 class TestNewCopies:
@@ -196,10 +210,10 @@ class TestStepSize:
 
 class TestRecipeOfAVariant:
     def test_only_what_is_given_changes(self):
-        train = Train(epochs=7, by_variant={"dense": {"learning_rate": 0.5, "jitter": {"sign": 1.0}}})
+        train = Train(epochs=7, by_variant={"dense": {"learning_rate": 0.5, "online_augmentation": {"sign": 1.0}}})
         assert train.of("full").model_dump() == train.model_dump() | {"by_variant": {}}
         changed = train.model_dump() | {"by_variant": {}, "learning_rate": 0.5}
-        changed["jitter"]["sign"] = 1.0
+        changed["online_augmentation"]["sign"] = 1.0
         assert train.of("dense").model_dump() == changed
 
     def test_the_papers_networks_have_no_recipe_of_their_own(self):

@@ -44,8 +44,8 @@ print(during.hblkhd - before.hblkhd >= 64 * 2**20, after.fordblks - before.fordb
 )
 @pytest.mark.parametrize(("setting", "mapped_afresh", "kept"), [("default", True, False), ("keep", False, True)])
 def test_large_blocks_are_kept(setting, mapped_afresh, kept):
-    answer = subprocess.run([sys.executable, "-c", PROBE, setting], capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == [str(mapped_afresh), str(kept)]
+    prediction = subprocess.run([sys.executable, "-c", PROBE, setting], capture_output=True, text=True, check=True)
+    assert prediction.stdout.split() == [str(mapped_afresh), str(kept)]
 
 
 def test_elsewhere_nothing_happens(monkeypatch):

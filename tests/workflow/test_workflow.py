@@ -218,7 +218,7 @@ def test_snakemake_packs_its_own_report_without_a_network(copied: Place) -> None
 
 
 @pytest.mark.slow
-def test_perturbed_samples_are_answered_where_it_is_asked_for(finished: Place, copied: Place) -> None:
+def test_perturbed_samples_are_predicted_where_it_is_asked_for(finished: Place, copied: Place) -> None:
     asked = ("--config", "robustness=[noise, lead_missing]")
     added = Counter(measure_robustness=2, plot_robustness=1, record_config=1, write_report=1)
     assert rules_in(copied.planned(*asked)) == added
@@ -239,7 +239,7 @@ def test_perturbed_samples_are_answered_where_it_is_asked_for(finished: Place, c
 
 
 @pytest.mark.slow
-def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_pictures(copied: Place) -> None:
+def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_figures(copied: Place) -> None:
     asked = ("--config", "variants=[heatmap]", "encodings=[none]", "comparisons=[]")
     copied.run(*asked)
     study = copied.folder / "results" / "tiny"

@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
         name = snakemake.wildcards.dataset
         # The whole entry comes from the config and not from a parameter: a local copy that
-        # moved, with the same manifest, must not make the samples anew.
+        # moved, with the same manifest, must not make the samples again.
         extract_samples(
             name=name,
             section=parse_dataset(snakemake.config["datasets"][name]),

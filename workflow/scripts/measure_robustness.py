@@ -1,4 +1,4 @@
-"""Answer the test samples anew, perturbed."""
+"""Predict the test samples again, perturbed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

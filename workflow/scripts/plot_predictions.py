@@ -1,4 +1,4 @@
-"""Draw the best, median and worst answers of one arm."""
+"""Draw the best, median and worst predictions of one arm."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Draw the answers of every network and encoding against the strength of each perturbation."""
+"""Draw the predictions of every network and encoding against the strength of each perturbation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

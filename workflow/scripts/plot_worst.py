@@ -1,4 +1,4 @@
-"""Draw the worst answers of one arm with the maps that they come from."""
+"""Draw the worst predictions of one arm with the maps that they come from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

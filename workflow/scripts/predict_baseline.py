@@ -1,4 +1,4 @@
-"""Answer every test row without a network."""
+"""Predict every test row without a network."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

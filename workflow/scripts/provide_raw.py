@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
         name = snakemake.wildcards.dataset
         # The whole entry comes from the config and not from a parameter: a local copy that
-        # moved is checked against its manifest later, and must not make everything anew.
+        # moved is checked against its manifest later, and must not make everything again.
         provide_raw(
             name=name,
             section=parse_dataset(snakemake.config["datasets"][name]),

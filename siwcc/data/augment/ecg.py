@@ -154,7 +154,7 @@ def _visible_end(sample: EcgSample, event_sample: int, recorded: tuple[int, int]
 
 
 def draw_event(rng: np.random.Generator, event_sample: int, previous_event: int, samples: int) -> int:
-    """Draw where the event stands in a window cut anew, which fixes the window's start.
+    """Draw where the event is in a window cut again, which fixes the window's start.
 
     The start is uniform over the whole samples in (max(previous event, event - window), event]. With
     no event before (-1) it is not before the record's first sample either.
@@ -560,7 +560,7 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
 
 
 def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:
-    """Rows as they stand in fold files, ready for a network.
+    """Rows as they are in fold files, ready for a network.
 
     Args:
         spec: The task's shapes and units.

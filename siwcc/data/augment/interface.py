@@ -74,7 +74,7 @@ class Warped:
 class Inputs(Protocol):
     """The rows of one or more fold files, ready for a network.
 
-    Rows stand in the order of the fold files given, then of sample id, then of copy.
+    Rows are in the order of the fold files given, then of sample id, then of copy.
 
     Attributes:
         spec: The task's shapes and units.

@@ -383,7 +383,7 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     """Read fold files `fold<k>.h5` and the images that they need.
 
     Args:
-        fold_paths: The fold files; rows stand in their order, then of sample id, then of copy.
+        fold_paths: The fold files; rows are in their order, then of sample id, then of copy.
         samples_path: The samples file that they were made from.
         augmented_only: Leave the original samples (copy 0) out, as in training.
 

@@ -1,4 +1,4 @@
-"""Recordings as CSV: a line a sample, a column a lead."""
+"""Recordings as CSV: one row per sample, one column per lead."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_csv_signal(path: Path, leads: Sequence[int], rate_hz: float, lead_remed
         columns.remove(place)
         _check_time(path, values[:, place], rate_hz)
     if not columns:
-        raise InputError(path, f"has no lead beside {TIME_COLUMN}", "give a column a lead, in mV")
+        raise InputError(path, f"has no lead beside {TIME_COLUMN}", "give one column per lead, in mV")
     if len(columns) <= max(leads):
         raise InputError(path, f"has {len(columns)} lead(s), and {max(leads) + 1} are needed", lead_remedy)
     chosen = [columns[lead] for lead in leads]

@@ -129,8 +129,8 @@ def fetch_files(
         on_mismatch: `warn` keeps a file whose sum differs and asks for a report: for sums that
             do not come from the files' owner.
         retries: Further attempts at a file after a failure that may pass: no connection, a broken
-            one, HTTP 408, 425, 429 or 5xx. Counted anew whenever another MiB has arrived.
-        timeout_s: Seconds without an answer or a byte that count as a broken connection.
+            one, HTTP 408, 425, 429 or 5xx. Counted again whenever another MiB has arrived.
+        timeout_s: Seconds without a response or a byte that count as a broken connection.
         backoff_s: Seconds before the first retry, doubled before each further one.
         report: Told about progress; by default a bar on a terminal, else log lines.
 
@@ -200,7 +200,7 @@ def _session(base_url: str) -> requests.Session:
 
 @contextmanager
 def _response(transfer: _Transfer, offset: int) -> Iterator[requests.Response]:
-    """The answer after redirects, none of which may leave https; its body is not read yet."""
+    """The response after redirects, none of which may leave https; its body is not read yet."""
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     url = transfer.url
     for _ in range(_MAX_REDIRECTS):
@@ -295,14 +295,14 @@ def _attempt(transfer: _Transfer, offset: int) -> bool:
 
 
 def _check_status(transfer: _Transfer, response: requests.Response) -> None:
-    answer = f"the server answers {response.status_code} {response.reason}".rstrip()
+    problem = f"the server responds with {response.status_code} {response.reason}".rstrip()
     if response.status_code == 416:
         transfer.part.unlink(missing_ok=True)
-        raise _TransientError(f"{answer} to a resumed transfer")
+        raise _TransientError(f"{problem} to a resumed transfer")
     if response.status_code in _RETRIED or response.status_code >= 500:
-        raise _TransientError(answer)
+        raise _TransientError(problem)
     if response.status_code not in (200, 206):
-        raise transfer.error(answer)
+        raise transfer.error(problem)
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type in ("text/html", "application/xhtml+xml"):
         raise transfer.error("the server sends an HTML page in place of the file")

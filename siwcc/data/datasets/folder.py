@@ -1,4 +1,4 @@
-"""A folder of one's own: recordings or images, and a table of where in each something is (docs/own-data.md).
+"""A folder of the user: recordings or images, and a table of where in each something is (docs/own-data.md).
 
 Signals go through what VFDB goes through (`siwcc.data.datasets.signals`), images through what the image sets go
 through (`siwcc.data.datasets.images`). Nothing is written into the folder.
@@ -33,7 +33,7 @@ from siwcc.data.datasets.signals import (
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_header
 from siwcc.io.errors import InputError
 
-_REPAIR = "mend the recording, or take its rows out of the table"
+_REPAIR = "repair the recording, or take its rows out of the table"
 _LEAD_REMEDY = "name leads that every recording has as datasets.<name>.leads, [0] for a single one"
 
 
@@ -126,7 +126,7 @@ def _recording(section: FolderSection, table: Table, row: Row) -> Recording:
     if not _is_csv(row):
         return _wfdb_record(section, table, row).recording(section.rate_hz, _recording_name(row))
     if section.csv_rate_hz is None:
-        remedy = "give the samples a second of such recordings as datasets.<name>.csv_rate_hz"
+        remedy = "give the sampling rate of such recordings as datasets.<name>.csv_rate_hz"
         raise table.problem(row, f"{row.file} does not say at which rate it was recorded", remedy)
     path = table.find(row, row.file)
     read = partial(read_csv_signal, path, section.leads, section.csv_rate_hz, _LEAD_REMEDY)
@@ -166,7 +166,7 @@ def _event(row: Row, recording: Recording) -> Event:
 
 
 def _iter_images(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
-    table.refuse_twice([row.file for row in table.rows], "the file", "a network answers one point an image")
+    table.refuse_twice([row.file for row in table.rows], "the file", "a network predicts one point per image")
     ids = [row.sample_id or row.name for row in table.rows]
     table.refuse_twice(ids, "the id", "give each a sample_id")
     for sample_id, row in sorted(zip(ids, table.rows, strict=True), key=lambda item: item[0]):

@@ -34,7 +34,7 @@ class Row:
 
     Attributes:
         number: Its number, counted as a spreadsheet does: 2 for the first after the header.
-        file: As it stands there, parts separated by `/`; a WFDB record without an extension.
+        file: As it is there, parts separated by `/`; a WFDB record without an extension.
         place: Seconds, or x and y in pixels.
         group, label: The file's name and `UNLABELLED` where the table says nothing.
         sample_id: Empty where the table says nothing.
@@ -61,7 +61,7 @@ class Table:
 
         Raises:
             InputError: no such table, a column that is missing or misspelt, a row that is not complete, a path
-                that leaves the folder, or an id that stands there twice. One line, with the row.
+                that leaves the folder, or an id that is there twice. One line, with the row.
         """
         self.folder = folder
         self.path = folder / section.table
@@ -96,7 +96,7 @@ class Table:
         first: dict[str, int] = {}
         for row, name in zip(self.rows, names, strict=True):
             if name and name in first:
-                raise self.problem(row, f"{what} {name!r} stands in row {first[name]}, too", remedy)
+                raise self.problem(row, f"{what} {name!r} is in row {first[name]}, too", remedy)
             first[name] = row.number
 
     def by_file(self) -> dict[str, list[Row]]:

@@ -41,7 +41,7 @@ class SampleDefectError(Exception):
 
 @dataclass(frozen=True)
 class Placed:
-    """A crop as it stands in a samples file.
+    """A crop as it is in a samples file.
 
     Attributes:
         image: uint8 (size, size, 3), RGB, 0 outside the content box.
@@ -62,7 +62,7 @@ class Placed:
     original_height: int
 
     def sample(self, sample_id: str, group: str, label: str, names: Sequence[str]) -> Sample:
-        """What stands in a samples file: the first point is the target, further ones have columns of their own.
+        """What is in a samples file: the first point is the target, further ones have columns of their own.
 
         Args:
             sample_id: The id.
@@ -95,7 +95,7 @@ def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Place
 
     `cv2.resize` keeps the corners of pixels, not their centres: what is at x in the crop is drawn at
     x * s + (s - 1) / 2. The paper's reading, x * s, is kept, so targets are off by (s - 1) / 2 px
-    against the picture (0.18 px for a typical crop of 188 px, between -0.5 and 0 px for larger ones
+    against the image (0.18 px for a typical crop of 188 px, between -0.5 and 0 px for larger ones
     than the square). On the shorter side, whose length is rounded down, less than 1 px is added at
     the far edge.
 

@@ -23,7 +23,7 @@ UNITS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One window or image with its answer.
+    """One window or image with its target.
 
     Attributes:
         sample_id: Unique; samples files are sorted by it as a string.

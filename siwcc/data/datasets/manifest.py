@@ -64,7 +64,7 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
 
 
 def _raw_files(section: AnyDataset, folder: Path) -> Sequence[Path]:
-    """The files of a set, each with a name that can stand in a CSV."""
+    """The files of a set, each with a name that a CSV can hold."""
     # A glob finds nothing in a folder that it may not read, and says nothing.
     next(folder.iterdir(), None)
     try:

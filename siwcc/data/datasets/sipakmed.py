@@ -210,7 +210,7 @@ def parse_contour(content: bytes) -> np.ndarray:
             and a byte order mark are passed over.
 
     Returns:
-        float64 (n, 2), n >= 2, pixels of the crop, as they stand in the file.
+        float64 (n, 2), n >= 2, pixels of the crop, as they are in the file.
 
     Raises:
         SampleDefectError: no text, a line that is not two numbers, or fewer than two points.

@@ -42,7 +42,7 @@ def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any],
     """Leads in mV; the window, the running median and the thinning out of `siwcc.data.augment.filters.decimate`."""
     channels = [f"lead {i + 1}, mV" for i in range(spec.channels)]
     preparation = (
-        f"A window of {dataset.get('window_s')} s at {dataset.get('rate_hz')} samples a second, with an event in it. "
+        f"A window of {dataset.get('window_s')} s at {dataset.get('rate_hz')} Hz, with an event in it. "
         f"Of each channel the running median over {task.get('median_samples')} samples, zeros beyond either end, then "
         f"every {task.get('decimate_by')}th sample from the first on: {spec.shape[0]} samples. No filter, no scaling."
     )
@@ -52,7 +52,7 @@ def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any],
             " The last channel is made first, of all samples of the window: time in seconds, from 0 at the first "
             f"sample to {dataset.get('window_s')} at the last, times the mean of the leads."
         )
-    answer = "Time of the event from the window's first sample, in seconds."
+    prediction = "Time of the event from the window's first sample, in seconds."
     if len(spec.points) > 1:
-        answer = f"Times from the window's first sample, in seconds: {' and '.join(spec.points)} of the event."
-    return SignalNote(tuple(channels), preparation, answer)
+        prediction = f"Times from the window's first sample, in seconds: {' and '.join(spec.points)} of the event."
+    return SignalNote(tuple(channels), preparation, prediction)

@@ -24,7 +24,7 @@ class TaskSpec:
         channels: Signal channels before any coordinate is added.
         shape: The signal's axes after the channels: (time,) or (height, width).
         extent: Coordinate of the last sample, x first: (t,) in seconds or (x, y) in pixels.
-        output_scale: The sigmoid head's answer times this is in `unit`.
+        output_scale: The sigmoid head's prediction times this is in `unit`.
     """
 
     task: str
@@ -60,7 +60,7 @@ class ErrorLimits:
 
     Attributes:
         unit: Of the two limits, `s` or `px`.
-        fine, coarse: An answer is within a limit when its absolute error is at most this.
+        fine, coarse: A prediction is within a limit when its absolute error is at most this.
         isolated_s: Seconds without another event that make an event isolated; None where samples
             are no events.
     """
@@ -72,17 +72,17 @@ class ErrorLimits:
 
 
 class SignalNote(NamedTuple):
-    """What a network is given and answers, in words, for somebody who has the network alone.
+    """What a network is given and predicts, in words, for somebody who has the network alone.
 
     Attributes:
         channels: A name with unit for each that is given.
         preparation: What is done to a recording or an image before.
-        answer: What the answer means.
+        prediction: What the prediction means.
     """
 
     channels: tuple[str, ...]
     preparation: str
-    answer: str
+    prediction: str
 
 
 class TaskModule(Protocol):
@@ -93,13 +93,13 @@ class TaskModule(Protocol):
         ...
 
     def error_limits(self, spec: TaskSpec) -> ErrorLimits:
-        """The limits that errors are held against."""
+        """The limits that errors are compared with."""
         ...
 
     def signal_note(
         self, spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]
     ) -> SignalNote:
-        """What a network of the task is given and answers.
+        """What a network of the task is given and predicts.
 
         Args:
             spec: Of the network.

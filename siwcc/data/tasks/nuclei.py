@@ -43,5 +43,5 @@ def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any],
         f"with {beside} beside it."
     )
     centre = "Centre of the nucleus" if len(spec.points) == 1 else f"Centres of {' and '.join(spec.points)}"
-    answer = f"{centre} in pixels of the square, x to the right, y down; pixel centres are whole numbers."
-    return SignalNote(("red", "green", "blue"), preparation, answer)
+    prediction = f"{centre} in pixels of the square, x to the right, y down; pixel centres are whole numbers."
+    return SignalNote(("red", "green", "blue"), preparation, prediction)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FEATURE_WINDOW_S = 1.0
 # Of one sample there is no mean to take away, and no slope.
 _FEWEST_SAMPLES = 2
-_SMALLEST_SHARE = 1e-6
+_SMALLEST_FRACTION = 1e-6
 
 
 def change_point(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -37,12 +37,12 @@ def change_point(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.n
     padded = np.rint(inputs.edge_s[test] / step_s).astype(int)
     start = np.minimum(padded[:, 0], len(time_s) - 1)
     stop = np.maximum(len(time_s) - padded[:, 1], start + 1)
-    answers = np.empty((len(test), 1))
+    predictions = np.empty((len(test), 1))
     for positions, signals in read_batches(inputs, test):
         for position, signal in zip(positions, signals, strict=True):
             recorded = signal[:, start[position] : stop[position]]
-            answers[position] = time_s[start[position] + find_change(recorded, width)]
-    return answers
+            predictions[position] = time_s[start[position] + find_change(recorded, width)]
+    return predictions
 
 
 def find_change(signal: np.ndarray, width: int) -> int:
@@ -92,5 +92,5 @@ def local_features(signal: np.ndarray, width: int) -> np.ndarray:
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    floor = _SMALLEST_SHARE * values.max(axis=1, keepdims=True)
+    floor = _SMALLEST_FRACTION * values.max(axis=1, keepdims=True)
     return np.asarray(np.log(np.maximum(values, np.where(floor > 0, floor, 1.0))))

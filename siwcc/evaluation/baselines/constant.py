@@ -1,4 +1,4 @@
-"""Baselines with one answer for every row."""
+"""Baselines with one prediction for every row."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def inverted_centroid(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np
 
 
 def _weighted_centroids(inputs: Inputs, rows: np.ndarray, inverted: bool) -> np.ndarray:
-    answers = np.empty((len(rows), len(inputs.spec.outputs)))
+    predictions = np.empty((len(rows), len(inputs.spec.outputs)))
     for positions, signals in read_batches(inputs, rows):
         intensity = signals.mean(axis=1, dtype=np.float64)
         if len(inputs.spec.shape) == 1:
@@ -51,8 +51,8 @@ def _weighted_centroids(inputs: Inputs, rows: np.ndarray, inverted: bool) -> np.
             weight = intensity.max(axis=axes, keepdims=True) - intensity
         else:
             weight = intensity - intensity.min(axis=axes, keepdims=True)
-        answers[positions] = find_centroids(weight, inputs.spec)
-    return answers
+        predictions[positions] = find_centroids(weight, inputs.spec)
+    return predictions
 
 
 def find_centroids(weight: np.ndarray, spec: TaskSpec) -> np.ndarray:
@@ -87,14 +87,14 @@ def otsu_centroid(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np.nda
     Returns:
         float64 (test rows, 2), (x, y) in pixels.
     """
-    answers = np.full((len(test), 2), inputs.spec.output_scale / 2)
+    predictions = np.full((len(test), 2), inputs.spec.output_scale / 2)
     for positions, images in read_batches(inputs, test):
         for position, image in zip(positions, images, strict=True):
             region = find_dark_region(image)
             if region is not None:
                 moments = cv2.moments(region, binaryImage=True)
-                answers[position] = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
-    return answers
+                predictions[position] = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+    return predictions
 
 
 def find_dark_region(image: np.ndarray) -> np.ndarray | None:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from siwcc.data.augment.ecg import EcgInputs
 
 
-def edge_silence(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def zero_padding(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """What the lengths of the padding at both ends of the window tell, by gradient boosting.
 
-    Without any padding in the training rows it answers their mean.
+    Without any padding in the training rows it predicts their mean.
 
     Args:
         inputs: The rows of all folds.
@@ -32,7 +32,7 @@ def edge_silence(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.n
 
 
 def gap_oracle(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The best non-decreasing answer from the time since the previous counted event alone.
+    """The best non-decreasing prediction from the time since the previous counted event alone.
 
     Both protocols make the mean target grow with the gap g: with `rewindow` it is min(g, window) / 2,
     with `zero_fill` min(g, window / 2). Isotonic regression on min(g, window) learns either.

@@ -1,8 +1,8 @@
-"""Answers that see no network, in files of the same form as the networks' predictions.
+"""Predictions without a network, in files of the same form as the networks' predictions.
 
-A baseline is a function `(inputs, train, test) -> answers`: the rows of all folds, the numbers of
+A baseline is a function `(inputs, train, test) -> predictions`: the rows of all folds, the numbers of
 the training rows and of the test rows, and float64 (test rows, outputs) in the task's unit.
-The Snakefile reads this module in every job, so it imports what a baseline needs when it answers.
+The Snakefile reads this module in every job, so it imports what a baseline needs when it predicts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a baseline stands and what it can answer.
+    """Where a baseline is defined and which tasks it predicts.
 
     Attributes:
         module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
@@ -41,7 +41,7 @@ BASELINES: dict[str, Entry] = {
     "centre": Entry("constant"),
     "intensity_centroid": Entry("intensity"),
     "inverted_centroid": Entry("intensity"),
-    "edge_silence": Entry("leaks", ("ecg",)),
+    "zero_padding": Entry("leaks", ("ecg",)),
     "gap_oracle": Entry("leaks", ("ecg",)),
     "change_point": Entry("change_point", ("ecg",)),
     "otsu_centroid": Entry("intensity", ("nuclei",)),
@@ -59,10 +59,10 @@ def load_baseline(name: str) -> Baseline:
 
 
 def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
-    """Write a baseline's answers for every fold as a test fold, in the order of the folds.
+    """Write a baseline's predictions for every fold as a test fold, in the order of the folds.
 
-    It learns from the augmented copies of the other folds and answers every copy of its own. Several points are
-    learned and answered one by one, each from the rows in which it is visible; none is told not to be there.
+    It learns from the augmented copies of the other folds and predicts every copy of its own. Several points are
+    learned and predicted one by one, each from the rows in which it is visible; none is predicted to be absent.
 
     Args:
         name: Name in `BASELINES`.
@@ -85,10 +85,10 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     from siwcc.io.checksums import MANIFEST
     from siwcc.io.files import sha256_of, write_csv, write_manifest
 
-    answer = load_baseline(name)
+    baseline = load_baseline(name)
     inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)
     fold_of_row = _fold_of_row(fold_paths)
-    answers = np.empty(inputs.target.shape, dtype=np.float64)
+    predictions = np.empty(inputs.target.shape, dtype=np.float64)
     for point, outputs in inputs.spec.points.items():
         one = of_point(inputs, point)
         visible = visible_points(one.target, 1)[:, 0]
@@ -97,8 +97,8 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
             test = np.flatnonzero(fold_of_row == fold)
             if not len(train):
                 raise InputError(fold_paths[fold], f"has no training row in which {point} is visible", "leave it out")
-            answers[test[:, np.newaxis], outputs] = answer(one, train, test)
-    write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, answers))
+            predictions[test[:, np.newaxis], outputs] = baseline(one, train, test)
+    write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, predictions))
     sums = {fold_path.name: sha256_of(fold_path) for fold_path in fold_paths}
     write_manifest(path.with_name(MANIFEST), f"{task}/baselines/{name}", (path,), inputs=sums)
 

@@ -1,10 +1,10 @@
-"""Answers against the strength of a perturbation: what may befall a recording or an image before a network sees it.
+"""Predictions against the strength of a perturbation: what may befall a recording or an image before a network sees it.
 
     samples of a test fold -> perturbed as they were recorded -> the task's own chain -> networks that never saw them
 
 A perturbation is done to the source: leads in mV at the data set's rate, before running median and decimation; images
 as uint8, before they are normalised. The windows and images are the original samples, so that a perturbation at its
-neutral strength is answered as in `predictions.csv`. A module a task says what can be done to it.
+neutral strength is predicted as in `predictions.csv`. One module per task defines what can be done to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stage that answers perturbed test samples: the networks of one encoding and variant in, `robustness.csv` out."""
+"""The stage that predicts perturbed test samples: the networks of one encoding and variant in, `robustness.csv` out."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class _Case(NamedTuple):
     strength: float
 
 
-class _Answered(NamedTuple):
-    """Everything that the networks answered.
+class _Predicted(NamedTuple):
+    """Everything that the networks predicted.
 
     Attributes:
         perturbations: By name.
@@ -55,7 +55,7 @@ def measure_robustness(
     names: Sequence[str],
     limits: ErrorLimits,
 ) -> list[Robustness]:
-    """Answer the samples of every test fold, perturbed, by the networks that never saw them.
+    """Predict the samples of every test fold, perturbed, by the networks that never saw them.
 
     Args:
         model_paths: `model.pt` of runs of one encoding and variant, of any folds and seeds.
@@ -69,7 +69,7 @@ def measure_robustness(
 
     Raises:
         InputError: no network, a damaged file, files that do not belong together, a perturbation that the task does
-            not have, or an answer that is not finite.
+            not have, or a prediction that is not finite.
     """
     if not model_paths:
         raise InputError("robustness", "there is no network to ask", "give at least one model.pt")
@@ -77,13 +77,13 @@ def measure_robustness(
     # The bytes depend on it.
     torch.set_num_threads(1)
     keys = sorted((run_key_of(path), path) for path in model_paths)
-    answered = _answer(keys, fold_paths, samples_path, names)
-    return _lines(keys[0][0], len({key.seed for key, _ in keys}), answered, limits)
+    predicted = _predict(keys, fold_paths, samples_path, names)
+    return _lines(keys[0][0], len({key.seed for key, _ in keys}), predicted, limits)
 
 
-def _answer(
+def _predict(
     keys: Sequence[tuple[RunKey, Path]], fold_paths: Sequence[Path], samples_path: Path, names: Sequence[str]
-) -> _Answered:
+) -> _Predicted:
     errors: dict[_Case, list[np.ndarray]] = {}
     groups, perturbations = [], {}
     for fold, runs in groupby(keys, key=lambda pair: pair[0].fold):
@@ -97,7 +97,7 @@ def _answer(
             errors.setdefault(_Case(perturbation.name, perturbation.neutral), []).append(unperturbed)
             for case, inputs in _perturbed(originals, perturbation):
                 errors.setdefault(case, []).append(_errors(models, inputs, f"{case.perturbation} {case.strength:g}"))
-    return _Answered(
+    return _Predicted(
         perturbations, {case: np.concatenate(parts) for case, parts in errors.items()}, np.concatenate(groups)
     )
 
@@ -132,19 +132,19 @@ def _errors(models: Sequence[TrainedModel], inputs: Inputs, what: str) -> np.nda
         if model.spec != inputs.spec:
             raise InputError(model.path, "is made for other inputs than the folds hold", "delete it and run again")
         batches = HostBatches(inputs, model.key.encoding, torch.device("cpu"))
-        answer = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH).answer
-        if not np.isfinite(answer).all():
-            raise InputError(model.path, f"gives an answer to {what} that is not finite", "look for extreme values")
-        rows = (inputs.sample_id, inputs.copy, inputs.target, answer.astype(np.float64))
+        prediction = predict(model.network, batches, np.arange(len(inputs.target)), _BATCH).prediction
+        if not np.isfinite(prediction).all():
+            raise InputError(model.path, f"gives a prediction for {what} that is not finite", "look for extreme values")
+        rows = (inputs.sample_id, inputs.copy, inputs.target, prediction.astype(np.float64))
         errors.append(Predictions(*rows, tuple(inputs.spec.outputs)).error())
     return np.concatenate(errors)
 
 
-def _lines(key: RunKey, seeds: int, answered: _Answered, limits: ErrorLimits) -> list[Robustness]:
-    draws = Draws(answered.group, limits.fine, limits.coarse)
+def _lines(key: RunKey, seeds: int, predicted: _Predicted, limits: ErrorLimits) -> list[Robustness]:
+    draws = Draws(predicted.group, limits.fine, limits.coarse)
     lines, unperturbed = [], {}
-    for case, error in answered.error.items():
-        perturbation = answered.perturbations[case.perturbation]
+    for case, error in predicted.error.items():
+        perturbation = predicted.perturbations[case.perturbation]
         sums = draws.sums_of_all(error), draws.sums_of(error)
         is_unperturbed = case.strength == perturbation.neutral
         if is_unperturbed:

@@ -67,14 +67,14 @@ def change_brightness(image: np.ndarray, levels: float) -> np.ndarray:
     return _whole_levels(image.astype(np.float64) + levels)
 
 
-def change_stain(image: np.ndarray, share: float) -> np.ndarray:
-    """Multiply red by 1 + share and blue by 1 - share.
+def change_stain(image: np.ndarray, fraction: float) -> np.ndarray:
+    """Multiply red by 1 + fraction and blue by 1 - fraction.
 
     Args:
         image: uint8 (height, width, 3).
-        share: Above 0 towards red, below towards blue.
+        fraction: Above 0 towards red, below towards blue.
     """
-    return _whole_levels(image * np.array([1 + share, 1, 1 - share]))
+    return _whole_levels(image * np.array([1 + fraction, 1, 1 - fraction]))
 
 
 def change_size(image: np.ndarray, factor: float) -> np.ndarray:
@@ -109,8 +109,8 @@ PERTURBATIONS = (
         apply=lambda image, levels, rng: change_brightness(image, levels),
     ),
     Perturbation(
-        *("stain", "share", 0.0, (-0.4, -0.2, 0.2, 0.4)),
-        apply=lambda image, share, rng: change_stain(image, share),
+        *("stain", "fraction", 0.0, (-0.4, -0.2, 0.2, 0.4)),
+        apply=lambda image, fraction, rng: change_stain(image, fraction),
     ),
     Perturbation(
         *("size", "of the side", 1.0, (0.75, 0.5, 0.25, 0.125)),
@@ -125,7 +125,7 @@ class NucleiOriginals:
 
     Attributes:
         seed: The study's.
-        unperturbed: All copies of them, as they stand in the fold.
+        unperturbed: All copies of them, as they are in the fold.
     """
 
     seed: int

@@ -84,7 +84,7 @@ def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureF
     Args:
         log_paths: `log.csv` of every run of one task; those of the other networks set the common scale.
         variant: Which network of the task to draw.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
 
     Raises:
         InputError: a damaged log, or runs of one arm with different epochs.
@@ -138,7 +138,7 @@ def _draw_apart(curves: Sequence[Curve], title: str, limits: Mapping[str, tuple[
             look = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "linewidth": 1.3}
             axis.plot(curve.epochs, curve.mean, style.line, label=style.label, **look)
         cut = any(float(np.nanmin(curve.mean)) < limits[name][0] for curve in in_panel)
-        # The network's name on a line of its own: all in one would be wider than the picture.
+        # The network's name on a line of its own: all in one would be wider than the figure.
         panel = f"{title}\ntest folds" if name == "test" else "training"
         _frame(axis, panel + (", lowest values cut off" if cut else ""), limits[name])
     panels[0].set_xlabel("")

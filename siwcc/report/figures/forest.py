@@ -49,7 +49,7 @@ def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
     Args:
         rows: The study's comparisons, of any metric.
         metric: Which one to draw; rows without a mean are left out.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     shown = [row for row in rows if row.metric == metric and math.isfinite(row.mean_difference)]
     lines = _place_rows(shown)

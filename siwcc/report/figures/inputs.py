@@ -1,4 +1,4 @@
-"""What a network is fed, on one real sample, and what it answered: drawn on the signal or the image."""
+"""What a network is fed, on one real sample, and what it predicted: drawn on the signal or the image."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _FEW_STRIPS = 6
 
 @dataclass(frozen=True)
 class Case:
-    """One answered test row.
+    """One predicted test row.
 
     Attributes:
         name: `best`, `median` or `worst`.
@@ -133,7 +133,7 @@ def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str]
         fold_path: A fold file.
         samples_path: The samples file that it was made from.
         encodings: The study's encodings.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     task = str(read_shard(fold_path, "fold", ("copy",)).attributes["task"])
     inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
@@ -199,7 +199,7 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
 def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
     dims = len(spec.shape)
     if len({channel.encoding for channel in channels}) > _FEW_ENCODINGS:
-        # Where there are many, y, which is made as x is, stands in the CSV only.
+        # Where there are many, y, which is made as x is, is in the CSV only.
         channels = [channel for channel in channels if channel.axis == AXIS_NAMES[0]]
     rows = -(-len(channels) // dims)
     figure = new_figure(4.4, 0.3 + 1.85 * (1 + rows))
@@ -272,13 +272,13 @@ def choose_cases(errors: np.ndarray) -> dict[str, int]:
 def plot_predictions(
     prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path, files: FigureFiles
 ) -> None:
-    """Draw the best, the median and the worst answer of one arm to the augmented test rows of its folds.
+    """Draw the best, the median and the worst prediction of one arm for the augmented test rows of its folds.
 
     Args:
         prediction_paths: `predictions.csv` of the arm's runs with one seed, a fold each.
         fold_paths: `fold1.h5` ... in order.
         samples_path: The samples file that they were made from.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     key = run_key_of(prediction_paths[0])
     spec, cases = find_cases(prediction_paths, fold_paths, samples_path)
@@ -319,12 +319,14 @@ def _open_case(
     sample_id, copy = str(predictions.sample_id[row]), int(predictions.copy[row])
     found = np.flatnonzero((stored.arrays["sample_id"] == sample_id) & (stored.arrays["copy"] == copy))
     if len(found) != 1:
-        raise InputError(path, f"has no copy {copy} of {sample_id}, which was answered", "run the study again")
+        raise InputError(
+            path, f"has no copy {copy} of {sample_id}, for which there is a prediction", "run the study again"
+        )
     inputs = augment_module(str(stored.attributes["task"])).open_inputs([path], samples_path, augmented_only=False)
     signal = inputs.batch(found, "none").numpy()[0]
     visible = bool(stored.arrays["event_visible"][found[0]])
-    answer = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
-    return inputs.spec, Case(name, sample_id, copy, fold, *answer, visible, signal)
+    values = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
+    return inputs.spec, Case(name, sample_id, copy, fold, *values, visible, signal)
 
 
 def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
@@ -333,7 +335,7 @@ def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Fig
     for axis, case in zip(axes, cases, strict=True):
         draw_leads(axis, spec, case.signal)
         for target, prediction, width in zip(case.target, case.prediction, _WIDTHS, strict=False):
-            # Of a point that is not visible there is nothing to be held against.
+            # Of a point that is not visible nothing can be compared.
             if not np.isnan(target):
                 axis.axvline(float(target), color=TARGET, linewidth=width)
                 axis.axvline(float(prediction), color=PREDICTION, linewidth=width, linestyle="--")
@@ -415,5 +417,5 @@ def _case_title(case: Case, unit: str, lines: bool = False) -> str:
 
 def _case_row(case: Case) -> list[object]:
     values = (*case.target.tolist(), *case.prediction.tolist(), case.error)
-    answers = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
-    return [case.name, case.sample_id, case.copy, case.fold, int(case.event_visible), *answers]
+    cells = ["" if np.isnan(value) else f"{value:.6f}" for value in values]
+    return [case.name, case.sample_id, case.copy, case.fold, int(case.event_visible), *cells]

@@ -1,4 +1,4 @@
-"""One picture of a file of a study: `siwcc inspect --plot`."""
+"""One figure of a file of a study: `siwcc inspect --plot`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from siwcc.evaluation.methods import read_predictions
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_rows, read_shard
 from siwcc.nn.paper_networks import LearnablePool
-from siwcc.report.figures.style import BLUE, INK, MUTED, VERMILION, new_figure, save_picture, style_axis
+from siwcc.report.figures.style import BLUE, INK, MUTED, VERMILION, new_figure, save_figure_as, style_axis
 from siwcc.training.checkpoint import read_model
 
 _PANELS = 6
 _COLUMNS = 3
 
 
-def plot_content(path: Path, kind: str, picture: Path) -> None:
+def plot_content(path: Path, kind: str, figure: Path) -> None:
     """Draw what is in a file.
 
     Args:
         path: A file that `siwcc.cli.inspect.inspect_file` has read.
         kind: What it was found to be.
-        picture: SVG, PNG or PDF, by its name.
+        figure: SVG, PNG or PDF, by its name.
 
     Raises:
-        InputError: there is nothing to draw in such a file, or the picture cannot be written.
+        InputError: there is nothing to draw in such a file, or the figure cannot be written.
     """
     draw = {
         "samples": _draw_samples,
@@ -42,8 +42,8 @@ def plot_content(path: Path, kind: str, picture: Path) -> None:
         "predictions": _draw_predictions,
     }.get(kind)
     if draw is None:
-        raise InputError(path, f"is a {kind}, of which there is no picture", "leave --plot away")
-    save_picture(draw(path), picture)
+        raise InputError(path, f"is a {kind}, of which there is no figure", "leave --plot away")
+    save_figure_as(draw(path), figure)
 
 
 def _draw_samples(path: Path) -> Figure:
@@ -70,7 +70,7 @@ def _draw_fold(path: Path) -> Figure:
 
 
 def _draw_panels(titles: Sequence[str], signals: np.ndarray, targets: np.ndarray, last_s: float | None) -> Figure:
-    """A panel a sample: leads over seconds, or an image in pixels."""
+    """One panel per sample: leads over seconds, or an image in pixels."""
     rows = math.ceil(len(titles) / _COLUMNS)
     figure = new_figure(9.0, (2.2 if last_s is not None else 3.0) * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
@@ -123,7 +123,7 @@ def _draw_pool(path: Path) -> Figure:
     pools = [module for module in model.network.modules() if isinstance(module, LearnablePool)]
     if not pools:
         problem = f"is a {model.key.variant} network, which weighs all positions alike"
-        raise InputError(path, problem, "draw an answer of it instead: siwcc predict --plot")
+        raise InputError(path, problem, "draw a prediction of it instead: siwcc predict --plot")
     weight = pools[0].weight.detach().abs().mean(dim=0).numpy()
     figure = new_figure(5.4, 2.6 if weight.shape[0] == 1 else 4.6)
     axis = figure.subplots()
@@ -154,19 +154,19 @@ def _draw_log(path: Path) -> Figure:
 
 
 def _draw_predictions(path: Path) -> Figure:
-    """Answers over targets, an output a panel; a straight line is where both are the same."""
+    """Predictions over targets, an output a panel; a straight line is where both are the same."""
     predictions = read_predictions(path)
     augmented = predictions.copy > 0
     outputs = predictions.target.shape[1]
     figure = new_figure(4.2 * outputs, 4.2)
     for number, axis in enumerate(figure.subplots(1, outputs, squeeze=False).ravel()):
-        target, answer = predictions.target[:, number], predictions.prediction[:, number]
+        target, prediction = predictions.target[:, number], predictions.prediction[:, number]
         visible = ~np.isnan(target)
-        target, answer, copies = target[visible], answer[visible], augmented[visible]
-        ends = [min(target.min(), answer.min()), max(target.max(), answer.max())]
+        target, prediction, copies = target[visible], prediction[visible], augmented[visible]
+        ends = [min(target.min(), prediction.min()), max(target.max(), prediction.max())]
         axis.plot(ends, ends, color=MUTED, linewidth=0.8)
-        axis.plot(target[copies], answer[copies], ".", color=BLUE, alpha=0.3, markersize=3, label="augmented")
-        axis.plot(target[~copies], answer[~copies], ".", color=VERMILION, markersize=5, label="as recorded")
+        axis.plot(target[copies], prediction[copies], ".", color=BLUE, alpha=0.3, markersize=3, label="augmented")
+        axis.plot(target[~copies], prediction[~copies], ".", color=VERMILION, markersize=5, label="as recorded")
         axis.set_xlabel(f"target{predictions.suffixes[number].replace('_', ' ')}", color=INK)
         axis.set_ylabel("prediction", color=INK)
         axis.set_aspect("equal")

@@ -1,4 +1,4 @@
-"""Two answers held against each other, record by record: both errors of every record."""
+"""Two methods compared, record by record: both errors of every record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from siwcc.report.figures.style import (
     style_axis,
 )
 
-# More records than this cannot be told by name in a picture: a cloud of points instead of a line each.
+# More records than this cannot be named in a figure: a cloud of points instead of a line each.
 _MOST_LINES = 40
 _CONTROL, _STUDY = BLUE, VERMILION
 _CONTROL_MARKER, _STUDY_MARKER = "o", "s"
@@ -56,7 +56,7 @@ def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
 
     Args:
         points: Of one comparison and view, at least one, in the order to draw.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     draw = _draw_lines if len(points) <= _MOST_LINES else _draw_cloud
     save_figure(draw(points), files)

@@ -40,11 +40,11 @@ def select_bins(bins: Sequence[ReliabilityBin], task: str, encoding: str, varian
 
 
 def plot_reliability(bins: Sequence[ReliabilityBin], files: FigureFiles) -> None:
-    """Draw the share within the limit, and the error, against confidence.
+    """Draw the fraction within the limit, and the error, against confidence.
 
     Args:
         bins: Of one arm, raw and calibrated, at least one.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     first = bins[0]
     figure = new_figure(4.4, 6.0)
@@ -56,9 +56,9 @@ def plot_reliability(bins: Sequence[ReliabilityBin], files: FigureFiles) -> None
         if lines:
             _draw_shares(upper, lines, colour, marker)
             handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
-    handles.append(Line2D([], [], color=MUTED, linestyle="--", label="as sure as right"))
+    handles.append(Line2D([], [], color=MUTED, linestyle="--", label="perfect calibration"))
     _draw_errors(lower, [line for line in bins if line.kind == RAW])
-    upper.set_ylabel(f"share within {first.limit:g} {first.unit}", fontsize=9, color=INK)
+    upper.set_ylabel(f"fraction within {first.limit:g} {first.unit}", fontsize=9, color=INK)
     upper.set_ylim(-0.02, 1.02)
     upper.set_xlim(0, 1)
     lower.set_xlabel("mean confidence, or probability, of a bin", fontsize=9, color=INK)

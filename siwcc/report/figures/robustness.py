@@ -1,4 +1,4 @@
-"""Answers against the strength of a perturbation: a panel for each, a line for every network and encoding."""
+"""Predictions against the strength of a perturbation: one panel for each, one line for every network and encoding."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
-    """Draw the share of answers within the coarse limit against the strength of each perturbation.
+    """Draw the fraction of predictions within the coarse limit against the strength of each perturbation.
 
     Strengths stand at even distances, the unperturbed samples on a vertical line where strengths have an order. Bands
     and bars are the 95 % intervals over records.
 
     Args:
         lines: Of one task, at least one, of all its networks and encodings.
-        files: The picture and the numbers in it.
+        files: The figure and the numbers in it.
     """
     names = list(dict.fromkeys(line.perturbation for line in lines))
     arms = list(dict.fromkeys((line.variant, line.encoding) for line in lines))
@@ -69,7 +69,7 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     for axis in axes[: len(names) : _COLUMNS]:
         axis.set_ylabel("per cent", fontsize=8.5, color=INK)
     first = lines[0]
-    title = f"{TASKS.get(first.task, first.task)}: answers within {first.limit_coarse:g} {first.error_unit}"
+    title = f"{TASKS.get(first.task, first.task)}: predictions within {first.limit_coarse:g} {first.error_unit}"
     figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
     handles = [_legend_line(first.task, arm, variants) for arm in arms]
     figure.legend(handles=handles, loc="outside lower left", ncols=_COLUMNS, frameon=False, fontsize=8, labelcolor=INK)
@@ -109,7 +109,7 @@ def _limits(lines: Sequence[Robustness]) -> tuple[float, float]:
 
 def _draw_arm(axis: Axes, places: list[float], own: Sequence[Robustness], variant: int, cases: bool) -> None:
     style = arm_style(own[0].encoding)
-    share, low, high = (
+    fraction, low, high = (
         100 * np.array([getattr(line, name) for line in own])
         for name in ("within_coarse", "within_coarse_low", "within_coarse_high")
     )
@@ -117,10 +117,10 @@ def _draw_arm(axis: Axes, places: list[float], own: Sequence[Robustness], varian
     marks: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
     if cases:
         axis.vlines(places, low, high, color=style.colour, linewidth=1.2, alpha=0.5)
-        axis.plot(places, share, linestyle="none", **marks)
+        axis.plot(places, fraction, linestyle="none", **marks)
         return
     axis.fill_between(places, low, high, color=style.colour, alpha=0.12, linewidth=0)
-    axis.plot(places, share, linestyle=_LINES[variant % len(_LINES)], linewidth=1.4, **marks)
+    axis.plot(places, fraction, linestyle=_LINES[variant % len(_LINES)], linewidth=1.4, **marks)
 
 
 def _label(line: Robustness) -> str:

@@ -31,7 +31,7 @@ from siwcc.report.figures.style import (
 
 BINS = 20
 GAP_COLUMNS = ("from_s", "to_s", "events", "isolated")
-TARGET_COLUMNS = ("output", "fold", "from", "to", "copies", "share")
+TARGET_COLUMNS = ("output", "fold", "from", "to", "copies", "fraction")
 _ISOLATED_PLACES = (BINS + 2, BINS + 6)
 _FOLD_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, BLACK)
 _FOLD_LINES = ("-", "--", ":", "-.")
@@ -76,7 +76,7 @@ def plot_gaps(strata_path: Path, isolated_s: float, files: FigureFiles) -> None:
     Args:
         strata_path: `strata.csv` of a task whose samples are events.
         isolated_s: The gap from which on an event is isolated.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
 
     Raises:
         InputError: a sample has no gap.
@@ -114,7 +114,7 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
 
     Args:
         fold_paths: `fold1.h5` ... in order.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
     """
     folds = [read_shard(path, "fold", ("copy", "target")) for path in fold_paths]
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
@@ -132,7 +132,7 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
         style_axis(axis)
         axis.set_ylim(bottom=0)
         axis.set_xlabel(f"target{suffix.replace('_', ' ')} ({spec.unit})", color=INK)
-        axis.set_ylabel("share of a fold's copies", color=INK, fontsize=9)
+        axis.set_ylabel("fraction of a fold's copies", color=INK, fontsize=9)
     figure.suptitle(TASKS.get(spec.task, spec.task), fontsize=11, x=0.01, ha="left", color=INK)
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8, labelcolor=INK)
@@ -141,11 +141,11 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
 
 
 def count_targets(target: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Targets in 20 equal bins from 0 to the largest answer.
+    """Targets in 20 equal bins from 0 to the largest possible target.
 
     Args:
         target: (rows,); one outside the range counts in the bin at that end.
-        scale: The largest answer of the network.
+        scale: The largest prediction of the network.
 
     Returns:
         Edges (21,) and counts (20,).
@@ -154,14 +154,14 @@ def count_targets(target: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndar
     return edges, np.histogram(np.clip(target, 0.0, scale), edges)[0]
 
 
-def _draw_fold(axis: Axes, edges: np.ndarray, shares: np.ndarray, number: int) -> None:
+def _draw_fold(axis: Axes, edges: np.ndarray, fractions: np.ndarray, number: int) -> None:
     turn, place = divmod(number - 1, len(_FOLD_COLOURS))
     look: dict[str, Any] = {
         "color": _FOLD_COLOURS[place],
         "linestyle": _FOLD_LINES[turn % len(_FOLD_LINES)],
         "linewidth": 1.3,
     }
-    axis.stairs(shares, edges, label=f"fold {number}", **look)
+    axis.stairs(fractions, edges, label=f"fold {number}", **look)
 
 
 def _target_rows(output: str, fold: int, edges: np.ndarray, counts: np.ndarray) -> list[list[object]]:

@@ -1,7 +1,7 @@
-"""Pictures of a study, each as SVG and PNG, with its numbers as CSV: a module a kind of picture.
+"""Figures of a study, each as SVG and PNG, with its numbers as CSV: one module per kind of figure.
 
-The files hold the same bytes for the same picture: letters are drawn as paths with the typeface
-that comes with matplotlib, ids are salted, no date is stored. Every panel is a picture of its
+The files hold the same bytes for the same figure: letters are drawn as paths with the typeface
+that comes with matplotlib, ids are salted, no date is stored. Every panel is a figure of its
 own, narrow enough for a telephone; a page sets several side by side.
 """
 
@@ -30,7 +30,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#56B4E9",
     "#000000",
 )
-# Each format of a picture, and where it would say when or by what it was made.
+# Each format of a figure, and where it would say when or by what it was made.
 _DATED_BY = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
@@ -89,7 +89,7 @@ _SPARE_MARKERS = "Dv<>P"
 
 @dataclass(frozen=True)
 class FigureFiles:
-    """Where one picture goes: the two renderings and the numbers in it."""
+    """Where one figure goes: the two renderings and the numbers in it."""
 
     svg: Path
     png: Path
@@ -132,20 +132,20 @@ def style_axis(axis: Axes, grid: Literal["both", "x", "y", "none"] = "both") -> 
 
 
 def save_figure(figure: Figure, files: FigureFiles) -> None:
-    """Write a figure as SVG and PNG, the same bytes for the same picture."""
-    save_picture(figure, files.svg)
-    save_picture(figure, files.png)
+    """Write a figure as SVG and PNG, the same bytes for the same figure."""
+    save_figure_as(figure, files.svg)
+    save_figure_as(figure, files.png)
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the file's name ends in, the same bytes for the same picture.
+def save_figure_as(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the file's name ends in, the same bytes for the same figure.
 
     Raises:
         InputError: the name ends in none of the formats, or the file cannot be written.
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in _DATED_BY:
-        raise InputError(path, "is no name of a picture", f"end it in {', '.join(f'.{name}' for name in _DATED_BY)}")
+        raise InputError(path, "is no name of a figure", f"end it in {', '.join(f'.{name}' for name in _DATED_BY)}")
     with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=160, metadata={_DATED_BY[kind]: None})

@@ -1,4 +1,4 @@
-"""What networks answered for a recording or an image of one's own, drawn on it."""
+"""What networks predicted for a recording or an image drawn on it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plot_recording(
     Args:
         signal: The recording.
         predictions: At least one, in the order of time.
-        found: Whether each point of each is shown as an answer.
+        found: Whether each point of each is shown as a prediction.
         changes: (seconds, label) of annotated changes of rhythm, drawn as thin lines.
     """
     if len(predictions) > MOST_WINDOWS:
@@ -95,12 +95,14 @@ def _draw_window(
 
 
 def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: str) -> None:
-    """The answer and those of the single networks; nothing for a further point that is not shown."""
+    """The prediction and those of the single networks; nothing for a further point that is not shown."""
     if point.point and not found:
         return
     if point.spread is not None:
         axis.axvspan(point.spread.lowest[0], point.spread.highest[0], color=colour, alpha=0.12, linewidth=0)
-        axis.plot(point.answers[:, 0], np.full(len(point.answers), leads - 0.4), "v", color=colour, ms=4)
+        axis.plot(
+            point.network_positions[:, 0], np.full(len(point.network_positions), leads - 0.4), "v", color=colour, ms=4
+        )
     axis.axvline(point.position[0], color=colour, linewidth=1.6, linestyle="-" if found else ":")
     if point.point:
         place: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "va": "bottom", "fontsize": 7}
@@ -128,16 +130,16 @@ def _draw_map(axis: Axes, prediction: Prediction, colour: str) -> None:
     scores = prediction.heatmap
     if scores is None:
         return
-    at = scores.first[0] + scores.step[0] * np.arange(len(scores.share))
-    height = _MAP_HEIGHT * scores.share / max(float(scores.share.max()), 1e-12)
+    at = scores.first[0] + scores.step[0] * np.arange(len(scores.values))
+    height = _MAP_HEIGHT * scores.values / max(float(scores.values.max()), 1e-12)
     if prediction.visible is not None:
-        # What is nowhere is missing from the map's height, too.
+        # The fraction for an absent point is missing from the map's height, too.
         height = height * prediction.visible
     axis.fill_between(at, -1.7, -1.7 + height, color=colour, alpha=0.55, linewidth=0)
 
 
 def _draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
-    """Thin lines; a label that would stand in the one before it is left out."""
+    """Thin lines; a label that would overlap the one before it is left out."""
     left, right = axis.get_xlim() if not changes else (changes[0][0], changes[-1][0])
     previous_s = -np.inf
     for time_s, label in changes:
@@ -170,14 +172,18 @@ def _plot_overview(
     lower.set_xlabel("seconds of the recording", color=INK)
     for axis in (upper, lower):
         style_axis(axis)
-    shown_count = f"{sum(found)} of {len(found)} answers are sure enough" if not all(found) else f"{len(found)} answers"
+    shown_count = (
+        f"{sum(found)} of {len(found)} predictions are confident enough"
+        if not all(found)
+        else f"{len(found)} predictions"
+    )
     title = f"{name_of(signal.path)}: {shown_count}, a point each"
     upper.set_title(title, fontsize=10, loc="left", color=INK)
     return figure
 
 
 def _draw_envelope(axis: Axes, signal: SignalFile) -> None:
-    """Smallest and largest value of each of some hundred parts: the same picture as millions of points."""
+    """Smallest and largest value of each of some hundred parts: the same figure as millions of points."""
     values = signal.signal_mv[0]
     edges = np.linspace(0, len(values), min(_BINS, len(values)) + 1).astype(int)
     parts = [values[start:stop] for start, stop in pairwise(edges)]
@@ -193,7 +199,7 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: Sequence[bool],
     Args:
         image: uint8 (height, width, 3), RGB.
         prediction: In its pixels.
-        found: Whether each point is shown as an answer.
+        found: Whether each point is shown as a prediction.
         name: Of the image.
     """
     height, width = image.shape[:2]
@@ -212,21 +218,21 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: Sequence[bool],
 
 
 def _draw_point(axis: Axes, prediction: Prediction, found: bool, colour: str) -> None:
-    """The answer, the map around it, and the answers of the single networks."""
+    """The prediction, the map around it, and the predictions of the single networks."""
     if prediction.point and not found:
         return
     scores = prediction.heatmap
     if scores is not None:
-        rows, columns = scores.share.shape
+        rows, columns = scores.values.shape
         x, y = (scores.first[i] + scores.step[i] * np.arange(count) for i, count in enumerate((columns, rows)))
-        top = float(scores.share.max())
-        axis.contour(x, y, scores.share, levels=[0.1 * top, 0.5 * top], colors=[SKY, SKY], linewidths=[0.8, 1.4])
+        top = float(scores.values.max())
+        axis.contour(x, y, scores.values, levels=[0.1 * top, 0.5 * top], colors=[SKY, SKY], linewidths=[0.8, 1.4])
     x_px, y_px = prediction.position
     if prediction.spread is not None:
         low, high = prediction.spread.lowest, prediction.spread.highest
         axis.plot([low[0], high[0]], [y_px, y_px], color=colour, linewidth=1.0)
         axis.plot([x_px, x_px], [low[1], high[1]], color=colour, linewidth=1.0)
-        axis.plot(prediction.answers[:, 0], prediction.answers[:, 1], ".", color=colour, ms=4)
+        axis.plot(prediction.network_positions[:, 0], prediction.network_positions[:, 1], ".", color=colour, ms=4)
     for ink, size, edge in ((_RIM, 11, 3.4), (colour, 10, 1.8)):
         axis.plot(x_px, y_px, "x" if found else "1", color=ink, ms=size, markeredgewidth=edge)
     if prediction.point:

@@ -1,4 +1,4 @@
-"""The answers that are furthest off, each drawn with the heatmap that it was read from."""
+"""The predictions that are furthest off, each drawn with the heatmap that it was read from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from siwcc.data.augment.interface import Inputs, augment_module
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.evaluation.methods import Answers, Strata, read_answers, read_strata
+from siwcc.evaluation.methods import FoldPredictions, Strata, read_methods, read_strata
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.io.run_key import MODEL, RunKey, run_key_of
@@ -52,7 +52,7 @@ COLUMNS = ("rank", "sample_id", "record", "label", "fold", "seed")
 
 _COLUMNS_OF_PANELS = {1: 2, 2: 5}
 _ID_CHARACTERS_A_LINE = 26
-# Of the highest share of a map.
+# Of the largest value of a heatmap.
 _LEVELS = (0.1, 0.5)
 
 
@@ -75,16 +75,16 @@ class WorstInputs:
 
 @dataclass(frozen=True)
 class Worst:
-    """One sample, as it is, with what was answered.
+    """One sample, as it is, with what was predicted.
 
     Attributes:
         sample_id, record, label: Which it is, and its rhythm or cell type.
-        key: The run that answered.
+        key: The run that predicted.
         target, prediction: (axes,), seconds or pixels.
         error: Distance between them.
         confidence: 0 ... 1.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
-        share: float32 (*places), the map: shares that sum to 1.
+        values: float32 (*places), the heatmap: fractions that sum to 1.
     """
 
     sample_id: str
@@ -96,7 +96,7 @@ class Worst:
     error: float
     confidence: float
     signal: np.ndarray
-    share: np.ndarray
+    values: np.ndarray
 
 
 def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_record: int = OF_A_RECORD) -> list[int]:
@@ -118,13 +118,13 @@ def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_r
 
 
 def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
-    """Draw the ten samples (not their copies) whose answers are furthest off, at most two of a record.
+    """Draw the ten samples (not their copies) whose predictions are furthest off, at most two of a record.
 
     Of several points it is about the first.
 
     Args:
         inputs: The files of one arm whose networks make a map.
-        files: The pictures and the numbers in them.
+        files: The figures and the numbers in them.
 
     Raises:
         InputError: a file is missing or damaged, or a network makes no map.
@@ -135,8 +135,8 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     draw = _draw_windows if len(spec.shape) == 1 else _draw_images
     save_figure(draw(spec, cases, title), files)
     outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
-    answers = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
-    columns = [*COLUMNS, *answers, f"error_{spec.unit}", "confidence"]
+    predictions = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
+    columns = [*COLUMNS, *predictions, f"error_{spec.unit}", "confidence"]
     write_csv(files.data, columns, [_row(rank, case) for rank, case in enumerate(cases, 1)])
 
 
@@ -144,8 +144,8 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
     """The samples to draw with their signals and maps; see `plot_worst`."""
     strata = read_strata(inputs.strata_path)
     task = run_key_of(inputs.prediction_paths[0]).task
-    answerers = list(read_answers(inputs.prediction_paths, [], {task: strata}))
-    itself = [_unaugmented(part) for part in answerers[0][1]]
+    methods = list(read_methods(inputs.prediction_paths, [], {task: strata}))
+    itself = [_unaugmented(part) for part in methods[0][1]]
     error = np.concatenate([part.predictions.error() for part in itself])
     record = np.concatenate([strata.group[part.sample] for part in itself])
     of_part = np.repeat(np.arange(len(itself)), [len(part.sample) for part in itself])
@@ -163,18 +163,22 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
     return opened.spec, [found[row] for row in chosen]
 
 
-def _unaugmented(part: Answers) -> Answers:
+def _unaugmented(part: FoldPredictions) -> FoldPredictions:
     mask = part.predictions.copy == 0
     first = part.predictions.of_point(next(iter(part.predictions.points)))
-    return Answers(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
+    return FoldPredictions(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
 
 
-def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
+def _open(part: FoldPredictions, row: int, inputs: Inputs, strata: Strata) -> Worst:
     predictions, key = part.predictions, run_key_of(part.path)
     sample_id = str(predictions.sample_id[row])
     place = np.flatnonzero((inputs.sample_id == sample_id) & (inputs.copy == 0))
     if len(place) != 1 or predictions.confidence is None:
-        problem = "has no confidence" if len(place) == 1 else f"answers for {sample_id}, which is not in the fold file"
+        problem = (
+            "has no confidence"
+            if len(place) == 1
+            else f"has predictions for {sample_id}, which is not in the fold file"
+        )
         raise InputError(part.path, problem, "delete it and run again")
     return Worst(
         sample_id=sample_id,
@@ -186,7 +190,7 @@ def _open(part: Answers, row: int, inputs: Inputs, strata: Strata) -> Worst:
         error=float(predictions.error()[row]),
         confidence=float(predictions.confidence[row]),
         signal=inputs.batch(place, "none").numpy()[0],
-        share=map_of(part.path.with_name(MODEL), inputs.batch(place, key.encoding)),
+        values=map_of(part.path.with_name(MODEL), inputs.batch(place, key.encoding)),
     )
 
 
@@ -204,8 +208,8 @@ def map_of(model_path: Path, signal: torch.Tensor) -> np.ndarray:
     if not isinstance(network.body, DenseNet):
         raise InputError(model_path, "makes no heatmap", "take one of the variants dense and heatmap")
     with _one_thread(), torch.inference_mode():
-        share = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
-    return np.asarray(share[0] if signal.dim() == 3 else share)
+        values = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
+    return np.asarray(values[0] if signal.dim() == 3 else values)
 
 
 @contextmanager
@@ -234,11 +238,11 @@ def _panels(cases: Sequence[Worst], spec: TaskSpec) -> tuple[int, int]:
     return -(-len(cases) // columns), columns
 
 
-def _coordinates(spec: TaskSpec, share: np.ndarray) -> list[np.ndarray]:
+def _coordinates(spec: TaskSpec, values: np.ndarray) -> list[np.ndarray]:
     """Where the places of a map lie along each axis, x first, in the task's unit."""
     return [
         np.arange(places) * STRIDE[len(spec.shape)] * last / (size - 1)
-        for places, size, last in zip(share.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
+        for places, size, last in zip(values.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
     ]
 
 
@@ -251,15 +255,15 @@ def _draw_windows(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
     for rank, case in enumerate(cases):
         leads, below = axes[2 * (rank // columns) : 2 * (rank // columns) + 2, rank % columns]
         draw_leads(leads, spec, case.signal)
-        below.fill_between(_coordinates(spec, case.share)[0], case.share, color=VERMILION, alpha=0.55, linewidth=0)
+        below.fill_between(_coordinates(spec, case.values)[0], case.values, color=VERMILION, alpha=0.55, linewidth=0)
         for axis in (leads, below):
             _mark_times(axis, case)
         leads.tick_params(axis="x", length=0, labelbottom=False)
         leads.set_title(_title(rank, case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
-        below.set_yticks([0.5 * float(case.share.max())], ["map"])
+        below.set_yticks([0.5 * float(case.values.max())], ["map"])
         below.tick_params(axis="y", length=0)
         below.tick_params(axis="x", labelbottom=True)
-        below.set_ylim(0, 1.05 * float(case.share.max()))
+        below.set_ylim(0, 1.05 * float(case.values.max()))
         below.set_xlim(0, spec.extent[0])
         below.locator_params(axis="x", nbins=5)
         if rank + columns >= len(cases):
@@ -283,9 +287,9 @@ def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         axis.set_visible(False)
     for rank, (axis, case) in enumerate(zip(axes.ravel(), cases, strict=False)):
         show_image(axis, picture_of(case.signal), _title(rank, case, spec.unit, lines=True))
-        x, y = _coordinates(spec, case.share)
-        levels = [level * float(case.share.max()) for level in _LEVELS]
-        axis.contour(x, y, case.share, levels=levels, colors=[SKY, SKY], linewidths=[0.7, 1.3])
+        x, y = _coordinates(spec, case.values)
+        levels = [level * float(case.values.max()) for level in _LEVELS]
+        axis.contour(x, y, case.values, levels=levels, colors=[SKY, SKY], linewidths=[0.7, 1.3])
         mark_point(axis, case.target, TARGET_MARK)
         mark_point(axis, case.prediction, PREDICTION_MARK)
         axis.set_xlim(-0.5, spec.shape[1] - 0.5)

@@ -428,7 +428,7 @@ def test_edges_in_the_fold_file_are_those_of_the_shift(samples_path, tmp_path):
         assert fold["edge_s"][row].tolist() == [max(offset, 0) / 250, max(-offset, 0) / 250]
 
 
-# -------------------------------------------------------------- a window cut anew
+# -------------------------------------------------------------- a window cut again
 
 
 @pytest.mark.parametrize(

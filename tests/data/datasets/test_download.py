@@ -26,15 +26,15 @@ CONTENT = np.random.default_rng(1).integers(0, 256, 3_000_000, dtype=np.uint8).t
 SUM = hashlib.sha256(CONTENT).hexdigest()
 REMEDY = "give a local copy as datasets.made.path"
 
-Answer = Callable[["Handler"], None]
+Response = Callable[["Handler"], None]
 
 
 @dataclass
 class Server:
-    """What the server is to answer, one entry a request and the last one ever after; what it was asked."""
+    """What the server responds, one entry a request and the last one ever after; what it was asked."""
 
     url: str = ""
-    answers: list[Answer] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     body_bytes: int = 0
 
@@ -50,8 +50,8 @@ class Handler(BaseHTTPRequestHandler):
         state = self.server_state
         state.requests.append((self.path, self.headers.get("Range")))
         assert self.headers.get("Accept-Encoding") == "identity"
-        answer = state.answers.pop(0) if len(state.answers) > 1 else state.answers[0]
-        answer(self)
+        response = state.responses.pop(0) if len(state.responses) > 1 else state.responses[0]
+        response(self)
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None, sent: int | None = None) -> None:
         """Announce the whole body and send its first `sent` bytes."""
@@ -86,15 +86,15 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def whole(body: bytes = CONTENT, sent: int | None = None) -> Answer:
+def whole(body: bytes = CONTENT, sent: int | None = None) -> Response:
     """The file, by a server that knows no Range."""
     return lambda handler: handler.reply(200, body, sent=sent)
 
 
-def ranged(body: bytes = CONTENT, sent: int | None = None) -> Answer:
+def ranged(body: bytes = CONTENT, sent: int | None = None) -> Response:
     """The file from where it is asked for."""
 
-    def answer(handler: Handler) -> None:
+    def response(handler: Handler) -> None:
         asked = handler.headers.get("Range")
         if asked is None:
             return handler.reply(200, body, sent=sent)
@@ -104,10 +104,10 @@ def ranged(body: bytes = CONTENT, sent: int | None = None) -> Answer:
         span = f"bytes {start}-{len(body) - 1}/{len(body)}"
         return handler.reply(206, body[start:], {"Content-Range": span}, sent=sent)
 
-    return answer
+    return response
 
 
-def status(code: int, body: bytes = b"<html>no</html>", **headers: str) -> Answer:
+def status(code: int, body: bytes = b"<html>no</html>", **headers: str) -> Response:
     return lambda handler: handler.reply(code, body, {"Content-Type": "text/html", **headers})
 
 
@@ -134,7 +134,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_file_arrives_whole_under_its_name(server: Server, tmp_path: Path) -> None:
-    server.answers = [ranged()]
+    server.responses = [ranged()]
     fetch(server, tmp_path / "new" / "set")
     assert (tmp_path / "new" / "set" / "a.bin").read_bytes() == CONTENT
     assert names(tmp_path / "new" / "set") == {"a.bin"}
@@ -156,7 +156,7 @@ def test_nothing_is_asked_for_what_is_there(tmp_path: Path) -> None:
 
 
 def test_only_what_is_missing_or_wrong_is_fetched(server: Server, tmp_path: Path) -> None:
-    server.answers = [whole()]
+    server.responses = [whole()]
     (tmp_path / "right").write_bytes(CONTENT)
     (tmp_path / "wrong").write_bytes(CONTENT[:-1])
     files = dict.fromkeys(("right", "wrong", "with blank#?"), SUM)
@@ -168,21 +168,21 @@ def test_only_what_is_missing_or_wrong_is_fetched(server: Server, tmp_path: Path
 def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses_s: list[float] = []
     monkeypatch.setattr(download.time, "sleep", pauses_s.append)
-    server.answers = [status(503), status(429), status(500), ranged()]
+    server.responses = [status(503), status(429), status(500), ranged()]
     fetch(server, tmp_path, backoff_s=0.5)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert pauses_s == [0.5, 1.0, 2.0]
 
 
 def test_retries_come_to_an_end(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(503)]
+    server.responses = [status(503)]
     line = refusal(server, tmp_path, retries=2)
-    assert "cannot be downloaded (the server answers 503 Service Unavailable; tried 3 times)" in line
+    assert "cannot be downloaded (the server responds with 503 Service Unavailable; tried 3 times)" in line
     assert len(server.requests) == 3
 
 
 def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
-    server.answers = [ranged(sent=1_000_000), ranged(sent=700_000), ranged()]
+    server.responses = [ranged(sent=1_000_000), ranged(sent=700_000), ranged()]
     fetch(server, tmp_path)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     starts = [0 if asked is None else int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.ranges]
@@ -194,12 +194,12 @@ def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_path: Path) -> None:
-    server.answers = [ranged(sent=2_000_000)]
+    server.responses = [ranged(sent=2_000_000)]
     with refused(f"{server.url}a.bin"):
         fetch(server, tmp_path, retries=0)
     assert names(tmp_path) == {"a.bin.part"}
     kept = (tmp_path / "a.bin.part").stat().st_size
-    server.answers, server.requests, server.body_bytes = [ranged()], [], 0
+    server.responses, server.requests, server.body_bytes = [ranged()], [], 0
     fetch(server, tmp_path)
     assert server.ranges == [f"bytes={kept}-"]
     assert server.body_bytes == len(CONTENT) - kept
@@ -207,13 +207,13 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_p
 
 
 def test_progress_renews_the_patience(server: Server, tmp_path: Path) -> None:
-    server.answers = [ranged(sent=1_300_000), ranged(sent=1_300_000), ranged()]
+    server.responses = [ranged(sent=1_300_000), ranged(sent=1_300_000), ranged()]
     fetch(server, tmp_path, retries=1)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 def test_a_server_that_knows_no_range_sends_all_again(server: Server, tmp_path: Path) -> None:
-    server.answers = [whole(sent=1_000_000), whole()]
+    server.responses = [whole(sent=1_000_000), whole()]
     fetch(server, tmp_path)
     assert server.ranges[1] is not None
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -223,7 +223,7 @@ def test_a_server_that_resumes_elsewhere_is_not_believed(server: Server, tmp_pat
     def elsewhere(handler: Handler) -> None:
         handler.reply(206, CONTENT[5:], {"Content-Range": f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}"})
 
-    server.answers = [ranged(sent=1_000_000), elsewhere, ranged()]
+    server.responses = [ranged(sent=1_000_000), elsewhere, ranged()]
     fetch(server, tmp_path)
     assert server.ranges[2] is None
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -231,7 +231,7 @@ def test_a_server_that_resumes_elsewhere_is_not_believed(server: Server, tmp_pat
 
 def test_a_leftover_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(CONTENT + b"more")
-    server.answers = [ranged()]
+    server.responses = [ranged()]
     fetch(server, tmp_path)
     assert server.ranges == [f"bytes={len(CONTENT) + 4}-", None]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -246,7 +246,7 @@ def test_a_whole_leftover_needs_no_request(server: Server, tmp_path: Path) -> No
 
 def test_without_a_sum_nothing_is_resumed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(b"of another day")
-    server.answers = [ranged(sent=1_000_000), ranged()]
+    server.responses = [ranged(sent=1_000_000), ranged()]
     fetch(server, tmp_path, sha256=None)
     assert server.ranges == [None, None]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
@@ -263,21 +263,21 @@ def test_connection_refused_is_one_line(tmp_path: Path) -> None:
 
 def test_silence_is_a_broken_connection(server: Server, tmp_path: Path) -> None:
     released = threading.Event()
-    server.answers = [lambda _: released.wait(600) and None]
+    server.responses = [lambda _: released.wait(600) and None]
     line = refusal(server, tmp_path, retries=0, timeout_s=0.2)
     released.set()
     assert "timed out" in line
 
 
 def test_a_wrong_sum_is_tried_once_more(server: Server, tmp_path: Path) -> None:
-    server.answers = [whole(CONTENT[:-1] + b"?"), whole()]
+    server.responses = [whole(CONTENT[:-1] + b"?"), whole()]
     fetch(server, tmp_path)
     assert len(server.requests) == 2
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 def test_a_wrong_sum_twice_is_refused(server: Server, tmp_path: Path) -> None:
-    server.answers = [whole(b"another file")]
+    server.responses = [whole(b"another file")]
     line = refusal(server, tmp_path)
     assert f"SHA-256 is {hashlib.sha256(b'another file').hexdigest()}, expected {SUM}" in line
     assert len(server.requests) == 2
@@ -286,14 +286,14 @@ def test_a_wrong_sum_twice_is_refused(server: Server, tmp_path: Path) -> None:
 
 def test_a_spoilt_leftover_does_not_spoil_the_file(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(b"?" * 1000)
-    server.answers = [ranged()]
+    server.responses = [ranged()]
     fetch(server, tmp_path)
     assert server.ranges == ["bytes=1000-", None]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 def test_a_third_partys_sum_only_warns(server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server.answers = [whole(b"another file")]
+    server.responses = [whole(b"another file")]
     fetch(server, tmp_path, on_mismatch="warn")
     assert (tmp_path / "a.bin").read_bytes() == b"another file"
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -304,7 +304,7 @@ def test_a_third_partys_sum_only_warns(server: Server, tmp_path: Path, caplog: p
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         status(200),
         lambda handler: handler.reply(200, b"\n <!DOCTYPE html><html>log in first</html>"),
@@ -313,16 +313,16 @@ def test_a_third_partys_sum_only_warns(server: Server, tmp_path: Path, caplog: p
     ids=["content type", "doctype", "tag"],
 )
 @pytest.mark.parametrize("sha256", [SUM, None])
-def test_an_html_page_is_recognised(server: Server, tmp_path: Path, answer: Answer, sha256: str | None) -> None:
-    server.answers = [answer]
+def test_an_html_page_is_recognised(server: Server, tmp_path: Path, response: Response, sha256: str | None) -> None:
+    server.responses = [response]
     assert "the server sends an HTML page in place of the file" in refusal(server, tmp_path, sha256=sha256)
     assert len(server.requests) == 1
     assert names(tmp_path) == set()
 
 
 def test_a_missing_file_is_not_asked_for_again(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(404)]
-    assert "the server answers 404 Not Found" in refusal(server, tmp_path)
+    server.responses = [status(404)]
+    assert "the server responds with 404 Not Found" in refusal(server, tmp_path)
     assert len(server.requests) == 1
 
 
@@ -338,7 +338,7 @@ def test_too_large_a_file_is_refused(server: Server, tmp_path: Path, announced: 
             pass
         handler.close_connection = True
 
-    server.answers = [whole() if announced else endless]
+    server.responses = [whole() if announced else endless]
     line = refusal(server, tmp_path, max_bytes=2_000_000)
     assert "is larger than the 2000000 bytes allowed" in line
     assert names(tmp_path) == set()
@@ -380,14 +380,14 @@ def test_loopback(host: str, is_here: bool) -> None:
 
 
 def test_a_redirect_is_followed(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(302, Location="/elsewhere/b.bin"), ranged()]
+    server.responses = [status(302, Location="/elsewhere/b.bin"), ranged()]
     fetch(server, tmp_path)
     assert [path for path, _ in server.requests] == ["/set/a.bin", "/elsewhere/b.bin"]
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
 def test_a_redirect_to_plain_http_is_refused(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(301, Location="http://example.org/a.bin")]
+    server.responses = [status(301, Location="http://example.org/a.bin")]
     with refused("http://example.org/a.bin"):
         fetch(server, tmp_path)
     assert len(server.requests) == 1
@@ -406,7 +406,7 @@ def test_a_redirect_from_https_to_this_machine_is_refused(tmp_path: Path, monkey
 
 
 def test_redirects_in_a_circle_end(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(302, Location="/set/a.bin")]
+    server.responses = [status(302, Location="/set/a.bin")]
     assert "redirects more than 5 times" in refusal(server, tmp_path)
 
 
@@ -419,7 +419,7 @@ def test_a_file_cannot_leave_its_folder(server: Server, tmp_path: Path, name: st
 
 def test_progress_is_told(server: Server, tmp_path: Path) -> None:
     told: list[tuple[str, int, int | None]] = []
-    server.answers = [whole()]
+    server.responses = [whole()]
     fetch(server, tmp_path, report=lambda *values: told.append(values))
     sizes = [done for _, done, _ in told]
     assert sizes == sorted(set(sizes))
@@ -430,7 +430,7 @@ def test_progress_is_told(server: Server, tmp_path: Path) -> None:
 def test_without_a_terminal_a_file_is_one_log_line(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.answers = [whole()]
+    server.responses = [whole()]
     with caplog.at_level(logging.INFO, logger="siwcc"):
         fetch(server, tmp_path)
     assert [record.getMessage() for record in caplog.records] == ["a.bin: 3000000 bytes downloaded"]
@@ -454,7 +454,7 @@ def test_on_a_terminal_there_is_a_bar_on_stderr(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    server.answers = [whole()]
+    server.responses = [whole()]
     fetch(server, tmp_path)
     shown = capsys.readouterr()
     assert "a.bin" in shown.err
@@ -480,7 +480,7 @@ def test_a_damaged_list_of_sums(tmp_path: Path, text: str, problem: str) -> None
 
 def test_the_real_set_by_way_of_a_server(server: Server, tmp_path: Path, shared_data: Path) -> None:
     source = shared_data / "vfdb"
-    server.answers = [lambda handler: handler.reply(200, (source / Path(handler.path).name).read_bytes())]
+    server.responses = [lambda handler: handler.reply(200, (source / Path(handler.path).name).read_bytes())]
     vfdb.download(VfdbSection(format="vfdb", url=server.url), tmp_path / "vfdb")
     assert len(server.requests) == 66
     files = vfdb.raw_files(VfdbSection(format="vfdb"), tmp_path / "vfdb")
@@ -489,8 +489,8 @@ def test_the_real_set_by_way_of_a_server(server: Server, tmp_path: Path, shared_
 
 
 def test_a_failed_set_names_the_file_and_the_way_out(server: Server, tmp_path: Path) -> None:
-    server.answers = [status(404)]
+    server.responses = [status(404)]
     with pytest.raises(InputError) as caught:
         vfdb.download(VfdbSection(format="vfdb", url=server.url), tmp_path / "vfdb")
     remedy = "give a folder that holds a copy of the set as datasets.vfdb.path"
-    assert str(caught.value) == f"{server.url}418.atr: the server answers 404 Not Found; {remedy}"
+    assert str(caught.value) == f"{server.url}418.atr: the server responds with 404 Not Found; {remedy}"

@@ -1,4 +1,4 @@
-"""Folders of one's own: values worked out by hand, and one line for everything that is not in order."""
+"""Folders of the user: values worked out by hand, and one line for everything that is not in order."""
 
 from __future__ import annotations
 
@@ -544,7 +544,7 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
         ({"path": "x", "task": "eeg"}, "datasets.own.task: Input should be 'ecg' or 'nuclei' (found 'eeg')"),
         ({"path": "x", "task": "ecg", "table": "../t.csv"}, "datasets.own.table: String should match pattern"),
         ({"path": "x", "task": "ecg", "leads": []}, "datasets.own.leads: Tuple should have at least 1 item"),
-        ({"path": "x", "task": "ecg", "leads": [1, 1]}, "datasets.own.leads: a lead stands there twice in [1, 1]"),
+        ({"path": "x", "task": "ecg", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
         (
             {"path": "x", "task": "ecg", "leads": [-1]},
             "datasets.own.leads.0: Input should be greater than or equal to 0",

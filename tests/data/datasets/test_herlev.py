@@ -97,7 +97,7 @@ def test_capitals_do_not_matter(tmp_path, image, mask_name):
 
 
 def test_the_class_folders_may_stand_deeper(tmp_path):
-    write_cell(tmp_path / "smear2005" / "New database pictures" / "light_dysplastic")
+    write_cell(tmp_path / "smear2005" / "New database figures" / "light_dysplastic")
     assert read(tmp_path)[0].label == "light_dysplastic"
 
 

@@ -14,7 +14,7 @@ from refusals import refused
 
 from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import SampleDefectError
-from siwcc.inference.inputs import read_picture
+from siwcc.inference import inputs
 
 READABLE = foreign_images.readable()
 REFUSED = foreign_images.refused()
@@ -52,7 +52,7 @@ def test_the_pixels_are_those_that_the_file_represents(path: Path, name: str) ->
 def test_what_is_not_followed_is_refused_by_its_name(path: Path, name: str) -> None:
     path.write_bytes(REFUSED[name].content)
     with refused(path, *REFUSED[name].names):
-        read_picture(path)
+        inputs.read_image(path)
 
 
 @pytest.mark.parametrize("name", ["grey, 8 bits.tif", "RGB and alpha.png", "YCbCr.jpg", "RLE8.bmp"])

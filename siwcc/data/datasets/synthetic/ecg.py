@@ -170,7 +170,7 @@ class Patient:
         tachycardia: The beat of this patient's ventricular tachycardia.
         cycle_s: Sinus cycle length, seconds.
         variability: Relative depth of the heart-rate variability.
-        ectopic_share: Share of beats that are ectopic outside of annotated rhythms.
+        ectopic_fraction: Fraction of beats that are ectopic outside of annotated rhythms.
         flutter_hz: Rate of ventricular flutter.
         wave_gain: (2,) amplitude of flutter and fibrillation in the leads, mV; the sign is the polarity.
         wander_mv: Standard deviation of the baseline.
@@ -182,7 +182,7 @@ class Patient:
     tachycardia: Beat
     cycle_s: float
     variability: float
-    ectopic_share: float
+    ectopic_fraction: float
     flutter_hz: float
     wave_gain: np.ndarray
     wander_mv: float
@@ -212,7 +212,7 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
     _check_numbers(folder, records, seed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # wfdb writes nothing but files. They stand beside their final place, where there must be room for them.
+        # wfdb writes nothing but files. They are written next to their final place, where there must be room for them.
         with tempfile.TemporaryDirectory(prefix=".making.", dir=folder) as temporary:
             for index in tracked(range(records), "records"):
                 _write_whole(folder, Path(temporary), index, seed)
@@ -223,7 +223,7 @@ def write_ecg_records(folder: Path, records: int, seed: int) -> None:
 def write_ecg_folder(folder: Path, records: int, seed: int) -> None:
     """Write the recordings of `write_ecg_records` as CSVs, with the table that a `format: folder` set has.
 
-    `records/demo01.csv`, ... hold a column a lead in mV, 250 lines a second; `samples.csv` has a line an event:
+    `records/demo01.csv`, ... hold one column per lead in mV, 250 lines a second; `samples.csv` has one row per event:
     file, time_s, the patient as group, and the rhythm as class. The table comes last.
 
     Args:
@@ -314,7 +314,7 @@ def make_patient(conduction: str, rng: Generator) -> Patient:
         tachycardia=seen(_TACHYCARDIAS[rng.integers(len(_TACHYCARDIAS))], ectopic_axis_deg[0] + rng.uniform(-60, 60)),
         cycle_s=rng.uniform(0.66, 0.98),
         variability=rng.uniform(0.02, 0.05),
-        ectopic_share=rng.choice([0.0, 0.02, 0.05]),
+        ectopic_fraction=rng.choice([0.0, 0.02, 0.05]),
         flutter_hz=rng.uniform(4.2, 4.8),
         wave_gain=rng.uniform(0.55, 1.1, LEADS) * np.array([1, rng.choice([-1, 1])]),
         wander_mv=np.exp(rng.uniform(np.log(0.05), np.log(0.4))),
@@ -369,7 +369,7 @@ def sinus_rhythm(
         beat: Its shape; the patient's sinus beat by default.
         cycle: Factor on the patient's cycle length.
         irregularity: Relative spread of independent cycle lengths (atrial fibrillation: 0.2).
-        ectopic: Beat numbers to mask of ectopic beats; by default the patient's own share, drawn.
+        ectopic: Beat numbers to mask of ectopic beats; by default the patient's own fraction, drawn.
 
     Returns:
         Sinus and ectopic beats as two trains.
@@ -384,7 +384,7 @@ def sinus_rhythm(
     time_s = segment.stop / RATE_HZ - rng.uniform(0.40, 0.52) - (np.cumsum(factor) - factor[0]) * cycle_s
     first_s = rng.uniform(0.5, 0.8) * cycle_s if segment.previous else 0.2
     inside = time_s > segment.start / RATE_HZ + first_s
-    early = rng.random(number.size) < patient.ectopic_share if ectopic is None else ectopic(number)
+    early = rng.random(number.size) < patient.ectopic_fraction if ectopic is None else ectopic(number)
     scale = 1 + 0.06 * breath + rng.normal(0, 0.02, number.size)
     kept, early = inside & ~early, inside & early
     recovery = float(np.sqrt(min(cycle_s, 1.1) / 0.85))

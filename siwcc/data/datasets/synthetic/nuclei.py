@@ -46,13 +46,13 @@ class _CellType:
 
     Attributes:
         side_px: Median of the square root of width times height.
-        nucleus: Range of the nucleus' diameter as a share of that side.
+        nucleus: Range of the nucleus' diameter as a fraction of that side.
         nucleus_density: Range of the amount of nuclear stain.
         stains: Stains of the cytoplasm, drawn per slide.
         density: Range of the amount of cytoplasm stain.
         corners: Range of the number of corners of the cell.
         roundings: How often corners are cut: 1 leaves edges, 3 gives a smooth line.
-        halo: Share of the cytoplasm missing around the nucleus.
+        halo: Fraction of the cytoplasm missing around the nucleus.
         neighbours: Largest number of other cells that reach into the crop.
     """
 
@@ -226,7 +226,7 @@ def write_cells(folder: Path, cells: int, seed: int) -> None:
 def write_cells_folder(folder: Path, cells: int, seed: int) -> None:
     """Write the cells of `write_cells` as PNGs, with the table that a `format: folder` set has.
 
-    `images/<class>_NNN_MM.png`, and `samples.csv` with a line an image: file, x and y of the nucleus' centre, the
+    `images/<class>_NNN_MM.png`, and `samples.csv` with one row per image: file, x and y of the nucleus' centre, the
     slide image as group, and the class. The table comes last. No cell has a defect.
 
     Args:
@@ -395,11 +395,11 @@ class _Canvas:
         self.density = np.zeros((3, height_px, width_px), dtype=np.float32)
 
     def mask(self, points_px: np.ndarray, soft_px: float = 0.0) -> np.ndarray:
-        """Share of each pixel inside a closed line, float32 0 ... 1."""
+        """Fraction of each pixel inside a closed line, float32 0 ... 1."""
         filled = np.zeros(self.shape, dtype=np.uint8)
         cv2.fillPoly(filled, [np.round(points_px * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-        share = filled.astype(np.float32) / 255
-        return cv2.GaussianBlur(share, (0, 0), soft_px) if soft_px > 0 else share
+        fraction = filled.astype(np.float32) / 255
+        return cv2.GaussianBlur(fraction, (0, 0), soft_px) if soft_px > 0 else fraction
 
     def clouds(self, grain_px: float) -> np.ndarray:
         """Smooth noise with standard deviation near 1 and structure of about `grain_px`."""
@@ -420,7 +420,7 @@ class _Canvas:
             points_px: Its line.
             stain: Density per colour.
             amount: How much of the stain.
-            halo: Share of the stain that is missing, 0 ... 1, for each pixel.
+            halo: Fraction of the stain that is missing, 0 ... 1, for each pixel.
         """
         body = self.mask(points_px, self.rng.uniform(0.6, 2.2))
         rim = np.clip(body - cv2.GaussianBlur(body, (0, 0), 4.0), 0, None)

@@ -1,11 +1,11 @@
-# What the paper's protocol hides: one study for each cell of the square
+# What the paper's protocol hides: one study for each cell of the 2 x 2 ablation
 # {folds by sample, folds by group} x {zero_fill, rewindow}, and one page about all four.
 #
-#   snakemake --snakefile workflow/shortcuts.smk --cores all      (or: make shortcuts)
+#   snakemake --snakefile workflow/leakage_ablation.smk --cores all      (or: make leakage-ablation)
 #
 # Overlays (--configfile, --config) reach all four; what a cell stands for they cannot change.
-#   results/shortcuts-<folds_by>-<shift>/  each study, as the Snakefile one folder up makes it
-#   results/shortcuts/                     protocols.csv, .svg, .png and report.html: the four together
+#   results/leakage-ablation-<folds_by>-<shift>/  each study, as the Snakefile one folder up makes it
+#   results/leakage-ablation/                     cells.csv, .svg, .png and report.html: the four together
 from siwcc.io.study_layout import AblationLayout
 from snakemake.utils import min_version
 
@@ -13,7 +13,7 @@ min_version("9.19")
 
 
 configfile: f"{workflow.current_basedir}/../config.yaml"
-configfile: f"{workflow.current_basedir}/../resources/studies/shortcuts.yaml"
+configfile: f"{workflow.current_basedir}/../resources/studies/leakage-ablation.yaml"
 
 
 include: "../rules/common.smk"
@@ -57,7 +57,7 @@ pathvars:
 # The data are the same for every cell, so their rules stand here once and not in the modules.
 include: "../rules/raw.smk"
 include: "../rules/samples.smk"
-include: "../rules/protocols.smk"
+include: "../rules/leakage_ablation.smk"
 
 
 module sample_zero_fill:
@@ -100,7 +100,7 @@ use rule * from group_zero_fill exclude provide_raw, extract_samples as group_ze
 use rule * from group_rewindow exclude provide_raw, extract_samples as group_rewindow_*
 
 
-rule shortcuts:
+rule leakage_ablation:
     """The four studies, and what they say together."""
     default_target: True
     input:
@@ -108,4 +108,4 @@ rule shortcuts:
         rules.sample_rewindow_all.input,
         rules.group_zero_fill_all.input,
         rules.group_rewindow_all.input,
-        rules.summarise_protocols.output,
+        rules.summarise_leakage.output,

@@ -1,14 +1,14 @@
-"""The square of protocols, on one page.
+"""The 2 x 2 leakage ablation, on one page.
 
-REQUIRED INPUTS: the four studies that workflow/shortcuts.smk makes, which alone includes this file
-OUTPUTS:         results/{square}/protocols.{csv,svg,png} = scores of every answer in every cell
-                 results/{square}/differences.csv         = between encodings, over folds and records
-                 results/{square}/shared.csv              = events by what of them was trained on
-                 results/{square}/report.html             = what the paper's protocol hides
+REQUIRED INPUTS: the four studies that workflow/leakage_ablation.smk makes, which alone includes this file
+OUTPUTS:         results/{ablation}/cells.{csv,svg,png}    = scores of every method in every cell
+                 results/{ablation}/differences.csv        = between encodings, over folds and records
+                 results/{ablation}/window_overlap.csv     = events by what of them was trained on
+                 results/{ablation}/report.html            = what the paper's protocol hides
 """
 
 
-rule summarise_protocols:
+rule summarise_leakage:
     """Set the scores of the four studies side by side."""
     input:
         configs=[study.layout.config for study in STUDIES],
@@ -28,32 +28,32 @@ rule summarise_protocols:
         excluded=collect(data_layout.excluded("{dataset}"), dataset=datasets_in_use(config)),
         templates=[
             package_file(f"report/templates/{name}")
-            for name in ["protocols.html.j2", "macros.html.j2", "report.css"]
+            for name in ["leakage.html.j2", "macros.html.j2", "report.css"]
         ],
-        code=code_of("summarise_protocols.py", "data.tasks.ecg"),
+        code=code_of("summarise_leakage.py", "data.tasks.ecg"),
     output:
         svg=report(
             page.figure("svg"),
-            caption="../resources/captions/protocols.rst",
+            caption="../resources/captions/leakage_cells.rst",
             category="Protocols",
             labels={"figure": "test R² under each protocol"},
         ),
         png=page.figure("png"),
         data=page.figure("csv"),
         differences=page.differences,
-        shared=page.shared,
+        window_overlap=page.window_overlap,
         page=report(
             page.report,
-            caption="../resources/captions/protocols.rst",
+            caption="../resources/captions/leakage_cells.rst",
             category="Protocols",
             labels={"page": "what the paper's protocol hides"},
         ),
     log:
-        "<logs>/protocols.log",
+        "<logs>/leakage_ablation.log",
     benchmark:
-        layout.benchmark("figures", "protocols")
+        layout.benchmark("figures", "leakage_ablation")
     localrule: True
     conda:
         "../envs/siwcc.yaml"
     script:
-        "../workflow/scripts/summarise_protocols.py"
+        "../workflow/scripts/summarise_leakage.py"

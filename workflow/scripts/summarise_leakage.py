@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        from siwcc.analyses.leakage_report import PageFiles, summarise_protocols
+        from siwcc.analyses.leakage_report import PageFiles, summarise_leakage
         from siwcc.report.figures.style import FigureFiles
 
         output = snakemake.output
-        summarise_protocols(
+        summarise_leakage(
             folders=[Path(path).parent for path in snakemake.input.configs],
             data=Path("data"),
             files=PageFiles(
                 figure=FigureFiles(Path(output.svg), Path(output.png), Path(output.data)),
                 differences=Path(output.differences),
-                shared=Path(output.shared),
+                window_overlap=Path(output.window_overlap),
                 page=Path(output.page),
             ),
         )
