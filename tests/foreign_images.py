@@ -292,7 +292,19 @@ def _tiff_pages() -> dict[str, Readable]:
             small = rgb[::2, ::2] if kind == 1 else np.full((HEIGHT, WIDTH), True)
             writer.write(small, photometric="rgb" if kind == 1 else "mask", subfiletype=kind, metadata=None)
         files[f"with a {name}.tif"] = Readable(handle.getvalue(), rgb)
+    described = '{"shape": [9, 48, 80, 3]}', "ImageJ=1.11a\nimages=9\n", _ome(sizes=9)
+    for name, text in zip(("tifffile", "ImageJ", "OME"), described, strict=True):
+        files[f"of one page with a description of 9 by {name}.tif"] = Readable(
+            tiff_of(rgb, "rgb", description=text), rgb
+        )
     return files
+
+
+def _ome(sizes: int) -> str:
+    pixels = f'ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeC="3" SizeZ="1"'
+    channel = '<Channel ID="Channel:0:0" SamplesPerPixel="3"/><TiffData/>'
+    image = f'<Image ID="Image:0"><Pixels {pixels} SizeT="{sizes}">{channel}</Pixels></Image>'
+    return f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{image}</OME>'
 
 
 def _tiff_other_writers() -> dict[str, Readable]:
@@ -507,6 +519,7 @@ def _refused_tiff_planes(rgb: np.ndarray, gray: np.ndarray) -> dict[str, Refused
     associated = {"planarconfig": "contig", "extrasamples": ["assocalpha"]}
     return {
         "two pages.tif": Refused(tiff_of(stack, "minisblack"), ("pages", 2)),
+        "shaped stack.tif": Refused(_shaped(stack), ("2 planes",)),
         "two pages by hand.tif": Refused(raw_tiff([gray.tobytes()], pages=2), ("pages", 2)),
         "ImageJ stack.tif": Refused(_imagej(stack), ("2 planes",)),
         "volume.tif": Refused(
@@ -537,6 +550,13 @@ def _imagej(stack: np.ndarray) -> bytes:
         end = page.offset + 2 + 12 * struct.unpack_from(f"{file.byteorder}H", content, page.offset)[0]
     # The first directory has no next one.
     return content[:end] + bytes(4) + content[end + 4 :]
+
+
+def _shaped(stack: np.ndarray) -> bytes:
+    """All planes below one page, as tifffile writes large files."""
+    handle = io.BytesIO()
+    tifffile.imwrite(handle, stack, photometric="minisblack", metadata={"axes": "TYX"}, contiguous=True, truncate=True)
+    return handle.getvalue()
 
 
 def _refused_tiff_damage() -> dict[str, Refused]:

@@ -113,7 +113,9 @@ def _as_rgb(values: np.ndarray) -> np.ndarray:
 
 def _stretch(values: np.ndarray) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
-    return np.asarray(np.rint((values.astype(np.float32) - low) * (255 / max(high - low, 1))), dtype=np.uint8)
+    # A level below `low` occurs in no pixel.
+    levels = np.maximum(np.arange(high + 1, dtype=np.float32) - low, 0)
+    return np.asarray(np.rint(levels * (255 / max(high - low, 1))).astype(np.uint8)[values])
 
 
 def _decode_unknown(content: bytes) -> np.ndarray:

@@ -23,6 +23,8 @@ _NONE, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 5, 7, (8, 32946), 32773
 _UNSIGNED, _UNDEFINED = 1, 4
 # A pyramid has about ten; more can only be meant to keep a reader busy.
 _MAX_PAGES = 100
+# Of 8 x 8 px each at the limit of 64 megapixels.
+_MAX_SEGMENTS = 1 << 20
 # Name of a tag, its number, what it is where it is absent, and the values that can be read.
 _READ: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("SampleFormat", 339, _UNSIGNED, (_UNSIGNED, _UNDEFINED)),
@@ -53,10 +55,10 @@ def decode_tiff(content: bytes) -> np.ndarray:
         check_size(page.imagewidth, page.imagelength)
         _check_tags(page)
         _check_segments(page, content)
-        _refuse_planes(file, page)
+        _refuse_planes(file, page, content)
+        # (planes, depth 1, height, width, samples of a pixel): one of the first and the last is 1.
         samples = page.asarray(maxworkers=1, squeeze=False)
-    # (planes, depth 1, height, width, samples of a pixel): one of the first and the last is 1.
-    return _colours(page, np.moveaxis(samples[:, 0], 0, 2).reshape(page.imagelength, page.imagewidth, -1))
+        return _colours(page, np.moveaxis(samples[:, 0], 0, 2).reshape(page.imagelength, page.imagewidth, -1))
 
 
 def _only_page(file: TiffFile) -> TiffPage:
@@ -64,7 +66,9 @@ def _only_page(file: TiffFile) -> TiffPage:
     pages = [page for page in islice(file.pages, _MAX_PAGES) if isinstance(page, TiffPage)]
     full = [page for page in pages if not page.is_reduced and not page.is_mask]
     if len(full) > 1 or len(pages) == _MAX_PAGES:
-        raise SampleDefectError(f"has several pages ({len(full)} found)", "save one of them as a file of its own")
+        raise SampleDefectError(
+            f"has several pages ({len(full) or len(pages)} found)", "save one of them as a file of its own"
+        )
     if not pages:
         raise SampleDefectError("is damaged or cut off: it has no page", REPAIR)
     page = (full or pages)[0]
@@ -73,11 +77,16 @@ def _only_page(file: TiffFile) -> TiffPage:
     return page
 
 
-def _refuse_planes(file: TiffFile, page: TiffPage) -> None:
-    """ImageJ, MetaMorph and others write several planes below one page."""
-    planes = max(series.size for series in file.series) // max(1, page.size)
-    if planes > 1:
-        raise SampleDefectError(f"has {planes} planes or time points", "save one of them as a file of its own")
+def _refuse_planes(file: TiffFile, page: TiffPage, content: bytes) -> None:
+    """ImageJ, MetaMorph and tifffile write several planes below one page.
+
+    Of OME-TIFF the description is not read: it can describe planes in other files, and any number of them.
+    """
+    if file.is_imagej or file.is_stk or file.is_shaped:
+        planes = max(series.size for series in file.series) // page.size
+        # A description that was copied to another image promises more than there is.
+        if planes > 1 and page.dataoffsets[0] + planes * page.nbytes <= len(content):
+            raise SampleDefectError(f"has {planes} planes below one page", "save one of them as a file of its own")
 
 
 def _value(page: TiffPage, tag: int, absent: int) -> int:
@@ -127,6 +136,8 @@ def _check_segments(page: TiffPage, content: bytes) -> None:
     if page.is_tiled and not 0 < page.tilewidth * page.tilelength <= MAX_IMAGE_PIXELS:
         raise SampleDefectError(f"has tiles of {page.tilewidth} x {page.tilelength} px", REPAIR)
     needed = prod(page.chunked)
+    if needed > _MAX_SEGMENTS:
+        raise SampleDefectError(f"has {needed} strips or tiles; {_MAX_SEGMENTS} can be read", _CONVERT)
     if not len(page.dataoffsets) == len(page.databytecounts) == needed:
         problem = f"has {len(page.dataoffsets)} StripOffsets or TileOffsets, needs {needed}"
         raise SampleDefectError(problem, REPAIR)

@@ -10,6 +10,7 @@ from pathlib import Path
 import foreign_images
 import numpy as np
 import pytest
+from foreign_images import raw_tiff
 from refusals import refused
 
 from siwcc.data.datasets.image_files import read_image
@@ -52,6 +53,14 @@ def test_the_pixels_are_those_that_the_file_represents(path: Path, name: str) ->
 def test_what_is_not_followed_is_refused_by_its_name(path: Path, name: str) -> None:
     path.write_bytes(REFUSED[name].content)
     with refused(path, *REFUSED[name].names):
+        inputs.read_image(path)
+
+
+def test_more_strips_than_an_image_needs_are_refused(tmp_path: Path) -> None:
+    path, count = tmp_path / "cell.tif", (1 << 20) + 1
+    size = (256, "I", [1]), (257, "I", [count]), (278, "I", [1])
+    path.write_bytes(raw_tiff([b"1"], *size, (273, "I", [8] * count), (279, "I", [1] * count)))
+    with refused(path, "strips", count):
         inputs.read_image(path)
 
 
