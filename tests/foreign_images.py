@@ -200,13 +200,15 @@ def _tiff_samples() -> dict[str, Readable]:
 
 
 def _associated(bits: int, rgb: np.ndarray) -> dict[str, Readable]:
-    """Alpha of a half, and opaque: both can be divided out exactly up to rounding."""
+    """Opaque, half, and fully transparent, where no colour is left."""
     most = 2**bits - 1
     alpha = np.full(rgb.shape[:2], most, dtype=rgb.dtype)
-    alpha[8:] = most // 2
+    alpha[8:], alpha[40:] = most // 2, 0
     multiplied = np.rint(rgb * (alpha[:, :, np.newaxis] / most)).astype(rgb.dtype)
     content = tiff_of(np.dstack([multiplied, alpha]), "rgb", extrasamples=["assocalpha"])
-    return {f"associated alpha, {bits} bits.tif": Readable(content, colours(), 2)}
+    return {
+        f"associated alpha, {bits} bits.tif": Readable(content, np.where(alpha[:, :, np.newaxis] > 0, colours(), 0), 2)
+    }
 
 
 def _tiff_layouts() -> dict[str, Readable]:

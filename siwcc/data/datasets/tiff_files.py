@@ -5,6 +5,7 @@ Tags and their meanings: TIFF 6.0 (Aldus 1992) and its Technical Note 2; BigTIFF
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from itertools import islice
 from math import prod
@@ -21,6 +22,17 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _NONE, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 5, 7, (8, 32946), 32773
 _UNSIGNED, _UNDEFINED = 1, 4
+_MEANINGS = {
+    "SampleFormat": {2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"},
+    "PhotometricInterpretation": {
+        _WHITE_IS_ZERO: "white is zero",
+        _BLACK_IS_ZERO: "black is zero",
+        _RGB: "RGB",
+        _PALETTE: "palette",
+        _CMYK: "CMYK",
+        _YCBCR: "YCbCr",
+    },
+}
 # A pyramid has about ten; more can only be meant to keep a reader busy.
 _MAX_PAGES = 100
 # Of 8 x 8 px each at the limit of 64 megapixels.
@@ -51,7 +63,9 @@ def decode_tiff(content: bytes) -> np.ndarray:
     with logged_errors() as errors, TiffFile(BytesIO(content), _multifile=False) as file:
         page = _only_page(file)
         if errors:
-            raise SampleDefectError(f"is damaged or cut off ({' '.join(errors[0].split())[:200]})", REPAIR)
+            # Without the address of the page in tifffile.
+            reason = re.sub(r"<[^>]*> ", "", " ".join(errors[0].split()))[:200]
+            raise SampleDefectError(f"is damaged or cut off ({reason})", REPAIR)
         check_size(page.imagewidth, page.imagelength)
         _check_tags(page)
         _check_segments(page, content)
@@ -98,21 +112,28 @@ def _value(page: TiffPage, tag: int, absent: int) -> int:
     return number
 
 
+def _named(name: str, value: int) -> str:
+    """A tag with its value and what that means."""
+    meaning = _MEANINGS.get(name, {}).get(value, getattr(value, "name", ""))
+    return f"{name} {int(value)}" + (f" ({meaning})" if meaning else "")
+
+
 def _check_tags(page: TiffPage) -> None:
     for name, tag, absent, readable in _READ:
         value = _value(page, tag, absent)
         if value not in readable:
-            given = f"{name} {int(value)} {getattr(value, 'name', '')}".rstrip() if tag in page.tags else f"no {name}"
-            raise SampleDefectError(f"has {given} (tag {tag}), which cannot be read", _CONVERT)
+            given = _named(name, value) if tag in page.tags else f"no {name}"
+            raise SampleDefectError(f"has {given}, tag {tag}, which cannot be read", _CONVERT)
     _check_extra_samples(page)
-    photometric, bits = int(page.photometric), _value(page, 258, 1)
-    if page.compression == _JPEG and (bits != 8 or photometric in (_PALETTE, _CMYK) or page.extrasamples):
-        problem = f"has Compression 7 (JPEG) with PhotometricInterpretation {photometric}, {bits} bits per sample"
+    photometric, bits = _named("PhotometricInterpretation", page.photometric), _value(page, 258, 1)
+    if page.compression == _JPEG and (bits != 8 or page.photometric in (_PALETTE, _CMYK) or page.extrasamples):
+        problem = f"has Compression 7 (JPEG) with {photometric}, {bits} bits per sample"
         raise SampleDefectError(f"{problem} and {len(page.extrasamples)} ExtraSamples", _CONVERT)
-    if photometric == _YCBCR and page.compression != _JPEG:
-        raise SampleDefectError("has PhotometricInterpretation 6 (YCBCR) without Compression 7 (JPEG)", _CONVERT)
+    if page.photometric == _YCBCR and page.compression != _JPEG:
+        raise SampleDefectError(f"has {photometric} without Compression 7 (JPEG)", _CONVERT)
     if page.predictor != 1 and page.compression not in (_LZW, *_DEFLATE):
-        raise SampleDefectError(f"has Predictor {page.predictor} with Compression {page.compression}", _CONVERT)
+        problem = f"has {_named('Predictor', page.predictor)} with {_named('Compression', page.compression)}"
+        raise SampleDefectError(problem, _CONVERT)
 
 
 def _check_extra_samples(page: TiffPage) -> None:
@@ -120,15 +141,12 @@ def _check_extra_samples(page: TiffPage) -> None:
     photometric, count = int(page.photometric), _value(page, 277, 1)
     extra = count - _COLOURS[photometric]
     kinds = tuple(int(kind) for kind in page.extrasamples)
-    if extra not in (0, 1):
-        problem = f"has SamplesPerPixel {count} with PhotometricInterpretation {photometric}"
-        raise SampleDefectError(f"{problem} and ExtraSamples {kinds or 'absent'}", _CONVERT)
     # Many writers of RGBA give no ExtraSamples, or 0; a second grey sample is likely another channel.
     is_alpha = kinds in ((_ASSOCIATED,), (_UNASSOCIATED,)) or (photometric == _RGB and kinds in ((), (0,)))
-    divided = kinds != (_ASSOCIATED,) or photometric in (_BLACK_IS_ZERO, _RGB)
-    if extra and not (is_alpha and divided):
-        problem = f"has ExtraSamples {kinds or 'absent'} with PhotometricInterpretation {photometric}"
-        raise SampleDefectError(problem, _CONVERT)
+    divisible = kinds != (_ASSOCIATED,) or photometric in (_BLACK_IS_ZERO, _RGB)
+    if extra and not (extra == 1 and is_alpha and divisible):
+        problem = f"has {count} channels (SamplesPerPixel) with {_named('PhotometricInterpretation', photometric)}"
+        raise SampleDefectError(f"{problem} and {f'ExtraSamples {kinds}' if kinds else 'no ExtraSamples'}", _CONVERT)
 
 
 def _check_segments(page: TiffPage, content: bytes) -> None:
