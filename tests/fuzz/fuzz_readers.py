@@ -253,7 +253,7 @@ READERS: dict[str, Reader] = {
     "comparisons.csv": Reader(
         "*/results/*/stats/comparisons.csv", lambda _, p: read_rows(p), "*/results/*/stats/*.csv"
     ),
-    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "prediction"), "*/results/*/stats/*.csv"),
+    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "method"), "*/results/*/stats/*.csv"),
     "records.csv": Reader("*/results/*/stats/records.csv", _table("task"), "*/results/*/stats/*.csv"),
     "calibration.json": Reader(
         "measured/ecg/calibration.json", lambda _, p: load_calibration(p).model_dump(mode="json"), "**/config.json"
