@@ -1,4 +1,4 @@
-# The environment of requirements.lock, with the package and the workflow in it: docs/cluster.md.
+# The environment of requirements.lock, with the package and the workflow in it: docs/how-to/cluster.md.
 #   docker build --tag siwcc .        (apptainer.def makes an Apptainer image of it)
 FROM python:3.12-slim-bookworm
 

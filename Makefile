@@ -27,7 +27,7 @@ CLUSTER_TESTS ?= cluster
 ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve fuzz soak audit bench lock check-lock clean
+.PHONY: help setup demo study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve docs-links fuzz soak audit bench lock check-lock clean
 
 help:
 	@echo "make demo            the whole pipeline on synthetic data, to a report"
@@ -37,13 +37,15 @@ help:
 	@echo "make test-cluster    the study through a real SLURM on this machine: root and Debian only"
 	@echo "make test-oldest     the layer and the networks with the oldest torch and numpy that are supported"
 	@echo "make lint            formatters and checkers"
-	@echo "make docs            the site of docs/, to site/; make docs-serve shows it while it is written"
+	@echo "make docs            build the documentation site, to site/"
+	@echo "make docs-serve      build the site and serve it on this machine; PORT=8000"
+	@echo "make docs-links      check the external links of the pages, from the network"
 	@echo "make fuzz            2,000 damaged files under every reader; CASES=, SEED= and WORKERS= change that"
 	@echo "make soak            kill a study again and again; KILLS=50, SEED=1, STUDY=tiny, CORES=2, TWIN=, OUT=, ARGS="
 	@echo "make audit           known vulnerabilities of the installed packages, from the network"
 	@echo "make lock            requirements.lock from pyproject.toml, then check-lock; ARGS=--upgrade for newer versions"
 	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
-	@echo "make bench           how fast it is here: docs/performance.md; BENCH=--quick for a trial"
+	@echo "make bench           how fast it is here: docs/explanation/performance.md; BENCH=--quick for a trial"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml"
 	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
 	@echo "make leakage-ablation  what the paper's protocol hides: its two leaks, removed one at a time"
@@ -65,7 +67,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 setup: $(VENV)/.ready
 
 demo: setup
-	@$(SNAKEMAKE) --configfile resources/studies/demo.yaml --quiet rules progress
+	@$(BIN)/python -m siwcc.jobs.run_study logs/demo/snakemake.log --workflow-profile profiles/$(PROFILE) \
+	    $(if $(filter slurm,$(PROFILE)),,--cores $(CORES)) --configfile resources/studies/demo.yaml
 	@$(BIN)/siwcc show results/demo
 
 study: setup
@@ -103,8 +106,9 @@ test-cluster: setup
 
 # An environment of its own with the lower bound of everything that the package itself needs. Nothing locks it.
 OLDEST := .venv-oldest
-LOWER_BOUNDS = import tomllib; \
-    print(*[item.replace(">=", "==") + ".*" for item in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]])
+LOWER_BOUNDS = import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+    needed = project["dependencies"] + project["optional-dependencies"]["predict"]; \
+    print(*[item.replace(">=", "==") + ".*" for item in needed])
 $(OLDEST)/.ready: pyproject.toml Makefile
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@echo "setting up $(OLDEST) (once, a few minutes)"
@@ -124,13 +128,17 @@ lint: setup
 	@$(BIN)/snakemake --lint
 	@$(BIN)/snakemake --snakefile workflow/leakage_ablation.smk --lint
 
-# The theme's note about its successor is no finding.
+# All pages are read again: the reference is made from the code, and the notebook runs it.
 docs: setup
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/sphinx-build -W --keep-going --quiet --fresh-env --doctree-dir build/doctrees docs site
+	@rm -rf jupyter_execute
 	@echo "site/index.html"
 
-docs-serve: setup
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+docs-serve: docs
+	@$(BIN)/python -m http.server --directory site --bind 127.0.0.1 $(or $(PORT),8000)
+
+docs-links: setup
+	@$(BIN)/sphinx-build --quiet -b linkcheck --doctree-dir build/doctrees docs build/linkcheck
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz/fuzz_run.py --cases $(or $(CASES),2000) --seed $(or $(SEED),1) --workers $(or $(WORKERS),1)
@@ -174,4 +182,4 @@ check-lock: $(UV)
 # Studies that took hours are not removed: results/<study>, data/ and logs/ are the user's.
 clean:
 	rm -rf $(VENV) $(OLDEST) results/demo logs/demo data/*/demo_ecg* data/*/demo_nuclei* build *.egg-info
-	rm -rf site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site jupyter_execute .pytest_cache .mypy_cache .ruff_cache

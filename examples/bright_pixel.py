@@ -1,4 +1,4 @@
-"""Where is the bright pixel? A network that looks everywhere alike cannot say, unless coordinates go in, too."""
+"""Locate a bright pixel: a global maximum contains no position, unless coordinates are among the channels."""
 
 import torch
 from torch import nn

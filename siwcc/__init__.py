@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from siwcc.inference.loading import load_model
+    from siwcc.inference.prediction import Prediction
+    from siwcc.inference.predictor import Predictor
     from siwcc.io.errors import InputError
-    from siwcc.nn.coordinate_channels import CoordinateChannels
+    from siwcc.nn.coordinate_channels import CoordinateChannels, encode
 
-__version__ = "0.1.0"
-__all__ = ["CoordinateChannels", "InputError", "__version__", "load_model", "load_models"]
+__version__ = "0.2.0"
+__all__ = ["CoordinateChannels", "InputError", "Prediction", "Predictor", "__version__", "encode", "load_model"]
 
 _LAZY = {
     "CoordinateChannels": "siwcc.nn.coordinate_channels",
     "InputError": "siwcc.io.errors",
-    "load_model": "siwcc.inference.predictor",
-    "load_models": "siwcc.inference.predictor",
+    "Prediction": "siwcc.inference.prediction",
+    "Predictor": "siwcc.inference.predictor",
+    "encode": "siwcc.nn.coordinate_channels",
+    "load_model": "siwcc.inference.loading",
 }
 
 
@@ -25,4 +30,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'siwcc' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    try:
+        return getattr(import_module(_LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        from siwcc.io.extras import absent_extra
+
+        line = absent_extra(f"siwcc.{name}", error)
+        raise (ImportError(str(line)) if line is not None else error) from error
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)

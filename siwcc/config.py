@@ -41,7 +41,7 @@ PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 # They take each lead of a signal without its offset and scale: `siwcc.nn.paper_networks`.
 STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
 MAP_VARIANTS: tuple[VariantName, ...] = ("heatmap", "median", "dense")
-"""Networks with a heatmap, which give a confidence; the most accurate first (docs/localiser.md)."""
+"""Networks with a heatmap, which give a confidence; the most accurate first (docs/explanation/localiser.md)."""
 TaskName = Literal["ecg", "nuclei"]
 EcgPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
 NucleiPerturbation = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
@@ -129,7 +129,7 @@ class VfdbSection(DatasetSection):
     task: ClassVar[Literal["ecg"]] = "ecg"
     leads: ClassVar[tuple[int, ...]] = (0, 1)
 
-    format: Literal["vfdb"]
+    format: Literal["vfdb"] = Field(description="layout of the published files")
     url: str | None = "https://physionet.org/files/vfdb/1.0.0/"
     event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
     window_s: float = Field(default=20.0, gt=0, le=600, description="seconds")
@@ -159,7 +159,7 @@ class _CellSection(DatasetSection):
 class SipakmedSection(_CellSection):
     """SIPaKMeD: single cells with contours of the nucleus and of the cell."""
 
-    format: Literal["sipakmed"]
+    format: Literal["sipakmed"] = Field(description="layout of the published files")
     url: str | None = "https://www.cs.uoi.gr/~marina/SIPAKMED/"
     centroid: Literal["polygon", "vertices"] = "polygon"
 
@@ -167,7 +167,7 @@ class SipakmedSection(_CellSection):
 class HerlevSection(_CellSection):
     """The Herlev Pap-smear set: single cells with a mask. It has no download."""
 
-    format: Literal["herlev"]
+    format: Literal["herlev"] = Field(description="layout of the published files")
 
     @model_validator(mode="after")
     def _real(self) -> HerlevSection:
@@ -177,9 +177,9 @@ class HerlevSection(_CellSection):
 
 
 class FolderSection(DatasetSection):
-    """A folder of recordings or images of your own, with a table of the target in each (docs/own-data.md)."""
+    """A folder of recordings or images of your own, with a table of the target in each (docs/how-to/own-data.md)."""
 
-    format: Literal["folder"]
+    format: Literal["folder"] = Field(description="recordings or images of your own, with a table of targets")
     task: TaskName = Field(description="ecg: a time in a recording; nuclei: a point in an image")
     table: str = Field(
         default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
@@ -281,7 +281,7 @@ class EcgTask(Section):
 
     dataset: Name = "vfdb"
     points: tuple[EcgPoint, ...] = Field(
-        default=("onset",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
+        default=("onset",), min_length=1, description="points to predict: docs/how-to/several-points.md"
     )
     copies_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill", "rewindow"] = Field(
@@ -322,7 +322,7 @@ class NucleiTask(Section):
 
     dataset: Name = "sipakmed"
     points: tuple[NucleiPoint, ...] = Field(
-        default=("nucleus",), min_length=1, description="what is looked for: docs/localiser.md#several-points-at-once"
+        default=("nucleus",), min_length=1, description="points to predict: docs/how-to/several-points.md"
     )
     copies_per_sample: Whole = Field(default=20, ge=1, le=10_000)
     border: Literal["zero", "reflect"] = Field(
@@ -378,7 +378,7 @@ class RecipeChanges(Section):
 
 
 def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
-    """How networks on the residual backbone are trained: found by inner validation, docs/localiser.md."""
+    """How networks on the residual backbone are trained: found by inner validation, docs/explanation/localiser.md."""
     recipe = RecipeChanges(
         epochs=4,
         batch_size=64,
@@ -649,8 +649,18 @@ def _shown(value: object) -> str:
     return short.repr(value)
 
 
+# Keys of older versions. Their new names are too different to be found by similarity.
+_RENAMED = {
+    "jitter": "online_augmentation",
+    "made_up": "synthetic",
+    "variants_per_sample": "copies_per_sample",
+}
+
+
 def _similar_key(location: tuple[int | str, ...]) -> str:
     allowed = _keys_at(location[:-1])
+    if str(location[-1]) in _RENAMED:
+        return f", which is now {_RENAMED[str(location[-1])]!r}"
     close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     return f"{hint} (allowed: {', '.join(allowed)})" if allowed else hint

@@ -11,7 +11,11 @@ from pathlib import Path
 from places import REPOSITORY
 
 BESIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "config/README.md")
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+# A block of code, or a directive of the site: ```{name} argument.
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*|\{[\w-]+\})(?: [^\n]*)?\n(?P<body>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def pages() -> list[Path]:
@@ -39,6 +43,10 @@ def blocks(page: Path) -> Iterator[Block]:
         line = text.count("\n", 0, fence.start("body")) + 1
         body = re.sub(rf"^{fence['indent']}", "", fence["body"], flags=re.MULTILINE)
         yield Block(name_of(page), line, fence["language"], body)
+
+
+def notebooks() -> list[Path]:
+    return sorted((REPOSITORY / "docs").rglob("*.ipynb"))
 
 
 def without_blocks(text: str) -> str:

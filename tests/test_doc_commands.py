@@ -25,10 +25,11 @@ PAGES = pages()
 
 # Pages whose commands and Python a test of their own runs, where the page is there.
 OWN_TESTS = {
-    "docs/layer.md": "tests/test_layer_page.py",
-    "docs/own-data.md": "tests/workflow/test_own_data.py",
-    "docs/predict.md": "tests/cli/test_predict_docs.py",
-    "docs/tour.md": "tests/test_tour.py",
+    "docs/how-to/layer.md": "tests/test_layer_page.py",
+    "docs/how-to/own-data.md": "tests/workflow/test_own_data.py",
+    "docs/how-to/predict.md": "tests/cli/test_predict_docs.py",
+    "docs/tutorials/first-ten-minutes.md": "tests/test_tour.py",
+    "docs/tutorials/own-recordings.md": "tests/workflow/test_own_recordings.py",
 }
 
 # The first words of a command, where it is run, and what there starts it.
@@ -329,6 +330,7 @@ def test_what_snakemake_would_do_can_be_planned(words: tuple[str, ...], tmp_path
     ids=name_of,
 )
 def test_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").symlink_to(REPOSITORY / "models")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks(page):

@@ -1,4 +1,4 @@
-"""docs/layer.md and examples/bright_pixel.py: what is shown there runs, and shows what it says."""
+"""docs/how-to/layer.md and examples/bright_pixel.py: what is shown there runs, and shows what it says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from places import REPOSITORY
 from siwcc import CoordinateChannels
 from siwcc.cli.main import main
 
-PAGE = (REPOSITORY / "docs" / "layer.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "how-to" / "layer.md").read_text(encoding="utf-8")
 EXAMPLE = REPOSITORY / "examples" / "bright_pixel.py"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 
@@ -59,7 +59,7 @@ def test_every_block_of_the_page_runs(
     names: dict[str, object] = {"__name__": "layer"}
     # Blocks go on with what those before them have made, as on the page.
     for block in BLOCKS:
-        exec(compile(block, "docs/layer.md", "exec"), names)  # the project's own page
+        exec(compile(block, "docs/how-to/layer.md", "exec"), names)  # the project's own page
     said = capsys.readouterr().out
     assert "(3, 32)" in said
     assert "lead 1, mV" in said

@@ -112,7 +112,7 @@ def requirement_names(*extras: str) -> set[str]:
 
 
 def test_the_lock_covers_every_requirement() -> None:
-    assert requirement_names("study", "export", "docs", "dev", "slurm") - {"torch"} <= set(VERSIONS)
+    assert requirement_names("predict", "study", "export", "docs", "dev", "slurm") - {"torch"} <= set(VERSIONS)
     assert not [name for name in VERSIONS if name.startswith(("siwcc", "nvidia", "triton", "cuda"))]
 
 
@@ -122,7 +122,7 @@ def test_the_conda_environment_is_that_of_the_lock() -> None:
     python = PROJECT["requires-python"]
     assert f"python {python}" in listed
     pip = dict(item.split("==") for item in next(item for item in listed if isinstance(item, dict))["pip"])
-    assert set(pip) == requirement_names("study")
+    assert set(pip) == requirement_names("predict", "study")
     assert {name: version for name, version in pip.items() if name != "torch"} == {
         name: VERSIONS[name] for name in pip if name != "torch"
     }

@@ -301,7 +301,7 @@ class Outcome:
         """Whether the verdict is what the control was made for: every encoding a gain, or none of them.
 
         The verdict is the report's stricter one over folds, by test R2: a gain is what the paper's bootstrap
-        and, after Holm, the corrected t-test call significant at 0.05. docs/controls.md has how often it errs.
+        and, after Holm, the corrected t-test call significant at 0.05. Error rates: docs/lab-notebook/controls.md.
         """
         gains = [finding.reading is Reading.GAIN for finding in self.findings]
         return all(gains) if self.control.helped else not any(gains)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import siwcc
-from siwcc.cli.extras import absent_extra
 from siwcc.io.console import note, verbosity
 from siwcc.io.errors import InputError
+from siwcc.io.extras import absent_extra
 from siwcc.io.study_layout import StudyLayout
 
 _EXAMPLES = """examples:
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write synthetic raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
-    _add_predict(commands.add_parser("predict", help="say where it is in a recording or an image of your own"))
+    _add_predict(commands.add_parser("predict", help="predict a time in a recording or a point in an image"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -229,7 +229,7 @@ def _run_inspect(options: argparse.Namespace) -> int:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
-        "The model assumes that every window or image has one: it always returns a prediction (docs/predict.md)."
+        "The model assumes that every window or image has one: it always returns a prediction (docs/how-to/predict.md)."
     )
     parser.epilog = """examples:
   siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
@@ -302,7 +302,9 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 
 def _add_controls(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Two made tasks, one where coordinates must help and one where they cannot (docs/controls.md)."
+    parser.description = (
+        "Two synthetic tasks: in one coordinates must help, in the other they cannot (docs/lab-notebook/controls.md)."
+    )
     parser.epilog = """Exit code 0 if the verdicts are right, 1 if one is wrong.
 
 examples:
@@ -331,7 +333,7 @@ def _run_controls(options: argparse.Namespace) -> int:
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Test, draw and report what a study has so far, complete or not. Prints the page's path; what is missing is "
-        "told on standard error and on the page."
+        "listed on standard error and on the page."
     )
     parser.epilog = """examples:
   siwcc report results/paper

@@ -15,33 +15,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from siwcc.inference.inputs import (
-    SignalFile,
-    group_of,
-    kind_of,
-    name_of,
-    read_image,
-    read_signal_file,
-    rhythm_changes_of,
-)
+from siwcc.inference.inputs import SignalFile, group_of, kind_of, name_of, rhythm_changes_of
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
-from siwcc.io.study_layout import FOLD_MODELS
 from siwcc.io.tables import six_decimals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from siwcc.inference.acceptance import Acceptance
-    from siwcc.inference.predictor import Prediction, Predictor, Progress
+    from siwcc.inference.prediction import Prediction, Predictions
+    from siwcc.inference.predictor import Predictor, Progress
 
 PLOT_KINDS = (".png", ".svg", ".pdf")
 
 _MODEL_SUFFIX = ".pt"
-# Of a predictor's own messages about what it was given: the line names the file instead.
-_OF_ARRAY = ("array", "rate_hz")
 _MOST_NAMED = 5
+# On a contact sheet.
+_MOST_IMAGES = 60
 
 
 @dataclass(frozen=True)
@@ -52,13 +44,11 @@ class Predicted:
         path: As it was given.
         predictions: One an image, one a window of a recording.
         seen: Those of the networks in use that were trained on it, by its name.
-        signal: None for an image.
     """
 
     path: Path
-    predictions: list[Prediction]
+    predictions: Predictions
     seen: tuple[Path, ...]
-    signal: SignalFile | None
 
 
 @dataclass(frozen=True)
@@ -85,61 +75,48 @@ def run(options: argparse.Namespace) -> int:
     inputs = [path for path in options.inputs if path.suffix != _MODEL_SUFFIX]
     sources = [options.model, *(path for path in options.inputs if path.suffix == _MODEL_SUFFIX), *options.more]
     _check_options(options, inputs)
-    plots = plot_paths(options.plot, inputs) if options.plot is not None else {}
+    # Several images are drawn on one contact sheet, several recordings one by one.
+    on_sheet = len(inputs) > 1 and all(kind_of(path) == "image" for path in inputs)
+    plots = {} if options.plot is None else plot_paths(options.plot, inputs, on_sheet)
 
     from siwcc.inference.acceptance import accept
-    from siwcc.inference.predictor import load_models
+    from siwcc.inference.loading import load_model
 
-    predictor = load_models(list(dict.fromkeys(path for source in sources for path in find_models(source))))
+    predictor = load_model(sources, options.calibration)
     _check_kinds(predictor, inputs, options)
-    from_folder = any(source.is_dir() for source in sources)
+    from_folder = len(predictor.models) > len(sources)
     chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
     _explain(predictor, inputs, chosen)
-    accepted = accept(predictor, sources, options.calibration, options.min_confidence, options.at_least)
+    accepted = accept(predictor, options.min_confidence, options.at_least)
     with _drafts(plots) as drafts:
         with _progress(inputs) as progress:
-            told = {
-                path: _tell(_predict(path, used, seen, options, progress), predictor, accepted, drafts.get(path))
-                for path, (used, seen) in zip(inputs, chosen, strict=True)
-            }
-        for item in told.values():
-            if item.leads:
-                note(item.leads)
+            told, sheet = {}, list[Predicted]()
+            for path, (used, seen) in zip(inputs, chosen, strict=True):
+                item = _predict(path, used, seen, options, progress)
+                if on_sheet and plots and len(sheet) < _MOST_IMAGES:
+                    sheet.append(item)
+                told[path] = _tell(item, predictor, accepted, None if on_sheet else drafts.get(path))
+                # Before the next file is read: a signal takes as much memory as all the rest.
+                del item
+        if sheet:
+            _draw_sheet(sheet, len(inputs), drafts[inputs[0]], accepted)
+        for one in told.values():
+            if one.leads:
+                note(one.leads)
         for path, figure in plots.items():
             _publish(drafts[path], figure, told[path].unmarked)
-    rows = [row for item in told.values() for row in item.rows]
-    _write(rows, predictor.task, accepted.column, options.format)
+    rows = [row for one in told.values() for row in one.rows]
+    _write(rows, predictor.task, predictor.probability_name, options.format)
     return 0
 
 
 # ------------------------------------------------------------------- choices
 
 
-def find_models(source: Path) -> list[Path]:
-    """The models that a path stands for.
-
-    Args:
-        source: A file; or a folder: of what is there the first of its `fold*.pt`, its `*.pt`, and the
-            `fold*/seed*/model.pt` of a study's encoding and variant.
-
-    Returns:
-        Sorted paths. `all.pt`, trained on every fold, is left out beside models of single folds.
-
-    Raises:
-        InputError: the folder holds no model.
-    """
-    if not source.is_dir():
-        return [source]
-    for pattern in ("fold*.pt", "*.pt", FOLD_MODELS):
-        found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
-        if found:
-            return found
-    remedy = "name a model.pt, or a folder such as results/<study>/ecg/none/heatmap"
-    raise InputError(source, f"holds no model (fold*.pt, *.pt, {FOLD_MODELS})", remedy)
-
-
-def plot_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
+def plot_paths(wanted: Path, inputs: Sequence[Path], on_sheet: bool = False) -> dict[Path, Path]:
     """Where the figure of each input goes: `wanted` for a single one, else its stem, a hyphen and the input's name.
+
+    On a contact sheet all inputs have one figure, which is listed for the first.
 
     Raises:
         InputError: another extension than .png, .svg and .pdf, a figure in the place of an input, or two inputs of
@@ -147,13 +124,14 @@ def plot_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
     """
     if wanted.suffix.lower() not in PLOT_KINDS:
         raise InputError("--plot", f"{wanted} does not end in {', '.join(PLOT_KINDS)}")
-    several = len(inputs) > 1
+    several = len(inputs) > 1 and not on_sheet
+    originals = {path.resolve() for path in inputs}
+    inputs = inputs[:1] if on_sheet else inputs
     names = [f"{wanted.stem}-{name_of(path)}{wanted.suffix}" if several else wanted.name for path in inputs]
     paths = dict(zip(inputs, (wanted.with_name(name) for name in names), strict=True))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError("--plot", f"two inputs would be drawn to {twice[0]}", "give one of them in another command")
-    originals = {path.resolve() for path in inputs}
     for path in paths.values():
         if path.resolve() in originals:
             raise InputError("--plot", f"{path} is one of the inputs", "choose another file")
@@ -167,7 +145,9 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
         raise InputError("siwcc predict", "is given an input twice")
     for name in ("min_confidence", "at_least"):
         if not 0 <= getattr(options, name) <= 1:
-            raise InputError(f"--{name.replace('_', '-')}", f"is {getattr(options, name):g}", "give a share, 0 ... 1")
+            raise InputError(
+                f"--{name.replace('_', '-')}", f"is {getattr(options, name):g}", "give a fraction, 0 ... 1"
+            )
     if options.every is not None and not (math.isfinite(options.every) and options.every > 0):
         raise InputError("--every", f"is {options.every:g} s", "give seconds above 0")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
@@ -178,12 +158,9 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
 
 def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse.Namespace) -> None:
     for path in inputs:
-        is_image = kind_of(path) == "image"
-        if is_image != (predictor.task == "nuclei"):
-            kinds = ("an image", "recordings") if is_image else ("no image", "images")
-            raise InputError(path, f"is {kinds[0]}, and {predictor.paths[0]} is made for {kinds[1]}")
+        predictor.check_kind(path)
         for name in ("at", "every", "rate", "leads"):
-            if is_image and getattr(options, name) is not None:
+            if predictor.task == "nuclei" and getattr(options, name) is not None:
                 raise InputError(f"--{name}", "has no meaning for images", "leave it out")
 
 
@@ -211,25 +188,17 @@ def _choose_models(
 def _predict(
     path: Path, used: Predictor, seen: tuple[Path, ...], options: argparse.Namespace, progress: Progress | None
 ) -> Predicted:
-    try:
-        if used.task == "nuclei":
-            found = [used.predict(read_image(path))]
-            if progress is not None:
-                progress(1, 1)
-            return Predicted(path, found, seen, None)
-        signal = read_signal_file(path, used.leads, options.leads, options.rate)
-        found = used.predict_windows(signal.signal_mv, signal.rate_hz, options.at, options.every, progress)
-        return Predicted(path, found, seen, signal)
-    except InputError as error:
-        if error.where in _OF_ARRAY:
-            raise InputError(path, error.problem, error.remedy) from error
-        raise
+    found = used.predict_file(path, options.at, options.every, options.leads, options.rate, progress)
+    if progress is not None and used.task == "nuclei":
+        progress(1, 1)
+    return Predicted(path, found, seen)
 
 
 def _tell(item: Predicted, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
     unmarked = "" if draft is None else _draw(item, draft, accepted)
-    leads = "" if item.signal is None else _leads_note(item.signal, predictor)
-    return _Told(list(_rows_of(item, predictor.task, accepted)), leads, unmarked)
+    source = item.predictions[0].source
+    leads = _leads_note(source, predictor) if isinstance(source, SignalFile) else ""
+    return _Told(list(_rows_of(item, accepted)), leads, unmarked)
 
 
 # ------------------------------------------------------------ standard error
@@ -294,62 +263,40 @@ def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
 # ----------------------------------------------------------- standard output
 
 
-def _rows_of(item: Predicted, task: str, accepted: Acceptance) -> Iterator[dict[str, Any]]:
+def _rows_of(item: Predicted, accepted: Acceptance) -> Iterator[dict[str, Any]]:
     """One row per prediction, of several points one per point; numbers have six decimals, unknown is None."""
     from siwcc.inference.acceptance import not_found
 
     for prediction in (point for of_window in item.predictions for point in of_window.points):
-        found = accepted.is_found(prediction)
+        found, numbers = accepted.is_found(prediction), prediction.to_dict()
+        of_axes = ("prediction_", "x_", "y_", "lowest_", "highest_", "sd_")
+        if not found:
+            numbers.update(dict.fromkeys([name for name in numbers if name.startswith(of_axes)]))
         row: dict[str, Any] = {"input": str(item.path)}
-        if prediction.window_s is not None:
-            row |= {
-                "window_start_s": six_decimals(prediction.window_s[0]),
-                "window_end_s": six_decimals(prediction.window_s[1]),
-            }
-        if prediction.point:
-            row["point"] = prediction.point
-        row["result"] = "found" if found else not_found(prediction, task)
-        axes = ("",) if len(prediction.position) == 1 else ("x_", "y_")
-        for number, axis in enumerate(axes):
-            row |= _numbers_of(prediction, number, "prediction_" if axis == "" else axis, found)
-        row["confidence"] = six_decimals(prediction.confidence)
-        if accepted.column:
-            row[accepted.column] = six_decimals(accepted.probability(prediction))
-        if prediction.point:
-            row["visible"] = six_decimals(prediction.visible)
-        row["models"] = len(prediction.models)
-        row["models_that_saw_it"] = len(item.seen)
-        if prediction.window_s is not None:
-            row["no_signal_s"] = six_decimals(prediction.no_signal_s)
-        yield row | {"of_each": _of_each(prediction, axes)}
+        for name in ("window_start_s", "window_end_s", "point"):
+            if name in numbers:
+                row[name] = numbers.pop(name)
+        row["result"] = "found" if found else not_found(prediction)
+        yield row | numbers | {"models_that_saw_it": len(item.seen), "of_each": _of_each(prediction)}
 
 
-def _numbers_of(prediction: Prediction, axis: int, name: str, found: bool) -> dict[str, float | None]:
-    spread, unit = prediction.spread, prediction.unit
-    stem = "" if name == "prediction_" else name
-    return {
-        f"{name}{unit}": six_decimals(prediction.position[axis]) if found else None,
-        f"{stem}lowest_{unit}": six_decimals(spread.lowest[axis]) if spread and found else None,
-        f"{stem}highest_{unit}": six_decimals(spread.highest[axis]) if spread and found else None,
-        f"{stem}sd_{unit}": six_decimals(spread.sd[axis]) if spread and found else None,
-    }
-
-
-def _of_each(prediction: Prediction, axes: Sequence[str]) -> list[dict[str, Any]]:
-    names = [f"{axis or 'prediction_'}{prediction.unit}" for axis in axes]
+def _of_each(prediction: Prediction) -> list[dict[str, Any]]:
+    names = prediction.position_names
     return [
         {
             "model": str(path),
-            **dict(zip(names, map(six_decimals, prediction.tolist()), strict=True)),
+            **dict(zip(names, map(six_decimals, position.tolist()), strict=True)),
             "confidence": six_decimals(confidence),
         }
-        for path, prediction, confidence in zip(
+        for path, position, confidence in zip(
             prediction.models, prediction.network_positions, prediction.confidences.tolist(), strict=True
         )
     ]
 
 
 def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) -> None:
+    from siwcc.inference.prediction import probability_words
+
     if kind == "json":
         sys.stdout.write(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         return
@@ -357,7 +304,7 @@ def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) ->
         sys.stdout.write(_as_csv(rows))
         return
     several = "point" in rows[0]
-    added = [_headed(column)] if column else []
+    added = [probability_words(column)] if column else []
     head = [*_HEADS[task][:1], *(["point"] if several else []), *_HEADS[task][1:], *added, "models"]
     lines = [[*_cells(row, task), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
     if not sys.stdout.isatty():
@@ -391,18 +338,14 @@ _HEADS = {
 }
 
 
-def _headed(column: str) -> str:
-    """`within 10 %` for `within_10_percent`."""
-    return column.replace("_percent", " %").replace("_", " ")
-
-
 def _cells(row: dict[str, Any], task: str) -> list[str]:
     found = row["result"] == "found"
     confidence = _fixed(row["confidence"], 2)
     named = [row["input"], *([row["point"]] if "point" in row else [])]
     if task == "ecg":
         window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
-        prediction = _fixed(row["prediction_s"], 2) if found else row["result"]
+        edge = " (edge)" if row["at_window_edge"] else ""
+        prediction = f"{_fixed(row['prediction_s'], 2)}{edge}" if found else row["result"]
         spread = _between(row["lowest_s"], row["highest_s"], 2)
         return [*named, window, prediction, spread, _fixed(row["sd_s"], 2), confidence]
     x = _fixed(row["x_px"], 1) if found else row["result"]
@@ -456,12 +399,28 @@ def _draw(item: Predicted, draft: Path, accepted: Acceptance) -> str:
     return unmarked
 
 
+def _draw_sheet(items: Sequence[Predicted], count: int, draft: Path, accepted: Acceptance) -> None:
+    import numpy as np
+
+    from siwcc.inference.figures import plot_contact_sheet
+    from siwcc.report.figures.style import save_figure_as
+
+    predictions = [item.predictions[0] for item in items]
+    images = [np.asarray(prediction.source) for prediction in predictions]
+    found = [[accepted.is_found(point) for point in prediction.points] for prediction in predictions]
+    names = [name_of(item.path).encode(errors="backslashreplace").decode() for item in items]
+    save_figure_as(plot_contact_sheet(images, predictions, found, names, count), draft)
+
+
 def _figure_of(item: Predicted, accepted: Acceptance, changes: Sequence[tuple[float, str]]) -> Figure:
-    from siwcc.report.figures.user_predictions import plot_image, plot_recording
+    import numpy as np
+
+    from siwcc.inference.figures import plot_image, plot_recording
 
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
     # Fonts have no sign for a byte that is no text.
     titled = item.path.with_name(item.path.name.encode(errors="backslashreplace").decode())
-    if item.signal is None:
-        return plot_image(read_image(item.path), item.predictions[0], found[0], name_of(titled))
-    return plot_recording(replace(item.signal, path=titled), item.predictions, found, changes)
+    source = item.predictions[0].source
+    if isinstance(source, SignalFile):
+        return plot_recording(replace(source, path=titled), item.predictions, found, changes)
+    return plot_image(np.asarray(source), item.predictions[0], found[0], name_of(titled))

@@ -12,7 +12,7 @@ distributed, it covers 93 % where 95 % is asked for, so where the two disagree t
 
 Records of one test fold are predicted by the same trainings, so one lucky training counts once for
 each of them, and the test over records finds differences between two ways of training that are no
-better or worse than each other too often (docs/controls.md: one in three, where it says one in
+better or worse than each other too often (docs/lab-notebook/controls.md: one in three, where it says one in
 twenty, on made records with one seed). `p_folds` therefore flips all records of a fold together: as
 cautious as five folds are few.
 

@@ -11,16 +11,17 @@ of their maps: where two `heatmap`s disagree, that is one of their places and no
 the median of their predictions.
 
 A model always returns a prediction, even if there is nothing to find; one for several points also predicts for each
-whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`)
-also give a confidence: how much of the heatmap lies around the prediction; see docs/predict.md for what that is worth.
+whether it is visible. Networks that make a heatmap (`dense`, `heatmap`, `median`) also give a confidence: how much of
+the heatmap lies around the prediction, see docs/how-to/predict.md.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -32,14 +33,16 @@ from siwcc.config import EcgTask, NucleiTask, parse_protocol
 from siwcc.data.augment.ecg import weighted_channel
 from siwcc.data.augment.filters import decimate
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.inference.inputs import MAX_VALUES
+from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, read_signal_file
+from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
 from siwcc.io.errors import InputError
 from siwcc.io.shards import Shard
 from siwcc.nn.heatmap_networks import STRIDE, DenseNet, mean_map
-from siwcc.training.checkpoint import TrainedModel, read_model
+from siwcc.training.checkpoint import TrainedModel
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.images import Placed
+    from siwcc.evaluation.calibration_file import Calibration
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows predicted so far, and of all."""
@@ -50,78 +53,6 @@ ABOUT_ONE_WINDOW = 1.1
 
 _BATCH = 64
 _RETRAIN = "take a model.pt that this version of siwcc wrote, or train it again"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far the predictions of several networks lie apart, along each axis.
-
-    Attributes:
-        lowest, highest: (axes,), as `Prediction.position`.
-        sd: (axes,), standard deviation with n - 1, seconds or pixels.
-    """
-
-    lowest: tuple[float, ...]
-    highest: tuple[float, ...]
-    sd: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    """Where the networks look for the point: fractions that sum to 1, their mean over the networks.
-
-    Attributes:
-        values: float32 (places,) along time, or (rows, columns).
-        first: Coordinate of the first place, x first: seconds of the recording, or pixels of the image.
-        step: From one place to the next, in the same units.
-    """
-
-    values: np.ndarray
-    first: tuple[float, ...]
-    step: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one window or image.
-
-    Attributes:
-        position: (seconds from the recording's start,), or (x, y) in pixels of the image as it was given, pixel centres
-            at integers. Of several networks: see the module.
-        unit: `s` or `px`.
-        confidence: Fraction of the mean map that lies within 5 % of the extent of the position, 0 ... 1; None where no
-            network makes a map.
-        spread: None for a single network.
-        network_positions: float64 (networks, axes), the position that each network predicts.
-        confidences: float64 (networks,), each one's confidence in its own prediction; NaN without a map.
-        models: The networks' files, in the order of `network_positions`.
-        window_s: Start and end of the window in the recording, seconds; None for an image.
-        no_signal_s: Seconds of the window without a signal, beyond the recording's end or missing in it; the network
-            was given zeros there.
-        heatmap: None where no network makes one.
-        point: Which of several points this is; empty for networks that look for one.
-        visible: How much says that the point is there, 0 ... 1, the mean over the networks; None where none tells.
-        further: The other points of the same window or image, each with all of the above.
-    """
-
-    position: tuple[float, ...]
-    unit: str
-    confidence: float | None
-    spread: Spread | None
-    network_positions: np.ndarray
-    confidences: np.ndarray
-    models: tuple[Path, ...]
-    window_s: tuple[float, float] | None = None
-    no_signal_s: float = 0.0
-    heatmap: Heatmap | None = None
-    point: str = ""
-    visible: float | None = None
-    further: tuple[Prediction, ...] = ()
-
-    @property
-    def points(self) -> tuple[Prediction, ...]:
-        """This point and the further ones."""
-        return (self, *self.further)
 
 
 class _Window(NamedTuple):
@@ -170,44 +101,28 @@ class _Grid(NamedTuple):
     axes: int
 
 
-def load_model(path: str | os.PathLike[str]) -> Predictor:
-    """A trained network, ready to predict.
-
-    Args:
-        path: A `model.pt`. Reading it runs nothing that is in it.
-
-    Raises:
-        InputError: missing, damaged or foreign.
-    """
-    return load_models([path])
-
-
-def load_models(paths: Sequence[str | os.PathLike[str]]) -> Predictor:
-    """Several trained networks of one task that predict together, such as those of the folds of a study.
-
-    Args:
-        paths: Files `model.pt`, at least one.
-
-    Raises:
-        InputError: no path, a file that is missing, damaged or foreign, or networks that do not take the same input.
-    """
-    return Predictor([read_model(Path(path)) for path in paths])
-
-
 class Predictor:
     """One or several trained networks, on the CPU.
 
     Args:
         models: As `siwcc.training.checkpoint.read_model` gives them.
+        calibration: Turns the confidence of these networks into a probability; None: there is none.
+        calibration_path: Its file, for messages.
 
     Raises:
         InputError: none, networks that do not take the same input, or whose metadata say nothing of the input.
     """
 
-    def __init__(self, models: Sequence[TrainedModel]) -> None:
+    def __init__(
+        self,
+        models: Sequence[TrainedModel],
+        calibration: Calibration | None = None,
+        calibration_path: Path | None = None,
+    ) -> None:
         if not models:
             raise InputError("models", "there is none", "give at least one model.pt")
         self.models = tuple(models)
+        self.calibration, self.calibration_path = calibration, calibration_path
         self.spec = models[0].spec
         self._input = _input_of(models[0])
         for model in models[1:]:
@@ -265,7 +180,29 @@ class Predictor:
     def without(self, paths: Sequence[Path]) -> Predictor | None:
         """The other networks; None if none is left."""
         kept = [model for model in self.models if model.path not in paths]
-        return Predictor(kept) if kept else None
+        return Predictor(kept, self.calibration, self.calibration_path) if kept else None
+
+    @property
+    def probability_name(self) -> str:
+        """Which probability the calibration gives, see `Prediction.probability_name`; empty without one."""
+        if self.calibration is None:
+            return ""
+        if self.calibration.unit == "s":
+            return f"p_within_{self.calibration.limit:g}s_given_event"
+        return f"p_within_{100 * self.calibration.limit / self.spec.shape[-1]:g}_percent"
+
+    def __repr__(self) -> str:
+        """One line: task, networks and what they take."""
+        what = (
+            f"windows of {self.window_s:g} s, leads {', '.join(map(str, self.leads))}"
+            if self.task == "ecg"
+            else "RGB images"
+        )
+        kinds = ", ".join(dict.fromkeys(f"{model.key.encoding}/{model.key.variant}" for model in self.models))
+        return f"Predictor({self.task}, {len(self.models)} network{'s' * (len(self.models) > 1)} {kinds}, for {what})"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{escape(repr(self))}</code>"
 
     def predict(self, array: np.ndarray, rate_hz: float | None = None, at_s: float | None = None) -> Prediction:
         """The prediction for one window of a recording, or for an image.
@@ -281,10 +218,11 @@ class Predictor:
             InputError: an array of another kind, a rate that is missing or too far from the networks', a recording
                 longer than `ABOUT_ONE_WINDOW` windows without `at_s`, an image that is all of one value.
         """
+        _refuse_path(array)
         if isinstance(self._input, _Frame):
             return self._predict_image(array, self._input)
         if rate_hz is None:
-            raise InputError("rate_hz", "is missing", "give the recording's sampling rate")
+            raise InputError("rate_hz", "is missing", "give the recording's sampling rate in Hz")
         length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) and rate_hz > 0 else 0.0
         if at_s is None and length_s > ABOUT_ONE_WINDOW * self.window_s:
             problem = f"is {length_s:g} s long, and a window {self.window_s:g} s"
@@ -298,7 +236,7 @@ class Predictor:
         at_s: Sequence[float] | None = None,
         every_s: float | None = None,
         progress: Progress | None = None,
-    ) -> list[Prediction]:
+    ) -> Predictions:
         """The predictions for several windows of a recording.
 
         Windows lie in the recording: one that would begin before it begins with it, one that would end after it ends
@@ -323,8 +261,9 @@ class Predictor:
         # scipy.signal takes 0.6 s to import.
         from siwcc.data.datasets.signals import resample, resampling_ratio
 
+        _refuse_path(array)
         window = self._window
-        signal_mv = self._as_leads(array)
+        original = signal_mv = self._as_leads(array)
         _check_rate(rate_hz)
         ratio = resampling_ratio(Path("array"), rate_hz, window.rate_hz)
         if signal_mv.size * max(1.0, float(ratio)) > MAX_VALUES:
@@ -334,12 +273,63 @@ class Predictor:
         # Not always the rate asked for: the ratio may be the nearest one of small numbers.
         exact_hz = float(rate_hz * ratio)
         starts = _starts(window.samples, signal_mv.shape[1], exact_hz, at_s, every_s)
-        found: list[Prediction] = []
+        found = Predictions()
+        source = SignalFile(Path("array"), original, rate_hz, window.leads, len(original), ("",) * len(original))
         for first in range(0, len(starts), _BATCH):
-            found += self._predict_batch(signal_mv, starts[first : first + _BATCH], exact_hz)
+            batch = self._predict_batch(signal_mv, starts[first : first + _BATCH], exact_hz)
+            found.extend(replace(prediction, source=source) for prediction in batch)
             if progress is not None:
                 progress(len(found), len(starts))
         return found
+
+    def predict_file(
+        self,
+        path: str | os.PathLike[str],
+        at_s: Sequence[float] | None = None,
+        every_s: float | None = None,
+        leads: Sequence[int] | None = None,
+        rate_hz: float | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """The predictions for a recording or an image in a file.
+
+        Args:
+            path: A WFDB record, with or without an extension, a CSV of a recording in mV, or an image.
+            at_s: Of a recording, see `predict_windows`.
+            every_s: Of a recording, see `predict_windows`.
+            leads: Of a recording: numbers of the leads to read, from 0; None: those that the networks were trained on.
+            rate_hz: Of a CSV, Hz.
+            progress: Called after each batch of windows.
+
+        Returns:
+            One prediction for an image, one per window for a recording.
+
+        Raises:
+            InputError: the file cannot be read, or is not what the networks take.
+        """
+        path = Path(path)
+        self.check_kind(path)
+        try:
+            if isinstance(self._input, _Frame):
+                image = read_image(path)
+                return Predictions([self._predict_image(image, self._input)])
+            signal = read_signal_file(path, self.leads, leads, rate_hz)
+            found = self.predict_windows(signal.signal_mv, signal.rate_hz, at_s, every_s, progress)
+            return Predictions(replace(prediction, source=signal) for prediction in found)
+        except InputError as error:
+            if error.where in ("array", "rate_hz"):
+                raise InputError(path, error.problem, error.remedy) from error
+            raise
+
+    def check_kind(self, path: Path) -> None:
+        """Compare the kind of a file, by its name, with what the networks take.
+
+        Raises:
+            InputError: an image for networks of recordings, or the other way around.
+        """
+        if (kind_of(path) == "image") != isinstance(self._input, _Frame):
+            kinds = ("an image", "recordings") if kind_of(path) == "image" else ("no image", "images")
+            raise InputError(path, f"is {kinds[0]}, and {self.paths[0]} is made for {kinds[1]}")
 
     @property
     def _window(self) -> _Window:
@@ -356,7 +346,8 @@ class Predictor:
             raise InputError("array", f"is no array of numbers ({error})") from error
         if leads.ndim != 2 or leads.shape[0] not in (1, wanted) or not leads.shape[1]:
             problem = f"has the shape {np.shape(array)}, and (leads, samples) with {wanted} lead(s) or 1 is needed"
-            raise InputError("array", problem, "choose leads")
+            turned = leads.ndim == 2 and leads.shape[1] in (1, wanted) and leads.shape[0] > wanted
+            raise InputError("array", problem, "transpose it: array.T" if turned else "choose leads")
         leads = np.where(np.isfinite(leads), leads, np.nan)
         if len(leads) < wanted:
             others = np.zeros_like(leads) if self.silences_leads else leads
@@ -387,7 +378,8 @@ class Predictor:
         longest = max(placed.original_width, placed.original_height)
         shift, zoom = np.array([left, top]), longest / frame.image_size
         step = STRIDE[2] * zoom
-        return self._prediction(outputs_of, 0, shift, zoom, _Grid((-left * zoom, -top * zoom), (step, step), axes=2))
+        grid = _Grid((-left * zoom, -top * zoom), (step, step), axes=2)
+        return replace(self._prediction(outputs_of, 0, shift, zoom, grid), source=np.asarray(image))
 
     @torch.inference_mode()
     def _outputs(self, inputs: Sequence[Tensor]) -> _Outputs:
@@ -441,6 +433,9 @@ class Predictor:
         self, found: _Outputs, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
     ) -> Prediction:
         name, outputs = list(self.spec.points.items())[number]
+        confidence = None if found.confidence is None else float(found.confidence[row, number])
+        # The calibration is of the first point.
+        calibration = self.calibration if number == 0 else None
         points = (found.of_each[:, row, outputs] - origin) * zoom
         values = None if found.values is None else found.values[row, number]
         if values is not None and grid.axes == 1:
@@ -452,7 +447,9 @@ class Predictor:
         return Prediction(
             position=tuple(((found.together[row, outputs] - origin) * zoom).tolist()),
             unit=self.spec.unit,
-            confidence=None if found.confidence is None else float(found.confidence[row, number]),
+            confidence=confidence,
+            probability=float(calibration.of(confidence)) if calibration and confidence is not None else None,
+            probability_name=self.probability_name if number == 0 else "",
             spread=spread,
             network_positions=points,
             confidences=found.own_confidence[:, row, number],
@@ -549,19 +546,34 @@ def _is_precomputed(model: TrainedModel) -> bool:
     return model.metadata.signal_channels > model.spec.channels
 
 
+def _refuse_path(array: object) -> None:
+    if isinstance(array, str | os.PathLike):
+        raise InputError("array", f"is the path {os.fspath(array)}", "take predict_file for files")
+
+
 def _place(image: np.ndarray, frame: _Frame) -> Placed:
     from siwcc.data.datasets.images import SampleDefectError, place_image
 
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        problem = f"is {array.dtype} {array.shape}, and uint8 (height, width, 3) or (height, width) is needed"
-        raise InputError("array", problem)
+        problem = f"is {array.dtype} {array.shape}; uint8 (height, width, 3), RGB, or (height, width), gray, is needed"
+        raise InputError("array", problem, _image_remedy(array))
     if array.ndim == 2:
         array = np.repeat(array[:, :, np.newaxis], 3, axis=2)
     try:
         return place_image(np.ascontiguousarray(array), np.empty((0, 2)), frame.image_size)
     except SampleDefectError as defect:
         raise InputError("array", str(defect)) from defect
+
+
+def _image_remedy(array: np.ndarray) -> str:
+    if array.ndim == 3 and array.shape[2] == 4:
+        return "leave the fourth channel out: array[..., :3]"
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] > 4:
+        return "move the channels to the end: array.transpose(1, 2, 0)"
+    if array.dtype.kind == "f":
+        return "scale it to 0 ... 255 and round it: (255 * array).round().astype('uint8')"
+    return "convert it first"
 
 
 def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:

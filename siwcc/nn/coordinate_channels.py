@@ -18,7 +18,7 @@ The convention, shown for an image of height 3 and width 4 (a signal is `(batch,
 
 Formulas, for signal channel c at position p: `coord` appends x(p), y(p), ...; `weighted` appends
 x(p) mean_c signal(c, p), y(p) mean_c signal(c, p), ... (paper, 2.2.1 and 2.2.2). The others are controls for
-these two; `ENCODINGS` and docs/encodings.md list them.
+these two; `ENCODINGS` and docs/reference/encodings.md list them.
 
 An encoding has two parts: the maps that depend on the grid of positions only, which the layer makes once, and
 the function that joins them with the signal in every step.

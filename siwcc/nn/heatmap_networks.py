@@ -69,8 +69,8 @@ DILATIONS = {1: (1, 2, 4, 8, 16, 32), 2: (1, 2, 4, 8)}
 # Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels.
 SPREAD = {1: 8.0, 2: 1.0}
 # Before a peak or median is taken the map's logarithms are divided by this, by the number of axes: networks are too
-# sure of a window. By the likelihood of the true times on inner validation folds (docs/localiser-search.md); images are
-# read as they are.
+# confident. By the likelihood of the true times on inner validation folds (docs/lab-notebook/localiser-search.md);
+# images are decoded as they are.
 TEMPERATURE = {1: 1.75, 2: 1.0}
 # Standard deviation of the Gaussian that a peak is taken after, in scores, by the number of axes: 0.64 s, 4 pixels.
 SMOOTHING = {1: 16.0, 2: 1.0}

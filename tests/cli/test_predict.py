@@ -21,7 +21,9 @@ from tolerances import FLOAT32
 
 from siwcc.cli import predict as predict_command
 from siwcc.cli.main import main
-from siwcc.cli.predict import find_models, plot_paths
+from siwcc.cli.predict import plot_paths
+from siwcc.inference import predictor as predictor_module
+from siwcc.inference.loading import find_models
 from siwcc.io.errors import InputError
 
 pytestmark = pytest.mark.numeric
@@ -143,6 +145,7 @@ def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
         "models": "3",
         "models_that_saw_it": "0",
         "no_signal_s": "0.000000",
+        "at_window_edge": "False",
     }
     assert main(arguments) == 0
     table = capsys.readouterr().out.splitlines()
@@ -151,7 +154,7 @@ def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
     assert table[2].split() == [str(place / "new"), "6.00", "..", "10.00", "7.50", "7.00", "..", "9.00", "1.04", "3"]
 
 
-def test_an_prediction_below_the_least_confidence_is_none(place: Path, capsys) -> None:
+def test_a_prediction_below_the_least_confidence_is_none(place: Path, capsys) -> None:
     (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5)
     sure = row["confidence"]
     assert row["result"] == "found"
@@ -338,7 +341,7 @@ def test_a_name_that_is_no_text_is_predicted_and_drawn(place: Path, tmp_path: Pa
 @pytest.mark.parametrize("plots", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypatch, capsys, plots: bool) -> None:
     records = [write_record(tmp_path, name, waves(500, leads=3)) for name in ("a", "b", "c")]
-    read, signals, alive = predict_command.read_signal_file, [], []
+    read, signals, alive = predictor_module.read_signal_file, [], []
 
     def counted(*given):
         # A figure is a web of references.
@@ -348,7 +351,7 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
         signals.append(weakref.ref(signal.signal_mv))
         return signal
 
-    monkeypatch.setattr(predict_command, "read_signal_file", counted)
+    monkeypatch.setattr(predictor_module, "read_signal_file", counted)
     drawn = ["--plot", tmp_path / "p.png"] if plots else []
     rows, said = predictions(capsys, place / "map.pt", *records, "--at", 5, *drawn)
     assert alive == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""docs/predict.md and the networks in models/: every command and every line of Python of the page runs with them."""
+"""docs/how-to/predict.md and the networks in models/: every command and all Python of the page run with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from places import REPOSITORY
 from siwcc.cli.main import main
 from siwcc.training.checkpoint import read_model
 
-PAGE = REPOSITORY / "docs" / "predict.md"
+PAGE = REPOSITORY / "docs" / "how-to" / "predict.md"
 MODELS = REPOSITORY / "models"
 RATE_HZ = 250
 

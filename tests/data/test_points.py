@@ -28,7 +28,7 @@ from siwcc.evaluation.methods import read_predictions
 from siwcc.evaluation.metrics import balanced_accuracy, mean_errors, r2_scores
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.evaluation.record_tests import compare_records
-from siwcc.inference.predictor import load_models
+from siwcc.inference.loading import load_model
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.io.run_key import RunKey
@@ -481,7 +481,7 @@ def points_model(path: Path, task: str, absent: float = 0.0, **options) -> Path:
 
 def test_a_window_is_predicted_point_by_point(tmp_path: Path) -> None:
     signal_mv = np.random.default_rng(0).standard_normal((2, 200))
-    predictor = load_models([points_model(tmp_path / f"{seed}.pt", "ecg", 100.0, seed=seed) for seed in (1, 2)])
+    predictor = load_model([points_model(tmp_path / f"{seed}.pt", "ecg", 100.0, seed=seed) for seed in (1, 2)])
     prediction = predictor.predict(signal_mv, rate_hz=50)
     assert [point.point for point in prediction.points] == ["onset", "end"]
     assert [round(point.visible, 3) for point in prediction.points] == [1.0, 0.0]

@@ -15,7 +15,7 @@ from made_models import waves, write_model, write_record
 
 from siwcc.cli.main import main
 from siwcc.evaluation.calibration_file import Calibration, write_calibration
-from siwcc.inference.acceptance import find_calibration
+from siwcc.inference.loading import find_calibration
 
 pytestmark = pytest.mark.numeric
 
@@ -60,16 +60,16 @@ def test_a_calibration_beside_the_models_adds_a_column_and_nothing_else(place: P
     path = calibrated(place / "maps/calibration.json")
     out, err = run(capsys, *arguments)
     (row,) = json.loads(out)
-    probability = row.pop("within_1_s")
+    probability = row.pop("p_within_1s_given_event")
     assert [row] == before
     # Both have six decimals.
     assert probability == pytest.approx(row["confidence"] / 2, abs=2e-6)
-    (note,) = [line for line in err.splitlines() if line.startswith("within_1_s: ")]
+    (note,) = [line for line in err.splitlines() if line.startswith("p_within_1s_given_event: ")]
     assert all(part in note for part in (str(path), "23,600", "22 records"))
     (line,) = csv.DictReader(io.StringIO(run(capsys, *arguments, kind="csv")[0]))
-    assert float(line["within_1_s"]) == pytest.approx(probability)
+    assert float(line["p_within_1s_given_event"]) == pytest.approx(probability)
     head, cells = run(capsys, *arguments, kind="table")[0].splitlines()
-    assert head.endswith("confidence  within 1 s  models")
+    assert head.endswith("confidence  p(within 1s | event)  models")
     assert cells.split()[-2:] == [f"{probability:.2f}", "1"]
 
 
@@ -77,14 +77,14 @@ def test_below_the_probability_there_is_no_event(place: Path, capsys) -> None:
     calibrated(place / "maps/calibration.json")
     arguments = (place / "maps", place / "new", "--every", 1)
     rows = json.loads(run(capsys, *arguments)[0])
-    bar = float(np.median([row["within_1_s"] for row in rows]))
+    bar = float(np.median([row["p_within_1s_given_event"] for row in rows]))
     kept = json.loads(run(capsys, *arguments, "--at-least", bar)[0])
     # The bar itself may fall to either side of six decimals.
     for row, shown in zip(rows, kept, strict=True):
-        assert shown["within_1_s"] == row["within_1_s"]
-        if row["within_1_s"] > bar + 1e-6:
+        assert shown["p_within_1s_given_event"] == row["p_within_1s_given_event"]
+        if row["p_within_1s_given_event"] > bar + 1e-6:
             assert (shown["result"], shown["prediction_s"]) == ("found", row["prediction_s"])
-        elif row["within_1_s"] < bar - 1e-6:
+        elif row["p_within_1s_given_event"] < bar - 1e-6:
             assert (shown["result"], shown["prediction_s"]) == ("no event found", None)
     assert {row["result"] for row in kept} == {"found", "no event found"}
     none = json.loads(run(capsys, *arguments, "--at-least", 0.6)[0])
@@ -94,7 +94,7 @@ def test_below_the_probability_there_is_no_event(place: Path, capsys) -> None:
 def test_of_images_the_limit_is_a_share_of_the_side(place: Path, capsys) -> None:
     calibrated(place / "images/calibration.json", task="nuclei", limit=3.2, unit="px")
     (row,) = json.loads(run(capsys, place / "images", place / "cell.png")[0])
-    assert row["within_10_percent"] == pytest.approx(row["confidence"] / 2, abs=2e-6)
+    assert row["p_within_10_percent"] == pytest.approx(row["confidence"] / 2, abs=2e-6)
     head = run(capsys, place / "images", place / "cell.png", kind="table")[0].splitlines()[0]
     assert "within 10 %" in head
 
@@ -106,7 +106,7 @@ def test_a_probability_needs_a_calibration(place: Path, capsys) -> None:
     assert refusal(capsys, place / "maps", place / "new", "--at-least", 2).startswith("--at-least: is 2")
     named = calibrated(place / "mine.json")
     (row,) = json.loads(run(capsys, place / "maps", place / "new", "--at", 5, "--calibration", named)[0])
-    assert "within_1_s" in row
+    assert "p_within_1s_given_event" in row
 
 
 def test_a_confidence_needs_networks_that_have_one(place: Path, capsys) -> None:
@@ -130,7 +130,7 @@ def test_of_several_calibrations_none_is_guessed(place: Path, capsys) -> None:
     calibrated(place / "maps/calibration.json")
     shutil.copytree(place / "maps", place / "others")
     out, err = run(capsys, place / "maps", place / "new", "--at", 5, "--model", place / "others")
-    assert "within_1_s" not in json.loads(out)[0]
+    assert "p_within_1s_given_event" not in json.loads(out)[0]
     assert "--calibration" in err
 
 

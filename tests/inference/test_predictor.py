@@ -189,7 +189,7 @@ def test_networks_without_a_map_predict_by_their_median(tmp_path: Path) -> None:
     paths = [
         write_model(tmp_path / f"{prediction}.pt", "full", prediction=prediction) for prediction in (1.0, 3.0, 1.5)
     ]
-    prediction = siwcc.load_models(paths).predict_windows(waves(1000), 50.0, at_s=[12.0])[0]
+    prediction = siwcc.load_model(paths).predict_windows(waves(1000), 50.0, at_s=[12.0])[0]
     assert prediction.position == pytest.approx((11.5,), abs=SAME_S)
     assert prediction.network_positions[:, 0] == pytest.approx([11.0, 13.0, 11.5], abs=SAME_S)
     assert prediction.spread.lowest == pytest.approx((11.0,), abs=SAME_S)
@@ -203,7 +203,7 @@ def test_networks_without_a_map_predict_by_their_median(tmp_path: Path) -> None:
 def test_networks_with_a_map_predict_by_the_peak_of_their_mean_map(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.pt", seed=seed) for seed in (1, 2)]
     signal = waves(200)
-    prediction = siwcc.load_models(paths).predict(signal, 50.0)
+    prediction = siwcc.load_model(paths).predict(signal, 50.0)
     alone = [siwcc.load_model(path).predict(signal, 50.0) for path in paths]
     assert prediction.network_positions[:, 0] == pytest.approx([one.position[0] for one in alone], abs=SAME_S)
     assert prediction.confidences == pytest.approx([one.confidence for one in alone], abs=SAME)
@@ -226,7 +226,7 @@ def test_networks_with_a_map_predict_by_the_peak_of_their_mean_map(tmp_path: Pat
 
 def test_networks_that_read_the_median_predict_by_that_of_their_mean_map(tmp_path: Path) -> None:
     paths = [write_model(tmp_path / f"{seed}.pt", "median", seed=seed) for seed in (1, 2)]
-    prediction = siwcc.load_models(paths).predict(waves(200), 50.0)
+    prediction = siwcc.load_model(paths).predict(waves(200), 50.0)
     flat = prediction.heatmap.values.astype(np.float64) ** (1 / 1.75)
     until = np.cumsum(flat / flat.sum())
     # Each fraction lies evenly from half a step before its place to half a step behind it.
@@ -238,7 +238,7 @@ def test_networks_that_read_the_median_predict_by_that_of_their_mean_map(tmp_pat
 
 def test_who_has_seen_a_record_can_be_left_out(tmp_path: Path) -> None:
     one, other = write_model(tmp_path / "1.pt", groups=["a", "b"]), write_model(tmp_path / "2.pt", groups=["b"])
-    predictor = siwcc.load_models([one, other])
+    predictor = siwcc.load_model([one, other])
     assert predictor.seen("a") == (one,)
     assert predictor.seen("c") == ()
     assert predictor.without(predictor.seen("a")).paths == (other,)
@@ -303,11 +303,11 @@ def test_networks_for_other_inputs_do_not_prediction_together(tmp_path: Path) ->
     ]
     for other in others:
         with pytest.raises(InputError) as caught:
-            siwcc.load_models([one, other])
+            siwcc.load_model([one, other])
         assert caught.value.where == str(other)
         assert str(one) in caught.value.problem
     with pytest.raises(InputError) as caught:
-        siwcc.load_models([])
+        siwcc.load_model([])
     assert caught.value.where == "models"
 
 

@@ -30,7 +30,7 @@ STAGES = {
     "siwcc.config.resolve_device('auto')": {"cv2", "torch", "h5py", "numpy"},
     "import siwcc.data.folds, siwcc.data.augment.ecg": {"cv2", "torch"},
     "import siwcc.training.run": {"cv2"},
-    "siwcc.load_model, siwcc.load_models; import siwcc.inference.export": {"cv2"},
+    "siwcc.load_model; import siwcc.inference.export": {"cv2"},
     "import siwcc.data.augment.nuclei": set(),
 }
 PROGRAM = """

@@ -220,7 +220,7 @@ def test_every_encoding_has_its_cases(cases):
 
 
 def test_the_page_lists_every_encoding_with_its_channels():
-    page = (Path(__file__).parents[2] / "docs" / "encodings.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "encodings.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| .* \| (\d*) ?(D?) \| [^|]+ \|$", page, flags=re.MULTILINE)
     listed = {name: [int(number or 1) * (dims if d else 1) for dims in (1, 2, 3)] for name, number, d in rows}
     assert listed == {name: [encoding.added(dims) for dims in (1, 2, 3)] for name, encoding in ENCODINGS.items()}

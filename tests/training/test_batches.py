@@ -422,7 +422,7 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])
 def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path, border: str) -> None:
-    """Ten images of Herlev at the paper's size, the figures of docs/performance.md."""
+    """Ten images of Herlev at the paper's size, the figures of docs/explanation/performance.md."""
     from siwcc.config import HerlevSection
     from siwcc.data.datasets.interface import Excluded, reader_for
     from siwcc.data.samples import write_samples

@@ -1,4 +1,4 @@
-"""docs/own-data.md, word for word: its study and its commands, in a copy of the repository."""
+"""docs/how-to/own-data.md, word for word: its study and its commands, in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from places import REPOSITORY, Place, copy_repository, planned_jobs
 
 pytestmark = pytest.mark.slow
 
-TEXT = (REPOSITORY / "docs" / "own-data.md").read_text(encoding="utf-8")
+TEXT = (REPOSITORY / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
 
 
 def blocks(kind: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A folder of the user: recordings or images, and a table of where in each something is (docs/own-data.md).
+"""A folder of the user: recordings or images, and a table of where in each something is (docs/how-to/own-data.md).
 
 Signals go through what VFDB goes through (`siwcc.data.datasets.signals`), images through what the image sets go
 through (`siwcc.data.datasets.images`). Nothing is written into the folder.

@@ -1,4 +1,4 @@
-"""The table of a `format: folder` set: what is where in which file (docs/own-data.md)."""
+"""The table of a `format: folder` set: what is where in which file (docs/how-to/own-data.md)."""
 
 from __future__ import annotations
 

@@ -95,6 +95,9 @@ def _decode(name: str, content: bytes, decoder: Callable[[bytes], np.ndarray]) -
         return _as_rgb(decoder(content))
     except SampleDefectError as defect:
         raise SampleDefectError(f"{name} {defect}", defect.remedy) from defect
+    # A package that is not installed is no defect of the file.
+    except ImportError:
+        raise
     # Decoders of foreign bytes raise errors of any class.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

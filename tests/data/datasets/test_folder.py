@@ -480,7 +480,7 @@ def test_a_table_that_is_not_in_order_is_one_line(tmp_path: Path, lines: Sequenc
 
 
 def test_the_lines_that_the_page_shows(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (repository / "docs" / "own-data.md").read_text(encoding="utf-8")
+    page = (repository / "docs" / "how-to" / "own-data.md").read_text(encoding="utf-8")
     number, typo, absent = page.partition("```\nmy-records")[2].partition("```")[0].splitlines()
     monkeypatch.chdir(tmp_path)
     write_image(Path("my-images/images/a.png"), marked(20, 32, x=5, y=7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -77,6 +78,20 @@ def test_a_part_of_a_file_is_refused_or_has_all_pixels(path: Path, name: str) ->
             read += 1
     # What follows the last pixel.
     assert read <= 1
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [("tifffile", "RGB, 8 bits.tif"), ("imagecodecs", "RGB and alpha.png"), ("PIL", "YCbCr.jpg")]
+)
+def test_an_absent_decoder_is_no_defect_of_the_file(
+    path: Path, package: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(READABLE[name].content)
+    monkeypatch.delitem(sys.modules, "siwcc.data.datasets.tiff_files", raising=False)
+    for module in [module for module in sys.modules if module.partition(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError):
+        read_image(path)
 
 
 def test_several_threads_read_what_one_reads(tmp_path: Path) -> None:

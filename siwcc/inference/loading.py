@@ -1,0 +1,105 @@
+"""Trained models by file, by folder, or by the name of a task: the model that comes with siwcc."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import siwcc
+from siwcc.evaluation.calibration_file import Calibration, load_calibration
+from siwcc.inference.predictor import Predictor
+from siwcc.io.console import warn
+from siwcc.io.errors import InputError
+from siwcc.io.study_layout import CALIBRATION, FOLD_MODELS
+from siwcc.training.checkpoint import read_model
+
+Source = str | os.PathLike[str]
+
+_ELSEWHERE = "name another with --calibration"
+
+
+def load_model(source: Source | Sequence[Source], calibration: Source | None = None) -> Predictor:
+    """Trained networks, ready to predict; several predict together. Reading a model runs nothing that is in it.
+
+    Args:
+        source: `ecg` or `nuclei`, the models that come with siwcc; or a `model.pt`; or a folder, see `find_models`; or
+            several of these.
+        calibration: A `calibration.json` to use in place of the one next to the models.
+
+    Raises:
+        InputError: nothing there, a file that is damaged or foreign, networks that do not take the same input, or a
+            calibration for other networks.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    paths = [resolve(Path(one)) for one in sources]
+    models = [read_model(path) for path in dict.fromkeys(found for path in paths for found in find_models(path))]
+    predictor = Predictor(models)
+    file = Path(calibration) if calibration is not None else _beside(paths) if predictor.makes_map else None
+    if file is None:
+        return predictor
+    found = load_calibration(file)
+    _check_made_for(file, found, predictor)
+    return Predictor(models, found, file)
+
+
+def resolve(source: Path) -> Path:
+    """The folder of a model that comes with siwcc, for its name; any other path, and a file of that name, as it is."""
+    if source.name != str(source) or source.exists():
+        return source
+    package = Path(siwcc.__file__).resolve().parent
+    # In the installed package, and in a copy of the repository.
+    places = (package / "models" / source, package.parent / "models" / source)
+    return next((place for place in places if place.is_dir()), source)
+
+
+def find_models(source: Path) -> list[Path]:
+    """The models in a folder, or a file itself.
+
+    Args:
+        source: A file; or a folder: of what is there the first of its `fold*.pt`, its `*.pt`, and the
+            `fold*/seed*/model.pt` of a study's encoding and variant.
+
+    Returns:
+        Sorted paths. `all.pt`, trained on every fold, is left out beside models of single folds.
+
+    Raises:
+        InputError: the folder holds no model.
+    """
+    if not source.is_dir():
+        return [source]
+    for pattern in ("fold*.pt", "*.pt", FOLD_MODELS):
+        found = sorted(path for path in source.glob(pattern) if not path.name.startswith("."))
+        if found:
+            return found
+    remedy = "name a model.pt, or a folder such as results/<study>/ecg/none/heatmap"
+    raise InputError(source, f"holds no model (fold*.pt, *.pt, {FOLD_MODELS})", remedy)
+
+
+def find_calibration(source: Path) -> Path | None:
+    """The calibration next to a model, in a folder of models, or in that of a study's encoding and variant."""
+    folder = source if source.is_dir() else source.parent
+    arm = folder.parent.parent if folder.name.startswith("seed") else folder
+    return next((path for path in (folder / CALIBRATION, arm / CALIBRATION) if path.is_file()), None)
+
+
+def _beside(sources: Sequence[Path]) -> Path | None:
+    every = [find_calibration(source) for source in sources]
+    found = list(dict.fromkeys(path for path in every if path is not None))
+    if not found:
+        return None
+    if len(found) > 1 or None in every:
+        warn(f"{found[0]}: is not of all models that predict, and is not used; {_ELSEWHERE}")
+        return None
+    return found[0]
+
+
+def _check_made_for(path: Path, calibration: Calibration, predictor: Predictor) -> None:
+    wanted = (calibration.task, calibration.encoding, calibration.variant)
+    for model in predictor.models:
+        found = (model.key.task, model.key.encoding, model.key.variant)
+        if found != wanted:
+            problem = f"is made for networks {'/'.join(wanted)}, and {model.path} is {'/'.join(found)}"
+            raise InputError(path, problem, f"{_ELSEWHERE}, or take it away")
+    if calibration.unit != predictor.spec.unit:
+        raise InputError(path, f"has a limit in {calibration.unit}, and the models predict in {predictor.spec.unit}")
