@@ -294,12 +294,20 @@ def _tiff_pages() -> dict[str, Readable]:
             small = rgb[::2, ::2] if kind == 1 else np.full((HEIGHT, WIDTH), True)
             writer.write(small, photometric="rgb" if kind == 1 else "mask", subfiletype=kind, metadata=None)
         files[f"with a {name}.tif"] = Readable(handle.getvalue(), rgb)
+    content = raw_tiff([grey().tobytes()], (65000, "H", [1]))
+    # No TIFF type has the number 99.
+    files["with a private tag of no type.tif"] = Readable(_with_type(content, 65000, 99), as_rgb(grey()))
     described = '{"shape": [9, 48, 80, 3]}', "ImageJ=1.11a\nimages=9\n", _ome(sizes=9)
     for name, text in zip(("tifffile", "ImageJ", "OME"), described, strict=True):
         files[f"of one page with a description of 9 by {name}.tif"] = Readable(
             tiff_of(rgb, "rgb", description=text), rgb
         )
     return files
+
+
+def _with_type(content: bytes, tag: int, number: int) -> bytes:
+    entry = content.index(struct.pack("<HHI", tag, 3, 1))
+    return content[: entry + 2] + struct.pack("<H", number) + content[entry + 4 :]
 
 
 def _ome(sizes: int) -> str:
@@ -579,6 +587,9 @@ def _refused_tiff_damage() -> dict[str, Refused]:
         "huge tiles.tif": Refused(
             raw_tiff([gray.tobytes()], (322, "I", [1 << 20]), (323, "I", [1 << 20]), (324, "I", [8]), (325, "I", [99])),
             ("tiles", 1 << 20),
+        ),
+        "planar configuration of no type.tif": Refused(
+            _with_type(raw_tiff([gray.tobytes()], (284, "H", [1])), 284, 99), ("tags", 284)
         ),
         "huge JPEG within.tif": Refused(raw_tiff([bytes(large)], (259, "H", [7])), (60_000,)),
         "cut JPEG within.tif": Refused(raw_tiff([jpeg[: len(jpeg) // 2]], (259, "H", [7])), ("truncated",)),

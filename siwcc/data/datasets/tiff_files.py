@@ -6,6 +6,7 @@ Tags and their meanings: TIFF 6.0 (Aldus 1992) and its Technical Note 2; BigTIFF
 from __future__ import annotations
 
 import re
+import struct
 from io import BytesIO
 from itertools import islice
 from math import prod
@@ -49,6 +50,9 @@ _READ: tuple[tuple[str, int, int, tuple[int, ...]], ...] = (
     ("InkSet", 332, 1, (1,)),
     ("ImageDepth", 32997, 1, (1,)),
 )
+# These, and ImageWidth, ImageLength, StripOffsets, SamplesPerPixel, RowsPerStrip, StripByteCounts, ColorMap, TileWidth,
+# TileLength, TileOffsets, TileByteCounts, ExtraSamples, JPEGTables.
+_SAMPLE_TAGS = {tag for _, tag, *_ in _READ} | {256, 257, 273, 277, 278, 279, 320, 322, 323, 324, 325, 338, 347}
 
 
 def decode_tiff(content: bytes) -> np.ndarray:
@@ -62,10 +66,7 @@ def decode_tiff(content: bytes) -> np.ndarray:
     """
     with logged_errors() as errors, TiffFile(BytesIO(content), _multifile=False) as file:
         page = _only_page(file)
-        if errors:
-            # Without the address of the page in tifffile.
-            reason = re.sub(r"<[^>]*> ", "", " ".join(errors[0].split()))[:200]
-            raise SampleDefectError(f"is damaged or cut off ({reason})", REPAIR)
+        _check_structure(page, content, errors)
         check_size(page.imagewidth, page.imagelength)
         _check_tags(page)
         _check_segments(page, content)
@@ -89,6 +90,21 @@ def _only_page(file: TiffFile) -> TiffPage:
     if not full and 330 in page.tags:
         raise SampleDefectError("has its full image in SubIFDs (tag 330)", _CONVERT)
     return page
+
+
+def _check_structure(page: TiffPage, content: bytes, errors: list[str]) -> None:
+    """Refuse what tifffile found wrong, unless it is a tag that says nothing about the samples."""
+    tiff = page.parent.tiff
+    (count,) = struct.unpack_from(tiff.tagnoformat, content, page.offset)
+    first = page.offset + tiff.tagnosize
+    given = {struct.unpack_from(f"{tiff.byteorder}H", content, first + n * tiff.tagsize)[0] for n in range(count)}
+    lost = sorted(tag for tag in given & _SAMPLE_TAGS if tag not in page.tags)
+    if lost:
+        raise SampleDefectError(f"is damaged: the tags {lost} cannot be read", REPAIR)
+    # Without the address of the page in tifffile.
+    reasons = [re.sub(r"<tifffile[^>]*> ", "", error) for error in errors if "TiffTag.fromfile" not in error]
+    if reasons:
+        raise SampleDefectError(f"is damaged or cut off ({' '.join(reasons[0].split())[:200]})", REPAIR)
 
 
 def _refuse_planes(file: TiffFile, page: TiffPage, content: bytes) -> None:
