@@ -136,7 +136,7 @@ def read_image(path: Path) -> np.ndarray:
     """An image as uint8 (height, width, 3), RGB; see `siwcc.data.datasets.image_files.read_image`.
 
     Raises:
-        InputError: it cannot be read, is damaged, or has more than 64 megapixels.
+        InputError: it cannot be read, is damaged, has more than 64 megapixels, or a tag that is not followed.
     """
     from siwcc.data.datasets.image_files import read_image
     from siwcc.data.datasets.images import SampleDefectError
@@ -144,7 +144,7 @@ def read_image(path: Path) -> np.ndarray:
     try:
         return read_image(path)
     except SampleDefectError as defect:
-        raise InputError(path, str(defect).removeprefix(f"{path.name} ")) from defect
+        raise InputError(path, str(defect).removeprefix(f"{path.name} "), defect.remedy) from defect
 
 
 def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:

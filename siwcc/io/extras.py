@@ -5,7 +5,10 @@ from __future__ import annotations
 from siwcc.io.errors import InputError
 
 OF_EXTRA: dict[str, tuple[str, ...]] = {
-    "predict": ("cv2", "h5py", "matplotlib", "pandas", "pydantic", "rich", "scipy", "shtab", "wfdb", "yaml"),
+    "predict": (
+        *("PIL", "cv2", "h5py", "imagecodecs", "matplotlib", "pandas", "pydantic"),
+        *("rich", "scipy", "shtab", "tifffile", "wfdb", "yaml"),
+    ),
     "study": ("jinja2", "markupsafe", "psutil", "py7zr", "requests", "ruptures", "sklearn", "snakemake"),
     "export": ("onnx", "onnxscript"),
 }

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import foreign_images
 import py7zr
 import yaml
 from made_study import made_config, write_study
@@ -64,6 +65,7 @@ def build(root: Path) -> None:
     (root / "foreign").mkdir()
     shutil.copy2(run_files(root, TRAINED).log, root / "foreign" / "log.csv")
     _write_texts(root)
+    _write_images(root)
 
 
 def _write_statistics(study: Study) -> None:
@@ -133,6 +135,14 @@ def _write_own(root: Path) -> None:
     write_synthetic("ecg", root / "own_signals", 1, 3, "folder")
     signal = root / "own_signals" / "records" / "demo01.csv"
     signal.write_text("".join(signal.read_text().splitlines(keepends=True)[:12_000]))
+
+
+def _write_images(root: Path) -> None:
+    """Files of every kind that can be read, in a folder per format."""
+    for number, (name, file) in enumerate(foreign_images.readable().items()):
+        folder = root / "foreign_images" / Path(name).suffix[1:]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}{Path(name).suffix}").write_bytes(file.content)
 
 
 def _write_archive(root: Path) -> None:

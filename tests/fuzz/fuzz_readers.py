@@ -29,6 +29,7 @@ from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
 from siwcc.evaluation.methods import read_methods, read_predictions, read_strata
 from siwcc.evaluation.robustness_table import read_robustness
+from siwcc.inference.inputs import read_image
 from siwcc.io.checksums import read_manifest
 from siwcc.io.files import read_csv, read_yaml
 from siwcc.io.shards import read_shard
@@ -184,6 +185,18 @@ def _own_set(root: Path, path: Path) -> Any:
     return _raw_set("folder", own, task=task, path=own, **given)(root, path)
 
 
+def _image(root: Path, path: Path) -> Any:
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
+    assert image.shape[2] == 3
+    return image
+
+
+def _images(extension: str) -> Reader:
+    return Reader(f"foreign_images/{extension}/*", _image, "foreign_images/*/*", foreign=True)
+
+
 def _archive(root: Path, path: Path) -> Any:
     target = root / "unpacked" / "im_Parabasal"
     target.parent.mkdir(exist_ok=True)
@@ -240,7 +253,7 @@ READERS: dict[str, Reader] = {
     "comparisons.csv": Reader(
         "*/results/*/stats/comparisons.csv", lambda _, p: read_rows(p), "*/results/*/stats/*.csv"
     ),
-    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "prediction"), "*/results/*/stats/*.csv"),
+    "errors.csv": Reader("*/results/*/stats/errors.csv", _table("task", "method"), "*/results/*/stats/*.csv"),
     "records.csv": Reader("*/results/*/stats/records.csv", _table("task"), "*/results/*/stats/*.csv"),
     "calibration.json": Reader(
         "measured/ecg/calibration.json", lambda _, p: load_calibration(p).model_dump(mode="json"), "**/config.json"
@@ -264,6 +277,10 @@ READERS: dict[str, Reader] = {
     "table of a folder": Reader("own_*/samples.csv", _own_set, "own_*/samples.csv", foreign=True),
     "recording (CSV)": Reader("own_signals/records/*.csv", _own_set, "own_*/samples.csv", foreign=True),
     "image (PNG, TIFF, JPEG)": Reader("own_images/images/*", _own_set, "own_images/images/*", foreign=True),
+    "foreign image (TIFF)": _images("tif"),
+    "foreign image (PNG)": _images("png"),
+    "foreign image (JPEG)": _images("jpg"),
+    "foreign image (BMP)": _images("bmp"),
     "archive (7z)": Reader("archive/*.7z", _archive, foreign=True),
     "foreign log.csv": Reader("foreign/log.csv", _foreign_logs, "*/results/**/*.csv", foreign=True),
     "study.yaml": Reader("texts/overlay.yaml", _overlay, "texts/*", foreign=True),

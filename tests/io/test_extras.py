@@ -18,7 +18,7 @@ from siwcc.jobs.import_closure import import_closure
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 # Where a package is imported by another name than it is installed by.
-INSTALLED_AS = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "scikit-learn"}
+INSTALLED_AS = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow"}
 # Brought by a package that is named, and of one piece with it.
 BROUGHT = {"pydantic_core": "pydantic", "markupsafe": "jinja2"}
 LAYER = ("nn.coordinate_channels",)
@@ -29,7 +29,7 @@ PREDICT = (
     "data.tasks.nuclei",
     "data.augment.ecg",
     "data.augment.nuclei",
-    "data.datasets.images",
+    "data.datasets.image_files",
     "io.shards",
     "inference.predictor",
     "cli.predict",
@@ -143,7 +143,7 @@ def test_a_module_that_belongs_to_no_extra_is_no_bad_input() -> None:
 @pytest.mark.parametrize("argument", ["--help", "--version"])
 def test_help_and_version_import_nothing_heavy(argument: str) -> None:
     heavy = {"torch", "numpy", "scipy", "h5py", "pydantic", "yaml", "matplotlib", "rich", "cv2", "wfdb"}
-    heavy |= {"pandas", "shtab"}
+    heavy |= {"pandas", "shtab", "PIL", "tifffile", "imagecodecs"}
     program = f"""
 import atexit, sys
 atexit.register(lambda: print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr))

@@ -9,6 +9,7 @@ import sys
 # Each of them takes 0.1 to 0.8 s of CPU time to import; torch's compiler takes as long as torch itself.
 STUDY_AND_EXPORT = {"snakemake", "ruptures", "py7zr", "psutil", "onnx", "onnxscript", "onnxruntime"}
 PLOTTING_AND_TABLES = {"pandas", "scipy", "sklearn", "matplotlib", "requests", "wfdb", "jinja2"}
+IMAGE_DECODERS = {"PIL", "tifffile", "imagecodecs"}
 COMPILER = {"torch._dynamo", "torch._inductor", "sympy"}
 # Each stage may import all that the stages before it may: one process can import them in turn.
 STAGES = {
@@ -43,7 +44,7 @@ for stage, absent in json.loads(sys.argv[1]).items():
 
 
 def test_a_stage_imports_nothing_heavy_that_it_does_not_use() -> None:
-    never = STUDY_AND_EXPORT | PLOTTING_AND_TABLES | COMPILER
+    never = STUDY_AND_EXPORT | PLOTTING_AND_TABLES | IMAGE_DECODERS | COMPILER
     absent = {stage: sorted(never | own) for stage, own in STAGES.items()}
     command = [sys.executable, "-c", PROGRAM, json.dumps(absent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -17,7 +17,8 @@ import numpy as np
 
 from siwcc.config import HerlevSection
 from siwcc.data.datasets.groups import herlev_group
-from siwcc.data.datasets.images import SampleDefectError, files_of, folders_below, place_image, read_bmp, unique_ids
+from siwcc.data.datasets.image_files import read_bmp
+from siwcc.data.datasets.images import SampleDefectError, files_of, folders_below, place_image, unique_ids
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.io.errors import InputError
 

@@ -1,4 +1,4 @@
-"""What the image sets share: reading a BMP, centres of contours, fitting a crop into a square.
+"""What the image sets share: limits of files, centres of contours, fitting a crop into a square.
 
 An image is uint8 (height, width, 3) in the order R, G, B. A point is (x, y) with x the column and
 y the row; integer coordinates are pixel centres.
@@ -7,7 +7,6 @@ y the row; integer coordinates are pixel centres.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +21,22 @@ from siwcc.data.datasets.interface import Sample
 MAX_IMAGE_BYTES = 1 << 28
 MAX_IMAGE_PIXELS = 1 << 26
 MIN_SIDE_PX = 2
+REPAIR = "copy the file again from where it comes from"
 
 _FOLDER_DEPTH = 4
 
 
 class SampleDefectError(Exception):
-    """One sample cannot be used; readers turn it into `Excluded` with this text as the reason."""
+    """One sample cannot be used; readers turn it into `Excluded` with this text as the reason.
+
+    Args:
+        problem: What is wrong, with the value found.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -180,50 +189,24 @@ def read_limited(path: Path, max_bytes: int) -> bytes:
         with path.open("rb") as handle:
             content = handle.read(max_bytes + 1)
     except OSError as error:
-        raise SampleDefectError(f"{path.name} cannot be read ({error.strerror or error})") from error
+        problem = f"{path.name} cannot be read ({error.strerror or error})"
+        raise SampleDefectError(problem, "check its path and permissions") from error
     if not content:
-        raise SampleDefectError(f"{path.name} is empty (0 bytes)")
+        raise SampleDefectError(f"{path.name} is empty (0 bytes)", REPAIR)
     if len(content) > max_bytes:
-        raise SampleDefectError(f"{path.name} is larger than {max_bytes} bytes")
+        raise SampleDefectError(f"{path.name} is larger than {max_bytes} bytes", "give a smaller file")
     return content
 
 
-def read_bmp(path: Path) -> np.ndarray:
-    """Read a Windows bitmap, of any depth, as uint8 (height, width, 3) in the order R, G, B.
-
-    The size is checked in the header before anything is decoded, so a small file cannot ask for
-    gigabytes; a file shorter than its header promises is refused, not filled up.
+def check_size(width: int, height: int) -> None:
+    """Refuse an image before it is decoded, so that a small file cannot ask for gigabytes.
 
     Raises:
-        SampleDefectError: unreadable, empty, no BMP, truncated, or above 64 megapixels.
+        SampleDefectError: no pixels, or above 64 megapixels.
     """
-    content = read_limited(path, MAX_IMAGE_BYTES)
-    _check_bmp_header(path.name, content)
-    try:
-        decoded = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise SampleDefectError(f"{path.name} cannot be decoded ({error.err})") from error
-    if decoded is None:
-        raise SampleDefectError(f"{path.name} cannot be decoded")
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _check_bmp_header(name: str, content: bytes) -> None:
-    if content[:2] != b"BM":
-        raise SampleDefectError(f"{name} is not a BMP file")
-    try:
-        data_offset, header_bytes = struct.unpack_from("<II", content, 10)
-        # 12 bytes: the OS/2 header, with 16-bit sizes and no compression.
-        width, height, bits = struct.unpack_from("<HH2xH" if header_bytes == 12 else "<ii2xH", content, 18)
-        (compression,) = (0,) if header_bytes == 12 else struct.unpack_from("<I", content, 30)
-    except struct.error as error:
-        raise SampleDefectError(f"{name} ends within its header") from error
-    height = abs(height)
     if width < 1 or height < 1 or width * height > MAX_IMAGE_PIXELS:
-        raise SampleDefectError(f"{name} says it has {width} x {height} px; 1 to {MAX_IMAGE_PIXELS} px can be read")
-    row_bytes = (width * bits + 31) // 32 * 4
-    if compression == 0 and data_offset + row_bytes * height > len(content):
-        raise SampleDefectError(f"{name} is truncated: {len(content)} of {data_offset + row_bytes * height} bytes")
+        problem = f"says it has {width} x {height} px; 1 to {MAX_IMAGE_PIXELS} px can be read"
+        raise SampleDefectError(problem, "cut a part out of it")
 
 
 def folders_below(folder: Path, depth: int = _FOLDER_DEPTH) -> Iterator[Path]:

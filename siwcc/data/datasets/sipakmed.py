@@ -20,13 +20,13 @@ import numpy as np
 
 from siwcc.config import SipakmedSection
 from siwcc.data.datasets.groups import SIPAKMED_CELL, SIPAKMED_CLASSES, sipakmed_class
+from siwcc.data.datasets.image_files import read_bmp
 from siwcc.data.datasets.images import (
     SampleDefectError,
     files_of,
     folders_below,
     place_image,
     polygon_centroid,
-    read_bmp,
     read_limited,
     unique_ids,
     vertices_centroid,
