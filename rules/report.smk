@@ -332,20 +332,11 @@ rule write_report:
         excluded=collect(data_layout.excluded("{dataset}"), dataset=datasets_in_use(config)),
         published=resource_file("table3.csv"),
         deviations=resource_file("deviations.yaml"),
-        templates=[
-            package_file(f"report/templates/{name}")
-            for name in [
-                "report.html.j2",
-                "folds.html.j2",
-                "records.html.j2",
-                "variance.html.j2",
-                "errors.html.j2",
-                "confidence.html.j2",
-                "robustness.html.j2",
-                "macros.html.j2",
-                "report.css",
-            ]
-        ],
+        templates=sorted(
+            package_file(f"report/templates/{path.name}")
+            for path in (PACKAGE / "report" / "templates").iterdir()
+            if path.name != "leakage.html.j2"
+        ),
         code=code_of("write_report.py", *(f"data.tasks.{task}" for task in config["run"])),
     output:
         report=report(
@@ -354,6 +345,7 @@ rule write_report:
             category="Report",
             labels={"page": "the whole study"},
         ),
+        summary=layout.summary,
     log:
         "<logs>/report.log",
     benchmark:

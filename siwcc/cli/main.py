@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
-    _add_show(commands.add_parser("show", help="print a study's table and open its report"))
+    _add_show(commands.add_parser("show", help="print a study's main results and open its report"))
     _add_export(
         commands.add_parser("export", help="write a trained model for other programs: ONNX or exported program")
     )
@@ -358,10 +358,12 @@ def _run_report(options: argparse.Namespace) -> int:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print a study's table and where its files are, and open its report where there is a display."
-    parser.epilog = """example:
+    parser.description = "Print a study's main results and where its files are. With a display, open its report."
+    parser.epilog = """examples:
   siwcc show results/paper
+  siwcc show results/paper --table
 """
+    parser.add_argument("--table", action="store_true", help="print the table of all comparisons, too")
     parser.add_argument("folder", type=Path, help="results/<study>")
     parser.set_defaults(run=_run_show)
 
@@ -370,9 +372,10 @@ def _run_show(options: argparse.Namespace) -> int:
     from siwcc.io.checksums import read_text
 
     study = StudyLayout(options.folder)
-    if not study.table3.is_file():
-        raise InputError(study.table3, "does not exist", "run the study first")
-    sys.stdout.write(read_text(study.table3))
+    if not study.summary.is_file():
+        raise InputError(study.summary, "does not exist", "run the study first")
+    texts = [read_text(path) for path in ((study.summary, study.table3) if options.table else (study.summary,))]
+    sys.stdout.write("\n".join(texts))
     for path in (study.table("comparisons"), study.report):
         if path.is_file():
             print(path)

@@ -90,6 +90,11 @@ class StudyLayout:
         """The study on one page."""
         return self.folder / "report.html"
 
+    @property
+    def summary(self) -> Path:
+        """The study in a few lines."""
+        return self.folder / "summary.txt"
+
     def folds_csv(self, task: str) -> Path:
         """The fold of each sample."""
         return self.folder / task / "folds.csv"

@@ -138,10 +138,11 @@ def methods_sentence(bests: Sequence[Best]) -> str:
     """One sentence: for each task whether the best network or a baseline has the higher R2."""
     if not bests:
         return "No network and no baseline has been evaluated yet."
-    return f"{capital('; '.join(_words(best) for best in bests))}."
+    return f"{capital('; '.join(method_words(best) for best in bests))}."
 
 
-def _words(best: Best) -> str:
+def method_words(best: Best) -> str:
+    """Whether the best network or the best baseline of a task has the higher R2, in words."""
     place = f"{_lower(TASKS.get(best.task, best.task))}{f' ({best.point})' if best.point else ''}:"
     network, baseline = best.network, best.baseline
     if network is None:

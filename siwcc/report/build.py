@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,9 @@ from siwcc.evaluation.reliability_table import write_reliability, write_scores
 from siwcc.evaluation.variance import write_variance
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.files import write_text
 from siwcc.io.study_layout import figure_stem
-from siwcc.report.best import Best, best_methods, methods_sentence, note
+from siwcc.report.best import Best, best_methods, method_words, methods_sentence, note
 from siwcc.report.confidence import confidence_arms
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations
@@ -65,7 +66,7 @@ class Resources:
 
 
 def write_report(study: Study, resources: Resources, path: Path, measured: Measured | None = None) -> None:
-    """Write the report of a study, complete or not, from the files that are there.
+    """Write the report and the summary of a study, complete or not, from the files that are there.
 
     Args:
         study: The study; figures are taken from its folder `figures`.
@@ -82,6 +83,20 @@ def write_report(study: Study, resources: Resources, path: Path, measured: Measu
     environment.globals.update(best_note=note, visibility_sentences=visibility_sentences)
     content = _content(study, resources, measured or measure(study, resources.published))
     write_page(environment, "report.html.j2", content, path)
+    write_text(study.layout.summary, "".join(f"{line}\n" for line in _summary(content)))
+
+
+def _summary(content: Mapping[str, Any]) -> Iterator[str]:
+    """What was run, the main result of each task, the comparison of the encodings: one line each."""
+    samples = [
+        f"{TASKS[item.task]}: {item.kept} {SAMPLES[item.task][1]} of {item.groups} {GROUPS[item.task][1]}"
+        for item in content["data"]
+    ]
+    networks = f"{content['runs_there']} of {content['runs']} networks"
+    yield f"study {content['study']}: {'; '.join([*samples, networks])}"
+    yield from (method_words(best) for best in content["bests"])
+    if content["config"].comparisons:
+        yield content["verdict"].headline
 
 
 def report_study(folder: Path, resources_folder: Path, path: Path) -> list[str]:

@@ -226,20 +226,20 @@ def test_show_prints_the_table_and_names_the_files(
     for name, text in (("table3.txt", "the table\n"), ("comparisons.csv", "")):
         (tmp_path / "stats").mkdir(exist_ok=True)
         (tmp_path / "stats" / name).write_text(text)
-    assert main(["show", str(tmp_path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "the table"
-    assert str(tmp_path / "stats" / "comparisons.csv") in lines
+    (tmp_path / "summary.txt").write_text("the result\n")
+    comparisons = str(tmp_path / "stats" / "comparisons.csv")
+    for options, expected in (([], ["the result"]), (["--table"], ["the result", "", "the table"])):
+        assert main(["show", str(tmp_path), *options]) == 0
+        assert capsys.readouterr().out.splitlines() == [*expected, comparisons]
 
 
 def test_show_before_the_study_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(tmp_path)]) == 1
-    assert re.fullmatch(rf"siwcc: {re.escape(str(tmp_path / 'stats' / 'table3.txt'))}: .*\n", capsys.readouterr().err)
+    assert re.fullmatch(rf"siwcc: {re.escape(str(tmp_path / 'summary.txt'))}: .*\n", capsys.readouterr().err)
 
 
 def test_show_of_a_table_that_is_no_text_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = tmp_path / "stats" / "table3.txt"
-    table.parent.mkdir()
+    table = tmp_path / "summary.txt"
     table.write_bytes(b"\xff\xfe")
     assert main(["show", str(tmp_path)]) == 1
     shown = capsys.readouterr()

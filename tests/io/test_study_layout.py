@@ -38,6 +38,7 @@ RUN_FOLDER = "results/paper/ecg/coord/full/fold3/seed42"
         (results_of("paper"), "results/paper"),
         (LAYOUT.config, "results/paper/config.json"),
         (LAYOUT.report, "results/paper/report.html"),
+        (LAYOUT.summary, "results/paper/summary.txt"),
         (LAYOUT.folds_csv("ecg"), "results/paper/ecg/folds.csv"),
         (LAYOUT.strata_csv("ecg"), "results/paper/ecg/strata.csv"),
         (LAYOUT.fold("ecg", 2), "results/paper/ecg/fold2.h5"),
