@@ -286,7 +286,7 @@ def test_the_table_of_one_control():
     assert cells(lines, "test R²")[1:] == ["0.125 -> 0.625"]
     assert cells(lines, "95 % interval")[1:] == ["+0.250 to +0.750"]
     assert cells(lines, "bootstrap")[1:] == ["< 0.001"]
-    assert cells(lines, "p folds, exact")[1:] == ["0.031"]
+    assert cells(lines, "p folds, exact")[1:] == ["0.0312"]
     assert cells(lines, "after Holm")[1:] == ["0.250"]
     assert cells(lines, "over folds")[1:] == [Reading.HINT.value]
     assert any("0 of 1" in line and "WRONG" in line for line in lines)
