@@ -90,16 +90,18 @@ def read_signal_file(
     """
     if kind_of(path) == "csv":
         return _read_csv(path, wanted, leads, rate_hz)
-    available = wfdb_record(path, (0,)).header.n_sig
+    from siwcc.data.datasets.wfdb_files import note_unchecked
+
+    available = wfdb_record(path, ()).header.lead_count
     chosen = _choose(wanted, leads, available)
     record = wfdb_record(path, chosen)
-    header = record.header
-    if header.sig_len * header.n_sig > MAX_VALUES:
-        problem = f"has {header.sig_len} samples of {header.n_sig} leads; {MAX_VALUES} values can be read"
+    if record.values > MAX_VALUES:
+        problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read"
         raise InputError(path, problem, "cut a part out of it")
-    signal_mv = record.recording(header.fs).read_mv()
-    names = tuple(str(header.sig_name[lead] or "") for lead in chosen)
-    return SignalFile(path, signal_mv, float(header.fs), chosen, available, names)
+    signal_mv = record.recording(record.rate_hz).read_mv()
+    note_unchecked([record])
+    names = tuple(lead.name for lead in record.chosen)
+    return SignalFile(path, signal_mv, record.rate_hz, chosen, available, names)
 
 
 def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
@@ -129,7 +131,7 @@ def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
         return []
     from siwcc.data.datasets.wfdb_annotations import rhythm_changes
 
-    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, (0,)))]
+    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, ()))]
 
 
 def read_picture(path: Path) -> np.ndarray:

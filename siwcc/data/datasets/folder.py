@@ -50,7 +50,7 @@ def raw_files(section: FolderSection, folder: Path) -> list[Path]:
             files.add(table.find(row, row.file))
         else:
             record = _wfdb_record(section, table, row)
-            files |= {record.folder / name for name in (f"{record.name}.hea", *record.signal_names)}
+            files |= {record.folder / name for name in record.file_names}
     return sorted(files)
 
 
@@ -139,8 +139,8 @@ def _recording(section: FolderSection, table: Table, row: Row) -> Recording:
 def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
     header = table.find(row, f"{row.file}.hea")
     needs = Needs(section.leads, _REPAIR, _LEAD_REMEDY)
-    record = read_header(header.parent, PurePosixPath(row.file).name, needs)
-    for name in record.signal_names:
+    record = read_header(header.parent, header.stem, needs)
+    for name in record.file_names:
         table.find(row, str(PurePosixPath(row.file).with_name(name)))
     return record
 
