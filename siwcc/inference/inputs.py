@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.io.errors import InputError
+from siwcc.io.foreign import composed
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
@@ -21,7 +23,6 @@ IMAGE_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
 MAX_VALUES = 1 << 26
 
 _WFDB_SUFFIXES = (".hea", ".dat", ".atr")
-_LONGEST_LINE = 1 << 16
 _REPAIR = "fetch the record again, or give its signal as a CSV"
 _LEADS = "choose leads with --leads, from 0"
 
@@ -50,12 +51,12 @@ class SignalFile:
 def kind_of(path: Path) -> Kind:
     """What a file is by its name: an image, a CSV, or else a WFDB record, with or without an extension."""
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "csv" if suffix == ".csv" else "wfdb"
+    return "image" if suffix in IMAGE_SUFFIXES else "csv" if suffix in CSV_SUFFIXES else "wfdb"
 
 
 def name_of(path: Path) -> str:
     """The record's or image's name: the file's without what only says its kind."""
-    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, *CSV_SUFFIXES)
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
@@ -70,7 +71,7 @@ def group_of(path: Path, format_name: str) -> str:
         from siwcc.data.datasets.groups import herlev_group, sipakmed_group
 
         return herlev_group(path) if format_name == "herlev" else sipakmed_group(path)
-    return name_of(path)
+    return composed(name_of(path))
 
 
 def read_signal_file(
@@ -82,7 +83,7 @@ def read_signal_file(
         path: A record with or without an extension, or a CSV: a line a sample, a column a lead, in mV.
         wanted: The leads that the networks were trained on.
         leads: The leads to read instead; None: `wanted`, or as many as there are of the file's first ones.
-        rate_hz: Of a CSV; a record says its own.
+        rate_hz: Of a CSV without times; a record gives its own.
 
     Raises:
         InputError: no such file, a damaged one, leads that it does not have, a CSV without a rate, or more than
@@ -115,7 +116,7 @@ def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
 
     name = name_of(path)
     if not (path.parent / f"{name}.hea").is_file():
-        known = ", ".join((".csv", *IMAGE_SUFFIXES))
+        known = ", ".join((*CSV_SUFFIXES, *IMAGE_SUFFIXES))
         problem = f"is no WFDB record: there is no {name}.hea"
         raise InputError(path, problem, f"give a record's path without extension, or a file that ends in {known}")
     return read_header(path.parent, name, Needs(tuple(leads), _REPAIR, _LEADS))
@@ -156,24 +157,10 @@ def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) 
 
 
 def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None) -> SignalFile:
-    from siwcc.data.datasets.csv_signals import TIME_COLUMN, read_csv_signal
-
-    if rate_hz is None:
-        raise InputError(path, "does not say at which rate it was recorded", "give the samples a second as --rate")
-    first = _first_line(path)
-    fields = [field.strip().strip('"') for field in first.split(",")]
-    columns = [field for field in fields if field != TIME_COLUMN]
-    chosen = _choose(wanted, leads, len(columns))
-    signal_mv = read_csv_signal(path, chosen, rate_hz, _LEADS)
-    is_header = any(character.isalpha() for character in first.lower().replace("nan", "").replace("e", ""))
-    names = tuple(columns[lead] if is_header else "" for lead in chosen)
-    return SignalFile(path, signal_mv, rate_hz, chosen, len(columns), names)
-
-
-def _first_line(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return handle.readline(_LONGEST_LINE).decode("utf-8-sig", errors="replace").strip()
-    except OSError as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(path, problem) from error
+    read = read_csv_signal(path, rate_hz)
+    if read.rate_hz is None:
+        raise InputError(path, "gives no sampling rate", "give it in Hz as --rate, or add a column time_s")
+    available = len(read.leads)
+    chosen = _choose(wanted, leads, available)
+    signal_mv = read.signal_mv(chosen, _LEADS)
+    return SignalFile(path, signal_mv, read.rate_hz, chosen, available, tuple(map(read.name, chosen)))

@@ -74,12 +74,12 @@ def find_file(folder: Path, name: str) -> Path:
         Its path as it is on the disk; where there is none, the path as it was asked for.
     """
     path = folder / name
-    if name.isascii() or _exists(path):
+    if name.isascii() or is_there(path):
         return path
     found = folder
     for part in Path(name).parts:
-        found = found / part if _exists(found / part) else _respelt(found, part)
-    return found if _exists(found) else path
+        found = found / part if is_there(found / part) else _respelt(found, part)
+    return found if is_there(found) else path
 
 
 def other_case(path: Path) -> str:
@@ -92,11 +92,12 @@ def other_case(path: Path) -> str:
     return next((name for name in names if name != path.name and composed(name).casefold() == wanted), "")
 
 
-def _exists(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether a path exists; False for a name that no file can have."""
     try:
         return path.exists()
-    except OSError:
-        # A name that is too long for the file system.
+    except (OSError, ValueError):
+        # Too long for the file system, or with a zero byte.
         return False
 
 

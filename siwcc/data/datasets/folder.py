@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from siwcc.config import FolderSection
-from siwcc.data.datasets.csv_signals import read_csv_signal
+from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.data.datasets.folder_table import Row, Table
 from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import SampleDefectError, place_image
@@ -30,7 +29,7 @@ from siwcc.data.datasets.signals import (
     resample,
     resampling_ratio,
 )
-from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_header
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
 
 _REPAIR = "mend the recording, or take its rows out of the table"
@@ -94,8 +93,10 @@ def iter_samples(section: FolderSection, folder: Path) -> Iterator[Sample | Excl
 
 def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
     _refuse_one_name(table)
-    found = [(_recording(section, table, rows[0]), rows) for rows in table.by_file().values()]
+    records: list[WfdbRecord] = []
+    found = [(_recording(section, table, rows[0], records), rows) for rows in table.by_file().values()]
     note_resampling([recording for recording, _ in found], section.rate_hz)
+    note_unchecked(records)
     windows = [
         window for recording, rows in found for window in place_windows(recording, _events(rows, recording), section)
     ]
@@ -115,25 +116,32 @@ def _refuse_one_name(table: Table) -> None:
 
 
 def _is_csv(row: Row) -> bool:
-    return PurePosixPath(row.file).suffix.lower() == ".csv"
+    return PurePosixPath(row.file).suffix.lower() in CSV_SUFFIXES
 
 
 def _recording_name(row: Row) -> str:
     return row.name if _is_csv(row) else row.file
 
 
-def _recording(section: FolderSection, table: Table, row: Row) -> Recording:
+def _recording(section: FolderSection, table: Table, row: Row, records: list[WfdbRecord]) -> Recording:
+    """The recording of a row; a WFDB record is added to `records`."""
     if not _is_csv(row):
-        return _wfdb_record(section, table, row).recording(section.rate_hz, _recording_name(row))
-    if section.csv_rate_hz is None:
-        remedy = "give the samples a second of such recordings as datasets.<name>.csv_rate_hz"
-        raise table.problem(row, f"{row.file} does not say at which rate it was recorded", remedy)
+        records.append(_wfdb_record(section, table, row))
+        return records[-1].recording(section.rate_hz, _recording_name(row))
     path = table.find(row, row.file)
-    read = partial(read_csv_signal, path, section.leads, section.csv_rate_hz, _LEAD_REMEDY)
-    ratio = resampling_ratio(path, section.csv_rate_hz, section.rate_hz)
     # Read here for its length and again for its windows, so that one recording is in memory at a time.
-    samples = read().shape[1]
-    return Recording(_recording_name(row), section.csv_rate_hz, ratio, samples, lambda: resample(read(), ratio))
+    first = read_csv_signal(path, section.csv_rate_hz)
+    rate_hz = first.rate_hz
+    if rate_hz is None:
+        remedy = "give the rate of such recordings, in Hz, as datasets.<name>.csv_rate_hz, or add a column time_s"
+        raise table.problem(row, f"{row.file} gives no sampling rate", remedy)
+    ratio = resampling_ratio(path, rate_hz, section.rate_hz)
+    samples = first.signal_mv(section.leads, _LEAD_REMEDY).shape[1]
+
+    def read_mv() -> np.ndarray:
+        return resample(read_csv_signal(path, rate_hz).signal_mv(section.leads, _LEAD_REMEDY), ratio)
+
+    return Recording(_recording_name(row), rate_hz, ratio, samples, read_mv)
 
 
 def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
