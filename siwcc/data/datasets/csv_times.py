@@ -27,6 +27,8 @@ _UNIT_BEHIND_NAME = re.compile(r".*_([muµμn]v|[munµμ]?s|sec|msec)")
 # A rate in Hz is one of 10 to 10,000, which leaves one unit for times without one.
 _LEAST_HZ, _MOST_HZ = 10.0, 10_000.0
 _DAY_S = 86_400.0
+# Clocks of wireless sensors differ by less from the rate that they are sold with.
+_MOST_RATE_ERROR = 0.02
 _CHECK = "times are to grow by the same step, without gaps; cut the recording there, or check the rate"
 
 
@@ -142,10 +144,15 @@ def rate_of(path: Path, name: str, time_s: np.ndarray, rate_hz: float | None, fi
     # A recording may begin within a packet, or within the second that is shown.
     base = 0 if is_single or len(starts) < 3 else 1
     samples, seconds = starts - starts[base], stamps_s - (stamps_s[base] if base else 0.0)
-    found_hz = rate_hz or _rounded(samples[-1] / seconds[-1], samples, seconds, quantum_s)
+    average_hz = samples[-1] / (stamps_s[-1] - stamps_s[base])
+    if rate_hz and not abs(average_hz / rate_hz - 1) <= _MOST_RATE_ERROR + 2 / samples[-1]:
+        raise InputError(path, f"{name!r} gives {average_hz:.6g} Hz, not {rate_hz:g} Hz", _CHECK)
+    found_hz = rate_hz or _rounded(average_hz, samples, seconds, quantum_s)
     # At the first sample of a packet; of rounded times at up to a sample.
     most = (0.5 if is_single else max(1.0, packet / 2)) + quantum_s * found_hz / 2
-    wrong = np.flatnonzero(~(np.abs(seconds * found_hz - samples)[base:] <= most))
+    off = (seconds * found_hz - samples)[base:]
+    # The first of times that are not exact is no better than others, but `time_s` begins at 0.
+    wrong = np.flatnonzero(~(np.abs(off - (0.0 if name == TIME_COLUMN else np.median(off))) <= most))
     if wrong.size or not stamps_s[0] * found_hz <= most:
         place = int(wrong[0]) + base if wrong.size else 0
         sample, given_s = int(starts[place]), float(stamps_s[place])
@@ -175,7 +182,7 @@ def _resolution(stamps_s: np.ndarray) -> float:
     shown = stamps_s[:10_000]
     for decimals in range(7):
         scaled = shown * 10.0**decimals
-        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-4):
+        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-3):
             return 10.0**-decimals
     return 0.0
 
