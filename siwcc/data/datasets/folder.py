@@ -96,7 +96,6 @@ def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Exc
     records: list[WfdbRecord] = []
     found = [(_recording(section, table, rows[0], records), rows) for rows in table.by_file().values()]
     note_resampling([recording for recording, _ in found], section.rate_hz)
-    note_unchecked(records)
     windows = [
         window for recording, rows in found for window in place_windows(recording, _events(rows, recording), section)
     ]
@@ -104,6 +103,7 @@ def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Exc
     if count > 1:
         raise InputError(table.path, f"gives {count} samples the id {twice!r}", "give them a sample_id each")
     yield from cut_windows(windows, section)
+    note_unchecked(records)
 
 
 def _refuse_one_name(table: Table) -> None:

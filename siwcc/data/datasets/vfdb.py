@@ -96,13 +96,13 @@ def iter_samples(section: VfdbSection, folder: Path) -> Iterator[Sample | Exclud
     records = _records(section, folder)
     recordings = [record.recording(section.rate_hz) for record in records]
     note_resampling(recordings, section.rate_hz)
-    note_unchecked(records)
     windows = [
         window
         for record, recording in zip(records, recordings, strict=True)
         for window in place_windows(recording, _events(record, recording, section), section)
     ]
     yield from cut_windows(windows, section)
+    note_unchecked(records)
 
 
 def _records(section: VfdbSection, folder: Path) -> list[WfdbRecord]:

@@ -9,7 +9,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from math import isfinite
@@ -91,6 +91,7 @@ class WfdbRecord:
         leads: All leads that are described.
         frames: How many samples a lead with one sample per frame has; 0 if no lead was asked for.
         parts: Its segments; empty for a record in one part.
+        unsummed: Leads that were read and have no checksum in the header.
     """
 
     name: str
@@ -100,6 +101,7 @@ class WfdbRecord:
     leads: tuple[Lead, ...]
     frames: int = 0
     parts: tuple[Part, ...] = ()
+    unsummed: set[int] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def stem(self) -> str:
@@ -150,11 +152,11 @@ class WfdbRecord:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What of the record could not be checked for damage."""
+        """What could not be checked for damage, of what was read."""
         found = [text for part in self.parts if part.record for text in part.record.unchecked]
         if self.needs.leads and self.header.frames is None:
             found.append("the length (not in the header)")
-        if not self.parts and any(not lead.checksum for lead in self.chosen):
+        if self.unsummed:
             found.append("the samples (the header's checksum is 0 or missing)")
         return tuple(dict.fromkeys(found))
 
@@ -170,7 +172,7 @@ class WfdbRecord:
 
 
 def note_unchecked(records: Iterable[WfdbRecord]) -> None:
-    """Say once of how many records something could not be checked."""
+    """Say once of how many of the records that were read something could not be checked."""
     found = [record for record in records if record.unchecked]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -428,8 +430,12 @@ def _read_file(record: WfdbRecord, file: str) -> dict[int, np.ndarray]:
     path = record.folder / _local_name(record.folder, file)
     for number, total in zip(wanted, sums, strict=True):
         checksum = record.leads[number].checksum
+        if not (total - (checksum or 0)) % (1 << 16):
+            continue
         # By the format's description 0 means that there is none.
-        if checksum and (total - checksum) % (1 << 16):
+        if not checksum:
+            record.unsummed.add(number)
+        else:
             raise _damaged(record, f"lead {number} does not match its checksum in {record.path.name}", path)
     return {number: _placed_mv(record, number, signal) for number, signal in zip(wanted, signals, strict=True)}
 

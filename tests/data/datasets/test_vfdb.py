@@ -270,7 +270,7 @@ def test_an_annotation_past_the_end_is_excluded(tmp_path: Path) -> None:
 def test_another_rate_is_resampled_with_one_notice(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rate_hz, samples = 360, 360 * 60
     time_s = np.arange(samples) / rate_hz
-    tones = np.stack([100 + 800 * np.sin(2 * np.pi * 3 * time_s), 300 + 500 * np.cos(2 * np.pi * 7 * time_s)], axis=1)
+    tones = np.stack([800 * np.sin(2 * np.pi * 3 * time_s), 300 + 500 * np.cos(2 * np.pi * 7 * time_s)], axis=1)
     for name in ("a1", "a2"):
         write_record(tmp_path, name, np.round(tones).astype(int), [(10_800, "(VT\0"), (12_960, "(VF\0")], rate_hz)
     with caplog.at_level(logging.WARNING):
@@ -282,7 +282,7 @@ def test_another_rate_is_resampled_with_one_notice(tmp_path: Path, caplog: pytes
     assert [sample.sample_id for sample in samples_read[:2]] == ["a1_0007500", "a1_0009000"]
     assert samples_read[1].target.tolist() == [6.0]
     window_s = 20 + np.arange(5000) / 250
-    expected = np.stack([0.5 + 4 * np.sin(2 * np.pi * 3 * window_s), 1.5 + 2.5 * np.cos(2 * np.pi * 7 * window_s)])
+    expected = np.stack([4 * np.sin(2 * np.pi * 3 * window_s), 1.5 + 2.5 * np.cos(2 * np.pi * 7 * window_s)])
     # Rounding to 1/200 mV, and the resampling filter's ripple of 0.3 %.
     np.testing.assert_allclose(samples_read[0].signal, expected, atol=0.015)
 

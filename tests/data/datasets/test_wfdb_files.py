@@ -127,7 +127,7 @@ def test_a_signal_that_is_not_the_headers(tmp_path: Path, header: str, found: li
         ("r 1 300 11\nr.dat 16 ten/mV\n", ["'ten/mV'"]),
         ("r 1 300 11\nr.dat 16 100/mV 16 x 5 1 0 ECG\n", ["'x'"]),
         ("r 1 300 11\nr.dat 16 1e999/mV\n", ["lead 0", "gain"]),
-        ("r 1 300 11\n/tmp/r.dat 16 100/mV\n", ["lead 0", "'/tmp/r.dat'"]),
+        ("r 1 300 11\n/etc/r.dat 16 100/mV\n", ["lead 0", "'/etc/r.dat'"]),
         ("r 1 300 11\n..\\r.dat 16 100/mV\n", ["lead 0", "r.dat"]),
         ("r 2 300 11\nr.dat 16 100/mV\n", ["2 leads", "1"]),
         ("r/2 1 300 11\nr.dat 11\n", ["2 segments", "1"]),
@@ -146,10 +146,17 @@ def test_one_line_says_what_was_not_checked(tmp_path: Path, caplog: pytest.LogCa
     write_plain(tmp_path, "r 1 300 11\nr.dat 16 100/mV 16 0 5 {sum} 0 ECG\n")
     write_plain(tmp_path, "q 1 300\nr.dat 16 100/mV 16 0 5 {sum} 0 ECG\n", "q")
     write_plain(tmp_path, "p 2 300 11\nr.dat 16 100/mV 16 0 5 0 0 ECG\nz.dat 16 1/mmHg 16 0 0 0 0 ABP\n", "p")
-    note_unchecked([open_record(tmp_path, "r")])
+    # Their true sum is 0.
+    (tmp_path / "o.dat").write_bytes(np.array([-1, 1], dtype="<i2").tobytes())
+    (tmp_path / "o.hea").write_text("o 1 300 2\no.dat 16 100/mV 16 0 -1 0 0 ECG\n")
+    records = {name: open_record(tmp_path, name) for name in "orqp"}
+    note_unchecked(record for name, record in records.items() if name != "q")
+    for record in records.values():
+        record.recording(300).read_mv()
+    note_unchecked([records["o"], records["r"]])
     assert caplog.records == []
     with caplog.at_level(logging.WARNING):
-        note_unchecked([open_record(tmp_path, name) for name in "rqp"])
+        note_unchecked(records.values())
     (line,) = [record.getMessage() for record in caplog.records]
     assert str(tmp_path / "q.hea") in line
     assert "1 more" in line
