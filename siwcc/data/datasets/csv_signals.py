@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ def _rate(
     for place in times:
         name = layout.names[place] if layout.names else f"column {place + 1}"
         if layout.kinds[place] == "clock":
-            time_s = clock_seconds(path, _cells(layout, place), layout.first)
+            time_s = clock_seconds(path, _cells(path, layout, place), layout.first)
         else:
             time_s = number_seconds(path, name, values[:, place], units[place], rate_hz)
         found.append((len(np.unique(time_s)), name, time_s))
@@ -187,12 +188,11 @@ def _rate(
     return rate_of(path, name, time_s, rate_hz, layout.first)
 
 
-def _cells(layout: Layout, column: int) -> list[str]:
-    lines = StringIO(layout.body)
-    read = np.loadtxt(
-        lines, dtype=str, delimiter=layout.delimiter, comments=None, quotechar='"', ndmin=1, usecols=column
-    )
-    return [str(cell) for cell in read]
+def _cells(path: Path, layout: Layout, column: int) -> list[str]:
+    try:
+        return [row[column] for row in csv.reader(StringIO(layout.body), delimiter=layout.delimiter)]
+    except csv.Error as error:
+        raise InputError(path, f"cannot be read as a CSV ({error})", NUMBERS) from error
 
 
 def _spelling(unit: str) -> str:

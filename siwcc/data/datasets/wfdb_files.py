@@ -308,9 +308,9 @@ def _with_parts(record: WfdbRecord) -> WfdbRecord:
     # A first segment without samples describes the leads; the others then have some of them, found by name.
     has_layout = segments[0].frames == 0
     headers = {name: _segment_header(record, name) for name in dict.fromkeys(one.name for one in segments)}
-    order = next((header.leads for header in headers.values() if header is not None), ())
+    describing, order = next(((name, header.leads) for name, header in headers.items() if header), ("", ()))
     if len(order) != record.header.lead_count:
-        problem = f"promises {record.header.lead_count} leads, and its segments describe {len(order)}"
+        problem = f"promises {record.header.lead_count} leads, and its segment {describing!r} has {len(order)}"
         raise _damaged(record, problem)
     parts = tuple(
         _part(record, segment.name, headers[segment.name], order if has_layout else (), segment.frames)
@@ -356,7 +356,9 @@ def _check_parts(record: WfdbRecord, parts: Sequence[Part]) -> None:
     if not 0 < total < _MOST_FRAMES or record.header.frames not in (None, total):
         raise _damaged(record, f"gives {record.header.frames} samples, and its segments {total}")
     if all(part.record is None for part in parts):
-        raise InputError(record.path, "has the leads in none of its segments", record.needs.lead_remedy)
+        named = ", ".join(dict.fromkeys(segment.name for segment in record.header.segments))
+        problem = f"has none of the leads that are asked for in its segments ({named})"
+        raise InputError(record.path, problem, record.needs.lead_remedy)
     for part, one in ((part, part.record) for part in parts if part.record is not None):
         if one.frames != part.frames:
             raise _damaged(record, f"gives {part.frames} samples to {one.name}, whose header gives {one.frames}")
