@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
+from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import composed
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
 
-Kind = Literal["wfdb", "csv", "image"]
+Kind = Literal["wfdb", "edf", "csv", "image"]
 
 IMAGE_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
 # Two leads at 250 Hz for 37 hours; they take half a gigabyte.
@@ -49,14 +50,15 @@ class SignalFile:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is by its name: an image, a CSV, or else a WFDB record, with or without an extension."""
+    """What a file is by its name: an image, a CSV, an EDF, or else a WFDB record, with or without an extension."""
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "csv" if suffix in CSV_SUFFIXES else "wfdb"
+    kinds: dict[Kind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "csv": CSV_SUFFIXES, "edf": EDF_SUFFIXES}
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "wfdb")
 
 
 def name_of(path: Path) -> str:
     """The record's or image's name: the file's without what only says its kind."""
-    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, *CSV_SUFFIXES)
+    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, *CSV_SUFFIXES, *EDF_SUFFIXES)
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
@@ -77,7 +79,7 @@ def group_of(path: Path, format_name: str) -> str:
 def read_signal_file(
     path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None
 ) -> SignalFile:
-    """Read a WFDB record or a CSV.
+    """Read a WFDB record, an EDF or a CSV.
 
     Args:
         path: A record with or without an extension, or a CSV: a line a sample, a column a lead, in mV.
@@ -106,17 +108,19 @@ def read_signal_file(
 
 
 def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
-    """The checked header of a record given with or without an extension.
+    """The checked header of an EDF, or of a WFDB record given with or without an extension.
 
     Raises:
         InputError: there is none, it is damaged, or it has fewer leads.
     """
     # wfdb brings pandas along.
-    from siwcc.data.datasets.wfdb_files import Needs, read_header
+    from siwcc.data.datasets.wfdb_files import Needs, read_edf, read_header
 
+    if kind_of(path) == "edf":
+        return read_edf(path, Needs(tuple(leads), _REPAIR, _LEADS))
     name = name_of(path)
     if not (path.parent / f"{name}.hea").is_file():
-        known = ", ".join((*CSV_SUFFIXES, *IMAGE_SUFFIXES))
+        known = ", ".join((*CSV_SUFFIXES, *EDF_SUFFIXES, *IMAGE_SUFFIXES))
         problem = f"is no WFDB record: there is no {name}.hea"
         raise InputError(path, problem, f"give a record's path without extension, or a file that ends in {known}")
     return read_header(path.parent, name, Needs(tuple(leads), _REPAIR, _LEADS))

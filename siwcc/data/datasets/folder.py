@@ -15,6 +15,7 @@ import numpy as np
 
 from siwcc.config import FolderSection
 from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
+from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.data.datasets.folder_table import Row, Table
 from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import SampleDefectError, place_image
@@ -29,7 +30,7 @@ from siwcc.data.datasets.signals import (
     resample,
     resampling_ratio,
 )
-from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_edf, read_header
 from siwcc.io.errors import InputError
 
 _REPAIR = "mend the recording, or take its rows out of the table"
@@ -119,8 +120,12 @@ def _is_csv(row: Row) -> bool:
     return PurePosixPath(row.file).suffix.lower() in CSV_SUFFIXES
 
 
+def _is_edf(row: Row) -> bool:
+    return PurePosixPath(row.file).suffix.lower() in EDF_SUFFIXES
+
+
 def _recording_name(row: Row) -> str:
-    return row.name if _is_csv(row) else row.file
+    return row.name if _is_csv(row) or _is_edf(row) else row.file
 
 
 def _recording(section: FolderSection, table: Table, row: Row, records: list[WfdbRecord]) -> Recording:
@@ -145,8 +150,10 @@ def _recording(section: FolderSection, table: Table, row: Row, records: list[Wfd
 
 
 def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
-    header = table.find(row, f"{row.file}.hea")
     needs = Needs(section.leads, _REPAIR, _LEAD_REMEDY)
+    if _is_edf(row):
+        return read_edf(table.find(row, row.file), needs)
+    header = table.find(row, f"{row.file}.hea")
     record = read_header(header.parent, header.stem, needs)
     for name in record.file_names:
         table.find(row, str(PurePosixPath(row.file).with_name(name)))

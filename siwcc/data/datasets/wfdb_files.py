@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import wfdb
 
+from siwcc.data.datasets.edf_header import parse_edf
 from siwcc.data.datasets.signals import Recording, resample, resampling_ratio
 from siwcc.data.datasets.wfdb_header import Header, Lead, parse_header
 from siwcc.io.errors import InputError
@@ -91,6 +92,7 @@ class WfdbRecord:
         leads: All leads that are described.
         frames: How many samples a lead with one sample per frame has; 0 if no lead was asked for.
         parts: Its segments; empty for a record in one part.
+        header_name: Name of the file with the header, where it is another one than `<name>.hea`.
         unsummed: Leads that were read and have no checksum in the header.
     """
 
@@ -101,6 +103,7 @@ class WfdbRecord:
     leads: tuple[Lead, ...]
     frames: int = 0
     parts: tuple[Part, ...] = ()
+    header_name: str = ""
     unsummed: set[int] = field(default_factory=set, compare=False, repr=False)
 
     @property
@@ -111,7 +114,7 @@ class WfdbRecord:
     @property
     def path(self) -> Path:
         """The header."""
-        return Path(f"{self.stem}.hea")
+        return self.folder / (self.header_name or f"{self.name}.hea")
 
     @property
     def chosen(self) -> tuple[Lead, ...]:
@@ -126,7 +129,7 @@ class WfdbRecord:
     @property
     def file_names(self) -> list[str]:
         """Names of the headers and signal files in the folder that are read for the leads."""
-        names = {f"{self.name}.hea", *(_local_name(self.folder, file) for file in self.files)}
+        names = {self.path.name, *(_local_name(self.folder, file) for file in self.files)}
         if self.header.segments and self.header.segments[0].frames == 0:
             names.add(f"{self.header.segments[0].name}.hea")
         for part in self.parts:
@@ -201,6 +204,22 @@ def read_header(folder: Path, name: str, needs: Needs) -> WfdbRecord:
     return _with_parts(record) if header.segments else _with_length(record)
 
 
+def read_edf(path: Path, needs: Needs) -> WfdbRecord:
+    """Read and check the header of an EDF or BDF file, and the file's size.
+
+    Args:
+        path: The file.
+        needs: What is asked of it.
+
+    Raises:
+        InputError: no such file, a damaged header, too few leads, or a size that is not what the header promises.
+    """
+    header = parse_edf(path, needs.remedy)
+    record = WfdbRecord(path.stem, path.parent, header, needs, header.leads, header_name=path.name)
+    _check_header(record)
+    return _with_length(record) if needs.leads else record
+
+
 def _damaged(record: WfdbRecord, problem: str, file: Path | None = None) -> InputError:
     return InputError(record.path if file is None else file, problem, record.needs.remedy)
 
@@ -208,8 +227,6 @@ def _damaged(record: WfdbRecord, problem: str, file: Path | None = None) -> Inpu
 def _check_header(record: WfdbRecord) -> None:
     header, needs = record.header, record.needs
     count = max(needs.leads, default=-1) + 1
-    if not header.segments and header.lead_count != len(header.leads):
-        raise _damaged(record, f"promises {header.lead_count} leads and describes {len(header.leads)}")
     if header.lead_count < count:
         raise InputError(record.path, f"has {header.lead_count} lead(s), and {count} are needed", needs.lead_remedy)
     if not (isfinite(header.rate_hz) and header.rate_hz > 0):
@@ -279,7 +296,7 @@ def _frames_in(record: WfdbRecord, file: str) -> int:
     if promised is None:
         raise _damaged(record, f"has {found_bytes} bytes, which is no number of samples of {len(leads)} leads", path)
     expected = f"promises {least_bytes}, for {frames} samples of {len(leads)} leads"
-    raise _damaged(record, f"has {found_bytes} bytes where {record.name}.hea {expected}", path)
+    raise _damaged(record, f"has {found_bytes} bytes where {record.path.name} {expected}", path)
 
 
 def _compressed_frames(record: WfdbRecord, path: Path, leads: Sequence[Lead]) -> int:
@@ -294,7 +311,7 @@ def _compressed_frames(record: WfdbRecord, path: Path, leads: Sequence[Lead]) ->
     samples = found.frames - leads[0].offset_bytes
     frames = record.header.frames or samples // per_frame
     if (found.format, found.channels, samples) != ("FLAC", len(leads), frames * per_frame) or frames <= 0:
-        expected = f"where {record.name}.hea promises {frames} of {len(leads)}"
+        expected = f"where {record.path.name} promises {frames} of {len(leads)}"
         raise _damaged(record, f"has {samples} samples of {found.channels} leads {expected}", path)
     return frames
 
@@ -448,9 +465,7 @@ def _decode(record: WfdbRecord, file: str, places: list[int], uniform: bool) -> 
     lines = [f"r {len(leads)} 250 {record.frames}"]
     for lead in leads:
         code = f"{lead.format}x{lead.samples_per_frame}+{lead.offset_bytes}"
-        # The gains of other leads may be anything.
-        gain = lead.gain if isfinite(lead.gain) else 1.0
-        lines.append(f"r.dat {code} {gain!r}({lead.baseline})/mV 0 0 {lead.first} 0 0 lead")
+        lines.append(f"r.dat {code} 1(0)/mV 0 0 {lead.first} 0 0 lead")
     with tempfile.TemporaryDirectory(prefix="siwcc-") as scratch:
         Path(scratch, "r.hea").write_text("\n".join(lines) + "\n")
         Path(scratch, "r.dat").symlink_to(path.resolve())
@@ -461,7 +476,7 @@ def _placed_mv(record: WfdbRecord, number: int, signal: np.ndarray) -> np.ndarra
     """A lead in mV and in its place in time."""
     lead = record.leads[number]
     assert lead.millivolts is not None  # noqa: S101 - checked with the header
-    signal_mv = signal * lead.millivolts
+    signal_mv = (signal - lead.baseline) / lead.gain * lead.millivolts
     if lead.millivolts > 1 and np.nanmax(np.abs(signal_mv), initial=0.0) > _MOST_MV:
         problem = f"lead {number}: values up to {np.nanmax(np.abs(signal_mv)) / 1000:.3g} V are no ECG: is the unit µV?"
         raise _damaged(record, problem)

@@ -38,7 +38,7 @@ class Lead:
         skew: Frames by which it is late in the file.
         offset_bytes: Where the samples begin in the file.
         gain: Digital steps per unit.
-        baseline: Digital value of 0.
+        baseline: Digital value of 0; a whole number but in EDF.
         unit: As the header gives it.
         first: Digital value of the first sample, 0 where it is missing: format 8 begins there.
         checksum: None where it is missing.
@@ -51,7 +51,7 @@ class Lead:
     skew: int
     offset_bytes: int
     gain: float
-    baseline: int
+    baseline: float
     unit: str
     first: int
     checksum: int | None
@@ -124,7 +124,10 @@ def _header(lines: Sequence[str], name: str) -> Header:
     frames = int(fields[1]) if len(fields) > 1 and _is_whole(fields[1]) else 0
     rate_hz = _DEFAULT_RATE_HZ if rate is None else float(rate[1])
     if segments is None:
-        return Header(rate_hz, lead_count, frames or None, tuple(map(_lead, lines[1:])), ())
+        leads = tuple(map(_lead, lines[1:]))
+        if len(leads) != lead_count:
+            raise ValueError(f"it promises {lead_count} leads and describes {len(leads)}")
+        return Header(rate_hz, lead_count, frames or None, leads, ())
     parts = tuple(map(_segment, lines[1:]))
     if len(parts) != segments:
         raise ValueError(f"it promises {segments} segments and describes {len(parts)}")
