@@ -173,6 +173,10 @@ def _write_published(root: Path) -> None:
     kinds = {"units": ["mV"] * 2, "sig_name": ["I", "II"], "adc_gain": [1000.0] * 2, "baseline": [0] * 2}
     for name, code in (("c", "516"), ("d1", "212")):
         wfdb.wrsamp(name, 250, d_signal=digital, fmt=[code] * 2, write_dir=str(folder), **kinds)
+    fields = [("", 80), ("", 80), ("01.01.20", 8), ("00.00.00", 8), ("512", 8), ("", 44), ("3", 8), ("4", 8), ("1", 4)]
+    fields += [("II", 16), ("", 80), ("uV", 8), ("-1000", 8), ("1000", 8), ("-2000", 8), ("2000", 8), ("", 80)]
+    head = "".join(text.ljust(size) for text, size in [("0", 8), *fields, ("1000", 8), ("", 32)])
+    (folder / "e.edf").write_bytes(head.encode("ascii") + digital[:, 0].astype("<i2").tobytes())
     (folder / "d.hea").write_text("d/4 2 250 6100\nlayout 0\nd1 3000\n~ 100\nd1 3000\n")
     (folder / "layout.hea").write_text("layout 2 250 0\n~ 0 1000/mV 16 0 0 0 0 II\n~ 0 1000/mV 16 0 0 0 0 I\n")
 

@@ -192,7 +192,7 @@ def _spreadsheet(root: Path, path: Path) -> Any:
 
 def _recording(root: Path, path: Path) -> Any:
     """A file as `siwcc predict` reads it, without a rate; of a record any of its files may be damaged."""
-    record = path.with_suffix("") if path.suffix not in (".csv", ".tsv") else path
+    record = path if path.suffix in (".csv", ".tsv", ".edf") else path.with_suffix("")
     name = {"layout": "d", "d1": "d"}.get(record.name, record.name)
     read = read_signal_file(record.with_name(name), (0, 1), [0], None if path.suffix in (".csv", ".tsv") else 250.0)
     assert read.signal_mv.ndim == 2
@@ -286,6 +286,7 @@ READERS: dict[str, Reader] = {
     "recording with times": Reader("spreadsheet/[pt]*.?sv", _recording, "spreadsheet/*", foreign=True),
     "published WFDB header": Reader("published/*.hea", _recording, "published/*.hea", foreign=True),
     "published WFDB signal": Reader("published/*.[dm]at", _recording, "published/*", foreign=True),
+    "published EDF": Reader("published/*.edf", _recording, "published/*", foreign=True),
     "image (PNG, TIFF, JPEG)": Reader("own_images/images/*", _own_set, "own_images/images/*", foreign=True),
     "archive (7z)": Reader("archive/*.7z", _archive, foreign=True),
     "foreign log.csv": Reader("foreign/log.csv", _foreign_logs, "*/results/**/*.csv", foreign=True),
