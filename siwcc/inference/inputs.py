@@ -12,7 +12,7 @@ import numpy as np
 from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.io.errors import InputError
-from siwcc.io.foreign import composed
+from siwcc.io.foreign import composed, find_file
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
@@ -117,13 +117,14 @@ def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
     from siwcc.data.datasets.wfdb_files import Needs, read_edf, read_header
 
     if kind_of(path) == "edf":
-        return read_edf(path, Needs(tuple(leads), _REPAIR, _LEADS))
+        return read_edf(find_file(path.parent, path.name), Needs(tuple(leads), _REPAIR, _LEADS))
     name = name_of(path)
-    if not (path.parent / f"{name}.hea").is_file():
+    header = find_file(path.parent, f"{name}.hea")
+    if not header.is_file():
         known = ", ".join((*CSV_SUFFIXES, *EDF_SUFFIXES, *IMAGE_SUFFIXES))
         problem = f"is no WFDB record: there is no {name}.hea"
         raise InputError(path, problem, f"give a record's path without extension, or a file that ends in {known}")
-    return read_header(path.parent, name, Needs(tuple(leads), _REPAIR, _LEADS))
+    return read_header(path.parent, header.stem, Needs(tuple(leads), _REPAIR, _LEADS))
 
 
 def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
@@ -132,7 +133,7 @@ def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
     Raises:
         InputError: a damaged annotation file.
     """
-    if kind_of(path) != "wfdb" or not (path.parent / f"{name_of(path)}.atr").is_file():
+    if kind_of(path) != "wfdb" or not find_file(path.parent, f"{name_of(path)}.atr").is_file():
         return []
     from siwcc.data.datasets.wfdb_annotations import rhythm_changes
 
@@ -149,7 +150,7 @@ def read_picture(path: Path) -> np.ndarray:
     from siwcc.data.datasets.images import SampleDefectError
 
     try:
-        return read_image(path)
+        return read_image(find_file(path.parent, path.name))
     except SampleDefectError as defect:
         raise InputError(path, str(defect).removeprefix(f"{path.name} ")) from defect
 
@@ -161,7 +162,7 @@ def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) 
 
 
 def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None) -> SignalFile:
-    read = read_csv_signal(path, rate_hz)
+    read = read_csv_signal(find_file(path.parent, path.name), rate_hz)
     if read.rate_hz is None:
         raise InputError(path, "gives no sampling rate", "give it in Hz as --rate, or add a column time_s")
     available = len(read.leads)

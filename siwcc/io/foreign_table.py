@@ -62,7 +62,7 @@ def read_foreign_table(path: Path, needed: Sequence[str]) -> ForeignTable:
 
     Args:
         path: The file, text of any program, see `siwcc.io.foreign`.
-        needed: Columns that it must have: the delimiter is the one with which it does.
+        needed: Names of columns that are used: the delimiter is the one with which there are most of them.
 
     Raises:
         InputError: no text, no table, a column twice or missing, or a row of another length.
@@ -76,7 +76,7 @@ def read_foreign_table(path: Path, needed: Sequence[str]) -> ForeignTable:
         records = list(_records("\n".join(lines[first:]), delimiter, first))
     except csv.Error as error:
         raise InputError(path, f"cannot be read as a CSV ({error})", "save it again as a CSV") from error
-    names = _names(records[0][1] if records else [])
+    names = _names(records[0][1] if records else [], needed)
     _check_names(path, names)
     rows = tuple((number, _row(path, number, cells, names)) for number, cells in records[1:])
     return ForeignTable(path, delimiter, names, rows)
@@ -119,8 +119,11 @@ def _records(text: str, delimiter: str, before: int) -> Iterator[tuple[int, list
             yield number, cells
 
 
-def _names(cells: list[str]) -> tuple[str, ...]:
-    return tuple(cells[:-1] if len(cells) > 1 and not cells[-1] else cells)
+def _names(cells: list[str], needed: Sequence[str]) -> tuple[str, ...]:
+    """The names without an empty one at the end; `X` is `x` where there is no `x`."""
+    given = cells[:-1] if len(cells) > 1 and not cells[-1] else cells
+    absent = {name for name in needed if name not in given}
+    return tuple(name.casefold() if name.casefold() in absent else name for name in given)
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

@@ -134,6 +134,21 @@ def test_the_group_is_the_same_in_both_unicode_normal_forms() -> None:
     assert names == {"M\u00fcller"}
 
 
+def test_a_file_is_found_under_its_name_in_either_normal_form(tmp_path: Path) -> None:
+    on_disk, asked = (unicodedata.normalize(form, "für") for form in ("NFD", "NFC"))
+    record = write_record(tmp_path, "r1", waves(500), changes=[(64, "VT")])
+    for suffix in (".hea", ".dat", ".atr"):
+        record.with_suffix(suffix).rename(tmp_path / f"{on_disk}{suffix}")
+    header = tmp_path / f"{on_disk}.hea"
+    header.write_text(header.read_text().replace("r1", asked), encoding="utf-8")
+    (tmp_path / f"{on_disk}.csv").write_text("1\n3\n2\n")
+    cv2.imwrite(str(tmp_path / f"{on_disk}.png"), np.zeros((3, 4, 3), dtype=np.uint8))
+    assert read_signal_file(tmp_path / asked, (0, 1), None, None).signal_mv.shape == (2, 500)
+    assert rhythm_changes_of(tmp_path / asked) == [(1.28, "VT")]
+    assert read_signal_file(tmp_path / f"{asked}.csv", (0,), None, 100.0).signal_mv.tolist() == [[1, 3, 2]]
+    assert read_picture(tmp_path / f"{asked}.png").shape == (3, 4, 3)
+
+
 def test_a_csv_of_times_alone_has_no_lead(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("time_s\n0\n0.01\n0.02\n")

@@ -64,6 +64,7 @@ def test_names_that_no_file_can_have(tmp_path: Path) -> None:
         ("# note, of 2; parts\n\nfile;x;y\n\na b;1,5;2\n# between\n;;\nc;3;4,25\n;;\n", ";"),
         ("file,x,y,\na b,1.5,2,\nc,3,4.25,\n", ","),
         ("file;x;y\na b;1,5;2;\nc;3;4,25;\n", ";"),
+        ("File,X,Y\na b,1.5,2\nc,3,4.25\n", ","),
         ('"file","x","y"\n"a b","1.5","2"\n"c", "3", "4.25"\n', ","),
     ],
 )

@@ -87,7 +87,8 @@ def layout_of(path: Path, text: str) -> Layout:
     for cells, what in ((names, "name"), (units, "unit")):
         if cells and len(cells) != len(fields):
             problem = f"has {len(cells)} {what}(s) above {len(fields)} column(s) of numbers"
-            raise InputError(path, problem, SEMICOLONS if delimiter == "," else "give each column a name")
+            is_split = delimiter == "," and "." not in body
+            raise InputError(path, problem, SEMICOLONS if is_split else "name each column, and have no line above that")
     kinds = tuple("clock" if CLOCK.fullmatch(one) else "date" if DATE.fullmatch(one) else "number" for one in fields)
     layout = Layout(delimiter, len(fields), tuple(names), tuple(units), first, body, kinds)
     return _with_points(path, layout)
@@ -152,7 +153,8 @@ def _is_header(rows: Sequence[tuple[int, int, list[str]]]) -> bool:
     fields = rows[0][2]
     given = [field for field in fields if field]
     if not all(map(_is_value, given)):
-        return True
+        # A fraction is no name: among names it is a damaged line of numbers.
+        return not any(_NUMBER.fullmatch(field) and ("." in field or "," in field) for field in given)
     # pandas numbers columns that have no names.
     numbered = len(fields) > 1 and given == [str(number) for number in range(len(given))]
     return numbered and not any(all(cell.isdigit() for cell in row[2]) for row in rows[1:])

@@ -22,8 +22,9 @@ _COUNTER_NAME = re.compile(
     r"(?:samples?|index|idx|row|line|seq|sequence|counter|count|packet|frame)[\W_]*(?:no|nr|number|index|id|count)?\W*"
     r"|unnamed: 0|#|no\.?|nr\.?"
 )
-_UNIT_IN_BRACKETS = re.compile(r".*[\[(]\s*([^\])]*?)\s*[\])]\s*")
-_UNIT_BEHIND_NAME = re.compile(r".*_([muµμn]v|[munµμ]?s|sec|msec)")
+_UNIT = r"[munµμ]?s|sec|msec|seconds|[muµμn]v|(?:milli|micro)?volt"
+_UNIT_IN_BRACKETS = re.compile(rf"[\[(]\s*({_UNIT}|v)\s*[\])]")
+_UNIT_BEHIND_NAME = re.compile(rf".*(?:[_/,]\s*|\s(?:in\s+)?)({_UNIT})")
 # A rate in Hz is one of 10 to 10,000, which leaves one unit for times without one.
 _LEAST_HZ, _MOST_HZ = 10.0, 10_000.0
 _DAY_S = 86_400.0
@@ -43,8 +44,9 @@ def is_counter_name(name: str) -> bool:
 
 
 def unit_in_name(name: str) -> str:
-    """The unit in `name [unit]`, `name (unit)` or `name_unit`; empty if there is none."""
-    found = _UNIT_IN_BRACKETS.fullmatch(name) or _UNIT_BEHIND_NAME.fullmatch(name.casefold())
+    """The unit of a voltage or time in `name [unit]`, `name (unit)`, `name_unit`, `name / unit`; empty without one."""
+    plain = name.casefold().strip()
+    found = _UNIT_IN_BRACKETS.search(plain) or _UNIT_BEHIND_NAME.fullmatch(plain)
     return found[1] if found else ""
 
 

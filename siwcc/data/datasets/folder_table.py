@@ -62,7 +62,7 @@ class Table:
                 that leaves the folder, or an id that stands there twice. One line, with the row.
         """
         self.folder = folder
-        self.path = folder / section.table
+        self.path = find_file(folder, section.table)
         self._root = folder.resolve()
         if self.path.is_file() and not self._is_inside(self.path):
             raise InputError(self.path, "is a link that leads out of the folder", "put the table itself there")

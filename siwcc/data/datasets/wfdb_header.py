@@ -22,7 +22,7 @@ _DEFAULT_GAIN = 200.0
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RATE = re.compile(rf"({_NUMBER})(?:/.*)?")
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?")
-_GAIN = re.compile(rf"({_NUMBER})?(?:\(([-+]?\d+)\))?(?:/(.*))?")
+_GAIN = re.compile(rf"({_NUMBER})?(?:\(([-+]?\d+)(?:\.0*)?\))?(?:/(.*))?")
 _WHOLE = re.compile(r"[-+]?\d+")
 _MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 

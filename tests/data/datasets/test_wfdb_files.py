@@ -68,7 +68,7 @@ def write_plain(folder: Path, header: str, name: str = "r", file: str = "r.dat",
         ("r", "r 1 300 11\nr.dat 16 0.1/μV 16 0 5 {sum} 0 ECG\n"),
         ("r", "r 1 300 11\nr.dat 16 0.1/uV 16 0 5 {sum} 0 ECG\n"),
         ("r", "r 1 300 11\nr.dat 16 100000/V 16 0 5 {sum} 0 ECG\n"),
-        ("r", "r 1 300 11\nr.dat 16 100(0)/MV 16 7 5 {sum} 0 ECG\n"),
+        ("r", "r 1 300 11\nr.dat 16 100(0.0)/MV 16 7 5 {sum} 0 ECG\n"),
     ],
 )
 def test_a_header_as_published(tmp_path: Path, name: str, header: str) -> None:
