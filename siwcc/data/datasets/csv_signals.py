@@ -104,7 +104,7 @@ def read_csv_signal(path: Path, rate_hz: float | None) -> CsvSignal:
     Args:
         path: The CSV: comma, semicolon or tab; decimal points, or commas where they separate nothing; a value that
             is missing is `nan`.
-        rate_hz: Lines per second; None: as the times say.
+        rate_hz: Lines per second; None: as the times give it.
 
     Raises:
         InputError: no such CSV, no lead, a line that is not of numbers, times with gaps or of another rate.

@@ -34,7 +34,7 @@ _CHECK = "times are to grow by the same step, without gaps; cut the recording th
 
 
 def is_time_name(name: str) -> bool:
-    """Whether a column of this name holds times."""
+    """Whether a column of this name contains times."""
     return _TIME_NAME.fullmatch(name.casefold().strip()) is not None
 
 

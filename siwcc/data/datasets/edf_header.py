@@ -15,7 +15,7 @@ EDF_SUFFIXES = (".edf", ".bdf")
 _FIXED_BYTES = 256
 _MOST_LEADS = 4096
 _FORMATS = {b"0       ": "16", b"\xffBIOSEMI": "24"}
-# Of what the header says of each signal, in their order: bytes.
+# Bytes of the fields that the header has for each signal, in their order.
 _FIELDS = {
     "label": 16,
     "transducer": 80,

@@ -1,6 +1,6 @@
 """Signals of WFDB records, trusted only so far as header, file sizes and checksums agree.
 
-Only the leads that are asked for count: what a header says of others, and other signal files, are not looked at.
+Only the leads that are asked for count: the lines of others, and their signal files, are not checked.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class WfdbRecord:
 
 
 def note_unchecked(records: Iterable[WfdbRecord]) -> None:
-    """Say once of how many of the records that were read something could not be checked."""
+    """Give one line for all records of which something could not be checked."""
     found = [record for record in records if record.unchecked]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -479,7 +479,7 @@ def _placed_mv(record: WfdbRecord, number: int, signal: np.ndarray) -> np.ndarra
     signal_mv = (signal - lead.baseline) / lead.gain * lead.millivolts
     if lead.millivolts > 1 and np.nanmax(np.abs(signal_mv), initial=0.0) > _MOST_MV:
         problem = f"lead {number}: values up to {np.nanmax(np.abs(signal_mv)) / 1000:.3g} V are no ECG: is the unit µV?"
-        raise _damaged(record, problem)
+        raise InputError(record.path, problem, "write the right unit into the header, uV for µV")
     late = lead.skew * lead.samples_per_frame
     return np.concatenate([signal_mv[late:], np.full(min(late, len(signal_mv)), np.nan)]) if late else signal_mv
 

@@ -74,7 +74,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Header:
-    """What a header says of a record.
+    """The content of a header.
 
     Attributes:
         rate_hz: Frames per second: the sampling rate of leads with one sample per frame.
