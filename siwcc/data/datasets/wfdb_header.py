@@ -129,7 +129,7 @@ def _header(lines: Sequence[str], name: str) -> Header:
             raise ValueError(f"it promises {lead_count} leads and describes {len(leads)}")
         return Header(rate_hz, lead_count, frames or None, leads, ())
     parts = tuple(map(_segment, lines[1:]))
-    if len(parts) != segments:
+    if not parts or len(parts) != segments:
         raise ValueError(f"it promises {segments} segments and describes {len(parts)}")
     return Header(rate_hz, lead_count, frames or None, (), parts)
 

@@ -131,6 +131,8 @@ def test_a_signal_that_is_not_the_headers(tmp_path: Path, header: str, found: li
         ("r 1 300 11\n..\\r.dat 16 100/mV\n", ["lead 0", "r.dat"]),
         ("r 2 300 11\nr.dat 16 100/mV\n", ["2 leads", "1"]),
         ("r/2 1 300 11\nr.dat 11\n", ["2 segments", "1"]),
+        ("r/0 1 300 11\n", ["0 segments"]),
+        ("r/-1 1 300 11\n", ["-1 segments"]),
         ("r/1 1 300 11\nr 11\n", ["'r'"]),
         ("r/1 1 300 11\nsub/s 11\n", ["'sub/s'"]),
         ("r/1 1 300 99999999999\n~ 99999999999\n", []),
