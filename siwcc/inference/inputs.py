@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
+from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.io.errors import InputError
+from siwcc.io.foreign import composed, find_file
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
 
-Kind = Literal["wfdb", "csv", "image"]
+Kind = Literal["wfdb", "edf", "csv", "image"]
 
 IMAGE_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".jpg", ".jpeg")
 # Two leads at 250 Hz for 37 hours; they take half a gigabyte.
 MAX_VALUES = 1 << 26
 
 _WFDB_SUFFIXES = (".hea", ".dat", ".atr")
-_LONGEST_LINE = 1 << 16
 _REPAIR = "fetch the record again, or give its signal as a CSV"
 _LEADS = "choose leads with --leads, from 0"
 
@@ -48,14 +50,15 @@ class SignalFile:
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is by its name: an image, a CSV, or else a WFDB record, with or without an extension."""
+    """What a file is by its name: an image, a CSV, an EDF, or else a WFDB record, with or without an extension."""
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "csv" if suffix == ".csv" else "wfdb"
+    kinds: dict[Kind, tuple[str, ...]] = {"image": IMAGE_SUFFIXES, "csv": CSV_SUFFIXES, "edf": EDF_SUFFIXES}
+    return next((kind for kind, suffixes in kinds.items() if suffix in suffixes), "wfdb")
 
 
 def name_of(path: Path) -> str:
     """The record's or image's name: the file's without what only says its kind."""
-    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, ".csv")
+    known = (*_WFDB_SUFFIXES, *IMAGE_SUFFIXES, *CSV_SUFFIXES, *EDF_SUFFIXES)
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
@@ -70,19 +73,19 @@ def group_of(path: Path, format_name: str) -> str:
         from siwcc.data.datasets.groups import herlev_group, sipakmed_group
 
         return herlev_group(path) if format_name == "herlev" else sipakmed_group(path)
-    return name_of(path)
+    return composed(name_of(path))
 
 
 def read_signal_file(
     path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None
 ) -> SignalFile:
-    """Read a WFDB record or a CSV.
+    """Read a WFDB record, an EDF or a CSV.
 
     Args:
         path: A record with or without an extension, or a CSV: one row per sample, one column per lead, in mV.
         wanted: The leads that the networks were trained on.
         leads: The leads to read instead; None: `wanted`, or as many as there are of the file's first ones.
-        rate_hz: Of a CSV; a record says its own.
+        rate_hz: Of a CSV without times; a record gives its own.
 
     Raises:
         InputError: no such file, a damaged one, leads that it does not have, a CSV without a rate, or more than
@@ -90,33 +93,38 @@ def read_signal_file(
     """
     if kind_of(path) == "csv":
         return _read_csv(path, wanted, leads, rate_hz)
-    available = wfdb_record(path, (0,)).header.n_sig
+    from siwcc.data.datasets.wfdb_files import note_unchecked
+
+    available = wfdb_record(path, ()).header.lead_count
     chosen = _choose(wanted, leads, available)
     record = wfdb_record(path, chosen)
-    header = record.header
-    if header.sig_len * header.n_sig > MAX_VALUES:
-        problem = f"has {header.sig_len} samples of {header.n_sig} leads; {MAX_VALUES} values can be read"
+    if record.values > MAX_VALUES:
+        problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read"
         raise InputError(path, problem, "cut a part out of it")
-    signal_mv = record.recording(header.fs).read_mv()
-    names = tuple(str(header.sig_name[lead] or "") for lead in chosen)
-    return SignalFile(path, signal_mv, float(header.fs), chosen, available, names)
+    signal_mv = record.recording(record.rate_hz).read_mv()
+    note_unchecked([record])
+    names = tuple(lead.name for lead in record.chosen)
+    return SignalFile(path, signal_mv, record.rate_hz, chosen, available, names)
 
 
 def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:
-    """The checked header of a record given with or without an extension.
+    """The checked header of an EDF, or of a WFDB record given with or without an extension.
 
     Raises:
         InputError: there is none, it is damaged, or it has fewer leads.
     """
     # wfdb brings pandas along.
-    from siwcc.data.datasets.wfdb_files import Needs, read_header
+    from siwcc.data.datasets.wfdb_files import Needs, read_edf, read_header
 
+    if kind_of(path) == "edf":
+        return read_edf(find_file(path.parent, path.name), Needs(tuple(leads), _REPAIR, _LEADS))
     name = name_of(path)
-    if not (path.parent / f"{name}.hea").is_file():
-        known = ", ".join((".csv", *IMAGE_SUFFIXES))
+    header = find_file(path.parent, f"{name}.hea")
+    if not header.is_file():
+        known = ", ".join((*CSV_SUFFIXES, *EDF_SUFFIXES, *IMAGE_SUFFIXES))
         problem = f"is no WFDB record: there is no {name}.hea"
         raise InputError(path, problem, f"give a record's path without extension, or a file that ends in {known}")
-    return read_header(path.parent, name, Needs(tuple(leads), _REPAIR, _LEADS))
+    return read_header(path.parent, header.stem, Needs(tuple(leads), _REPAIR, _LEADS))
 
 
 def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
@@ -125,11 +133,11 @@ def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
     Raises:
         InputError: a damaged annotation file.
     """
-    if kind_of(path) != "wfdb" or not (path.parent / f"{name_of(path)}.atr").is_file():
+    if kind_of(path) != "wfdb" or not find_file(path.parent, f"{name_of(path)}.atr").is_file():
         return []
     from siwcc.data.datasets.wfdb_annotations import rhythm_changes
 
-    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, (0,)))]
+    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, ()))]
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -142,7 +150,7 @@ def read_image(path: Path) -> np.ndarray:
     from siwcc.data.datasets.images import SampleDefectError
 
     try:
-        return read_image(path)
+        return read_image(find_file(path.parent, path.name))
     except SampleDefectError as defect:
         raise InputError(path, str(defect).removeprefix(f"{path.name} "), defect.remedy) from defect
 
@@ -154,24 +162,10 @@ def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) 
 
 
 def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_hz: float | None) -> SignalFile:
-    from siwcc.data.datasets.csv_signals import TIME_COLUMN, read_csv_signal
-
-    if rate_hz is None:
-        raise InputError(path, "has no sampling rate", "give the sampling rate as --rate")
-    first = _first_line(path)
-    fields = [field.strip().strip('"') for field in first.split(",")]
-    columns = [field for field in fields if field != TIME_COLUMN]
-    chosen = _choose(wanted, leads, len(columns))
-    signal_mv = read_csv_signal(path, chosen, rate_hz, _LEADS)
-    is_header = any(character.isalpha() for character in first.lower().replace("nan", "").replace("e", ""))
-    names = tuple(columns[lead] if is_header else "" for lead in chosen)
-    return SignalFile(path, signal_mv, rate_hz, chosen, len(columns), names)
-
-
-def _first_line(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return handle.readline(_LONGEST_LINE).decode("utf-8-sig", errors="replace").strip()
-    except OSError as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(path, problem) from error
+    read = read_csv_signal(find_file(path.parent, path.name), rate_hz)
+    if read.rate_hz is None:
+        raise InputError(path, "gives no sampling rate", "give it in Hz as --rate, or add a column time_s")
+    available = len(read.leads)
+    chosen = _choose(wanted, leads, available)
+    signal_mv = read.signal_mv(chosen, _LEADS)
+    return SignalFile(path, signal_mv, read.rate_hz, chosen, available, tuple(map(read.name, chosen)))

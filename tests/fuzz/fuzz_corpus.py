@@ -60,6 +60,8 @@ def build(root: Path) -> None:
     write_synthetic("nuclei", root / "sipakmed", 6, 3)
     _write_herlev(root)
     _write_own(root)
+    _write_spreadsheet(root)
+    _write_published(root)
     _write_archive(root)
     _write_measured(root)
     (root / "foreign").mkdir()
@@ -143,6 +145,50 @@ def _write_images(root: Path) -> None:
         folder = root / "foreign_images" / Path(name).suffix[1:]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number}{Path(name).suffix}").write_bytes(file.content)
+
+
+def _write_spreadsheet(root: Path) -> None:
+    """A table and recordings as spreadsheets and sensors save them."""
+    import numpy as np
+
+    folder = root / "spreadsheet"
+    folder.mkdir()
+    lead_mv = np.round(np.random.default_rng(6).normal(0, 0.3, (3000, 2)), 3)
+    semicolons = "".join(f"{a};{b}\r\n".replace(".", ",") for a, b in lead_mv)
+    (folder / "größe.csv").write_bytes(f"I [mV];II [mV]\r\n{semicolons}".encode("cp1252"))
+    stamps = [f"2023-01-29T23:59:{54 + ms // 1000:02d}.{ms % 1000:03d}" for ms in range(0, 6000, 4)]
+    timed = "".join(f"{stamp}\t{a}\t{b}\n" for stamp, (a, b) in zip(stamps, lead_mv, strict=False))
+    (folder / "timed.tsv").write_text(f"time\tI\tII\n\tmV\tuV\n{timed}", encoding="utf-16")
+    packets = "".join(f"{1675000000000 + 292 * (k // 73)},{a},{b}\n" for k, (a, b) in enumerate(lead_mv))
+    (folder / "packets.csv").write_text(f"# sensor 5\ntimestamp_ms,I,II\n{packets}")
+    rows = ["größe.csv;5,5;Müller", "timed.tsv;2,25;Müller", "", ".\\packets.csv;4,004;b", ";;"]
+    text = "\r\n".join(["file; time_s ;group", *rows])
+    (folder / "samples.csv").write_bytes(text.encode("cp1252"))
+
+
+def _write_published(root: Path) -> None:
+    """WFDB records with headers as they are published: dates, folders, units, several rates, segments, FLAC."""
+    import numpy as np
+    import wfdb
+
+    folder = root / "published"
+    folder.mkdir()
+    digital = np.random.default_rng(7).integers(-900, 900, (3000, 2))
+    (folder / "a.mat").write_bytes(b"\0" * 24 + digital[:, 0].astype("<i2").tobytes())
+    (folder / "a.hea").write_text(
+        "set/a.mat 1 250 3000 2014-05-08 05:05:15\na.mat 16+24 1/µV 16 0 0 0 0 II\n", "latin-1"
+    )
+    (folder / "b.dat").write_bytes(np.column_stack([digital, digital]).astype("<i2").tobytes())
+    (folder / "b.hea").write_text("b 2 250\nb.dat 16x3:2 1000/mV\nb.dat 16 1/bpm 16 0 0 0 0 HR\n")
+    kinds = {"units": ["mV"] * 2, "sig_name": ["I", "II"], "adc_gain": [1000.0] * 2, "baseline": [0] * 2}
+    for name, code in (("c", "516"), ("d1", "212")):
+        wfdb.wrsamp(name, 250, d_signal=digital, fmt=[code] * 2, write_dir=str(folder), **kinds)
+    fields = [("", 80), ("", 80), ("01.01.20", 8), ("00.00.00", 8), ("512", 8), ("", 44), ("3", 8), ("4", 8), ("1", 4)]
+    fields += [("II", 16), ("", 80), ("uV", 8), ("-1000", 8), ("1000", 8), ("-2000", 8), ("2000", 8), ("", 80)]
+    head = "".join(text.ljust(size) for text, size in [("0", 8), *fields, ("1000", 8), ("", 32)])
+    (folder / "e.edf").write_bytes(head.encode("ascii") + digital[:, 0].astype("<i2").tobytes())
+    (folder / "d.hea").write_text("d/4 2 250 6100\nlayout 0\nd1 3000\n~ 100\nd1 3000\n")
+    (folder / "layout.hea").write_text("layout 2 250 0\n~ 0 1000/mV 16 0 0 0 0 II\n~ 0 1000/mV 16 0 0 0 0 I\n")
 
 
 def _write_archive(root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
@@ -196,7 +197,19 @@ def other_line_ends(draw: random.Random, content: bytes, others: Sequence[bytes]
     return content.replace(b"\n", draw.choice((b"\r\n", b"\r", b"\n\n", b";\n")))
 
 
+def other_delimiter(draw: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
+    one, other = draw.sample((b",", b";", b"\t", b" ", b"."), 2)
+    return content.replace(one, other, draw.choice((1, -1)))
+
+
+def other_normal_form(draw: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
+    text = content.decode("utf-8", "replace")
+    return unicodedata.normalize(draw.choice(("NFC", "NFD", "NFKD")), f"{text}\u00fc").encode()
+
+
 TEXT: tuple[Mutation, ...] = (
+    other_delimiter,
+    other_normal_form,
     odd_number,
     odd_number,
     odd_text,

@@ -29,7 +29,7 @@ from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
 from siwcc.evaluation.methods import read_methods, read_predictions, read_strata
 from siwcc.evaluation.robustness_table import read_robustness
-from siwcc.inference.inputs import read_image
+from siwcc.inference.inputs import read_image, read_signal_file
 from siwcc.io.checksums import read_manifest
 from siwcc.io.files import read_csv, read_yaml
 from siwcc.io.shards import read_shard
@@ -197,6 +197,23 @@ def _images(extension: str) -> Reader:
     return Reader(f"foreign_images/{extension}/*", _image, "foreign_images/*/*", foreign=True)
 
 
+def _spreadsheet(root: Path, path: Path) -> Any:
+    given = {"csv_rate_hz": 250, "window_s": 1, "leads": [0, 1]}
+    return _raw_set("folder", "spreadsheet", task="ecg", path="spreadsheet", **given)(root, path)
+
+
+def _recording(root: Path, path: Path) -> Any:
+    """A file as `siwcc predict` reads it, without a rate; of a record any of its files may be damaged."""
+    record = path if path.suffix in (".csv", ".tsv", ".edf") else path.with_suffix("")
+    name = {"layout": "d", "d1": "d"}.get(record.name, record.name)
+    read = read_signal_file(record.with_name(name), (0, 1), [0], None if path.suffix in (".csv", ".tsv") else 250.0)
+    assert read.signal_mv.ndim == 2
+    assert read.signal_mv.shape[1] > 0
+    assert not np.isinf(read.signal_mv).any()
+    assert 0 < read.rate_hz < 1e9
+    return [read.signal_mv, read.rate_hz, read.available, read.lead_names]
+
+
 def _archive(root: Path, path: Path) -> Any:
     target = root / "unpacked" / "im_Parabasal"
     target.parent.mkdir(exist_ok=True)
@@ -276,6 +293,12 @@ READERS: dict[str, Reader] = {
     "mask (BMP)": Reader("herlev/*/*-d.bmp", _raw_set("herlev", "herlev"), "herlev/*/*", foreign=True),
     "table of a folder": Reader("own_*/samples.csv", _own_set, "own_*/samples.csv", foreign=True),
     "recording (CSV)": Reader("own_signals/records/*.csv", _own_set, "own_*/samples.csv", foreign=True),
+    "table of a spreadsheet": Reader("spreadsheet/samples.csv", _spreadsheet, "own_*/samples.csv", foreign=True),
+    "recording of a spreadsheet": Reader("spreadsheet/g*.csv", _spreadsheet, "spreadsheet/*", foreign=True),
+    "recording with times": Reader("spreadsheet/[pt]*.?sv", _recording, "spreadsheet/*", foreign=True),
+    "published WFDB header": Reader("published/*.hea", _recording, "published/*.hea", foreign=True),
+    "published WFDB signal": Reader("published/*.[dm]at", _recording, "published/*", foreign=True),
+    "published EDF": Reader("published/*.edf", _recording, "published/*", foreign=True),
     "image (PNG, TIFF, JPEG)": Reader("own_images/images/*", _own_set, "own_images/images/*", foreign=True),
     "foreign image (TIFF)": _images("tif"),
     "foreign image (PNG)": _images("png"),

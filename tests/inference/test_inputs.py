@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,15 @@ def refusal(call, *arguments) -> InputError:
 
 
 def test_a_name_says_what_a_file_is() -> None:
-    kinds = {"418": "wfdb", "a/418.hea": "wfdb", "a.b": "wfdb", "x.CSV": "csv", "cell.BMP": "image", "c.jpeg": "image"}
+    kinds = {
+        "418": "wfdb",
+        "a/418.hea": "wfdb",
+        "a.b": "wfdb",
+        "x.CSV": "csv",
+        "x.txt": "csv",
+        "cell.BMP": "image",
+        "c.jpeg": "image",
+    }
     assert {name: kind_of(Path(name)) for name in kinds} == kinds
     names = ["418", "418.hea", "418.dat", "a.b", "x.CSV", "a.b.png"]
     assert [name_of(Path(name)) for name in names] == ["418", "418", "418", "a.b", "x", "a.b"]
@@ -79,6 +88,65 @@ def test_a_csv_is_read_with_its_rate(tmp_path: Path) -> None:
     error = refusal(read_signal_file, path, (0, 1), None, None)
     assert error.where == str(path)
     assert "--rate" in error.remedy
+
+
+def test_a_csv_with_times_needs_no_rate(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("Zeit [ms]\tI [µV]\tII [µV]\n0\t500,5\t-1\n4\t250\t3\n8\t-125\t2\n", encoding="cp1252")
+    read = read_signal_file(path, (0, 1), None, None)
+    np.testing.assert_allclose(read.signal_mv, [[0.5005, 0.25, -0.125], [-0.001, 0.003, 0.002]], rtol=0, atol=1e-12)
+    assert (read.rate_hz, read.lead_names, read.available) == (250.0, ("I [µV]", "II [µV]"), 2)
+    error = refusal(read_signal_file, path, (0, 1), None, 500.0)
+    assert error.where == str(path)
+    assert "500 Hz" in error.problem
+
+
+def test_time_stamps_of_packets_are_not_the_first_lead(tmp_path: Path) -> None:
+    path, lead = tmp_path / "x.csv", waves(730, leads=1)[0]
+    stamps = 1675000000000 + np.arange(730) // 73 * 561
+    path.write_text("timestamp_ms,ecg_mV\n" + "".join(f"{t},{v:.3f}\n" for t, v in zip(stamps, lead, strict=True)))
+    read = read_signal_file(path, (0, 1), None, 130.0)
+    np.testing.assert_allclose(read.signal_mv, [lead], rtol=0, atol=1e-9)
+    path.write_text("".join(f"{t},{v:.3f}\n" for t, v in zip(stamps, lead, strict=True)))
+    assert "time" in refusal(read_signal_file, path, (0, 1), None, 130.0).problem
+
+
+def test_another_lead_may_be_anything(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    signal_mv = waves(500, leads=2)
+    record = write_record(tmp_path, "r1", signal_mv)
+    header = (tmp_path / "r1.hea").read_text().splitlines()
+    absent = "gone.dat 999x7:3 1/bpm 0 0 0 0 0 HR"
+    (tmp_path / "r1.hea").write_text("\n".join(["some/r1.dat 3 50 500 2006", absent, *header[1:3]]))
+    read = read_signal_file(record, (0, 1), [2], None)
+    np.testing.assert_allclose(read.signal_mv, signal_mv[1:], rtol=0, atol=1e-9)
+    assert (read.available, read.lead_names) == (3, ("lead1",))
+    assert caplog.records == []
+    assert "bpm" not in refusal(read_signal_file, record, (0, 1), [0], None).remedy
+    # The mean of the waves is 0, and so is their sum.
+    (tmp_path / "r1.dat").write_bytes(b"\0\1" + (tmp_path / "r1.dat").read_bytes()[2:])
+    (tmp_path / "r1.hea").write_text("\n".join(["r1 1 50 500", "r1.dat 16x2 1000/mV"]))
+    assert read_signal_file(record, (0,), None, None).rate_hz == 100
+    assert [str(record) in entry.getMessage() for entry in caplog.records] == [True]
+
+
+def test_the_group_is_the_same_in_both_unicode_normal_forms() -> None:
+    names = {group_of(Path(unicodedata.normalize(form, "Müller.csv")), "folder") for form in ("NFC", "NFD")}
+    assert names == {"M\u00fcller"}
+
+
+def test_a_file_is_found_under_its_name_in_either_normal_form(tmp_path: Path) -> None:
+    on_disk, asked = (unicodedata.normalize(form, "für") for form in ("NFD", "NFC"))
+    record = write_record(tmp_path, "r1", waves(500), changes=[(64, "VT")])
+    for suffix in (".hea", ".dat", ".atr"):
+        record.with_suffix(suffix).rename(tmp_path / f"{on_disk}{suffix}")
+    header = tmp_path / f"{on_disk}.hea"
+    header.write_text(header.read_text().replace("r1", asked), encoding="utf-8")
+    (tmp_path / f"{on_disk}.csv").write_text("1\n3\n2\n")
+    cv2.imwrite(str(tmp_path / f"{on_disk}.png"), np.zeros((3, 4, 3), dtype=np.uint8))
+    assert read_signal_file(tmp_path / asked, (0, 1), None, None).signal_mv.shape == (2, 500)
+    assert rhythm_changes_of(tmp_path / asked) == [(1.28, "VT")]
+    assert read_signal_file(tmp_path / f"{asked}.csv", (0,), None, 100.0).signal_mv.tolist() == [[1, 3, 2]]
+    assert read_image(tmp_path / f"{asked}.png").shape == (3, 4, 3)
 
 
 def test_a_csv_of_times_alone_has_no_lead(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from siwcc.config import FolderSection
-from siwcc.data.datasets.csv_signals import read_csv_signal
+from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
+from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.data.datasets.folder_table import Row, Table
 from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import SampleDefectError, place_image
@@ -30,7 +30,7 @@ from siwcc.data.datasets.signals import (
     resample,
     resampling_ratio,
 )
-from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_header
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_edf, read_header
 from siwcc.io.errors import InputError
 
 _REPAIR = "repair the recording, or take its rows out of the table"
@@ -50,7 +50,7 @@ def raw_files(section: FolderSection, folder: Path) -> list[Path]:
             files.add(table.find(row, row.file))
         else:
             record = _wfdb_record(section, table, row)
-            files |= {record.folder / name for name in (f"{record.name}.hea", *record.signal_names)}
+            files |= {record.folder / name for name in record.file_names}
     return sorted(files)
 
 
@@ -94,7 +94,8 @@ def iter_samples(section: FolderSection, folder: Path) -> Iterator[Sample | Excl
 
 def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
     _refuse_one_name(table)
-    found = [(_recording(section, table, rows[0]), rows) for rows in table.by_file().values()]
+    records: list[WfdbRecord] = []
+    found = [(_recording(section, table, rows[0], records), rows) for rows in table.by_file().values()]
     note_resampling([recording for recording, _ in found], section.rate_hz)
     windows = [
         window for recording, rows in found for window in place_windows(recording, _events(rows, recording), section)
@@ -103,6 +104,7 @@ def _iter_windows(section: FolderSection, table: Table) -> Iterator[Sample | Exc
     if count > 1:
         raise InputError(table.path, f"gives {count} samples the id {twice!r}", "give them a sample_id each")
     yield from cut_windows(windows, section)
+    note_unchecked(records)
 
 
 def _refuse_one_name(table: Table) -> None:
@@ -115,32 +117,45 @@ def _refuse_one_name(table: Table) -> None:
 
 
 def _is_csv(row: Row) -> bool:
-    return PurePosixPath(row.file).suffix.lower() == ".csv"
+    return PurePosixPath(row.file).suffix.lower() in CSV_SUFFIXES
+
+
+def _is_edf(row: Row) -> bool:
+    return PurePosixPath(row.file).suffix.lower() in EDF_SUFFIXES
 
 
 def _recording_name(row: Row) -> str:
-    return row.name if _is_csv(row) else row.file
+    return row.name if _is_csv(row) or _is_edf(row) else row.file
 
 
-def _recording(section: FolderSection, table: Table, row: Row) -> Recording:
+def _recording(section: FolderSection, table: Table, row: Row, records: list[WfdbRecord]) -> Recording:
+    """The recording of a row; a WFDB record is added to `records`."""
     if not _is_csv(row):
-        return _wfdb_record(section, table, row).recording(section.rate_hz, _recording_name(row))
-    if section.csv_rate_hz is None:
-        remedy = "give the sampling rate of such recordings as datasets.<name>.csv_rate_hz"
-        raise table.problem(row, f"{row.file} does not say at which rate it was recorded", remedy)
+        records.append(_wfdb_record(section, table, row))
+        return records[-1].recording(section.rate_hz, _recording_name(row))
     path = table.find(row, row.file)
-    read = partial(read_csv_signal, path, section.leads, section.csv_rate_hz, _LEAD_REMEDY)
-    ratio = resampling_ratio(path, section.csv_rate_hz, section.rate_hz)
     # Read here for its length and again for its windows, so that one recording is in memory at a time.
-    samples = read().shape[1]
-    return Recording(_recording_name(row), section.csv_rate_hz, ratio, samples, lambda: resample(read(), ratio))
+    first = read_csv_signal(path, section.csv_rate_hz)
+    rate_hz = first.rate_hz
+    if rate_hz is None:
+        remedy = "give the rate of such recordings, in Hz, as datasets.<name>.csv_rate_hz, or add a column time_s"
+        raise table.problem(row, f"{row.file} gives no sampling rate", remedy)
+    ratio = resampling_ratio(path, rate_hz, section.rate_hz)
+    samples = first.signal_mv(section.leads, _LEAD_REMEDY).shape[1]
+
+    def read_mv() -> np.ndarray:
+        return resample(read_csv_signal(path, rate_hz).signal_mv(section.leads, _LEAD_REMEDY), ratio)
+
+    return Recording(_recording_name(row), rate_hz, ratio, samples, read_mv)
 
 
 def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
-    header = table.find(row, f"{row.file}.hea")
     needs = Needs(section.leads, _REPAIR, _LEAD_REMEDY)
-    record = read_header(header.parent, PurePosixPath(row.file).name, needs)
-    for name in record.signal_names:
+    if _is_edf(row):
+        return read_edf(table.find(row, row.file), needs)
+    header = table.find(row, f"{row.file}.hea")
+    record = read_header(header.parent, header.stem, needs)
+    for name in record.file_names:
         table.find(row, str(PurePosixPath(row.file).with_name(name)))
     return record
 

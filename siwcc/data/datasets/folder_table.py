@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from siwcc.config import FolderSection
-from siwcc.io.checksums import read_text
 from siwcc.io.errors import InputError
-from siwcc.io.files import parse_csv
+from siwcc.io.foreign import composed, find_file, is_there, other_case
+from siwcc.io.foreign_table import check_columns, read_foreign_table
 
 PLACE_COLUMNS = {"ecg": ("time_s",), "nuclei": ("x", "y")}
 """What says where: seconds from the recording's first sample, or pixels."""
@@ -64,15 +62,16 @@ class Table:
                 that leaves the folder, or an id that is there twice. One line, with the row.
         """
         self.folder = folder
-        self.path = folder / section.table
+        self.path = find_file(folder, section.table)
         self._root = folder.resolve()
         if self.path.is_file() and not self._is_inside(self.path):
             raise InputError(self.path, "is a link that leads out of the folder", "put the table itself there")
-        text, needed = read_text(self.path), ("file", *PLACE_COLUMNS[section.task])
-        with suppress(csv.Error):
-            self._check_names(next(csv.reader(text.splitlines()), []), needed)
-        lines = parse_csv(self.path, text, needed)
-        self.rows = [self._row(number, line, section.task) for number, line in enumerate(lines, start=2)]
+        needed = ("file", *PLACE_COLUMNS[section.task])
+        table = read_foreign_table(self.path, (*needed, *OPTIONAL_COLUMNS))
+        self._check_names(table.names, needed)
+        check_columns(table, needed)
+        table = table.with_points(PLACE_COLUMNS[section.task])
+        self.rows = [self._row(number, line, section.task) for number, line in table.rows]
         if not self.rows:
             raise InputError(self.path, "has no rows", "give a row for each event or image")
         self.refuse_twice([row.sample_id for row in self.rows], "the sample_id")
@@ -112,14 +111,11 @@ class Table:
         Raises:
             InputError: it does not exist, or is a link that leads out of the folder.
         """
-        path = self.folder / file
-        try:
-            is_there = path.is_file()
-        except OSError:
-            # A name that is too long for the file system.
-            is_there = False
-        if not is_there:
-            raise self.problem(row, f"{file} does not exist", f"paths are relative to {self.folder}")
+        path = find_file(self.folder, file)
+        if not (is_there(path) and path.is_file()):
+            other = other_case(path)
+            remedy = f"upper and lower case count: there is {other}" if other else ""
+            raise self.problem(row, f"{file} does not exist", remedy or f"paths are relative to {self.folder}")
         if not self._is_inside(path):
             raise self.problem(row, f"{file} is a link that leads out of the folder", "put the file itself there")
         return path
@@ -139,7 +135,8 @@ class Table:
             _logger.info("%s: columns that are not used: %s", self.path, ", ".join(unknown))
 
     def _row(self, number: int, line: dict[str, str], task: str) -> Row:
-        cells = {name: line.get(name, "").strip() for name in ("file", *PLACE_COLUMNS[task], *OPTIONAL_COLUMNS)}
+        # In one Unicode normal form: a patient that is written in two ways is one group.
+        cells = {name: composed(line.get(name, "")) for name in ("file", *PLACE_COLUMNS[task], *OPTIONAL_COLUMNS)}
         for name, value in cells.items():
             if not value.isprintable():
                 raise self.problem(number, f"{name} holds characters that cannot be printed: {value!r}")
@@ -150,7 +147,9 @@ class Table:
         return Row(number, file, place, cells["group"] or file, cells["class"] or UNLABELLED, cells["sample_id"])
 
     def _listed_file(self, number: int, text: str) -> str:
-        path = PurePosixPath(text)
+        # As Windows writes it, unless a file here is really called so.
+        is_windows = "\\" in text and not is_there(find_file(self.folder, text))
+        path = PurePosixPath(text.replace("\\", "/") if is_windows else text)
         if not path.name:
             raise self.problem(number, "file is empty")
         if path.is_absolute() or PureWindowsPath(text).drive or ".." in path.parts:

@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from siwcc.io.foreign import composed
+
 SIPAKMED_CLASSES = ("Dyskeratotic", "Koilocytotic", "Metaplastic", "Parabasal", "Superficial-Intermediate")
 SIPAKMED_CELL = re.compile(r"([0-9]+)_[0-9]+")
 
 
 def herlev_group(path: Path) -> str:
     """The frame that an image was cut from: the first two fields of its name."""
-    return "-".join(path.stem.split("-")[:2])
+    return composed("-".join(path.stem.split("-")[:2]))
 
 
 def sipakmed_group(path: Path) -> str:

@@ -19,7 +19,7 @@ from siwcc.data.datasets.download import fetch_files, read_checksums
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
 from siwcc.data.datasets.wfdb_annotations import rhythm_changes
-from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_header
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
 
 CHECKSUMS = Path(__file__).resolve().parents[3] / "resources" / "checksums" / "vfdb.sha256"
@@ -44,7 +44,7 @@ def raw_files(section: VfdbSection, folder: Path) -> list[Path]:
     """
     files: set[Path] = set()
     for record in _records(section, folder):
-        files |= {folder / file for file in (f"{record.name}.hea", f"{record.name}.atr", *record.signal_names)}
+        files |= {folder / file for file in (f"{record.name}.atr", *record.file_names)}
     return sorted(files)
 
 
@@ -102,6 +102,7 @@ def iter_samples(section: VfdbSection, folder: Path) -> Iterator[Sample | Exclud
         for window in place_windows(recording, _events(record, recording, section), section)
     ]
     yield from cut_windows(windows, section)
+    note_unchecked(records)
 
 
 def _records(section: VfdbSection, folder: Path) -> list[WfdbRecord]:
@@ -121,7 +122,7 @@ def _record_names(folder: Path) -> list[str]:
 
 def _events(record: WfdbRecord, recording: Recording, section: VfdbSection) -> list[Event]:
     """The rhythm changes that count, in the order of time."""
-    scale = recording.ratio * Fraction(record.header.fs)
+    scale = recording.ratio * Fraction(record.rate_hz)
     changes = [(nearest_sample(time_s * scale, recording.length), label) for time_s, label in rhythm_changes(record)]
     ends = [sample for sample, label in changes if label not in section.event_labels and sample < recording.length]
     return [

@@ -36,7 +36,7 @@ def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
         InputError: a damaged annotation file.
     """
     path, remedy = Path(f"{record.stem}.atr"), record.needs.remedy
-    _check_bytes(path, remedy)
+    has_own_rate = _check_bytes(path, remedy)
     try:
         annotation = wfdb.rdann(record.stem, "atr", return_label_elements=["label_store"])
         rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
@@ -45,21 +45,23 @@ def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
         raise InputError(path, f"is no readable WFDB annotation file ({first_line(error)})", remedy) from error
     if np.any(np.diff(annotation.sample, prepend=0) < 0):
         raise InputError(path, "is damaged: its annotations are not in the order of time", remedy)
-    if not annotation.fs:
+    # An annotation file may count in another unit than the signal's samples. Not from wfdb's reading of the header.
+    rate_hz = annotation.fs if has_own_rate else record.header.rate_hz
+    if not rate_hz:
         raise InputError(path, "is damaged: its time resolution is 0", remedy)
-    # An annotation file may count in another unit than the signal's samples.
-    step_s = 1 / Fraction(annotation.fs)
+    step_s = 1 / Fraction(rate_hz)
     return [(int(annotation.sample[index]) * step_s, label) for index, label in zip(rhythm, labels, strict=True)]
 
 
-def _check_bytes(path: Path, remedy: str) -> None:
-    """Refuse what wfdb would read without complaint (a cut file) or never finish."""
+def _check_bytes(path: Path, remedy: str) -> bool:
+    """Refuse what wfdb would read without complaint (a cut file) or never finish; whether there is a resolution."""
     content = path.read_bytes()
     if len(content) % 2 or not content.endswith(b"\0\0"):
         raise InputError(path, "is cut off: its end mark is missing", remedy)
     found = "".join(_definition_at(content, match.start()) for match in re.finditer(b"## ", content))
     if found not in _DEFINITION_ORDERS:
         raise InputError(path, "is damaged: it has a definition that WFDB does not know", remedy)
+    return "T" in found
 
 
 def _definition_at(content: bytes, start: int) -> str:

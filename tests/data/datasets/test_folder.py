@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -248,8 +249,8 @@ def test_a_csv_without_a_rate_and_records_with_too_few_leads_name_the_key(tmp_pa
     write_signal(tmp_path / "a.csv", saw(10))
     write_table(tmp_path, "file,time_s", "a.csv,0")
     line = refusal(signals(tmp_path, csv_rate_hz=None))
-    assert line.startswith("samples.csv: row 2: a.csv does not say at which rate it was recorded; give ")
-    assert line.endswith("as datasets.<name>.csv_rate_hz")
+    assert line.startswith("samples.csv: row 2: a.csv gives no sampling rate; ")
+    assert "datasets.<name>.csv_rate_hz" in line
     write_wfdb(tmp_path / "r1", np.ones((10, 1), dtype=np.int64))
     write_table(tmp_path, "file,time_s", "r1,0")
     assert "r1.hea: has 1 lead(s), and 2 are needed; name leads" in refusal(signals(tmp_path))
@@ -440,7 +441,7 @@ def test_a_point_outside_its_image_is_excluded(tmp_path: Path, x: float, y: floa
     [
         ((), ["file, x, y"]),
         (("file,x,y",), []),
-        (("file;x;y", "a.png;1;1"), ["file, x, y", "file;x;y"]),
+        (("file:x:y", "a.png:1:1"), ["file, x, y", "file:x:y"]),
         (("file,x", "a.png,1"), ["y", "file, x"]),
         (("file,x,y,gruop", "a.png,1,1,p"), ["'gruop'", "'group'"]),
         (("files,x,y", "a.png,1,1"), ["'files'", "'file'"]),
@@ -477,6 +478,93 @@ def test_a_table_that_is_not_in_order_is_one_line(tmp_path: Path, lines: Sequenc
     write_table(own, *lines)
     with refused(own / "samples.csv", *found, remedy=None):
         both_stages(images(own), own)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("on_disk", ["NFC", "NFD"])
+def test_one_name_in_two_unicode_normal_forms(tmp_path: Path, form: str, on_disk: str) -> None:
+    name, group = "Müller_01", "Peña"
+    write_image(tmp_path / "Süd" / "a.png", marked(20, 32, x=5, y=7))
+    folder_on_disk = tmp_path / unicodedata.normalize(on_disk, "Süd")
+    (tmp_path / "Süd").rename(folder_on_disk)
+    (folder_on_disk / "a.png").rename(folder_on_disk / unicodedata.normalize(on_disk, f"{name}.png"))
+    write_image(tmp_path / "b.png", marked(20, 32, x=5, y=7))
+    row = unicodedata.normalize(form, f"Süd/{name}.png,5,7,{group}")
+    write_table(tmp_path, "file,x,y,group", row, f"b.png,5,7,{unicodedata.normalize('NFD', group)}")
+    found = read(images(tmp_path))
+    assert list(found) == [f"Süd/{name}", "b"] or list(found) == ["b", f"Süd/{name}"]
+    assert {item.group for item in found.values()} == {group}
+    assert len(folder.raw_files(images(tmp_path), tmp_path)) == 3
+    write_table(tmp_path, "file,x,y", *(unicodedata.normalize(each, f"Süd/{name}.png,5,7") for each in ("NFC", "NFD")))
+    with refused(tmp_path / "samples.csv", "row 3", "row 2"):
+        read(images(tmp_path))
+
+
+def test_a_record_whose_files_are_in_another_normal_form(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFD", "für")
+    digital = np.rint(100 * saw(1000)).astype(np.int64)
+    write_wfdb(tmp_path / "r1", digital)
+    header = (tmp_path / "r1.hea").read_text().replace("r1", unicodedata.normalize("NFC", name))
+    (tmp_path / f"{name}.hea").write_text(header, encoding="utf-8")
+    (tmp_path / "r1.dat").rename(tmp_path / f"{name}.dat")
+    write_table(tmp_path, "file,time_s", "für,6.5")
+    sample = sample_of(signals(tmp_path))
+    assert sample.sample_id == "für_0000325"
+    assert_same(sample.signal, digital[225:425].T / 100, FLOAT32)
+
+
+def test_back_slashes_separate_folders(tmp_path: Path) -> None:
+    for name in ("labeled/a.png", "labeled/b.png"):
+        write_image(tmp_path / name, marked(20, 32, x=5, y=7))
+    (tmp_path / "c\\d.png").write_bytes((tmp_path / "labeled" / "a.png").read_bytes())
+    write_table(tmp_path, "file,x,y", "labeled/a.png,5,7", "labeled\\b.png,5,7", "c\\d.png,5,7")
+    assert set(read(images(tmp_path))) == {"labeled/a", "labeled/b", "c\\d"}
+    for path in ("..\\a.png", "labeled\\..\\..\\a.png", "\\\\server\\a.png", "\\a.png"):
+        write_table(tmp_path, "file,x,y", f"{path},5,7")
+        with refused(tmp_path / "samples.csv", "row 2", "a.png"):
+            read(images(tmp_path))
+    write_table(tmp_path, "file,x,y", "Labeled/a.png,5,7", "labeled/A.PNG,5,7")
+    with refused(tmp_path / "samples.csv", "row 2", "Labeled/a.png"):
+        read(images(tmp_path))
+    write_table(tmp_path, "file,x,y", "labeled/A.PNG,5,7")
+    with refused(tmp_path / "samples.csv", "row 2", remedy="a.png"):
+        read(images(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_as_a_spreadsheet_saves_it(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    values = saw(1000)
+    write_signal(tmp_path / "für.csv", values)
+    lines = ["file; time_s ;group", "für.csv;6,5;Müller", "", "für.csv;1,25;Müller", ";;"]
+    (tmp_path / "samples.csv").write_bytes("\r\n".join(lines).replace(";", delimiter).encode(encoding))
+    found = read(signals(tmp_path))
+    assert list(found) == ["für_0000062", "für_0000325"]
+    assert {item.group for item in found.values()} == {"Müller"}
+
+
+def test_recordings_with_times_need_no_rate(tmp_path: Path) -> None:
+    values = saw(1000)
+    timed = np.concatenate([np.arange(1000)[:, None] / RATE_HZ, values], axis=1)
+    write_signal(tmp_path / "a.txt", timed, header="time_s,left,right\n")
+    write_signal(tmp_path / "b.csv", values)
+    write_table(tmp_path, "file,time_s", "a.txt,6.5")
+    sample = sample_of(signals(tmp_path, csv_rate_hz=None))
+    np.testing.assert_array_equal(sample.signal, values[225:425].T.astype(np.float32))
+    assert sample.sample_id == "a_0000325"
+
+
+def test_what_was_not_checked_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("r1", "r2"):
+        write_wfdb(tmp_path / name, np.rint(100 * saw(1000)).astype(np.int64))
+        lines = (tmp_path / f"{name}.hea").read_text().splitlines()
+        fields = [line.split() for line in lines]
+        (tmp_path / f"{name}.hea").write_text("\n".join([lines[0], *(" ".join(one[:3]) for one in fields[1:3])]))
+    write_table(tmp_path, "file,time_s", "r1,6.5", "r2,6.5")
+    read(signals(tmp_path))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert str(tmp_path / "r1.hea") in line
+    assert "checksum" in line
 
 
 def test_the_lines_that_the_page_shows(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
