@@ -89,7 +89,7 @@ def test_the_comparison_and_the_report_know_no_published_values(place: Place) ->
     assert {row["published_mean_difference"] for row in table} == {""}
     page = html.unescape((study / "report.html").read_text(encoding="utf-8"))
     assert "not MIT-BIH Malignant Ventricular Ectopy Database, which the paper uses" in page
-    assert "Data of the user's" in page
+    assert "Your own data" in page
 
 
 def test_an_edited_table_is_read_again(place: Place) -> None:
