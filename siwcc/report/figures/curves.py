@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from siwcc.evaluation.comparisons import Log, read_log
+from siwcc.evaluation.logs import Log, read_log
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.io.run_key import RunKey, run_key_of
