@@ -23,7 +23,7 @@ rule record_config:
     priority: 100
     localrule: True
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     params:
         config=checked_config(config),
     script:
@@ -51,7 +51,7 @@ rule plot_learning_curves:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_learning_curves.py"
@@ -78,7 +78,7 @@ rule plot_forest:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_forest.py"
@@ -106,7 +106,7 @@ rule plot_encodings:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         encodings=config["encodings"],
@@ -137,7 +137,7 @@ rule plot_predictions:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_predictions.py"
@@ -164,7 +164,7 @@ rule plot_gaps:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         isolated_s=lambda w: limits_of_tasks()[w.task]["isolated_s"],
@@ -193,7 +193,7 @@ rule plot_targets:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_targets.py"
@@ -227,7 +227,7 @@ rule plot_records:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_records.py"
@@ -254,7 +254,7 @@ rule plot_reliability:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_reliability.py"
@@ -285,7 +285,7 @@ rule plot_worst:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_worst.py"
@@ -312,7 +312,7 @@ rule plot_robustness:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_robustness.py"
@@ -361,7 +361,7 @@ rule write_report:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         config=checked_config(config),

@@ -36,7 +36,16 @@ from siwcc.report.figures.records import plot_records, select_points
 from siwcc.report.figures.reliability import plot_reliability, select_bins
 from siwcc.report.figures.robustness import plot_robustness
 from siwcc.report.figures.samples import plot_gaps, plot_targets
-from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, FigureFiles, arm_style, model_name
+from siwcc.report.figures.style import (
+    GROUPS,
+    METRICS,
+    SAMPLES,
+    TASKS,
+    FigureFiles,
+    arm_style,
+    model_name,
+    why_not_drawn,
+)
 from siwcc.report.figures.worst import WorstInputs, plot_worst
 from siwcc.report.folds import describe_folds
 from siwcc.report.page import fixed, interval, open_templates, versions, write_page
@@ -213,7 +222,14 @@ def describe_missing(study: Study) -> list[str]:
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
             lines.append(f"{TASKS.get(task, task)}: predictions for perturbed samples of {named}")
-    return lines
+    return lines + _undrawn_figures(study)
+
+
+def _undrawn_figures(study: Study) -> list[str]:
+    """Figures in whose place there is a placeholder."""
+    paths = sorted(study.layout.figure("any", "svg").parent.glob("*.svg"))
+    reasons = {path.stem: why_not_drawn(path) for path in paths}
+    return [f"the figure {stem}, which could not be drawn ({reason})" for stem, reason in reasons.items() if reason]
 
 
 def _by_model(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -235,7 +251,7 @@ def _figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
     sections: dict[str, list[Figure]] = {}
     for section, stem, alternative in _figure_stems(study, measured):
         path = study.layout.figure(stem, "svg")
-        if path.is_file():
+        if path.is_file() and why_not_drawn(path) is None:
             svg = inline_svg(path, stem.replace("_", "-"), alternative)
             sections.setdefault(section, []).append(Figure(svg, stem))
     return sections
