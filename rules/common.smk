@@ -38,6 +38,8 @@ data_layout = DataLayout()
 RUN = RunKey("{task}", "{encoding}", "{variant}", "{fold}", "{seed}")
 RUN_ON_ALL = RUN._replace(fold=NO_FOLD)
 
+guard.quote_python()
+
 # A job that starts after this process was killed finds out from it that it is an orphan.
 # Snakemake fills in single braces, the shell gets the double ones.
 prefix = f"set -euo pipefail; export {OWNER}={os.getpid()}; "

@@ -17,8 +17,8 @@ from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
 
 _UNSEEN = ("Cc", "Cf", "Cs")
 """Categories of Unicode without a sign: controls, marks of direction, bytes that are no text."""
-_LONGEST_LABEL = 40
-_SHOWN_OF_LABEL = 19
+_LONGEST_LABEL, _LONGEST_LINE = 40, 120
+"""Characters of a line of a tick's label, and of any other text, as wide as a figure can be."""
 
 
 def readable(text: str, typeface: str | None = None) -> str:
@@ -37,7 +37,10 @@ def _is_drawn(char: str, known: frozenset[int]) -> bool:
 
 
 def _escaped(char: str) -> str:
-    return " " if char == "\t" else char.encode("ascii", "backslashreplace").decode("ascii")
+    if char == "\t":
+        return " "
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 @functools.cache
@@ -57,7 +60,8 @@ def show_literally(figure: Figure) -> Iterator[None]:
     """
     _make_literal(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        for message in ("Glyph .* missing from", "constrained_layout not applied"):
+            warnings.filterwarnings("ignore", message=message)
         yield
 
 
@@ -73,7 +77,8 @@ def _make_literal(artist: Artist) -> None:
             _make_literal(child)
         for text in texts:
             text.set_parse_math(False)
-            text.set_text(readable(text.get_text(), _file_of(text.get_fontproperties())))
+            shown = readable(text.get_text(), _file_of(text.get_fontproperties()))
+            text.set_text(_shortened(shown, _LONGEST_LINE))
 
 
 class _LiteralLabels(Formatter):
@@ -83,14 +88,14 @@ class _LiteralLabels(Formatter):
         self._names = names
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """The name at a tick, with its middle left out where it is longer than a figure is wide."""
-        label = readable(self._names(x, pos))
-        lines = [_shortened(line) for line in label.split("\n")]
+        """The name at a tick."""
+        label = _shortened(readable(self._names(x, pos)), _LONGEST_LABEL)
         # A dollar after a back slash is the sign itself.
-        return "\n".join(lines).replace("$", r"\$")
+        return label.replace("$", r"\$")
 
 
-def _shortened(line: str) -> str:
-    if len(line) <= _LONGEST_LABEL:
-        return line
-    return f"{line[:_SHOWN_OF_LABEL]} … {line[-_SHOWN_OF_LABEL:]}"
+def _shortened(text: str, longest: int) -> str:
+    """The text with the middle of longer lines left out."""
+    half = longest // 2 - 1
+    lines = text.split("\n")
+    return "\n".join(line if len(line) <= longest else f"{line[:half]}…{line[-half:]}" for line in lines)
