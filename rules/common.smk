@@ -38,8 +38,6 @@ data_layout = DataLayout()
 RUN = RunKey("{task}", "{encoding}", "{variant}", "{fold}", "{seed}")
 RUN_ON_ALL = RUN._replace(fold=NO_FOLD)
 
-guard.quote_python()
-
 # A job that starts after this process was killed finds out from it that it is an orphan.
 # Snakemake fills in single braces, the shell gets the double ones.
 prefix = f"set -euo pipefail; export {OWNER}={os.getpid()}; "
@@ -57,6 +55,11 @@ def workflow_errors():
         yield
     except InputError as error:
         raise WorkflowError(str(error)) from None
+
+
+with workflow_errors():
+    guard.check_folder_name(Path.cwd())
+guard.quote_python()
 
 
 def checked_config(values):

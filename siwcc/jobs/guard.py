@@ -53,6 +53,8 @@ NO_RUN = re.compile(
 LOOK_EVERY_S = 0.5
 PYTHON = Path(".snakemake/python")
 """Starts Python where its own path has characters that a shell reads."""
+_LOCK_NAMES = {"n", "type"}
+"""What Snakemake calls the parts of a lock's name."""
 _CANCEL_WAIT_S = 120.0
 
 
@@ -113,6 +115,25 @@ def quote_python() -> None:
         temporary.chmod(0o755)
         temporary.replace(PYTHON)
     sys.executable = str(PYTHON)
+
+
+def check_folder_name(folder: Path) -> None:
+    """Refuse a working directory in whose path Snakemake does not find its own locks.
+
+    It reads the path as a pattern: what is in braces must be a name of its own.
+
+    Raises:
+        InputError: a brace in the path is read as something else.
+    """
+    names = re.findall(r"\{\s*(\w+)\s*[,}]", str(folder))
+    plain = re.findall(r"\{\s*(\w+)\s*\}", str(folder))
+    if (
+        names != plain
+        or len(set(names)) < len(names)
+        or not all(map(str.isidentifier, names))
+        or _LOCK_NAMES & {*names}
+    ):
+        raise InputError(folder, "Snakemake cannot run in a folder with these braces", "rename the folder")
 
 
 def hold_data(workflow: Workflow, names: Iterable[str], warn: Callable[[str], None]) -> None:
