@@ -53,8 +53,8 @@ NO_RUN = re.compile(
 LOOK_EVERY_S = 0.5
 PYTHON = Path(".snakemake/python")
 """Starts Python where its own path has characters that a shell reads."""
-_LOCK_NAMES = {"n", "type"}
-"""What Snakemake calls the parts of a lock's name."""
+_NAME_IN_LOCKS = "n"
+"""What Snakemake calls the number of a lock."""
 _CANCEL_WAIT_S = 120.0
 
 
@@ -120,19 +120,14 @@ def quote_python() -> None:
 def check_folder_name(folder: Path) -> None:
     """Refuse a working directory in whose path Snakemake does not find its own locks.
 
-    It reads the path as a pattern: what is in braces must be a name of its own.
+    It reads the path as a pattern. A name in braces matches itself; a number or a constraint does not.
 
     Raises:
         InputError: a brace in the path is read as something else.
     """
     names = re.findall(r"\{\s*(\w+)\s*[,}]", str(folder))
     plain = re.findall(r"\{\s*(\w+)\s*\}", str(folder))
-    if (
-        names != plain
-        or len(set(names)) < len(names)
-        or not all(map(str.isidentifier, names))
-        or _LOCK_NAMES & {*names}
-    ):
+    if names != plain or _NAME_IN_LOCKS in names or not all(map(str.isidentifier, names)):
         raise InputError(folder, "Snakemake cannot run in a folder with these braces", "rename the folder")
 
 
