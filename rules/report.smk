@@ -4,6 +4,9 @@ REQUIRED INPUTS: log.csv and predictions.csv of every run, the folds and samples
 OUTPUTS:         results/{study}/config.json            = the checked config
                  results/{study}/figures/<name>.{svg,png,csv}
                  results/{study}/report.html            = all of it on one page
+
+A figure that cannot be drawn does not stop the study. Its job warns and writes a placeholder that says what failed, its
+numbers are written first, and the report leaves it out and names it. `siwcc report results/{study}` draws it again.
 """
 
 
