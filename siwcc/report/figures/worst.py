@@ -304,5 +304,5 @@ def _title(rank: int, case: Worst, unit: str, lines: bool = False) -> str:
     if not lines:
         return f"{rank + 1}. {case.label}, {off}, confidence {case.confidence:.2f}  ({case.sample_id})"
     # A panel is some 28 characters wide.
-    head = [f"{rank + 1}. {case.label.replace('_', ' ')}", f"{off}, conf. {case.confidence:.2f}"]
+    head = [f"{rank + 1}. {case.label}", f"{off}, conf. {case.confidence:.2f}"]
     return "\n".join([*head, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE)])
