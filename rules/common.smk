@@ -43,8 +43,8 @@ RUN_ON_ALL = RUN._replace(fold=NO_FOLD)
 prefix = f"set -euo pipefail; export {OWNER}={os.getpid()}; "
 if PACKAGE.parent == REPOSITORY:
     # A job in an environment of its own (--sdm conda) finds the package here, too.
-    folder = shlex.quote(str(REPOSITORY)).replace("{", "{{").replace("}", "}}")
-    prefix += f"export PYTHONPATH={folder}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
+    quoted = shlex.quote(str(REPOSITORY)).replace("{", "{{").replace("}", "}}")
+    prefix += f"export PYTHONPATH={quoted}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
 shell.prefix(prefix)
 
 

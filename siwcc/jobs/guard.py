@@ -104,7 +104,7 @@ def quote_python() -> None:
 
     The script is in the working directory, in which every job starts. It replaces itself by Python.
     """
-    if shlex.quote(sys.executable) == sys.executable:
+    if not sys.executable or shlex.quote(sys.executable) == sys.executable:
         return
     script = os.fsencode(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     # Every job reads the Snakefile again while others start.

@@ -224,7 +224,16 @@ def fourier_maps(grid: Grid) -> tuple[Tensor]:
 
     Returns:
         (8 D, *shape): sine of every axis, cosine of every axis, then the next k.
+
+    Raises:
+        ValueError: two samples of an axis would get the same channels in float16 or bfloat16.
     """
+    # The fastest sine or cosine changes by 8 pi sqrt(1/2) > 16 times a step; values are spaced by at most eps / 2.
+    most = 32 / torch.finfo(grid.dtype).eps
+    if grid.dtype in _SIXTEEN_BITS and any(isinstance(size, int) and size > most for size in grid.shape):
+        raise ValueError(
+            f"waves over {max(grid.shape)} samples are not distinct in {grid.dtype}: take a float32 signal"
+        )
     unit = coordinates(grid.shape, (1.0,) * len(grid.shape), torch.float64, _exact_device(grid.device))
     waves = [wave(math.pi * 2**k * unit) for k in range(FOURIER_OCTAVES) for wave in (torch.sin, torch.cos)]
     return (torch.cat(waves).to(device=grid.device, dtype=grid.dtype),)

@@ -802,6 +802,13 @@ class TestSixteenBits:
         encoded = encode(signal, name, learned_map=map_for(name, (3001,)))
         assert encoded.dtype == torch.bfloat16
 
+    @pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 2**15), (torch.bfloat16, 2**12)])
+    def test_waves_are_distinct_together(self, dtype, most):
+        encoded = encode(torch.ones(1, 1, most, dtype=dtype), "fourier")
+        assert len(encoded[0, 1:].float().unique(dim=1).T) == most
+        with pytest.raises(ValueError, match=rf"{most + 1} .*{dtype}.*float32"):
+            encode(torch.ones(1, 1, most + 1, dtype=dtype), "fourier")
+
     def test_equal_coordinates_that_were_asked_for(self):
         signal = torch.ones(1, 1, 500, dtype=torch.bfloat16)
         assert encode(signal, "coord", (0.0,))[0, 1].abs().max() == 0
