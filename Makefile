@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 STUDY ?= demo
 CORES ?= all
 PROFILE ?= default
-# On a cluster the cores are those of each job.
-SNAKEMAKE = $(BIN)/snakemake --workflow-profile profiles/$(PROFILE) $(if $(filter slurm,$(PROFILE)),,--cores $(CORES))
+# On a cluster the cores are those of each job. A module, not the script beside Python: that one does not start where
+# the folder's path has both a space and a dollar or a quote.
+SNAKEMAKE = $(BIN)/python -m snakemake --workflow-profile profiles/$(PROFILE) $(if $(filter slurm,$(PROFILE)),,--cores $(CORES))
 OVERLAY = resources/studies/$(STUDY).yaml
 # What else Snakemake is to be told: ARGS="--config 'datasets={vfdb: {path: /where/it/is/vfdb}}'"
 ARGS ?=
@@ -69,7 +70,7 @@ setup: $(VENV)/.ready
 demo: setup
 	@$(BIN)/python -m siwcc.jobs.run_study logs/demo/snakemake.log --workflow-profile profiles/$(PROFILE) \
 	    $(if $(filter slurm,$(PROFILE)),,--cores $(CORES)) --configfile resources/studies/demo.yaml
-	@$(BIN)/siwcc show results/demo
+	@$(BIN)/python -m siwcc.cli.main show results/demo
 
 study: setup
 	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)

@@ -28,7 +28,7 @@ rule predict_baseline:
     group:
         "baselines"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     resources:
         # The images of a task are in memory: 0.8 GB of the whole SIPaKMeD.

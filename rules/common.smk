@@ -43,9 +43,8 @@ RUN_ON_ALL = RUN._replace(fold=NO_FOLD)
 prefix = f"set -euo pipefail; export {OWNER}={os.getpid()}; "
 if PACKAGE.parent == REPOSITORY:
     # A job in an environment of its own (--sdm conda) finds the package here, too.
-    prefix += (
-        f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
-    )
+    quoted = shlex.quote(str(REPOSITORY)).replace("{", "{{").replace("}", "}}")
+    prefix += f"export PYTHONPATH={quoted}" + "${{PYTHONPATH:+:$PYTHONPATH}}; "
 shell.prefix(prefix)
 
 
@@ -56,6 +55,11 @@ def workflow_errors():
         yield
     except InputError as error:
         raise WorkflowError(str(error)) from None
+
+
+with workflow_errors():
+    guard.check_folder_name(Path.cwd())
+guard.quote_python()
 
 
 def checked_config(values):
@@ -170,17 +174,39 @@ def code_of(script, *modules):
     source; modules that are imported by name (a task, a data format) are given by the caller.
     """
     path = REPOSITORY / "workflow" / "scripts" / script
-    return [os.path.relpath(file) for file in (*import_closure(PACKAGE, modules, path), path)]
+    return [literal_path(file) for file in (*import_closure(PACKAGE, modules, path), path)]
+
+
+def literal_path(path):
+    """A file of the project as a path from the working directory, in which no brace names a wildcard."""
+    relative = os.path.relpath(path)
+    if "{" not in relative:
+        return relative
+    # Snakemake has no way to quote a brace in the name of an input.
+    link, base = Path(".snakemake/project"), PACKAGE.parent
+    if not path.is_relative_to(base):
+        raise WorkflowError(f"{path}: contains a brace, which is a wildcard for Snakemake; move it")
+    link.parent.mkdir(exist_ok=True)
+    if not link.is_symlink() or link.readlink() != base:
+        link.unlink(missing_ok=True)
+        link.symlink_to(base)
+    return str(link / path.relative_to(base))
+
+
+def source_file(name):
+    """A file of the project for a directive that Snakemake formats, as it stands beside the rules."""
+    path = os.path.normpath(Path(workflow.current_basedir) / name)
+    return path.replace("{", "{{").replace("}", "}}") if "{" in path else name
 
 
 def resource_file(name):
     """A file of resources/, as a path from the working directory."""
-    return os.path.relpath(REPOSITORY / "resources" / name)
+    return literal_path(REPOSITORY / "resources" / name)
 
 
 def package_file(name):
     """A file of the package that is no code, as a path from the working directory."""
-    return os.path.relpath(PACKAGE / name)
+    return literal_path(PACKAGE / name)
 
 
 onstart:

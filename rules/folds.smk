@@ -22,7 +22,7 @@ rule assign_folds:
     group:
         "folds"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         folds=config["folds"],
@@ -48,7 +48,7 @@ rule augment_fold:
     group:
         "folds"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     resources:
         mem_mb=growing(3000),

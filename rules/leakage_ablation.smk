@@ -54,6 +54,6 @@ rule summarise_leakage:
         layout.benchmark("figures", "leakage_ablation")
     localrule: True
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     script:
         "../workflow/scripts/summarise_leakage.py"

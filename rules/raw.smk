@@ -26,7 +26,7 @@ rule provide_raw:
         data_layout.benchmark("{dataset}", "raw")
     localrule: True
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     params:
         synthetic=lookup(dpath="datasets/{dataset}/synthetic", within=config),
         table=table_digest,

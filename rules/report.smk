@@ -4,6 +4,9 @@ REQUIRED INPUTS: log.csv and predictions.csv of every run, the folds and samples
 OUTPUTS:         results/{study}/config.json            = the checked config
                  results/{study}/figures/<name>.{svg,png,csv}
                  results/{study}/report.html            = all of it on one page
+
+A figure that cannot be drawn does not stop the study. Its job warns and writes a placeholder that says what failed, its
+numbers are written first, and the report leaves it out and names it. `siwcc report results/{study}` draws it again.
 """
 
 
@@ -23,7 +26,7 @@ rule record_config:
     priority: 100
     localrule: True
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     params:
         config=checked_config(config),
     script:
@@ -51,7 +54,7 @@ rule plot_learning_curves:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_learning_curves.py"
@@ -78,7 +81,7 @@ rule plot_forest:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_forest.py"
@@ -106,7 +109,7 @@ rule plot_encodings:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         encodings=config["encodings"],
@@ -137,7 +140,7 @@ rule plot_predictions:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_predictions.py"
@@ -164,7 +167,7 @@ rule plot_gaps:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         isolated_s=lambda w: limits_of_tasks()[w.task]["isolated_s"],
@@ -193,7 +196,7 @@ rule plot_targets:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_targets.py"
@@ -227,7 +230,7 @@ rule plot_records:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_records.py"
@@ -254,7 +257,7 @@ rule plot_reliability:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_reliability.py"
@@ -285,7 +288,7 @@ rule plot_worst:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_worst.py"
@@ -312,7 +315,7 @@ rule plot_robustness:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     script:
         "../workflow/scripts/plot_robustness.py"
@@ -353,7 +356,7 @@ rule write_report:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         config=checked_config(config),

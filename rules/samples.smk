@@ -23,7 +23,7 @@ rule extract_samples:
     benchmark:
         data_layout.benchmark("{dataset}", "samples")
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     resources:
         mem_mb=growing(4000),

@@ -45,7 +45,7 @@ rule compare_encodings:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         comparisons=config["comparisons"],
@@ -82,7 +82,7 @@ rule measure_errors:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         limits=limits_of_tasks(),
@@ -117,7 +117,7 @@ rule compare_records:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         comparisons=config["comparisons"],
@@ -145,7 +145,7 @@ rule split_variance:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         comparisons=config["comparisons"],
@@ -179,7 +179,7 @@ rule calibrate_confidence:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         limits=limits_of_tasks(),
@@ -202,7 +202,7 @@ rule fit_calibration:
     group:
         "summary"
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     params:
         limits=lambda w: limits_of_tasks()[w.task],
@@ -232,7 +232,7 @@ rule measure_robustness:
     benchmark:
         layout.benchmark("stats", "robustness_{task}_{encoding}_{variant}")
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: 1
     resources:
         mem_mb=growing(3000),

@@ -38,7 +38,7 @@ rule train_network:
     benchmark:
         layout.benchmark("{task}/{encoding}/{variant}/fold{fold}", "seed{seed}")
     conda:
-        "../envs/siwcc.yaml"
+        source_file("../envs/siwcc.yaml")
     threads: config["train"]["threads"]
     resources:
         gpu=uses_gpu(),

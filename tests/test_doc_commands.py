@@ -39,7 +39,7 @@ ELSEWHERE = {
     "make docs": (".ci/run", "make docs"),
     "make setup": ("Makefile", "demo: setup"),
     "source .venv/bin/activate": ("Makefile", "-m venv $(VENV)"),
-    "siwcc show": ("Makefile", "siwcc show results/demo"),
+    "siwcc show": ("Makefile", "siwcc.cli.main show results/demo"),
     "siwcc report": ("tests/report/test_build.py", 'cli.main(["report"'),
     "siwcc controls": ("tests/analyses/test_controls.py", 'cli.main(["controls"'),
     "siwcc inspect": ("tests/cli/test_inspect.py", 'main(["inspect"'),
@@ -90,6 +90,9 @@ def _given_by_make(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     if done.returncode != 0:
         raise UntestedError(f"make refuses {' '.join(words)}: {done.stderr.strip()}")
     lines = done.stdout.replace("\\\n", " ").splitlines()
+    # As modules: the scripts of an environment do not start where its path has both a space and a dollar.
+    for module, program in (("snakemake", "snakemake"), ("siwcc.cli.main", "siwcc")):
+        lines = [line.replace(f".venv/bin/python -m {module} ", f".venv/bin/{program} ") for line in lines]
     given = [tuple(shlex.split(line.removeprefix(".venv/bin/"))) for line in lines if line.startswith(".venv/bin/")]
     return [words for words in given if words[:3] != ("python", "-m", "pip")]
 

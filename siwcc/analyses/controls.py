@@ -34,7 +34,8 @@ from siwcc.data.folds import FOLD_COLUMNS, STRATA_COLUMNS
 from siwcc.data.tasks.ecg import error_limits
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation import statistics
-from siwcc.evaluation.comparisons import Row, compare_study, format_rows, read_log, write_rows
+from siwcc.evaluation.comparisons import Row, compare_study, format_rows, write_rows
+from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.record_tests import PRIMARY, RecordTest, compare_records, write_record_points, write_records
 from siwcc.io.console import note, tracked
 from siwcc.io.files import write_csv, write_text

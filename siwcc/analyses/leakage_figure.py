@@ -19,6 +19,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -28,6 +29,7 @@ _LOWEST_SHOWN = -0.6
 _SPREAD = 0.62
 
 
+@placeholder_on_error
 def plot_cells(scores: Sequence[Score], files: FigureFiles) -> None:
     """Draw a line for every method over the four cells, with a point for each fold.
 
@@ -37,6 +39,7 @@ def plot_cells(scores: Sequence[Score], files: FigureFiles) -> None:
         scores: Of all cells, in the order of the CSV.
         files: The figures and the numbers.
     """
+    write_scores(files.data, scores)
     drawn = [score for score in scores if (score.inputs, score.subset) == (AUGMENTED, ALL)]
     names = list(dict.fromkeys((score.variant, score.method) for score in drawn))
     figure = new_figure(6.4, 5.4)
@@ -50,7 +53,6 @@ def plot_cells(scores: Sequence[Score], files: FigureFiles) -> None:
     _frame(axis, drawn)
     figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8, labelcolor=INK, handlelength=2.6)
     save_figure(figure, files)
-    write_scores(files.data, scores)
 
 
 def method_style(variant: str, method: str, baselines: Sequence[str]) -> ArmStyle:

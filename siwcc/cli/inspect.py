@@ -17,7 +17,7 @@ from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation import statistics
 from siwcc.evaluation.calibration_file import load_calibration
-from siwcc.evaluation.comparisons import read_log
+from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.methods import Predictions, read_predictions
 from siwcc.evaluation.metrics import balanced_accuracy, r2_scores
 from siwcc.io.checksums import read_manifest, read_text, unsealed_json

@@ -167,15 +167,22 @@ def _run_demo_data(options: argparse.Namespace) -> int:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.description = "Compare two arms of any training by their per-epoch logs, as in the paper's Table 3."
-    parser.epilog = """A log is a CSV with the columns epoch, train_r2* and test_r2*; several outputs are averaged.
+    parser.epilog = """A log is a CSV table with the columns epoch, train_r2 and test_r2. Tables of Lightning, Keras,
+W&B and TensorBoard can be read: rows of one epoch are merged where their cells do not overlap, and --train-column
+and --test-column name other columns.
 
 examples:
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
   siwcc compare --control a.csv b.csv --study c.csv d.csv --format json --out rows.csv
+  siwcc compare --control keras1.csv --study keras2.csv --train-column r2_score --test-column val_r2_score
+  siwcc compare --control tensorboard1.csv --study tensorboard2.csv --test-column Value
 """
     for arm, what in (("control", "one a fold"), ("study", "paired with the control logs in the order given")):
         shown = f"logs of the {arm} arm, {what}"
         parser.add_argument(f"--{arm}", nargs="+", type=Path, required=True, metavar="LOG", help=shown)
+    for part in ("train", "test"):
+        shown = f"column with the {part} R2, of a foreign log (default: the only {part}_r2*); several are averaged"
+        parser.add_argument(f"--{part}-column", nargs="+", metavar="NAME", help=shown)
     fraction = "fraction of the samples that is tested on in one fold, for the corrected t-test (default: 1/folds)"
     parser.add_argument("--test-fraction", type=float, metavar="F", help=fraction)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the rows there as CSV, too")
@@ -185,9 +192,11 @@ examples:
 
 def _run_compare(options: argparse.Namespace) -> int:
     from siwcc.evaluation.comparisons import compare_logs, format_rows
+    from siwcc.evaluation.logs import LogColumns
     from siwcc.io.files import write_text
 
-    rows = compare_logs(options.control, options.study, options.test_fraction)
+    columns = LogColumns(options.train_column, options.test_column)
+    rows = compare_logs(options.control, options.study, options.test_fraction, columns)
     for number, (control, study) in enumerate(zip(options.control, options.study, strict=True), start=1):
         note(f"pair {number}: control {control}, study {study}")
     if options.out is not None:

@@ -20,8 +20,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from siwcc.evaluation import statistics
+from siwcc.evaluation.logs import BY_NAME, EPOCH, Log, LogColumns, parse_number, read_log
 from siwcc.evaluation.statistics import Direction, Value
-from siwcc.io.checksums import checked_text
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_table, write_text
 from siwcc.io.run_key import RunKey, run_key_of
@@ -31,24 +31,6 @@ PUBLISHED_COMPARISON = ("coord", "weighted")
 
 _PUBLISHED_COLUMNS = ("task", "variant", "metric", "mean_difference", "ci_low", "ci_high", "p", "conclusion")
 _MAX_EFFECTS_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class Log:
-    """Learning curves of one run, sorted by epoch.
-
-    Attributes:
-        path: Where they were read.
-        epochs: float64 (epochs,), strictly increasing.
-        train_r2, test_r2: float64 (epochs,), the mean over the outputs of the task.
-        outputs: How many outputs `test_r2` is the mean of.
-    """
-
-    path: Path
-    epochs: np.ndarray
-    train_r2: np.ndarray
-    test_r2: np.ndarray
-    outputs: int
 
 
 class Metric(NamedTuple):
@@ -139,83 +121,19 @@ COLUMNS = tuple(field.name for field in fields(Row))
 _Pairs = Mapping[str, Sequence[tuple[Log, Log]]]
 
 
-def read_log(path: Path, foreign: bool = False) -> Log:
-    """Read the per-epoch log of one run, whoever wrote it.
-
-    A log of ours must be the one that the `manifest.json` beside it lists.
-
-    Needs the columns `epoch`, `train_r2*` and `test_r2*`; several of the latter (`_x`, `_y`) are
-    averaged. Commas, semicolons or tabs, any line ends, a byte order mark, other columns, blank
-    lines and any order of the epochs are accepted. An empty R2 is NaN.
-
-    Args:
-        path: The log.
-        foreign: It may lie beside some other program's `manifest.json`, or away from its run's place.
-
-    Raises:
-        InputError: not readable as UTF-8, a column is missing or is there twice, a row of
-            another length, something that is no number, an epoch twice, no epoch at all.
-    """
-    header, records = _read_records(path, checked_text(path, foreign))
-    train, test = (_columns_of(path, header, prefix) for prefix in ("train_r2", "test_r2"))
-    epoch = _columns_of(path, header, "epoch", exact=True)[0]
-    rows: dict[float, tuple[float, float]] = {}
-    for line, cells in records:
-        if len(cells) != len(header):
-            raise InputError(path, f"line {line} has {len(cells)} fields, the header {len(header)}")
-        at = _number(path, line, "epoch", cells[epoch])
-        if not math.isfinite(at):
-            raise InputError(path, f"line {line}: epoch is {cells[epoch]!r}, not a number")
-        if at in rows:
-            raise InputError(path, f"line {line} repeats epoch {at:g}", "keep one line an epoch")
-        means = [np.mean([_number(path, line, header[i], cells[i]) for i in group]) for group in (train, test)]
-        rows[at] = (float(means[0]), float(means[1]))
-    if not rows:
-        raise InputError(path, "has no epochs below its header")
-    epochs = sorted(rows)
-    curves = np.array([rows[at] for at in epochs])
-    return Log(path, np.array(epochs), curves[:, 0], curves[:, 1], len(test))
-
-
-def _read_records(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Column names in lower case, and (line number, cells) of every line that is not blank."""
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, skipinitialspace=True)
-    try:
-        records = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise InputError(path, f"line {reader.line_num} is not CSV ({error})") from error
-    if not records:
-        raise InputError(path, "is empty")
-    return [name.strip().lower() for name in records[0][1]], records[1:]
-
-
-def _columns_of(path: Path, header: Sequence[str], name: str, exact: bool = False) -> list[int]:
-    places = [i for i, column in enumerate(header) if column == name or (not exact and column.startswith(name))]
-    if not places:
-        needed = "epoch, train_r2* and test_r2*"
-        raise InputError(path, f"lacks the column {name}; found {', '.join(header)}", f"a log needs {needed}")
-    twice = {header[i] for i in places if header.count(header[i]) > 1}
-    if twice:
-        raise InputError(path, f"has the column {min(twice)} twice")
-    return places
-
-
-def _number(path: Path, line: int, column: str, cell: str) -> float:
-    try:
-        return float(cell) if cell.strip() else math.nan
-    except ValueError:
-        raise InputError(path, f"line {line}: {column} is {cell!r}, not a number") from None
-
-
-def compare_logs(control: Sequence[Path], study: Sequence[Path], test_fraction: float | None = None) -> list[Row]:
+def compare_logs(
+    control: Sequence[Path],
+    study: Sequence[Path],
+    test_fraction: float | None = None,
+    columns: LogColumns = BY_NAME,
+) -> list[Row]:
     """Compare two arms, paired in the order given.
 
     Args:
         control: One log a fold.
         study: As many, of the same folds.
         test_fraction: n_test / (n_test + n_train) for the corrected t-test; None: 1/k of k folds.
+        columns: Which columns of every log hold the R2.
 
     Returns:
         One row each for instability, test R2 and train R2; Holm's family is these three.
@@ -228,7 +146,7 @@ def compare_logs(control: Sequence[Path], study: Sequence[Path], test_fraction: 
         problem = f"{len(control)} control and {len(study)} study logs cannot be paired"
         raise InputError("--control, --study", problem, "give one log a fold to each, in the same order")
     ratio = _test_train_ratio(len(control), test_fraction)
-    read = functools.partial(read_log, foreign=True)
+    read = functools.partial(read_log, foreign=True, chosen=columns)
     pairs = [_read_pair(read, *paths) for paths in zip(control, study, strict=True)]
     folds = {str(number): [pair] for number, pair in enumerate(pairs, start=1)}
     arms = Arms("", "", "control", "study")
@@ -418,6 +336,10 @@ def _doubts(folds: _Pairs) -> list[str]:
     doubts = [f"runs have {epochs[0]} to {epochs[-1]} epochs"] if len(epochs) > 1 else []
     if any(control.outputs != study.outputs for control, study in pairs):
         doubts.append("the arms log different numbers of outputs: their means are compared")
+    logs = [log for pair in pairs for log in pair]
+    doubts += [f"epochs are the column {axis}" for axis in sorted({log.axis for log in logs} - {EPOCH})]
+    if any(np.isnan(log.train_r2).all() for log in logs):
+        doubts.append("a log has no training R2")
     return doubts
 
 
@@ -447,7 +369,7 @@ def read_published(path: Path) -> dict[tuple[str, str, str], Published]:
     """
     table = {}
     for line, row in enumerate(read_csv(path, _PUBLISHED_COLUMNS), start=2):
-        mean, low, high = (_number(path, line, name, row[name]) for name in _PUBLISHED_COLUMNS[3:6])
+        mean, low, high = (parse_number(path, line, name, row[name]) for name in _PUBLISHED_COLUMNS[3:6])
         key = (row["task"], row["variant"], row["metric"])
         if key in table or not low <= mean <= high:
             raise InputError(path, f"line {line} repeats a row or has its mean outside its interval")

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from siwcc.evaluation import statistics
-from siwcc.evaluation.comparisons import METRICS, read_log
+from siwcc.evaluation.comparisons import METRICS
+from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.statistics import Value
 from siwcc.io.run_key import RunKey, run_key_of
 from siwcc.io.tables import columns_of, write_lines

@@ -12,12 +12,14 @@ What is used, and why:
 - `workflow.dag.finished(job)`: other studies may read data as soon as they are made; no hook runs after a job.
 - `output`, `log`, `benchmark` and `wildcards` of a job: the files that it writes and the data set that it makes.
 - `.snakemake/locks`: it is not empty while a study owns the folder.
+- `sys.executable`, which is Python's own: Snakemake writes it into shell commands without quotes (`quote_python`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -49,6 +51,10 @@ NO_RUN = re.compile(
 )
 """Options of Snakemake with which it runs no job, so that it need not wait for another study."""
 LOOK_EVERY_S = 0.5
+PYTHON = Path(".snakemake/python")
+"""Starts Python where its own path has characters that a shell reads."""
+_NAME_IN_LOCKS = "n"
+"""What Snakemake calls the number of a lock."""
 _CANCEL_WAIT_S = 120.0
 
 
@@ -91,6 +97,38 @@ class Owner(NamedTuple):
 
     process: int
     host: str
+
+
+def quote_python() -> None:
+    """Let jobs start where the path of Python has a space, a dollar or a quote: they run a script of a plain name.
+
+    The script is in the working directory, in which every job starts. It replaces itself by Python.
+    """
+    if not sys.executable or shlex.quote(sys.executable) == sys.executable:
+        return
+    script = os.fsencode(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    # Every job reads the Snakefile again while others start.
+    if not PYTHON.is_file() or PYTHON.read_bytes() != script:
+        temporary = PYTHON.with_name(f"{PYTHON.name}.{os.getpid()}")
+        PYTHON.parent.mkdir(exist_ok=True)
+        temporary.write_bytes(script)
+        temporary.chmod(0o755)
+        temporary.replace(PYTHON)
+    sys.executable = str(PYTHON)
+
+
+def check_folder_name(folder: Path) -> None:
+    """Refuse a working directory in whose path Snakemake does not find its own locks.
+
+    It reads the path as a pattern. A name in braces matches itself; a number or a constraint does not.
+
+    Raises:
+        InputError: a brace in the path is read as something else.
+    """
+    names = re.findall(r"\{\s*(\w+)\s*[,}]", str(folder))
+    plain = re.findall(r"\{\s*(\w+)\s*\}", str(folder))
+    if names != plain or _NAME_IN_LOCKS in names or not all(map(str.isidentifier, names)):
+        raise InputError(folder, "Snakemake cannot run in a folder with these braces", "rename the folder")
 
 
 def hold_data(workflow: Workflow, names: Iterable[str], warn: Callable[[str], None]) -> None:

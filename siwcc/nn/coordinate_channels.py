@@ -27,13 +27,14 @@ the function that joins them with the signal in every step.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 __all__ = [
     "ENCODINGS",
@@ -104,6 +105,56 @@ def coordinates(
     return torch.stack(channels)
 
 
+_SIXTEEN_BITS = (torch.float16, torch.bfloat16)
+
+
+def _check_precision(shape: Sequence[int], extent: Sequence[float] | None, dtype: torch.dtype) -> None:
+    """Refuse a grid whose coordinates a 16-bit dtype would make infinite or equal.
+
+    Args:
+        shape: Samples along each axis, in the order of the tensor; an axis of symbolic size is not checked.
+        extent: Coordinate of the last sample, x first; None: its index.
+        dtype: Of the maps; wider ones are not checked.
+
+    Raises:
+        ValueError: two samples of an axis would get the same coordinate, or one that is not finite.
+    """
+    if dtype not in _SIXTEEN_BITS:
+        return
+    for i, size in enumerate(reversed(shape)):
+        last = None if extent is None else abs(extent[i])
+        if isinstance(size, int) and size > max(_most_samples(last, dtype), 1):
+            end = f"{size - 1}" if last is None else f"{last:g}"
+            fault = f"{size} coordinates from 0 to {end} are not finite and distinct in {dtype}"
+            raise ValueError(f"{fault}: take a float32 signal{_unit_remedy(size, dtype)}")
+
+
+def _most_samples(last: float | None, dtype: torch.dtype) -> int:
+    """How many even steps from 0 to `last` surely stay finite and distinct; None: how many whole numbers.
+
+    They do if a step is at least the distance between neighbouring numbers just below `last`, where it is largest.
+    """
+    limits = torch.finfo(dtype)
+    if last is None:
+        return int(2 / limits.eps) + 1
+    if last == 0.0:
+        # Asks for equal coordinates.
+        return sys.maxsize
+    # A power of two is 0.5 times the next one: the numbers just below it lie closer than those above.
+    half, exponent = math.frexp(last)
+    spacing = limits.eps * 2.0 ** (exponent - (2 if half == 0.5 else 1))
+    return int(last / max(spacing, limits.tiny * limits.eps)) + 1 if last <= limits.max else 1
+
+
+def _unit_remedy(size: int, dtype: torch.dtype) -> str:
+    """Which encodings of the same dtype, or of float16, can tell so many samples apart."""
+    for wide_enough in (dtype, torch.float16):
+        if size <= _most_samples(1.0, wide_enough):
+            with_dtype = "" if wide_enough == dtype else f" and a {wide_enough} signal"
+            return f", or a *_unit encoding (coord_unit, weighted_unit){with_dtype}"
+    return f"; a *_unit encoding resolves up to {_most_samples(1.0, torch.float16)} samples in {torch.float16}"
+
+
 def _check_extent_fits(extent: Sequence[float] | None, dims: int) -> None:
     if extent is not None and len(extent) != dims:
         raise ValueError(f"extent {tuple(extent)} has {len(extent)} entries, the signal has {dims} spatial axes")
@@ -144,17 +195,21 @@ def no_maps(grid: Grid) -> tuple[()]:
 
 def coordinate_maps(grid: Grid) -> tuple[Tensor]:
     """Coordinates up to the grid's extent, (D, *shape)."""
+    _check_precision(grid.shape, grid.extent, grid.dtype)
     return (coordinates(*grid),)
 
 
 def unit_maps(grid: Grid) -> tuple[Tensor]:
     """Coordinates from 0 to 1, whatever the extent, (D, *shape)."""
     # Not grid._replace: torch 2.4 cannot compile it.
-    return (coordinates(grid.shape, (1.0,) * len(grid.shape), grid.dtype, grid.device),)
+    unit = (1.0,) * len(grid.shape)
+    _check_precision(grid.shape, unit, grid.dtype)
+    return (coordinates(grid.shape, unit, grid.dtype, grid.device),)
 
 
 def shuffled_maps(grid: Grid) -> tuple[Tensor, Tensor]:
     """Coordinates in shuffled order, (D, *shape), and the order itself, int64 (positions,)."""
+    _check_precision(grid.shape, grid.extent, grid.dtype)
     order = shuffled_order(math.prod(grid.shape), grid.device)
     coords = coordinates(*grid)
     return coords.flatten(1).index_select(1, order).reshape(coords.shape), order
@@ -169,7 +224,16 @@ def fourier_maps(grid: Grid) -> tuple[Tensor]:
 
     Returns:
         (8 D, *shape): sine of every axis, cosine of every axis, then the next k.
+
+    Raises:
+        ValueError: two samples of an axis would get the same channels in float16 or bfloat16.
     """
+    # The fastest sine or cosine changes by 8 pi sqrt(1/2) > 16 times a step; values are spaced by at most eps / 2.
+    most = 32 / torch.finfo(grid.dtype).eps
+    if grid.dtype in _SIXTEEN_BITS and any(isinstance(size, int) and size > most for size in grid.shape):
+        raise ValueError(
+            f"waves over {max(grid.shape)} samples are not distinct in {grid.dtype}: take a float32 signal"
+        )
     unit = coordinates(grid.shape, (1.0,) * len(grid.shape), torch.float64, _exact_device(grid.device))
     waves = [wave(math.pi * 2**k * unit) for k in range(FOURIER_OCTAVES) for wave in (torch.sin, torch.cos)]
     return (torch.cat(waves).to(device=grid.device, dtype=grid.dtype),)
@@ -372,10 +436,13 @@ def encode(
         stays channels_last. When nothing is added, the signal itself.
 
     Raises:
-        ValueError: unknown name, wrong number of axes, an extent that does not fit them, or a learned map that is
-            missing, of another shape or not asked for.
+        ValueError: unknown name, wrong number of axes, an extent that does not fit them, a learned map that is
+            missing, of another shape or not asked for, or coordinates that are not finite and distinct in float16 or
+            bfloat16.
         TypeError: the signal is complex.
     """
+    if _is_symbolic(signal):
+        return _as_one_node(encode, signal, name, extent, learned_map)
     encoding = find_encoding(name)
     signal = _as_floating(signal)
     grid = _grid_of(signal, extent)
@@ -436,7 +503,7 @@ class CoordinateChannels(nn.Module):
     and so on: `ENCODINGS` has the formula of every encoding. Works on any real dtype and device, follows those of
     its input (whole numbers become torch's default dtype) and passes gradients through the weighting. Has no
     parameters, except with `learned`. What depends on the input's shape only is made once and kept until the shape,
-    dtype or device changes; it is part of neither `state_dict` nor a pickle.
+    dtype or device changes; it is part of neither `state_dict` nor a pickle. Several threads may share a layer.
 
     Args:
         encoding: A key of `ENCODINGS`.
@@ -452,7 +519,8 @@ class CoordinateChannels(nn.Module):
 
     Raises:
         ValueError: unknown encoding, impossible `spatial_dims` or `shape`, `learned` without `shape`, an extent that
-            is not finite or does not fit; in the forward pass, a signal with the wrong number of axes or another shape.
+            is not finite or does not fit; in the forward pass, a signal with the wrong number of axes or another shape,
+            or coordinates that are not finite and distinct in float16 or bfloat16.
         TypeError: in the forward pass, a complex signal.
 
     Example:
@@ -503,32 +571,41 @@ class CoordinateChannels(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """The signal with its coordinate channels after its own; see the class."""
+        if _is_symbolic(signal):
+            options = (self.encoding, self.extent, self.spatial_dims, self.shape)
+            return _as_one_node(_forward_once, signal, *options, self.learned_map)
+        return self._forward(signal, self.learned_map)
+
+    def _forward(self, signal: Tensor, learned_map: Tensor | None) -> Tensor:
         if self.spatial_dims is None or signal.dim() == self.spatial_dims + 2:
-            return self._encode(signal)
+            return self._encode(signal, learned_map)
         if signal.dim() == self.spatial_dims + 1:
-            return self._encode(signal.unsqueeze(0)).squeeze(0)
+            return self._encode(signal.unsqueeze(0), learned_map).squeeze(0)
         raise ValueError(
             f"expected (batch, channels, *shape) or (channels, *shape) with {self.spatial_dims} spatial axes, "
             f"got a tensor of shape {tuple(signal.shape)}"
         )
 
-    def _encode(self, signal: Tensor) -> Tensor:
+    def _encode(self, signal: Tensor, learned_map: Tensor | None) -> Tensor:
         signal = _as_floating(signal)
         grid = _grid_of(signal, self.extent)
         if self.shape is not None and grid.shape != self.shape:
             raise ValueError(f"the layer is for signals of shape {self.shape}, got one of shape {grid.shape}")
-        return _appended(signal, find_encoding(self.encoding), self._maps(signal, grid), self.learned_map)
-
-    def _maps(self, signal: Tensor, grid: Grid) -> tuple[Tensor, ...]:
-        """The maps of this grid, those of the last forward pass where it had the same."""
         encoding = find_encoding(self.encoding)
+        return _appended(signal, encoding, self._maps(signal, encoding, grid), learned_map)
+
+    def _maps(self, signal: Tensor, encoding: Encoding, grid: Grid) -> tuple[Tensor, ...]:
+        """The maps of this grid, those of the last forward pass where it had the same."""
         if _is_being_recorded(signal):
             return encoding.maps(grid)
-        if self._kept is None or self._kept[0] != grid:
+        # Read once and replaced as a whole: another thread may keep other maps at any moment.
+        kept = self._kept
+        if kept is None or kept[0] != grid:
             # A tensor made in inference mode could not be used in a training step later.
             with torch.inference_mode(mode=False):
-                self._kept = (grid, encoding.maps(grid))
-        return self._kept[1]
+                kept = (grid, encoding.maps(grid))
+            self._kept = kept
+        return kept[1]
 
     def __getstate__(self) -> dict[str, Any]:
         """What pickle and deepcopy take: all but the kept maps, so that equal layers give equal bytes."""
@@ -538,6 +615,31 @@ class CoordinateChannels(nn.Module):
         """What `print(layer)` shows in the brackets."""
         shape = "" if self.shape is None else f", shape={self.shape}"
         return f"{self.encoding!r}, extent={self.extent}, spatial_dims={self.spatial_dims}{shape}"
+
+
+def _is_symbolic(signal: object) -> bool:
+    """Whether `torch.fx` traces: the signal then has no shape and no values."""
+    return isinstance(signal, fx.Proxy)
+
+
+def _as_one_node(function: Callable[..., Tensor], signal: Any, *others: Any) -> Tensor:
+    """A call that `torch.fx` records as one node, because the function checks what a symbolic signal does not have."""
+    return cast(Tensor, signal.tracer.create_proxy("call_function", function, (signal, *others), {}))
+
+
+def _forward_once(
+    signal: Tensor,
+    encoding: str,
+    extent: tuple[float, ...] | None,
+    spatial_dims: int | None,
+    shape: tuple[int, ...] | None,
+    learned_map: Tensor | None,
+) -> Tensor:
+    """The forward pass of a layer with these options, in a graph of `torch.fx`."""
+    # A graph that is traced again.
+    if _is_symbolic(signal):
+        return _as_one_node(_forward_once, signal, encoding, extent, spatial_dims, shape, learned_map)
+    return CoordinateChannels(encoding, extent, spatial_dims, shape)._forward(signal, learned_map)
 
 
 def _is_being_recorded(signal: Tensor) -> bool:

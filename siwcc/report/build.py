@@ -28,7 +28,7 @@ from siwcc.report.drawing import draw_figures
 from siwcc.report.encodings import describe_encodings
 from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, visibility_sentences
 from siwcc.report.figure_list import Figure, list_figures
-from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name
+from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
@@ -236,7 +236,14 @@ def describe_missing(study: Study) -> list[str]:
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
             lines.append(f"{TASKS.get(task, task)}: predictions for perturbed samples of {named}")
-    return lines
+    return lines + _undrawn_figures(study)
+
+
+def _undrawn_figures(study: Study) -> list[str]:
+    """Figures in whose place there is a placeholder."""
+    paths = sorted(study.layout.figure("any", "svg").parent.glob("*.svg"))
+    reasons = {path.stem: why_not_drawn(path) for path in paths}
+    return [f"the figure {stem}, which could not be drawn ({reason})" for stem, reason in reasons.items() if reason]
 
 
 def _by_model(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from siwcc.evaluation.comparisons import Row
 from siwcc.evaluation.record_tests import PRIMARY
 from siwcc.io.study_layout import figure_stem
-from siwcc.report.figures.style import METRICS, arm_style, model_name
+from siwcc.report.figures.style import METRICS, arm_style, model_name, why_not_drawn
 from siwcc.report.page import interval
 from siwcc.report.records import comparison_name
 from siwcc.report.study import Measured, Study
@@ -36,7 +36,7 @@ def list_figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
     sections: dict[str, list[Figure]] = {}
     for section, stem, alternative in _figure_stems(study, measured):
         path = study.layout.figure(stem, "svg")
-        if path.is_file():
+        if path.is_file() and why_not_drawn(path) is None:
             svg = inline_svg(path, stem.replace("_", "-"), alternative)
             sections.setdefault(section, []).append(Figure(svg, stem))
     return sections

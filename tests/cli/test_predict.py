@@ -335,6 +335,22 @@ def test_a_name_that_is_no_text_is_predicted_and_drawn(place: Path, tmp_path: Pa
     assert rf"{tmp_path}/caf\udce9.csv" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("name", ["visit$_$3", "ward$$7", "{a} {0} %s", r"$\frac{", "日本 שלום 🧪", "x" * 200])
+def test_names_are_drawn_as_they_are(place: Path, tmp_path: Path, capsys, name: str) -> None:
+    folder = tmp_path / f"folder {name}"
+    folder.mkdir()
+    image, figure = folder / f"{name}.png", folder / f"{name}.figure.svg"
+    image.write_bytes((place / "other.png").read_bytes())
+    rows, _ = predictions(capsys, place / "image.pt", image, "--plot", figure)
+    assert rows[0]["input"] == str(image)
+    assert figure.read_bytes().startswith(b"<?xml")
+    for part in (place / "r1.hea", place / "r1.dat"):
+        (folder / part.name).write_bytes(part.read_bytes().replace(b"lead0", f"lead {name}".encode()))
+    predictions(capsys, place / "map.pt", folder / "r1", "--at", 5, "--plot", folder / "r1.png")
+    assert (folder / "r1.png").read_bytes().startswith(b"\x89PNG")
+
+
 # -------------------------------------------------------------------- price
 
 

@@ -16,6 +16,7 @@ from tolerances import FLOAT64, assert_same
 from siwcc.cli.main import main
 from siwcc.evaluation import comparisons
 from siwcc.evaluation.comparisons import RunKey
+from siwcc.evaluation.logs import LogColumns, read_log
 from siwcc.io.errors import InputError
 
 pytestmark = pytest.mark.numeric
@@ -55,82 +56,6 @@ def arms(tmp_path):
 @pytest.fixture
 def table3(repository):
     return repository / "resources" / "table3.csv"
-
-
-class TestReadLog:
-    def test_plain(self, tmp_path):
-        path = tmp_path / "log.csv"
-        path.write_text("epoch,train_r2,test_r2\n1,0.1,0.2\n2,0.3,-0.4\n")
-        log = comparisons.read_log(path)
-        assert log.epochs.tolist() == [1, 2]
-        assert log.train_r2.tolist() == [0.1, 0.3]
-        assert log.test_r2.tolist() == [0.2, -0.4]
-        assert log.outputs == 1
-
-    @pytest.mark.parametrize("suffixes", [("_x", "_y"), ("_h", "_k"), ("_0", "_1"), (" (time)", "")])
-    def test_several_outputs_are_averaged(self, tmp_path, suffixes):
-        path = tmp_path / "log.csv"
-        a, b = suffixes
-        path.write_text(f"epoch,train_r2{a},test_r2{a},train_r2{b},test_r2{b},test_mae{a}\n0,0.25,0.5,0.75,1.0,9\n")
-        log = comparisons.read_log(path)
-        assert (log.epochs[0], log.train_r2[0], log.test_r2[0], log.outputs) == (0, 0.5, 0.75, 2)
-
-    @pytest.mark.parametrize(
-        "content",
-        [
-            b"\xef\xbb\xbfepoch,train_r2,test_r2\r\n1,0.5,0.25\r\n2,0.75,0.5\r\n",
-            b"epoch,train_r2,test_r2\r1,0.5,0.25\r2,0.75,0.5\r",
-            b" Epoch , Train_R2, TEST_R2 \n 1 , 0.5, 0.25\n2,  0.75 ,0.5",
-            b',epoch,lr,test_r2,train_r2,remark\n0,1,1e-3,0.25,5e-1,\n1,2,1e-3,0.5,0.75,"a, b"\n',
-            b"\n\nepoch;train_r2;test_r2\n1;0.5;0.25\n\n2;0.75;0.5\n;;\n",
-            b"epoch\ttrain_r2\ttest_r2\n1.0\t0.5\t0.25\n2.0\t0.75\t0.5\n",
-            b'"epoch","train_r2","test_r2"\n2,0.75,0.5\n1,0.5,0.25\n',
-        ],
-    )
-    def test_whoever_wrote_it(self, tmp_path, content):
-        path = tmp_path / "log.csv"
-        path.write_bytes(content)
-        log = comparisons.read_log(path)
-        assert (log.epochs.tolist(), log.train_r2.tolist(), log.test_r2.tolist()) == ([1, 2], [0.5, 0.75], [0.25, 0.5])
-
-    def test_an_empty_r2_is_nan(self, tmp_path):
-        path = tmp_path / "log.csv"
-        path.write_text("epoch,train_r2,test_r2_x,test_r2_y\n1,0.5,,0.5\n2,nan,0.25,0.75\n")
-        log = comparisons.read_log(path)
-        assert np.isnan(log.test_r2).tolist() == [True, False]
-        assert np.isnan(log.train_r2).tolist() == [False, True]
-
-    @pytest.mark.parametrize(
-        ("content", "named"),
-        [
-            (b"", []),
-            (b"epoch,train_r2,test_r2\n", []),
-            (b"epoch,train_r2,loss\n1,0,0\n", ["test_r2", "loss"]),
-            (b"step,train_r2,test_r2\n1,0,0\n", ["epoch", "step"]),
-            (b"epoch,train_r2,test_r2,test_r2\n1,0,0,0\n", ["test_r2"]),
-            (b"epoch,train_r2,test_r2\n1,0.5,0.5\n2,0.5\n", ["line 3", "2", "3"]),
-            (b"epoch,train_r2,test_r2\n1,0.5,0.5,0.5\n", ["line 2", "4", "3"]),
-            (b"epoch,train_r2,test_r2\n1,0.5,good\n", ["line 2", "test_r2", "'good'"]),
-            (b"epoch,train_r2,test_r2\n1,0,0\n\nlast,0.5,0.5\n", ["line 4", "epoch", "'last'"]),
-            (b"epoch,train_r2,test_r2\n,0.5,0.5\n", ["line 2", "epoch", "''"]),
-            (b"epoch,train_r2,test_r2\n1,0,0\n2,0,0\n1.0,0,0\n", ["line 4", "epoch 1"]),
-            (b"epoch,train_r2,test_r2\n1,0,\xff\n", ["UTF-8"]),
-            (b"epoch,train_r2,test_r2\n" + b"1" * 200_000 + b",0,0\n", ["line 2"]),
-        ],
-    )
-    def test_damage_is_named_with_its_place(self, tmp_path, content, named):
-        path = tmp_path / "log.csv"
-        path.write_bytes(content)
-        with pytest.raises(InputError) as caught:
-            comparisons.read_log(path)
-        assert caught.value.where == str(path)
-        assert [part for part in named if part not in caught.value.problem] == []
-
-    def test_a_missing_file_or_a_folder_is_an_input_error(self, tmp_path):
-        for path in (tmp_path / "absent.csv", tmp_path):
-            with pytest.raises(InputError) as caught:
-                comparisons.read_log(path)
-            assert caught.value.where == str(path)
 
 
 class TestCompareLogs:
@@ -230,7 +155,10 @@ class TestCompareLogs:
 
     def test_a_nan_names_its_fold_and_leaves_the_other_rows(self, arms, tmp_path):
         control, study = arms
-        study[1] = write_log(tmp_path / "broken.csv", [*wavy(0.64, 0.01)[:7], math.nan, *wavy(0.64, 0.01)[8:]])
+        curve = wavy(0.64, 0.01)
+        path = write_log(tmp_path / "broken.csv", [*curve[:7], math.nan, *curve[8:]], curve)
+        path.write_text(path.read_text().replace("nan", ""))
+        study[1] = path
         instability, test_r2, _ = comparisons.compare_logs(control, study)
         assert math.isnan(instability.p_bootstrap)
         assert np.isnan(instability.fold_differences).tolist() == [False, True, False, False, False]
@@ -254,8 +182,8 @@ class TestCompareLogs:
         shifted = [
             write_log(
                 tmp_path / f"z{k}.csv",
-                comparisons.read_log(p).test_r2.tolist(),
-                comparisons.read_log(p).train_r2.tolist(),
+                read_log(p).test_r2.tolist(),
+                read_log(p).train_r2.tolist(),
                 0,
             )
             for k, p in enumerate(study)
@@ -281,12 +209,38 @@ class TestCompareLogs:
 
     def test_unequal_numbers_of_outputs_are_noted(self, arms, tmp_path):
         control, study = arms
-        lines = ["epoch,train_r2,test_r2_x,test_r2_y"] + [f"{e},0.7,0.5,0.8" for e in EPOCHS]
+        header = "epoch,train_r2_x,train_r2_y,test_r2_x,test_r2_y,test_mae_x,test_mae_y"
         study[0] = tmp_path / "two.csv"
-        study[0].write_text("\n".join(lines))
+        study[0].write_text("\n".join([header] + [f"{e},0.7,0.7,0.5,0.8,1,1" for e in EPOCHS]))
         row = comparisons.compare_logs(control, study)[1]
         assert row.fold_differences[0] == pytest.approx(0.65 - 0.60)
         assert row.note
+
+    def test_columns_of_foreign_logs_are_chosen(self, arms, tmp_path):
+        expected = comparisons.compare_logs(*arms)
+        for arm in arms:
+            for k, path in enumerate(arm):
+                text = path.read_text().replace("train_r2,test_r2", "r2_score,val_r2_score", 1)
+                arm[k] = tmp_path / f"keras_{path.name}"
+                arm[k].write_text(text)
+        assert comparisons.compare_logs(*arms, columns=LogColumns(["r2_score"], ["val_r2_score"])) == expected
+        only_test = comparisons.compare_logs(*arms, columns=LogColumns(None, ["val_r2_score"]))
+        assert [row.fold_differences for row in only_test[:2]] == [row.fold_differences for row in expected[:2]]
+        assert math.isnan(only_test[2].mean_difference)
+        assert only_test[2].conclusion == "no test possible"
+        assert only_test[2].note
+        # Holm over the two tests that were made.
+        assert only_test[0].p_holm < expected[0].p_holm
+
+    def test_steps_instead_of_epochs_are_noted(self, arms, tmp_path):
+        expected = comparisons.compare_logs(*arms)
+        for arm in arms:
+            for k, path in enumerate(arm):
+                arm[k] = tmp_path / f"steps_{path.name}"
+                arm[k].write_text(path.read_text().replace("epoch,", "Step,", 1))
+        rows = comparisons.compare_logs(*arms)
+        assert [row.mean_difference for row in rows] == [row.mean_difference for row in expected]
+        assert all("Step" in row.note for row in rows)
 
     def test_unequal_numbers_of_logs_are_an_error(self, arms):
         control, study = arms
@@ -493,8 +447,8 @@ class TestFormats:
         assert " ".join(text.splitlines()[3].split()) == "test_r2 0.05000 nan nan no test possible"
 
     def test_table_of_many_folds_gives_the_range_of_the_effects(self, tmp_path):
-        control = [write_log(tmp_path / f"c{k}.csv", [0.5, 0.5]) for k in range(9)]
-        study = [write_log(tmp_path / f"s{k}.csv", [0.5, 0.5 + k / 10]) for k in range(9)]
+        control = [write_log(tmp_path / f"c{k}.csv", [0.125, 0.125]) for k in range(9)]
+        study = [write_log(tmp_path / f"s{k}.csv", [0.125, 0.125 + k / 10]) for k in range(9)]
         lines = comparisons.format_rows(comparisons.compare_logs(control, study), "table").splitlines()
         assert lines[10].split() == ["instability", "nan", "nan", "nan", "nan", "nan", "to", "nan"]
         assert lines[11].split()[-4:] == ["no", "0.00000", "to", "0.80000"]

@@ -26,7 +26,8 @@ from siwcc.data.datasets.interface import Excluded, reader_for
 from siwcc.data.folds import make_fold, read_folds_csv, read_strata_csv, write_folds
 from siwcc.data.samples import extract_samples, read_excluded
 from siwcc.evaluation.calibration_file import load_calibration
-from siwcc.evaluation.comparisons import compare_logs, read_log, read_published, read_rows
+from siwcc.evaluation.comparisons import compare_logs, read_published, read_rows
+from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.methods import read_methods, read_predictions, read_strata
 from siwcc.evaluation.robustness_table import read_robustness
 from siwcc.inference.inputs import read_image, read_signal_file

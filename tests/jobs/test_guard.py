@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 from places import HANGS_S, REPOSITORY
+from refusals import refused
 
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
@@ -447,3 +448,37 @@ def test_what_a_cancelled_job_leaves_on_this_machine_is_killed(place: Path, tmp_
         guard.cancel(["11", "12"], place)
         assert hung.wait(timeout=10) == -signal.SIGKILL
         assert (elsewhere.poll(), main.poll()) == (None, None)
+
+
+@pytest.mark.parametrize("folder", ["a b", "$HOME", "it's", 'q"q', "{a}", "日本"])
+def test_python_gets_a_name_that_needs_no_quotes(here: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    python = here / folder / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(python))
+    for _ in range(2):
+        guard.quote_python()
+        command = f"{sys.executable} -S -c 'import sys; print(sys.argv[1:])' 'a  b'"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        assert done.stdout == "['a  b']\n"
+    assert sys.executable == str(guard.PYTHON)
+
+
+def test_a_plain_name_of_python_stays(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    guard.quote_python()
+    assert sys.executable == "/usr/bin/python3"
+    assert not guard.PYTHON.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "{", "{}", "} {", "{a}", "{a} {b}", "{a}/{a}", "${HOME}", "{a b}", "{-1}", "{日本}"]
+)
+def test_folders_in_which_snakemake_runs(name: str) -> None:
+    guard.check_folder_name(Path("/data") / name)
+
+
+@pytest.mark.parametrize("name", ["{0}", "{1a}", "{n}", "{ n }", "{a,b}", "{a,[}"])
+def test_folders_that_snakemake_reads_as_a_pattern(name: str) -> None:
+    with refused(Path("/data") / name, remedy="rename"):
+        guard.check_folder_name(Path("/data") / name)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tolerances import FLOAT32, FLOAT64, assert_same
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from siwcc.nn.coordinate_channels import ENCODINGS, CoordinateChannels, coordinates, encode, shuffled_order
+from siwcc.nn.coordinate_channels import ENCODINGS, CoordinateChannels, Grid, coordinates, encode, shuffled_order
 
 pytestmark = pytest.mark.numeric
 
@@ -710,6 +711,196 @@ class TestKeptMaps:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             assert layer(mode.from_tensor(LINE)).shape == expected.shape
         assert torch.equal(layer(LINE), expected)
+
+
+class Replaced(CoordinateChannels):
+    """A layer whose kept maps another thread replaces after every look at them."""
+
+    _others: ClassVar = {}
+
+    @property
+    def _kept(self):
+        kept, self._others[id(self)] = self._others.get(id(self)), self._made_meanwhile
+        return kept
+
+    @_kept.setter
+    def _kept(self, kept):
+        self._others[id(self)] = kept
+
+    _made_meanwhile = None
+
+
+class TestThreads:
+    @EVERY_ENCODING
+    def test_maps_replaced_between_look_and_use(self, name):
+        layer = Replaced(name, shape=(3,))
+        expected = encode(LINE, name, learned_map=layer.learned_map)
+        entry = ENCODINGS[name]
+        grids = [Grid((count,), None, torch.float32, torch.device("cpu")) for count in (3, 7)]
+        own, other = [(grid, entry.maps(grid)) for grid in grids]
+        for at_first, meanwhile in ((own, other), (other, own), (None, other), (own, None)):
+            layer._others[id(layer)], layer._made_meanwhile = at_first, meanwhile
+            assert torch.equal(layer(LINE), expected)
+
+
+def holds(dtype, count, last):
+    """Whether so many coordinates stay finite and distinct, looked at one by one."""
+    axis = coordinates((count,), (last,), dtype)[0].double()
+    return bool(torch.isfinite(axis).all()) and len(set(axis.tolist())) == count
+
+
+class TestSixteenBits:
+    """Coordinates are finite and distinct, or refused."""
+
+    # Whole numbers are exact up to 2^11 in float16 and 2^8 in bfloat16; the last one itself is a power of two.
+    # From 0 to 1 the steps just below 1 are 2^-11 and 2^-8.
+    @pytest.mark.parametrize(
+        "name", ["coord", "weighted", "coord_unit", "weighted_unit", "both", "shuffled", "inverted"]
+    )
+    @pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 2049), (torch.bfloat16, 257)])
+    def test_as_many_samples_as_are_told_apart(self, name, dtype, most):
+        encoded = encode(torch.ones(1, 1, most, dtype=dtype), name)
+        assert torch.isfinite(encoded).all()
+        if name != "inverted":
+            assert len(encoded[0, 1].unique()) == most
+        with pytest.raises(ValueError, match=rf"{most + 1} .*{dtype}.*float32.*_unit"):
+            encode(torch.ones(1, 1, most + 1, dtype=dtype), name)
+        with pytest.raises(ValueError, match="_unit"):
+            CoordinateChannels(name, spatial_dims=2)(torch.ones(1, 1, most + 1, 3, dtype=dtype))
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_what_passes_is_finite_and_distinct(self, dtype):
+        generator = np.random.default_rng(7)
+        passed = 0
+        for _ in range(300):
+            count, last = int(generator.integers(2, 400)), float(10 ** generator.uniform(-8, 6))
+            try:
+                encode(torch.ones(1, 1, count, dtype=dtype), "coord", (last,))
+            except ValueError:
+                continue
+            passed += 1
+            assert holds(dtype, count, last), (count, last)
+        assert passed > 20
+
+    @pytest.mark.parametrize(
+        ("dtype", "extent"), [(torch.float16, 65505.0), (torch.float16, 1e-9), (torch.bfloat16, 1e39)]
+    )
+    def test_an_extent_out_of_range_is_refused_and_unit_helps(self, dtype, extent):
+        signal = torch.ones(1, 1, 5, dtype=dtype)
+        with pytest.raises(ValueError, match=r"5 .*_unit"):
+            encode(signal, "weighted", (extent,))
+        assert encode(signal, "weighted_unit", (extent,))[0, 1].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+    def test_every_axis_is_looked_at(self):
+        for shape in ((300, 2, 2), (2, 300, 2), (2, 2, 300)):
+            with pytest.raises(ValueError, match="300"):
+                encode(torch.ones(1, 1, *shape, dtype=torch.bfloat16), "coord")
+
+    @pytest.mark.parametrize("name", ["none", "duplicate", "fourier", "learned"])
+    def test_encodings_without_coordinates_take_any_size(self, name):
+        signal = torch.ones(1, 1, 3001, dtype=torch.bfloat16)
+        encoded = encode(signal, name, learned_map=map_for(name, (3001,)))
+        assert encoded.dtype == torch.bfloat16
+
+    @pytest.mark.parametrize(("dtype", "most"), [(torch.float16, 2**15), (torch.bfloat16, 2**12)])
+    def test_waves_are_distinct_together(self, dtype, most):
+        encoded = encode(torch.ones(1, 1, most, dtype=dtype), "fourier")
+        assert len(encoded[0, 1:].float().unique(dim=1).T) == most
+        with pytest.raises(ValueError, match=rf"{most + 1} .*{dtype}.*float32"):
+            encode(torch.ones(1, 1, most + 1, dtype=dtype), "fourier")
+
+    def test_equal_coordinates_that_were_asked_for(self):
+        signal = torch.ones(1, 1, 500, dtype=torch.bfloat16)
+        assert encode(signal, "coord", (0.0,))[0, 1].abs().max() == 0
+
+
+class OwnNetwork(nn.Module):
+    """A network that calls `encode` itself."""
+
+    def forward(self, signal):
+        return encode(signal, "both", (2.0, 3.0)).relu()
+
+
+class TestTracers:
+    @EVERY_ENCODING
+    @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 3)])
+    def test_fx_traces_the_layer_alone_and_in_a_network(self, name, shape):
+        layer = layer_for(name, shape)
+        signal = torch.randn(2, 2, *shape, generator=torch.Generator().manual_seed(8), requires_grad=True)
+        for network in (layer, nn.Sequential(layer, nn.ReLU())):
+            traced = torch.fx.symbolic_trace(network)
+            assert torch.equal(traced(signal), network(signal))
+            assert torch.equal(traced(signal[0]), network(signal[0]))
+            assert set(traced.state_dict()) == set(network.state_dict())
+        again = pickle.loads(pickle.dumps(traced))
+        assert torch.equal(again(signal), network(signal))
+
+    def test_fx_passes_gradients_to_the_learned_map(self):
+        layer = layer_for("learned", (3,))
+        torch.fx.symbolic_trace(layer)(LINE)[:, 2].sum().backward()
+        assert layer.learned_map.grad.tolist() == [[1.0, 1.0, 1.0]]
+
+    def test_fx_traces_the_function(self):
+        network = OwnNetwork()
+        traced = torch.fx.symbolic_trace(network)
+        assert torch.equal(traced(IMAGE), network(IMAGE))
+        again = torch.fx.symbolic_trace(traced)
+        assert torch.equal(again(IMAGE), network(IMAGE))
+
+    def test_fx_keeps_the_checks(self):
+        traced = torch.fx.symbolic_trace(layer_for("coord", (4,)))
+        with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
+            traced(LINE)
+
+    @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @EVERY_ENCODING
+    def test_jit_trace_works_and_script_is_refused(self, name):
+        layer = layer_for(name, (2, 3))
+        traced = torch.jit.trace(layer, IMAGE)
+        assert torch.equal(traced(2 * IMAGE), layer(2 * IMAGE))
+        # Documented as unsupported: an error, not another result.
+        with pytest.raises((ValueError, RuntimeError)):
+            torch.jit.script(layer)
+
+
+def coordconv_channel(shape, axis):
+    """A channel of CoordConv (Liu et al. 2018, section 3): the index along one axis, scaled to -1 ... 1."""
+    channel = np.zeros(shape)
+    for place in np.ndindex(*shape):
+        channel[place] = -1.0 + 2.0 * place[axis] / (shape[axis] - 1)
+    return channel
+
+
+class TestCoordConv:
+    @pytest.mark.parametrize("dtype", [*FLOATS, torch.uint8])
+    @pytest.mark.parametrize("shape", [(2,), (9,), (2, 2), (5, 8), (17, 3), (2, 5, 3)])
+    def test_value_by_value(self, shape, dtype):
+        signal = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(9)).to(dtype)
+        encoded = CoordinateChannels("coord_unit")(signal)
+        eps = torch.finfo(encoded.dtype).eps
+        assert torch.equal(encoded[:, :3], signal.to(encoded.dtype))
+        for number, axis in enumerate(reversed(range(len(shape)))):
+            scaled = 2 * encoded[:, 3 + number].double().numpy() - 1
+            expected = np.broadcast_to(coordconv_channel(shape, axis), scaled.shape)
+            # u is at most 1 and rounded once: its error is at most eps / 2, that of 2 u - 1 at most eps.
+            np.testing.assert_allclose(scaled, expected, rtol=0, atol=eps)
+
+    def test_plain_indices(self):
+        encoded = CoordinateChannels("coord")(torch.zeros(1, 1, 5, 8))
+        rows, columns = np.indices((5, 8))
+        assert torch.equal(encoded[0, 1:], torch.from_numpy(np.stack([columns, rows])).float())
+
+    @pytest.mark.parametrize("shape", [(1,), (1, 4), (4, 1), (1, 1), (3, 1, 2)])
+    @pytest.mark.parametrize("name", ["coord", "coord_unit", "weighted", "weighted_unit", "both", "fourier"])
+    def test_a_side_of_one_sample_is_finite(self, name, shape):
+        assert torch.isfinite(encode(torch.ones(1, 2, *shape), name)).all()
+
+    def test_whole_numbers_do_not_wrap_around(self):
+        # 299 does not fit uint8, and the weighted value 299 * 255 not even 16 bits.
+        image = torch.full((1, 1, 1, 300), 255, dtype=torch.uint8)
+        assert encode(image, "coord")[0, 1, 0, -1] == 299
+        assert encode(image, "weighted")[0, 1, 0, -1] == 299 * 255
 
 
 def test_the_layer_imports_torch_and_numpy_alone_and_takes_no_time_beside_them():

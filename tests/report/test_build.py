@@ -24,6 +24,7 @@ from siwcc.report import build as report
 from siwcc.report import costs, deviations, drawing, page, verdict
 from siwcc.report import study as studies
 from siwcc.report import svg as inline
+from siwcc.report.figures import samples
 from siwcc.report.figures.style import arm_style
 from siwcc.report.verdict import Reading, judge
 
@@ -421,6 +422,26 @@ def test_a_partial_study_names_what_is_missing(tmp_path, tmp_path_factory, repos
     assert "1 of 2 trainings" in words
     assert page.problems == []
     assert page.tags["svg"] == PICTURES["ecg"]
+
+
+def test_a_study_keeps_its_report_when_a_figure_fails(tmp_path, tmp_path_factory, repository, monkeypatch, capsys):
+    study = copied_study(shared_study(tmp_path_factory, "ecg"), tmp_path)
+
+    def fails(*_):
+        raise ValueError("no $room$ <here>")
+
+    monkeypatch.setattr(samples, "_draw_bin", fails)
+    assert cli.main(["report", str(study.folder), "--resources", str(repository / "resources")]) == 0
+    assert re.search(r"^missing: .*gaps_ecg.*no \$room\$ <here>", capsys.readouterr().err, re.MULTILINE)
+    page = Page((study.folder / "report.html").read_text(encoding="utf-8"))
+    assert "gaps_ecg" in " ".join(page.words)
+    assert page.problems == []
+    assert page.tags["svg"] == PICTURES["ecg"] - 1
+    # The numbers were written before.
+    assert study.layout.figure("gaps_ecg", "csv").read_text().startswith("from_s,to_s,events")
+    monkeypatch.undo()
+    assert cli.main(["report", str(study.folder), "--resources", str(repository / "resources")]) == 0
+    assert report.describe_missing(study) == []
 
 
 def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repository):

@@ -12,11 +12,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from siwcc.evaluation.comparisons import Log, read_log
+from siwcc.evaluation.logs import Log, read_log
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.io.run_key import RunKey, run_key_of
-from siwcc.report.figures.style import INK, FigureFiles, arm_style, model_name, new_figure, save_figure, style_axis
+from siwcc.report.figures.style import (
+    INK,
+    FigureFiles,
+    arm_style,
+    model_name,
+    new_figure,
+    placeholder_on_error,
+    save_figure,
+    style_axis,
+)
 
 # More arms than this get a panel for each curve and no bands, which would cover each other.
 _MOST_IN_ONE_PANEL = 3
@@ -78,6 +87,7 @@ def _common_epochs(arm: Mapping[RunKey, Log]) -> np.ndarray:
     return first.epochs
 
 
+@placeholder_on_error
 def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureFiles) -> None:
     """Draw the curves of one network.
 
@@ -92,6 +102,7 @@ def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureF
     logs = {run_key_of(path): read_log(path) for path in log_paths}
     curves = learning_curves(logs)
     shown = [curve for curve in curves if curve.variant == variant]
+    write_csv(files.data, CURVE_COLUMNS, _curve_rows(shown))
     arms = {curve.encoding for curve in curves}
     title = model_name(next(iter(logs)).task, variant)
     if len(arms) <= _MOST_IN_ONE_PANEL:
@@ -99,7 +110,6 @@ def plot_learning_curves(log_paths: Sequence[Path], variant: str, files: FigureF
     else:
         figure = _draw_apart(shown, title, {name: _limits_of_means(curves, name) for name in ("test", "train")})
     save_figure(figure, files)
-    write_csv(files.data, CURVE_COLUMNS, _curve_rows(shown))
 
 
 def _draw_together(curves: Sequence[Curve], title: str, limits: tuple[float, float]) -> Figure:

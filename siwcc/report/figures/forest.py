@@ -22,6 +22,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -43,6 +44,7 @@ class _Line(NamedTuple):
     heading: str
 
 
+@placeholder_on_error
 def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
     """Draw mean, 95 % interval and single folds of study minus control, a line for each model.
 
@@ -52,6 +54,7 @@ def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
         files: The figures and the numbers in them.
     """
     shown = [row for row in rows if row.metric == metric and math.isfinite(row.mean_difference)]
+    write_csv(files.data, FOREST_COLUMNS, [line for row in shown for line in _data_rows(row)])
     lines = _place_rows(shown)
     published = any(row.published_mean_difference is not None for row in shown)
     figure = new_figure(4.4, 1.35 + (0.78 if published else 0.6) * max([line.place + 1 for line in lines], default=1))
@@ -65,7 +68,6 @@ def plot_forest(rows: Sequence[Row], metric: str, files: FigureFiles) -> None:
     look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handletextpad": 0.3, "columnspacing": 1.0}
     figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, **look)
     save_figure(figure, files)
-    write_csv(files.data, FOREST_COLUMNS, [line for row in shown for line in _data_rows(row)])
 
 
 def _place_rows(shown: Sequence[Row]) -> list[_Line]:

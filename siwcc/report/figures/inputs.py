@@ -33,6 +33,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -123,6 +124,7 @@ class Channel(NamedTuple):
     values: np.ndarray
 
 
+@placeholder_on_error
 def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str], files: FigureFiles) -> None:
     """Draw one sample and the channels that each encoding appends to it (paper, Figure 1).
 
@@ -143,8 +145,8 @@ def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str]
     fixed = [name for name in encodings if ENCODINGS[name].learned_map is None]
     channels = [channel for name in fixed for channel in name_channels(name, appended_channels(inputs, row, name))]
     draw = _draw_traces if len(inputs.spec.shape) == 1 else _draw_images
-    save_figure(draw(inputs.spec, signal, channels, inputs.target[row]), files)
     _write_channels(files.data, inputs.spec, signal, channels)
+    save_figure(draw(inputs.spec, signal, channels, inputs.target[row]), files)
 
 
 def appended_channels(inputs: Inputs, row: int, encoding: str) -> np.ndarray:
@@ -269,6 +271,7 @@ def choose_cases(errors: np.ndarray) -> dict[str, int]:
     return {"best": int(order[0]), "median": int(order[(len(order) - 1) // 2]), "worst": worst}
 
 
+@placeholder_on_error
 def plot_predictions(
     prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path, files: FigureFiles
 ) -> None:
@@ -284,9 +287,9 @@ def plot_predictions(
     spec, cases = find_cases(prediction_paths, fold_paths, samples_path)
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}"
     draw = _draw_window_cases if len(spec.shape) == 1 else _draw_image_cases
-    save_figure(draw(spec, cases, title), files)
     columns = [*CASE_COLUMNS, *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in spec.outputs)]
     write_csv(files.data, [*columns, f"error_{spec.unit}"], [_case_row(case) for case in cases])
+    save_figure(draw(spec, cases, title), files)
 
 
 def find_cases(

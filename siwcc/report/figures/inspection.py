@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.evaluation.comparisons import read_log
+from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.methods import read_predictions
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_rows, read_shard

@@ -24,6 +24,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -48,6 +49,7 @@ def select_points(
     return sorted(chosen, key=lambda point: (point.difference, point.record))
 
 
+@placeholder_on_error
 def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
     """Draw both mean absolute errors of every record of one comparison.
 
@@ -58,9 +60,9 @@ def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
         points: Of one comparison and view, at least one, in the order to draw.
         files: The figures and the numbers in them.
     """
+    write_csv(files.data, columns_of(RecordPoint), [cells_of(point, columns_of(RecordPoint)) for point in points])
     draw = _draw_lines if len(points) <= _MOST_LINES else _draw_cloud
     save_figure(draw(points), files)
-    write_csv(files.data, columns_of(RecordPoint), [cells_of(point, columns_of(RecordPoint)) for point in points])
 
 
 def _draw_lines(points: Sequence[RecordPoint]) -> Figure:

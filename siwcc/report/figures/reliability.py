@@ -24,6 +24,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -39,6 +40,7 @@ def select_bins(bins: Sequence[ReliabilityBin], task: str, encoding: str, varian
     return copies or own
 
 
+@placeholder_on_error
 def plot_reliability(bins: Sequence[ReliabilityBin], files: FigureFiles) -> None:
     """Draw the fraction within the limit, and the error, against confidence.
 
@@ -46,6 +48,8 @@ def plot_reliability(bins: Sequence[ReliabilityBin], files: FigureFiles) -> None
         bins: Of one arm, raw and calibrated, at least one.
         files: The figures and the numbers in them.
     """
+    columns = columns_of(ReliabilityBin)
+    write_csv(files.data, columns, [cells_of(line, columns) for line in bins])
     first = bins[0]
     figure = new_figure(4.4, 6.0)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 2], sharex=True)
@@ -66,8 +70,6 @@ def plot_reliability(bins: Sequence[ReliabilityBin], files: FigureFiles) -> None
     figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
     figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
     save_figure(figure, files)
-    columns = columns_of(ReliabilityBin)
-    write_csv(files.data, columns, [cells_of(line, columns) for line in bins])
 
 
 def _draw_shares(axis: Axes, lines: Sequence[ReliabilityBin], colour: str, marker: str) -> None:

@@ -23,6 +23,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -45,6 +46,7 @@ _PANEL_IN = (3.5, 2.35)
 _LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
+@placeholder_on_error
 def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     """Draw the fraction of predictions within the coarse limit against the strength of each perturbation.
 
@@ -55,6 +57,7 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
         lines: Of one task, at least one, of all its networks and encodings.
         files: The figure and the numbers in it.
     """
+    write_csv(files.data, columns_of(Robustness), [_data_row(line) for line in lines])
     names = list(dict.fromkeys(line.perturbation for line in lines))
     arms = list(dict.fromkeys((line.variant, line.encoding) for line in lines))
     variants = list(dict.fromkeys(variant for variant, _ in arms))
@@ -74,7 +77,6 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     handles = [_legend_line(first.task, arm, variants) for arm in arms]
     figure.legend(handles=handles, loc="outside lower left", ncols=_COLUMNS, frameon=False, fontsize=8, labelcolor=INK)
     save_figure(figure, files)
-    write_csv(files.data, columns_of(Robustness), [_data_row(line) for line in lines])
 
 
 def _draw_panel(

@@ -25,6 +25,7 @@ from siwcc.report.figures.style import (
     VERMILION,
     FigureFiles,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -70,6 +71,7 @@ def count_gaps(gaps_s: Sequence[float], isolated_s: float) -> list[GapBin]:
     return [*bins, GapBin(isolated_s, math.inf, longer, True), GapBin(math.inf, math.inf, first, True)]
 
 
+@placeholder_on_error
 def plot_gaps(strata_path: Path, isolated_s: float, files: FigureFiles) -> None:
     """Draw how long before each event the event before lies.
 
@@ -86,6 +88,7 @@ def plot_gaps(strata_path: Path, isolated_s: float, files: FigureFiles) -> None:
     if len(known_s) < len(gaps_s):
         raise InputError(strata_path, "has a sample without gap_s", "delete it and run again")
     bins = count_gaps(known_s, isolated_s)
+    write_csv(files.data, GAP_COLUMNS, [[*found[:3], "yes" if found.isolated else "no"] for found in bins])
     figure = new_figure(4.4, 3.2)
     axis = figure.subplots()
     for place, found in zip([*range(BINS), *_ISOLATED_PLACES], bins, strict=True):
@@ -99,7 +102,6 @@ def plot_gaps(strata_path: Path, isolated_s: float, files: FigureFiles) -> None:
     axis.set_xlabel("gap to the event before (s)", color=INK)
     axis.set_ylabel("events", color=INK)
     save_figure(figure, files)
-    write_csv(files.data, GAP_COLUMNS, [[*found[:3], "yes" if found.isolated else "no"] for found in bins])
 
 
 def _draw_bin(axis: Axes, place: int, found: GapBin) -> None:
@@ -109,6 +111,7 @@ def _draw_bin(axis: Axes, place: int, found: GapBin) -> None:
         axis.annotate(str(found.events), (place + 0.9, found.events), ha="center", va="bottom", fontsize=8.5, color=INK)
 
 
+@placeholder_on_error
 def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
     """Draw where the targets of the augmented copies lie, a line for each fold.
 
@@ -136,8 +139,8 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
     figure.suptitle(TASKS.get(spec.task, spec.task), fontsize=11, x=0.01, ha="left", color=INK)
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8, labelcolor=INK)
-    save_figure(figure, files)
     write_csv(files.data, TARGET_COLUMNS, lines)
+    save_figure(figure, files)
 
 
 def count_targets(target: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:

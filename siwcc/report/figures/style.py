@@ -7,18 +7,29 @@ own, narrow enough for a telephone; a page sets several side by side.
 
 from __future__ import annotations
 
+import functools
+import html
+import inspect
 import io
-from collections.abc import Sequence
+import logging
+import re
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siwcc.io.errors import InputError
-from siwcc.io.files import write_bytes
+from siwcc.io.files import write_bytes, write_csv
+from siwcc.report.figures.literal_text import readable, show_literally
+
+Arguments = ParamSpec("Arguments")
+logger = logging.getLogger(__name__)
 
 # Okabe and Ito's palette: told apart with every common colour vision deficiency.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
@@ -86,6 +97,9 @@ ARMS = {
 }
 BASELINE_LABELS = {"zero_padding": "padding only", "otsu_centroid": "Otsu centroid"}
 _SPARE_MARKERS = "Dv<>P"
+_NOT_DRAWN = "not drawn: "
+_LONGEST_REASON = 300
+_HEAD_CHARACTERS = 4000
 
 
 @dataclass(frozen=True)
@@ -148,7 +162,66 @@ def save_figure_as(figure: Figure, path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in _DATED_BY:
         raise InputError(path, "is no name of a figure", f"end it in {', '.join(f'.{name}' for name in _DATED_BY)}")
-    with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=160, metadata={_DATED_BY[kind]: None})
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, _drawn(figure, kind, {_DATED_BY[kind]: None}))
+
+
+def _drawn(figure: Figure, kind: str, metadata: dict[str, str | None]) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "siwcc", "svg.fonttype": "path"}), show_literally(figure):
+        figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    return buffer.getvalue()
+
+
+# --------------------------------------------------------------- placeholders
+
+
+def placeholder_on_error(plot: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a study keep its results when a figure cannot be drawn.
+
+    Args:
+        plot: Draws a figure; has the argument `files`, a `FigureFiles`, and writes the numbers first.
+
+    Returns:
+        The same function. Where it ends in an error of the program, it writes a figure that says so, logs a warning
+        with the traceback and returns; the report leaves the figure out and names it. Invalid input, a full disk and
+        too little memory stay errors.
+    """
+
+    @functools.wraps(plot)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        files = inspect.signature(plot).bind(*args, **kwargs).arguments["files"]
+        before = _version(files.data)
+        try:
+            plot(*args, **kwargs)
+        except (InputError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            reason = readable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON])
+            logger.warning("%s: the figure cannot be drawn (%s); the study goes on without it", files.svg, reason)
+            logger.info("%s", traceback.format_exc())
+            _write_placeholder(files, reason)
+            if _version(files.data) == before:
+                write_csv(files.data, ("not_drawn",), [(reason,)])
+
+    return drawn
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Tells whether a file was written again."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+def _write_placeholder(files: FigureFiles, reason: str) -> None:
+    figure = new_figure(4.4, 1.6)
+    text = f"This figure could not be drawn.\n\n{textwrap.fill(reason, 60)}"
+    figure.text(0.02, 0.95, text, fontsize=8.5, color=INK, va="top")
+    title = f"{_NOT_DRAWN}{reason}".encode("ascii", "backslashreplace").decode()
+    write_bytes(files.svg, _drawn(figure, "svg", {"Date": None, "Title": title}))
+    write_bytes(files.png, _drawn(figure, "png", {"Software": None}))
+
+
+def why_not_drawn(svg: Path) -> str | None:
+    """The reason in the placeholder of a figure that could not be drawn; None for a figure."""
+    with svg.open(encoding="utf-8") as file:
+        found = re.search(f"<title>{_NOT_DRAWN}(.*?)</title>", file.read(_HEAD_CHARACTERS), re.DOTALL)
+    return None if found is None else html.unescape(found[1])

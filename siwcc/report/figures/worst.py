@@ -42,6 +42,7 @@ from siwcc.report.figures.style import (
     arm_style,
     model_name,
     new_figure,
+    placeholder_on_error,
     save_figure,
     style_axis,
 )
@@ -117,6 +118,7 @@ def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_r
     return chosen[:most]
 
 
+@placeholder_on_error
 def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     """Draw the ten samples (not their copies) whose predictions are furthest off, at most two of a record.
 
@@ -133,11 +135,11 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     key = cases[0].key
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
     draw = _draw_windows if len(spec.shape) == 1 else _draw_images
-    save_figure(draw(spec, cases, title), files)
     outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
     predictions = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
     columns = [*COLUMNS, *predictions, f"error_{spec.unit}", "confidence"]
     write_csv(files.data, columns, [_row(rank, case) for rank, case in enumerate(cases, 1)])
+    save_figure(draw(spec, cases, title), files)
 
 
 def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
@@ -302,5 +304,5 @@ def _title(rank: int, case: Worst, unit: str, lines: bool = False) -> str:
     if not lines:
         return f"{rank + 1}. {case.label}, {off}, confidence {case.confidence:.2f}  ({case.sample_id})"
     # A panel is some 28 characters wide.
-    head = [f"{rank + 1}. {case.label.replace('_', ' ')}", f"{off}, conf. {case.confidence:.2f}"]
+    head = [f"{rank + 1}. {case.label}", f"{off}, conf. {case.confidence:.2f}"]
     return "\n".join([*head, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE)])
