@@ -171,7 +171,7 @@ $(UV):
 lock: $(UV)
 	@cp requirements.lock $(VENV)/all.lock
 	@echo $(TORCH) | $(UV) pip compile --quiet --python $(VENV)/uv/bin/python --python-version $(firstword $(PYTHONS)) \
-	    --universal --all-extras --generate-hashes --no-header --no-emit-package torch \
+	    --universal --fork-strategy fewest --all-extras --generate-hashes --no-header --no-emit-package torch \
 	    --output-file $(VENV)/all.lock $(ARGS) pyproject.toml -
 	@awk 'NR == 1 {print "# Every package but torch, with hashes; made by `make lock`. torch comes first, see the Makefile."} \
 	    /^[a-z]/ {skip = /^(siwcc|torch|triton|nvidia|cuda)/} /^# The following/ {exit} !skip && NF && !/^#/' $(VENV)/all.lock > requirements.lock
