@@ -50,6 +50,7 @@ __all__ = [
 MAX_SPATIAL_DIMS = 3
 _FEW_CHANNELS = 4
 FOURIER_OCTAVES = 4
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Grid(NamedTuple):
@@ -486,7 +487,7 @@ def _appended(signal: Tensor, encoding: Encoding, maps: tuple[Tensor, ...], lear
 
 def _in_layout_of(signal: Tensor, appended: Tensor) -> Tensor:
     """`appended` in channels_last where the signal is: `cat` falls back to contiguous if they differ."""
-    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(signal.dim())
+    layout = _CHANNELS_LAST.get(signal.dim())
     if layout is None or signal.is_contiguous() or not signal.is_contiguous(memory_format=layout):
         return appended
     return appended.contiguous(memory_format=layout)
