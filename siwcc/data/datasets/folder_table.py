@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import logging
 import math
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from siwcc.config import FolderSection
 from siwcc.io.checksums import read_text
 from siwcc.io.errors import InputError
 from siwcc.io.files import parse_csv
+from siwcc.io.spelling import did_you_mean
 
 PLACE_COLUMNS = {"ecg": ("time_s",), "nuclei": ("x", "y")}
 """What says where: seconds from the recording's first sample, or pixels."""
@@ -131,10 +131,10 @@ class Table:
         known = (*needed, *OPTIONAL_COLUMNS)
         unknown = [name for name in header if name not in known]
         for name in unknown:
-            meant = difflib.get_close_matches(name, [column for column in known if column not in header], 1, _ALIKE)
+            meant = did_you_mean(name, [column for column in known if column not in header], _ALIKE)
             if meant:
                 remedy = f"known: {', '.join(known)}"
-                raise InputError(self.path, f"has the column {name!r}; did you mean {meant[0]!r}?", remedy)
+                raise InputError(self.path, f"has the column {name!r}; {meant}", remedy)
         if unknown and set(needed) <= set(header):
             _logger.info("%s: columns that are not used: %s", self.path, ", ".join(unknown))
 
