@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
     _add_train(commands.add_parser("train", help="train networks on a folder of recordings or images"))
     _add_predict(commands.add_parser("predict", help="predict a time in a recording or a point in an image"))
+    _add_studies(commands.add_parser("studies", help="list the studies that come with the repository"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -315,6 +316,23 @@ def _run_predict(options: argparse.Namespace) -> int:
     from siwcc.cli.predict import run
 
     return run(options)
+
+
+def _add_studies(parser: argparse.ArgumentParser) -> None:
+    parser.description = "List the studies in resources/studies: what each tests, its networks, data and time."
+    parser.epilog = """examples:
+  siwcc studies
+  make study STUDY=strict  # run one of them, in the repository's folder
+"""
+    parser.set_defaults(run=_run_studies)
+
+
+def _run_studies(options: argparse.Namespace) -> int:
+    from siwcc.cli.studies import format_presets, read_presets
+    from siwcc.cli.train import repository
+
+    sys.stdout.write(format_presets(read_presets(repository("siwcc studies"))))
+    return 0
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:

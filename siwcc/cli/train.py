@@ -111,7 +111,7 @@ def prepare(options: argparse.Namespace) -> Training:
     Raises:
         InputError: see `run`.
     """
-    root = repository()
+    root = repository("siwcc train")
     if find_spec("snakemake") is None:
         raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
     _check_options(options)
@@ -127,8 +127,11 @@ def prepare(options: argparse.Namespace) -> Training:
     return Training(data, options.out, work, root, load_study(root / "config.yaml", [work / STUDY_FILE]))
 
 
-def repository() -> Path:
+def repository(command: str) -> Path:
     """The copy of the repository that this package is part of: a wheel has no rules.
+
+    Args:
+        command: What needs it.
 
     Raises:
         InputError: there is none.
@@ -136,7 +139,7 @@ def repository() -> Path:
     root = Path(siwcc.__file__).resolve().parent.parent
     if not all((root / name).is_file() for name in ("Snakefile", "config.yaml", "workflow/unlock.py")):
         remedy = f"git clone {_SOURCE}, and there: pip install -e '.[study]'"
-        raise InputError("siwcc train", "needs the rules of the repository, which an installed package lacks", remedy)
+        raise InputError(command, "needs the rules of the repository, which an installed package lacks", remedy)
     return root
 
 
@@ -167,11 +170,14 @@ def _check_folders(out: Path, work: Path, values: Mapping[str, Any], folds: int)
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    """Values of two studies that differ, by key; what one of them does not name is its preset's."""
+    if isinstance(old, Mapping) or isinstance(new, Mapping):
+        old, new = old or {}, new or {}
         for name in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
     elif old != new:
-        yield f"{key}: {old} there, {new} now"
+        there, now = ("default" if value is None else value for value in (old, new))
+        yield f"{key}: {there} there, {now} now"
 
 
 # --------------------------------------------------------------------- study

@@ -104,7 +104,9 @@ def _check_time(path: Path, time_s: np.ndarray, rate_hz: float) -> None:
         problem = (
             f"{TIME_COLUMN} is {time_s[sample]:g} at sample {sample}, where {rate_hz:g} Hz gives {sample / rate_hz:g}"
         )
-        raise InputError(path, problem, "times are to start at 0, without gaps; check csv_rate_hz")
+        raise InputError(
+            path, problem, "times are to start at 0, without gaps; check the sampling rate (--rate, csv_rate_hz)"
+        )
 
 
 def _refuse_time(path: Path, values: np.ndarray, name: str) -> None:
