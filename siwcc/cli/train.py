@@ -257,7 +257,7 @@ def summary_lines(training: Training) -> list[str]:
     return [
         *_data_lines(training, strata),
         "",
-        *_table_lines(rows),
+        *_table_lines(rows, training),
         *_verdict_lines(tests),
         "",
         f"models: {training.out}",
@@ -286,9 +286,11 @@ def _data_lines(training: Training, strata: Path) -> Iterator[str]:
         yield f"  and {len(excluded) - _MOST_EXCLUDED} more"
 
 
-def _table_lines(rows: Sequence[MethodAccuracy]) -> Iterator[str]:
+def _table_lines(rows: Sequence[MethodAccuracy], training: Training) -> Iterator[str]:
     first = rows[0]
-    yield f"error on groups that were not trained on, with the 95 % interval over {first.groups} groups:"
+    size_px = getattr(training.data.section, "image_size", 0)
+    square = f", in px of the image fitted into {size_px} x {size_px} px" if training.task == "nuclei" else ""
+    yield f"error on groups that were not trained on, with the 95 % interval over {first.groups} groups{square}:"
     unit = first.unit
     head = ["method", f"median ({unit})", f"90th percentile ({unit})", f"within {first.limit:g} {unit} (%)"]
     lines = [head, *(_cells(row) for row in rows)]
