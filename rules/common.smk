@@ -71,8 +71,7 @@ def check_samples(name, values):
     """Refuse, before any job, data that do not exist, and samples that were made with other preprocessing settings."""
     section = parse_dataset(values["datasets"][name])
     guard.check_samples_protocol(name, section.protocol())
-    if workflow.is_main_process:
-        guard.check_source(name, section.path)
+    guard.check_source(workflow, name, section.path)
 
 
 def datasets_in_use(values):

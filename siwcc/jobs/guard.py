@@ -136,17 +136,22 @@ def data_is_missing(name: str) -> bool:
     return not all(path.is_file() for path in DATA.files(name))
 
 
-def check_source(name: str, folder: Path | None) -> None:
+def check_source(workflow: Workflow, name: str, folder: Path | None) -> None:
     """Refuse, before anything is planned, a local copy that does not exist and has still to be read.
 
+    Jobs read the Snakefile, too, perhaps on a machine without the copy: they are not refused.
+
     Args:
+        workflow: Snakemake's.
         name: Of the data set.
         folder: Its local copy; None if there is none.
 
     Raises:
         InputError: the folder does not exist.
     """
-    if folder is not None and data_is_missing(name) and not folder.expanduser().exists():
+    if folder is None or not workflow.is_main_process:
+        return
+    if data_is_missing(name) and not folder.expanduser().exists():
         raise InputError(folder, "does not exist", f"correct datasets.{name}.path")
 
 

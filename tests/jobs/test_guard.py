@@ -447,3 +447,22 @@ def test_what_a_cancelled_job_leaves_on_this_machine_is_killed(place: Path, tmp_
         guard.cancel(["11", "12"], place)
         assert hung.wait(timeout=10) == -signal.SIGKILL
         assert (elsewhere.poll(), main.poll()) == (None, None)
+
+
+def test_a_local_copy_that_does_not_exist_is_refused_while_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main, job = (SimpleNamespace(is_main_process=is_main) for is_main in (True, False))
+    guard.check_source(job, "mine", tmp_path / "absent")
+    guard.check_source(main, "mine", None)
+    guard.check_source(main, "mine", tmp_path)
+    with pytest.raises(InputError) as caught:
+        guard.check_source(main, "mine", tmp_path / "absent")
+    assert caught.value.where == str(tmp_path / "absent")
+    assert "datasets.mine.path" in caught.value.remedy
+    for path in guard.DATA.files("mine"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    # All is made already: a study goes on without the copy.
+    guard.check_source(main, "mine", tmp_path / "absent")
