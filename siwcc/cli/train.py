@@ -16,7 +16,7 @@ from typing import Any
 
 import siwcc
 from siwcc.cli.train_data import DataOptions, TrainingData, check_folds, open_data
-from siwcc.config import Config, load_study, merged
+from siwcc.config import Config, merged, parse_config
 from siwcc.evaluation.accuracy_summary import (
     BaselineTest,
     MethodAccuracy,
@@ -46,6 +46,7 @@ _SOURCE = "https://github.com/siwcc/siwcc"
 _QUICK_COPIES = {"ecg": 20, "nuclei": 4}
 _QUICK_EPOCHS = {"ecg": 2, "nuclei": 3}
 _QUICK_IMAGE_SIZE = 64
+_MOST_LEADS = 64
 _MOST_EXCLUDED = 5
 
 
@@ -122,9 +123,11 @@ def prepare(options: argparse.Namespace) -> Training:
     work = options.work or options.out.with_name(f"{options.out.name}.work")
     preset = root / "resources" / "studies" / f"{PRESETS[data.section.task]}.yaml"
     values = study_values(data, options, read_yaml(preset))
+    config = parse_config(merged(read_yaml(root / "config.yaml"), values))
+    _check_places(data, options.out, work)
     _check_folders(options.out, work, values, options.folds)
     write_text(work / STUDY_FILE, _as_yaml(values))
-    return Training(data, options.out, work, root, load_study(root / "config.yaml", [work / STUDY_FILE]))
+    return Training(data, options.out, work, root, config)
 
 
 def repository(command: str) -> Path:
@@ -150,8 +153,25 @@ def _check_options(options: argparse.Namespace) -> None:
             raise InputError(f"--{name}", f"is {value}", f"give a whole number from {least}")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
         raise InputError("--rate", f"is {options.rate:g} Hz", "give the sampling rate in Hz, above 0")
+    size, leads = options.image_size, options.leads or ()
+    if size is not None and (size % 16 or not 16 <= size <= 4096):
+        raise InputError("--image-size", f"is {size} px", "give a multiple of 16, from 16 to 4096")
+    if len(set(leads)) < len(leads) or any(not 0 <= lead < _MOST_LEADS for lead in leads):
+        raise InputError(
+            "--leads", f"is {' '.join(map(str, leads))}", f"give different numbers, 0 to {_MOST_LEADS - 1}"
+        )
+    if options.out.name in ("", ".."):
+        raise InputError("--out", f"{options.out} has no name", "name a new folder")
     if options.out.suffix == ".pt" or options.out.is_file():
         raise InputError("--out", f"{options.out} is to be a folder: a network per fold", "give a name without .pt")
+
+
+def _check_places(data: TrainingData, out: Path, work: Path) -> None:
+    """Refuse to write into the folder of the data, which is only read."""
+    assert data.section.path is not None  # noqa: S101 - narrows the type
+    for option, folder in (("--out", out), ("--work", work)):
+        if folder.resolve().is_relative_to(data.section.path):
+            raise InputError(option, f"{folder} is in the folder of the data", "name a folder elsewhere")
 
 
 def _check_folders(out: Path, work: Path, values: Mapping[str, Any], folds: int) -> None:
@@ -160,7 +180,8 @@ def _check_folders(out: Path, work: Path, values: Mapping[str, Any], folds: int)
     path = work / STUDY_FILE
     if path.is_file():
         differing = list(_differences(read_yaml(path), values))
-        if differing:
+        # Before there are samples nothing is lost: the options are what has been corrected.
+        if differing and DataLayout(work / "data").samples(DATASET).is_file():
             remedy = "give those options again to resume it, choose another --out, or delete the folder"
             raise InputError(work, f"holds a training with other options ({differing[0]})", remedy)
     elif any(out.glob("*.pt")):
@@ -224,7 +245,9 @@ def _run_study(training: Training, cores: int | None, targets: Sequence[Path]) -
         check_alone(work)
         unlock = [sys.executable, str(training.root / "workflow" / "unlock.py"), *config]
         # A list, without a shell, of the project's own program.
-        subprocess.run(unlock, cwd=work, env=_environment(training.root), check=True)  # noqa: S603
+        done = subprocess.run(unlock, cwd=work, env=_environment(training.root), check=False)  # noqa: S603
+        if done.returncode:
+            return done.returncode
     arguments = [
         *("--snakefile", str(training.root / "Snakefile")),
         *("--workflow-profile", str(training.root / "profiles" / "default")),
@@ -290,7 +313,8 @@ def _table_lines(rows: Sequence[MethodAccuracy], training: Training) -> Iterator
     first = rows[0]
     size_px = getattr(training.data.section, "image_size", 0)
     square = f", in px of the image fitted into {size_px} x {size_px} px" if training.task == "nuclei" else ""
-    yield f"error on groups that were not trained on, with the 95 % interval over {first.groups} groups{square}:"
+    what = "error on augmented copies of groups that were not trained on"
+    yield f"{what}, with the 95 % interval over {first.groups} groups{square}:"
     unit = first.unit
     head = ["method", f"median ({unit})", f"90th percentile ({unit})", f"within {first.limit:g} {unit} (%)"]
     lines = [head, *(_cells(row) for row in rows)]

@@ -15,7 +15,6 @@ from siwcc.data.datasets.csv_signals import TIME_COLUMN
 from siwcc.data.datasets.folder_table import PLACE_COLUMNS, Row, Table
 from siwcc.data.datasets.interface import reader_for
 from siwcc.inference.inputs import IMAGE_SUFFIXES, kind_of, wfdb_record
-from siwcc.io.checksums import read_text
 from siwcc.io.errors import InputError
 from siwcc.io.spelling import did_you_mean
 
@@ -93,7 +92,7 @@ def check_folds(path: Path, data: TrainingData, folds: int) -> None:
     """
     if data.groups >= folds:
         return
-    what = "records with an event" if data.section.format == "vfdb" else "groups (patients, slides)"
+    what = "record(s) with an event" if data.section.format == "vfdb" else "group(s) of files (patients, slides)"
     problem = f"has {data.groups} {what}, too few for {folds} folds"
     if data.groups < 2:
         raise InputError(path, problem, "add data of another one, or correct the column group")
@@ -120,12 +119,13 @@ def _place(path: Path) -> tuple[Path, str | None]:
 def _why_no_data(path: Path, names: Sequence[str], has_headers: bool) -> tuple[str, str]:
     tables = [name for name in names if name.endswith(".csv") and "file" in _header(path / name)]
     images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
+    recordings = sum(name.lower().endswith(".csv") for name in names)
     if tables:
         return f"holds no {TABLE}", f"name the table: siwcc train {path / tables[0]}"
     if has_headers:
         what, task = "WFDB records without annotations (.atr)", "ecg"
-    elif images:
-        what, task = f"{images} image(s)", "nuclei"
+    elif images or recordings:
+        what, task = (f"{images} image(s)", "nuclei") if images else (f"{recordings} CSV(s)", "ecg")
     else:
         return f"holds neither {TABLE} nor WFDB records with annotations", f"see {_GUIDE}"
     return f"holds {what} and no {TABLE}", f"write it with the columns {_COLUMNS[task]}: {_GUIDE}"
@@ -177,10 +177,11 @@ def _header(path: Path) -> list[str]:
 
 
 def _lines(path: Path) -> list[list[str]]:
-    """The first two lines of a CSV; what is wrong with the others is found by its reader."""
-    text = read_text(path).lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").splitlines()[:2]
+    """The first two lines of a CSV, which may be a recording of any size; what is wrong is found by its reader."""
+    with path.open("rb") as handle:
+        start = (handle.readline(_LONGEST_LINE) + handle.readline(_LONGEST_LINE)).decode("utf-8-sig", errors="replace")
     try:
-        return list(csv.reader(text))
+        return list(csv.reader(start.splitlines()))
     except csv.Error:
         return []
 
@@ -193,18 +194,12 @@ def _leads(table: Table, first: dict[str, Row], options: DataOptions) -> list[in
             path = table.find(row, f"{file}.hea")
             fewest = min(fewest, wfdb_record(path, (0,)).header.n_sig)
             continue
-        columns = _columns(table.find(row, file))
+        columns = [name.strip() for name in _header(table.find(row, file))]
         if options.rate_hz is None and TIME_COLUMN not in columns:
             problem, remedy = "has no sampling rate", f"give it in Hz as --rate, or add a column {TIME_COLUMN}"
             raise InputError(table.folder / file, problem, remedy)
         fewest = min(fewest, len(columns) - (TIME_COLUMN in columns))
     return list(options.leads) if options.leads else list(range(max(1, fewest)))
-
-
-def _columns(path: Path) -> list[str]:
-    with path.open("rb") as handle:
-        line = handle.readline(_LONGEST_LINE).decode("utf-8-sig", errors="replace")
-    return [field.strip().strip('"') for field in line.split(",")]
 
 
 # --------------------------------------------------------------- annotations

@@ -136,6 +136,9 @@ def test_an_unusable_table_is_one_line(records: Path, images: Path, tmp_path: Pa
     (records / "samples.csv").rename(records / "events.csv")
     with refused(records, "samples.csv", remedy="events.csv"):
         open_data(records, DataOptions(rate_hz=50))
+    (records / "events.csv").unlink()
+    with refused(records, "2 CSV(s)", remedy="file, time_s"):
+        open_data(records, DataOptions(rate_hz=50))
     (images / "samples.csv").unlink()
     with refused(images, "4 image(s)", remedy="file, x, y"):
         open_data(images, DataOptions())
@@ -164,7 +167,10 @@ def test_unusable_annotations_are_one_line(annotated: Path) -> None:
         (["--cores", "0"], "--cores"),
         (["--seed", "-1"], "--seed"),
         (["--rate", "0"], "--rate"),
+        (["--leads", "0", "0"], "--leads"),
+        (["--image-size", "50"], "--image-size"),
         (["--out", "model.pt"], "--out"),
+        (["--out", "."], "--out"),
     ],
 )
 def test_an_impossible_option_is_named(records: Path, words: list[str], where: str) -> None:
@@ -174,12 +180,12 @@ def test_an_impossible_option_is_named(records: Path, words: list[str], where: s
 
 
 def test_too_few_groups_are_refused_with_the_number_that_is_possible(records: Path, annotated: Path) -> None:
-    with refused(records, "2 groups", "5 folds", remedy="--folds 2"):
+    with refused(records, "2 group(s)", "5 folds", remedy="--folds 2"):
         train.prepare(options(records, "--rate", "50"))
-    with refused(annotated, "2 records", remedy="--folds 2"):
+    with refused(annotated, "2 record(s)", remedy="--folds 2"):
         train.prepare(options(annotated))
     (records / "samples.csv").write_text("file,time_s,group\na.csv,10,p1\nb.csv,20,p1\n")
-    with refused(records, "1 groups", remedy="group"):
+    with refused(records, "1 group(s)", remedy="group"):
         train.prepare(options(records, "--rate", "50"))
 
 
@@ -218,8 +224,13 @@ def test_a_trial_has_fewer_copies_and_epochs(records: Path, images: Path) -> Non
 
 def test_the_same_command_resumes_and_another_is_refused(records: Path) -> None:
     words = ["--rate", "50", "--folds", "2"]
+    train.prepare(options(records, *words, "--epochs", "9"))
+    # Nothing is made yet.
     first = train.prepare(options(records, *words))
     assert first.work == records.parent / "model.work"
+    samples = first.samples.samples("data")
+    samples.parent.mkdir(parents=True)
+    samples.touch()
     written = (first.work / "study.yaml").read_bytes()
     assert train.prepare(options(records, *words, "--cores", "1")) == first
     for more in (["--epochs", "2"], ["--seed", "1"], ["--quick"]):
@@ -243,6 +254,15 @@ def test_models_and_folders_of_others_are_not_touched(records: Path) -> None:
     (work / "notes.txt").write_text("mine")
     with refused(work, "study.yaml", remedy="--out"):
         train.prepare(options(records, *words))
+
+
+def test_nothing_is_written_into_the_folder_of_the_data(records: Path) -> None:
+    words = ["--rate", "50", "--folds", "2"]
+    before = sorted(records.rglob("*"))
+    for more, where in (["--out", str(records / "m")], "--out"), (["--work", str(records)], "--work"):
+        with refused(where, remedy="elsewhere"):
+            train.prepare(options(records, *words, *more))
+    assert sorted(records.rglob("*")) == before
 
 
 def test_a_baseline_that_is_not_beaten_is_said(capsys) -> None:
