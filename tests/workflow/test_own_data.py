@@ -94,7 +94,7 @@ def test_the_report_knows_no_published_values(place: Place) -> None:
     study = place.folder / "record-model.work" / "results" / "train"
     page = html.unescape((study / "report.html").read_text(encoding="utf-8"))
     assert "not MIT-BIH Malignant Ventricular Ectopy Database, which the paper uses" in page
-    assert "Data of the user's" in page
+    assert "a local copy, read in place" in page
 
 
 def test_an_edited_table_is_read_again(place: Place) -> None:
