@@ -28,7 +28,7 @@ CLUSTER_TESTS ?= cluster
 ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve docs-links fuzz soak audit bench lock check-lock clean
+.PHONY: help setup demo known-study study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve docs-links fuzz soak audit bench lock check-lock clean
 
 help:
 	@echo "make demo            the whole pipeline on synthetic data, to a report"
@@ -47,7 +47,7 @@ help:
 	@echo "make lock            requirements.lock from pyproject.toml, then check-lock; ARGS=--upgrade for newer versions"
 	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
 	@echo "make bench           how fast it is here: docs/explanation/performance.md; BENCH=--quick for a trial"
-	@echo "make study STUDY=x   the study resources/studies/x.yaml"
+	@echo "make study STUDY=x   the study resources/studies/x.yaml; without STUDY: their list"
 	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
 	@echo "make leakage-ablation  what the paper's protocol hides: its two leaks, removed one at a time"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
@@ -72,7 +72,14 @@ demo: setup
 	    $(if $(filter slurm,$(PROFILE)),,--cores $(CORES)) --configfile resources/studies/demo.yaml
 	@$(BIN)/python -m siwcc.cli.main show results/demo
 
-study: setup
+# STUDY has a default for `make resume`; `make study` is to be given one. Listed without the environment, so at once.
+OFFERED := $(basename $(notdir $(wildcard resources/studies/*.yaml)))
+list_studies = for name in $(OFFERED); do printf '  %-25s' "$$name"; sed -n 's/^. Tests: //p' "resources/studies/$$name.yaml"; done
+
+known-study:
+	@$(if $(filter $(call asked,STUDY,),$(OFFERED)),:,{ echo "make study: give STUDY=<name>, one of:"; $(list_studies); } >&2; exit 2)
+
+study: known-study setup
 	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 # The networks in models/: each of every fold, and one of all of them.

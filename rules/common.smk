@@ -72,9 +72,10 @@ def checked_config(values):
 
 
 def check_samples(name, values):
-    """Refuse, before any job, to replace samples that were made with other preprocessing settings."""
-    settings = parse_dataset(values["datasets"][name]).protocol()
-    guard.check_samples_protocol(name, settings)
+    """Refuse, before any job, data that do not exist, and samples that were made with other preprocessing settings."""
+    section = parse_dataset(values["datasets"][name])
+    guard.check_samples_protocol(name, section.protocol())
+    guard.check_source(workflow, name, section.path)
 
 
 def datasets_in_use(values):

@@ -7,12 +7,11 @@ Nothing heavy is imported here: the Snakefile loads this module in every job.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import reprlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
@@ -21,7 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from siwcc.io.checksums import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
 from siwcc.io.errors import InputError
-from siwcc.io.files import write_text
+from siwcc.io.files import read_yaml, write_text
+from siwcc.io.spelling import did_you_mean
 
 EncodingName = Literal[
     "none",
@@ -534,7 +534,9 @@ class Config(Section):
     def _check_dataset(self, task: str) -> None:
         name = self.task(task).dataset
         if name not in self.datasets:
-            raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}")
+            meant = did_you_mean(name, self.datasets)
+            hint = f"; {meant}" if meant else ""
+            raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
         section = self.datasets[name]
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
@@ -599,7 +601,48 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
-        raise InputError("config", _first_problem(error), "see the comments in config.yaml") from error
+        problem = _misspelt_dataset(error, values) or _first_problem(error)
+        raise InputError("config", problem, "see the comments in config.yaml") from error
+
+
+def _misspelt_dataset(error: ValidationError, values: Mapping[str, Any]) -> str:
+    """`datasets={vfbd: {path: ...}}` makes a new data set, which has no format; empty where that is not the problem."""
+    for problem in error.errors(include_url=False):
+        if problem["type"] == "union_tag_not_found" and problem["loc"][0] == "datasets" and len(problem["loc"]) == 2:
+            name = str(problem["loc"][1])
+            meant = did_you_mean(name, [known for known in values["datasets"] if known != name])
+            return f"datasets.{name}: is no data set that exists, and has no format for a new one; {meant}" * bool(
+                meant
+            )
+    return ""
+
+
+def load_study(default_path: Path, overlay_paths: Iterable[Path]) -> Config:
+    """A study as Snakemake would see it: overlays merged deeply over the default, lists replaced.
+
+    Args:
+        default_path: `config.yaml`.
+        overlay_paths: Files of `resources/studies`, or the user's.
+
+    Raises:
+        InputError: a file that is missing or no YAML mapping, or a wrong value.
+    """
+    found: dict[str, Any] = {}
+    for path in (default_path, *overlay_paths):
+        values = read_yaml(path)
+        if not isinstance(values, dict):
+            raise InputError(path, "is not a YAML mapping of config keys")
+        found = merged(found, values)
+    return parse_config(found)
+
+
+def merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """An overlay laid over a study's values as Snakemake does it: mappings deeply, lists replaced."""
+    result = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
 
 
 def write_config(path: Path, config: Config) -> None:
@@ -661,8 +704,8 @@ def _similar_key(location: tuple[int | str, ...]) -> str:
     allowed = _keys_at(location[:-1])
     if str(location[-1]) in _RENAMED:
         return f", which is now {_RENAMED[str(location[-1])]!r}"
-    close = difflib.get_close_matches(str(location[-1]), allowed, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else ""
+    meant = did_you_mean(str(location[-1]), allowed)
+    hint = f", {meant}" if meant else ""
     return f"{hint} (allowed: {', '.join(allowed)})" if allowed else hint
 
 

@@ -20,6 +20,7 @@ from siwcc.config import (
     Train,
     VfdbSection,
     check_cores,
+    merged,
     parse_config,
     parse_dataset,
     parse_protocol,
@@ -367,3 +368,25 @@ def test_auto_is_cuda_only_beside_an_nvidia_device(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "exists", lambda self: False)
     monkeypatch.setattr(config_module.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert resolve_device("auto") == "cuda"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tasks": {"ecg": {"dataset": "vfbd"}}},
+        # A new name with nothing but a path, as `--config 'datasets={vfbd: {path: vfdb}}'` gives it.
+        {"datasets": {"vfbd": {"path": "vfdb"}}},
+    ],
+)
+def test_a_misspelt_data_set_is_named_with_what_was_meant(values: dict[str, Any]) -> None:
+    base = {"run": ["ecg"], "datasets": {"vfdb": {"format": "vfdb"}}}
+    with pytest.raises(InputError) as caught:
+        parse_config(merged(base, values))
+    assert "vfbd" in caught.value.problem
+    assert "'vfdb'" in caught.value.problem
+
+
+def test_a_new_data_set_without_a_format_has_no_hint() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_config({"run": ["ecg"], "datasets": {"vfdb": {"format": "vfdb"}, "holter": {"path": "x"}}})
+    assert "datasets.holter.format" in caught.value.problem

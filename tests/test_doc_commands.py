@@ -43,6 +43,8 @@ ELSEWHERE = {
     "siwcc report": ("tests/report/test_build.py", 'cli.main(["report"'),
     "siwcc controls": ("tests/analyses/test_controls.py", 'cli.main(["controls"'),
     "siwcc inspect": ("tests/cli/test_inspect.py", 'main(["inspect"'),
+    "siwcc train": ("tests/cli/test_train.py", '("train", "data", "--out", "model"'),
+    "siwcc studies": ("tests/cli/test_studies.py", 'main(["studies"])'),
     "siwcc predict": ("tests/cli/test_predict_docs.py", "page_commands()"),
     "siwcc export": ("tests/test_layer_page.py", "layer.md"),
     "python examples/bright_pixel.py": ("tests/test_layer_page.py", "bright_pixel"),

@@ -11,6 +11,7 @@ from made_models import write_model
 from made_study import write_mapped_study
 from places import load_program
 
+from siwcc.inference.model_folder import ship
 from siwcc.io.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
@@ -59,6 +60,15 @@ def test_every_network_is_shipped_with_how_it_was_measured(script: ModuleType, a
     ]
     for name in ("all", "fold1", "fold2"):
         assert (out / f"{name}.pt").read_bytes() == (arm / name / "seed42" / "model.pt").read_bytes()
+
+
+def test_the_network_of_all_folds_may_be_left_out(arm: Path, tmp_path: Path) -> None:
+    """As `siwcc train` does, which trains none; one that exists is not copied."""
+    for _ in range(2):
+        written = ship(arm, tmp_path / "out", with_all=False)
+        assert [path.name for path in written][:2] == ["fold1.pt", "fold2.pt"]
+        assert not (tmp_path / "out" / "all.pt").exists()
+        shutil.rmtree(arm / "all", ignore_errors=True)
 
 
 @pytest.mark.parametrize("folder", ["fold2", "all"])

@@ -2,93 +2,17 @@
 
     python workflow/ship_models.py results/localiser/ecg/none/heatmap models/ecg
 
-fold<k>.pt has not seen test fold k, all.pt has seen every fold; errors.csv and errors_by_stratum.csv are over the
-predictions of each fold's network for its own test fold. So is calibration.json, which turns the confidence of networks
-that have one into a probability.
+See `siwcc.inference.model_folder`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from siwcc.config import MAP_VARIANTS
-from siwcc.data.folds import read_folds_csv
-from siwcc.data.tasks.interface import task_module
-from siwcc.evaluation.calibration_file import write_calibration
-from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
-from siwcc.evaluation.reliability_table import calibrate_arm
+from siwcc.inference.model_folder import ship
 from siwcc.io.errors import InputError
-from siwcc.io.files import write_bytes
-from siwcc.io.run_key import MODEL, NO_FOLD, PREDICTIONS, fold_name
-from siwcc.io.study_layout import CALIBRATION, StudyLayout, table_name
-from siwcc.training.checkpoint import TrainedModel, read_model
-
-
-def ship(arm: Path, out: Path) -> list[Path]:
-    """Copy the networks of an arm and sum up what they predicted.
-
-    Args:
-        arm: `results/<study>/<task>/<encoding>/<variant>`, one seed.
-        out: The folder to fill.
-
-    Returns:
-        What was written.
-
-    Raises:
-        InputError: a network or its predictions are missing or damaged, there are several seeds, or the folder holds
-            networks of other folds.
-    """
-    models = {name: read_model(path) for name, path in _sources(arm).items()}
-    _check_folder(out, models)
-    for name, model in models.items():
-        write_bytes(out / f"{name}.pt", model.path.read_bytes())
-    predictions = [model.path.with_name(PREDICTIONS) for name, model in models.items() if name != "all"]
-    task = arm.parents[1]
-    strata = StudyLayout(task.parent).strata_csv(task.name)
-    return [*(out / f"{name}.pt" for name in models), *_measure(predictions, strata, models["all"], out)]
-
-
-def _sources(arm: Path) -> dict[str, Path]:
-    """The network of every fold and that of all of them, by the name that they get."""
-    task, encoding, variant = arm.parts[-3:]
-    study = StudyLayout(arm.parents[2])
-    folds = read_folds_csv(study.folds_csv(task))
-    wanted = {fold_name(fold) for fold in (NO_FOLD, *folds)}
-    sources = study.found_models(task, encoding, variant)
-    missing, foreign = sorted(wanted - sources.keys()), sorted(sources.keys() - wanted)
-    if missing:
-        problem = f"lacks {missing[0]}/seed<s>/{MODEL}, and the study has {len(folds)} folds"
-        raise InputError(arm, problem, "train it: make models STUDY=<study>")
-    if foreign:
-        raise InputError(arm, f"holds {foreign[0]}, and the study has {len(folds)} folds", "delete it")
-    if any(len(paths) > 1 for paths in sources.values()):
-        raise InputError(arm, "holds networks of several seeds", "leave those of one")
-    return {name: path for name, (path,) in sources.items()}
-
-
-def _check_folder(out: Path, models: Mapping[str, TrainedModel]) -> None:
-    """Refuse what would be taken for a network of this arm, or for their confidence."""
-    written = {f"{name}.pt" for name in models}
-    if models["all"].key.variant in MAP_VARIANTS:
-        written.add(CALIBRATION)
-    foreign = sorted({path.name for path in (*out.glob("fold*.pt"), *out.glob(CALIBRATION))} - written)
-    if foreign:
-        raise InputError(out / foreign[0], "is of other networks and would stay beside these", "delete it")
-
-
-def _measure(predictions: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
-    task = model.key.task
-    limits = task_module(task).error_limits(model.spec)
-    errors = measure_study(predictions, [], [strata], {task: limits})
-    written = [out / table_name("errors"), out / table_name("errors_by_stratum")]
-    write_errors(written[0], errors.overall)
-    write_errors_by_stratum(written[1], errors.by_stratum)
-    if model.key.variant in MAP_VARIANTS:
-        write_calibration(out / CALIBRATION, calibrate_arm(predictions, strata, limits))
-        written.append(out / CALIBRATION)
-    return written
 
 
 def main(arguments: Sequence[str]) -> int:

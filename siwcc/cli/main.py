@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   siwcc compare --control coord/fold*/log.csv --study weighted/fold*/log.csv
   siwcc inspect data/samples/vfdb.h5 results/paper/ecg/coord/full/fold1/seed42/*
   siwcc plan resources/studies/herlev-small.yaml
+  siwcc train my-records --out my-model --rate 250
   siwcc predict models/ecg vfdb/418 --at 1000 --plot 418.png
   siwcc controls --out controls
   siwcc show results/paper
@@ -108,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_data(commands.add_parser("demo-data", help="write synthetic raw files: WFDB records or cell images"))
     _add_compare(commands.add_parser("compare", help="compare two sets of per-epoch logs, paired in the order given"))
     _add_inspect(commands.add_parser("inspect", help="say what is in a file of a study, or draw it"))
+    _add_train(commands.add_parser("train", help="train networks on a folder of recordings or images"))
     _add_predict(commands.add_parser("predict", help="predict a time in a recording or a point in an image"))
+    _add_studies(commands.add_parser("studies", help="list the studies that come with the repository"))
     _add_plan(commands.add_parser("plan", help="estimate a study's time and disk on this machine, before it starts"))
     _add_controls(commands.add_parser("controls", help="does the study find an effect that is there, and no other?"))
     _add_report(commands.add_parser("report", help="draw and report what a study has, complete or not"))
@@ -235,6 +238,46 @@ def _run_inspect(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Train a network for each fold on your data, evaluate it on the groups of that fold, and put the networks into "
+        "a folder for siwcc predict (docs/how-to/own-data.md). DATA is only read: a folder with samples.csv, listing "
+        "times in recordings or points in images; or such a table; or a folder of WFDB records with annotated rhythms. "
+        "If the command is stopped, the same command resumes it."
+    )
+    parser.epilog = """examples:
+  siwcc train my-records --out my-model --rate 250  # CSV recordings at 250 Hz, table my-records/samples.csv
+  siwcc train my-images --out trial --quick  # images; few copies and epochs, for a trial
+  siwcc train vfdb --out vf-model --labels VF VFIB VFL  # WFDB records, annotated rhythms
+"""
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder, or table in its folder")
+    shown = "folder for the networks, their calibration and their errors"
+    parser.add_argument("--out", type=Path, required=True, metavar="MODEL", help=shown)
+    shown = "folder of the study: data, log, report (default: MODEL.work). It is kept"
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help=shown)
+    shown = "ecg: a time in a recording; nuclei: a point in an image (default: by the table's columns)"
+    parser.add_argument("--task", choices=("ecg", "nuclei"), help=shown)
+    shown = "rhythm labels that are events, for WFDB annotations (default: VF VFIB VFL VT ASYS HGEA)"
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help=shown)
+    parser.add_argument("--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings")
+    shown = "leads by number, from 0 (default: the first two, or one if a recording has no more)"
+    parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
+    shown = "pixels of the square that an image is fitted into, a multiple of 16 (default: 128; with --quick 64)"
+    parser.add_argument("--image-size", type=int, metavar="PX", help=shown)
+    parser.add_argument("--folds", type=int, default=5, help="networks; at most as many as groups (default: 5)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: 4 for recordings, 6 for images")
+    parser.add_argument("--seed", type=int, default=42, help="of folds, copies and trainings (default: 42)")
+    parser.add_argument("--cores", type=int, metavar="N", help="trainings at once (default: this machine's cores)")
+    parser.add_argument("--quick", action="store_true", help="few augmented copies and epochs: for a trial")
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(options: argparse.Namespace) -> int:
+    from siwcc.cli.train import run
+
+    return run(options)
+
+
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
@@ -284,6 +327,23 @@ def _run_predict(options: argparse.Namespace) -> int:
     return run(options)
 
 
+def _add_studies(parser: argparse.ArgumentParser) -> None:
+    parser.description = "List the studies in resources/studies: what each tests, its networks, data and time."
+    parser.epilog = """examples:
+  siwcc studies
+  make study STUDY=strict  # run one of them, in the repository's folder
+"""
+    parser.set_defaults(run=_run_studies)
+
+
+def _run_studies(options: argparse.Namespace) -> int:
+    from siwcc.cli.studies import format_presets, read_presets
+    from siwcc.cli.train import repository
+
+    sys.stdout.write(format_presets(read_presets(repository("siwcc studies"))))
+    return 0
+
+
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Estimate what a study will take: a few training steps of each network are timed here and extrapolated. "
@@ -302,7 +362,8 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_plan(options: argparse.Namespace) -> int:
-    from siwcc.cli.plan import format_plan, load_study, plan_study
+    from siwcc.cli.plan import format_plan, plan_study
+    from siwcc.config import load_study
 
     config = load_study(options.config, options.overlays)
     note("measuring a few training steps ...")

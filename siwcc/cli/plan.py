@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from siwcc.config import AnyDataset, Config, Train, parse_config
+from siwcc.config import AnyDataset, Config, Train
 from siwcc.data.datasets.folder_table import Table
 from siwcc.data.datasets.manifest import raw_folder
 from siwcc.data.tasks.interface import TaskSpec, task_module
@@ -19,8 +18,6 @@ from siwcc.inference.robustness.ecg import make_perturbations
 from siwcc.inference.robustness.nuclei import PERTURBATIONS
 from siwcc.io.console import tracked
 from siwcc.io.data_layout import DataLayout
-from siwcc.io.errors import InputError
-from siwcc.io.files import read_yaml
 from siwcc.io.shards import read_shard
 from siwcc.training.batches import usable_device
 from siwcc.training.checkpoint import network_for
@@ -63,33 +60,6 @@ class TaskPlan:
     compute_s: float
     disk_bytes: int
     float_bytes: int
-
-
-def load_study(default_path: Path, overlay_paths: list[Path]) -> Config:
-    """A study as Snakemake would see it: overlays merged deeply over the default, lists replaced.
-
-    Args:
-        default_path: `config.yaml`.
-        overlay_paths: Files of `resources/studies`, or the user's.
-
-    Raises:
-        InputError: a file that is missing or no YAML mapping, or a wrong value.
-    """
-    merged: dict[str, Any] = {}
-    for path in (default_path, *overlay_paths):
-        values = read_yaml(path)
-        if not isinstance(values, dict):
-            raise InputError(path, "is not a YAML mapping of config keys")
-        merged = _merged(merged, values)
-    return parse_config(merged)
-
-
-def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
-    return result
 
 
 def plan_study(config: Config, data_root: Path) -> list[TaskPlan]:

@@ -72,6 +72,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: no model, an input that cannot be read, or one that the models are not made for.
     """
+    from siwcc.cli.predict_arguments import check_arguments
+
+    check_arguments(options.model, options.inputs)
     inputs = [path for path in options.inputs if path.suffix != _MODEL_SUFFIX]
     sources = [options.model, *(path for path in options.inputs if path.suffix == _MODEL_SUFFIX), *options.more]
     _check_options(options, inputs)
@@ -79,14 +82,13 @@ def run(options: argparse.Namespace) -> int:
     on_sheet = len(inputs) > 1 and all(kind_of(path) == "image" for path in inputs)
     plots = {} if options.plot is None else plot_paths(options.plot, inputs, on_sheet)
 
-    from siwcc.inference.acceptance import accept
+    from siwcc.inference.acceptance import accept, note_calibration
     from siwcc.inference.loading import load_model
 
     predictor = load_model(sources, options.calibration)
     _check_kinds(predictor, inputs, options)
     from_folder = len(predictor.models) > len(sources)
     chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
-    _explain(predictor, inputs, chosen)
     accepted = accept(predictor, options.min_confidence, options.at_least)
     with _drafts(plots) as drafts:
         with _progress(inputs) as progress:
@@ -100,6 +102,9 @@ def run(options: argparse.Namespace) -> int:
                 del item
         if sheet:
             _draw_sheet(sheet, len(inputs), drafts[inputs[0]], accepted)
+        # Not before: an error comes without notes on what was not predicted.
+        _explain(predictor, inputs, chosen)
+        note_calibration(predictor)
         for one in told.values():
             if one.leads:
                 note(one.leads)

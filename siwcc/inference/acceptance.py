@@ -55,7 +55,7 @@ def not_found(prediction: Prediction) -> str:
 
 
 def accept(predictor: Predictor, min_confidence: float, at_least: float) -> Acceptance:
-    """What the predictions of some networks must reach; notes which calibration is used.
+    """What the predictions of some networks must reach.
 
     Args:
         predictor: The networks.
@@ -68,12 +68,16 @@ def accept(predictor: Predictor, min_confidence: float, at_least: float) -> Acce
     if min_confidence > 0 and not predictor.makes_map:
         problem = f"is {min_confidence:g}, and none of the models gives a confidence"
         raise InputError("--min-confidence", problem, f"leave it out, or take {', '.join(MAP_VARIANTS)} networks")
+    if predictor.calibration is None and at_least > 0:
+        problem = f"is {at_least:g}, and no {CALIBRATION} next to the models gives a probability"
+        raise InputError("--at-least", problem, "name one with --calibration, or take --min-confidence")
+    return Acceptance(min_confidence, at_least)
+
+
+def note_calibration(predictor: Predictor) -> None:
+    """Note which calibration gives the probability, where there is one."""
     calibration = predictor.calibration
     if calibration is not None:
         groups = f"{calibration.records} {'records' if predictor.task == 'ecg' else 'slide images'}"
         source = f"by {predictor.calibration_path}, from {calibration.rows:,} predictions for {groups} out of fold"
         note(f"{predictor.probability_name}: probability {source}")
-    elif at_least > 0:
-        problem = f"is {at_least:g}, and no {CALIBRATION} next to the models gives a probability"
-        raise InputError("--at-least", problem, "name one with --calibration, or take --min-confidence")
-    return Acceptance(min_confidence, at_least)

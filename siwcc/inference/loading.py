@@ -47,10 +47,19 @@ def resolve(source: Path) -> Path:
     """The folder of a model that comes with siwcc, for its name; any other path, and a file of that name, as it is."""
     if source.name != str(source) or source.exists():
         return source
-    package = Path(siwcc.__file__).resolve().parent
-    # In the installed package, and in a copy of the repository.
-    places = (package / "models" / source, package.parent / "models" / source)
+    places = (folder / source for folder in _shipped_folders())
     return next((place for place in places if place.is_dir()), source)
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with siwcc, sorted."""
+    return sorted({place.name for folder in _shipped_folders() for place in folder.glob("*/") if place.is_dir()})
+
+
+def _shipped_folders() -> tuple[Path, Path]:
+    # In the installed package, and in a copy of the repository.
+    package = Path(siwcc.__file__).resolve().parent
+    return package / "models", package.parent / "models"
 
 
 def find_models(source: Path) -> list[Path]:

@@ -501,7 +501,9 @@ def _starts(
     if at_s is not None:
         outside = [time_s for time_s in at_s if not 0 <= time_s * rate_hz <= length]
         if outside:
-            raise InputError("array", f"is {length / rate_hz:g} s long and has nothing at {outside[0]:g} s")
+            length_s = length / rate_hz
+            problem = f"is {length_s:g} s long and has nothing at {outside[0]:g} s"
+            raise InputError("array", problem, f"give times from 0 to {length_s:g} s")
         return [min(max(round(time_s * rate_hz) - samples // 2, 0), last) for time_s in at_s]
     if every_s is None and length <= ABOUT_ONE_WINDOW * samples:
         return [last // 2]

@@ -174,6 +174,25 @@ def data_is_missing(name: str) -> bool:
     return not all(path.is_file() for path in DATA.files(name))
 
 
+def check_source(workflow: Workflow, name: str, folder: Path | None) -> None:
+    """Refuse, before anything is planned, a local copy that does not exist and has still to be read.
+
+    Jobs read the Snakefile, too, perhaps on a machine without the copy: they are not refused.
+
+    Args:
+        workflow: Snakemake's.
+        name: Of the data set.
+        folder: Its local copy; None if there is none.
+
+    Raises:
+        InputError: the folder does not exist.
+    """
+    if folder is None or not workflow.is_main_process:
+        return
+    if data_is_missing(name) and not folder.expanduser().exists():
+        raise InputError(folder, "does not exist", f"correct datasets.{name}.path")
+
+
 def start_study(workflow: Workflow, names: Iterable[str], check_samples: Callable[[str], None]) -> None:
     """Check, before the first job, that every folder is writable and that no data change while they are read.
 

@@ -8,6 +8,7 @@ still runs.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from siwcc.io.console import progress_bar, shows_bars, verbosity
+from siwcc.io.console import note, progress_bar, shows_bars, verbosity
 from siwcc.io.errors import unwritable
 
 _LOOK_EVERY_S = 0.2
@@ -30,7 +31,7 @@ _SHOWN_LINES = 10
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a study.
+    """Run a study in the working directory.
 
     Args:
         arguments: The log file, then Snakemake's own arguments.
@@ -39,22 +40,46 @@ def main(arguments: Sequence[str]) -> int:
         Snakemake's exit code; 130 after Ctrl-C.
     """
     log_path = Path(arguments[0])
-    command = [sys.executable, "-m", "snakemake", *arguments[1:]]
     try:
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        with log_path.open("wb") as log, verbosity("normal"):
-            # A list, without a shell; the arguments are those that the user typed.
-            child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
-            try:
-                lines = _show_progress(child, log_path)
-            except KeyboardInterrupt:
-                # The terminal has sent it to Snakemake, too, which ends its jobs and releases the folder.
-                child.wait()
-                print("interrupted; the same command resumes the study", file=sys.stderr)
-                return 130
+        with verbosity("normal"):
+            return run_study(log_path, arguments[1:])
     except OSError as error:
         print(f"error: {unwritable(log_path, error)}", file=sys.stderr)
         return 1
+
+
+def run_study(
+    log_path: Path, arguments: Sequence[str], folder: Path | None = None, python_path: Path | None = None
+) -> int:
+    """Run a study, with one progress bar where the command shows bars.
+
+    Args:
+        log_path: The file for Snakemake's output.
+        arguments: Snakemake's own.
+        folder: The working directory; None: the present one.
+        python_path: A folder from which Snakemake and its jobs import first.
+
+    Returns:
+        Snakemake's exit code; 130 after Ctrl-C. Errors are printed, the reason last.
+
+    Raises:
+        OSError: the log cannot be written.
+    """
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    environment = dict(os.environ)
+    if python_path is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(python_path), environment.get("PYTHONPATH")]))
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("wb") as log:
+        # A list, without a shell; the arguments are those that the user typed.
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment)  # noqa: S603
+        try:
+            lines = _show_progress(child, log_path)
+        except KeyboardInterrupt:
+            # The terminal has sent it to Snakemake, too, which ends its jobs and releases the folder.
+            child.wait()
+            print("interrupted; the same command resumes the study", file=sys.stderr)
+            return 130
     if child.returncode:
         _explain(lines, log_path)
     return child.returncode
@@ -79,7 +104,7 @@ def _show_progress(child: subprocess.Popen[bytes], log_path: Path) -> list[str]:
                 if bar and task is not None:
                     bar.update(task, description=stage)
                 elif stage not in seen and stage != "all":
-                    print(f"{stage} ({done} of {total} steps done)", file=sys.stderr)
+                    note(f"{stage} ({done} of {total} steps done)")
                 seen.add(stage)
     return lines
 

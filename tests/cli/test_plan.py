@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from siwcc.cli import main as cli
-from siwcc.cli.plan import TaskPlan, format_plan, load_study, plan_study
-from siwcc.config import Config
+from siwcc.cli.plan import TaskPlan, format_plan, plan_study
+from siwcc.config import Config, load_study
 from siwcc.io.errors import InputError
 from siwcc.io.shards import shard_writer
 

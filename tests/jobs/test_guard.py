@@ -482,3 +482,22 @@ def test_folders_in_which_snakemake_runs(name: str) -> None:
 def test_folders_that_snakemake_reads_as_a_pattern(name: str) -> None:
     with refused(Path("/data") / name, remedy="rename"):
         guard.check_folder_name(Path("/data") / name)
+
+
+def test_a_local_copy_that_does_not_exist_is_refused_while_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main, job = (SimpleNamespace(is_main_process=is_main) for is_main in (True, False))
+    guard.check_source(job, "mine", tmp_path / "absent")
+    guard.check_source(main, "mine", None)
+    guard.check_source(main, "mine", tmp_path)
+    with pytest.raises(InputError) as caught:
+        guard.check_source(main, "mine", tmp_path / "absent")
+    assert caught.value.where == str(tmp_path / "absent")
+    assert "datasets.mine.path" in caught.value.remedy
+    for path in guard.DATA.files("mine"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    # All is made already: a study goes on without the copy.
+    guard.check_source(main, "mine", tmp_path / "absent")

@@ -1,4 +1,4 @@
-"""docs/tutorials/own-recordings.md, word for word: its study and its commands, in a copy of the repository."""
+"""docs/tutorials/own-recordings.md, word for word: its commands, in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -36,8 +36,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("recordings")
     copy_repository(root / "repository")
     place = Place(root / "repository", root / "repository")
-    (study,) = texts("yaml")
-    (place.folder / "my-study.yaml").write_text(study)
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = place.environment() | {"PATH": programs}
     for number, (command, _) in enumerate(steps()):
@@ -60,16 +58,26 @@ def test_the_table_begins_as_the_page_shows(place: Place) -> None:
     assert (place.folder / "my-records" / "samples.csv").read_text().startswith(shown)
 
 
-def test_as_many_samples_as_the_page_gives(place: Place) -> None:
-    with (place.folder / "results/my-study/ecg/folds.csv").open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    samples, patients = re.findall(r"There are (\d+) samples of (\d+) patients", PAGE.read_text(encoding="utf-8"))[0]
-    assert (len(rows), len({row["group"] for row in rows})) == (int(samples), int(patients))
-    assert (place.folder / "data/samples/my_records.excluded.csv").read_text() == "sample_id,reason\n"
+def test_the_summary_is_that_of_the_page(place: Place) -> None:
+    number, (_, shown) = next((number, step) for number, step in enumerate(steps()) if "siwcc train" in step[0])
+    printed = (place.folder / f"output{number}.txt").read_text().splitlines()
+    # What was trained on, and which methods there are; the order of baselines that differ little may change.
+    assert printed[:5] == shown[:5]
+    names = [{line.split("  ")[1] for line in lines if line.startswith("  ")} for lines in (printed, shown)]
+    assert names[0] == names[1]
+    found, wanted = (float(re.findall(r"\d+\.\d+", lines[5])[0]) for lines in (printed, shown))
+    assert found == pytest.approx(wanted, abs=TOLERANCE_S)
+
+
+def test_as_many_recordings_as_the_page_gives(place: Place) -> None:
+    with (place.folder / "my-records" / "samples.csv").open(newline="") as handle:
+        files = {row["file"] for row in csv.DictReader(handle)}
+    assert len(files) == 11
+    assert len(list((place.folder / "my-records" / "records").iterdir())) == 12
 
 
 def test_the_report_and_the_figure_are_there(place: Place) -> None:
-    assert (place.folder / "results/my-study/report.html").is_file()
+    assert (place.folder / "my-model.work/results/train/report.html").is_file()
     assert (place.folder / "new.png").is_file()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from siwcc.config import FolderSection
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import composed, find_file, is_there, other_case
 from siwcc.io.foreign_table import check_columns, read_foreign_table
+from siwcc.io.spelling import did_you_mean
 
 PLACE_COLUMNS = {"ecg": ("time_s",), "nuclei": ("x", "y")}
 """What says where: seconds from the recording's first sample, or pixels."""
@@ -127,10 +127,10 @@ class Table:
         known = (*needed, *OPTIONAL_COLUMNS)
         unknown = [name for name in header if name not in known]
         for name in unknown:
-            meant = difflib.get_close_matches(name, [column for column in known if column not in header], 1, _ALIKE)
+            meant = did_you_mean(name, [column for column in known if column not in header], _ALIKE)
             if meant:
                 remedy = f"known: {', '.join(known)}"
-                raise InputError(self.path, f"has the column {name!r}; did you mean {meant[0]!r}?", remedy)
+                raise InputError(self.path, f"has the column {name!r}; {meant}", remedy)
         if unknown and set(needed) <= set(header):
             _logger.info("%s: columns that are not used: %s", self.path, ", ".join(unknown))
 

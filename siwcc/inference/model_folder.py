@@ -1,0 +1,105 @@
+"""A folder of trained networks to be given away, with how they were measured; `siwcc.inference.loading` reads it.
+
+fold<k>.pt has not seen test fold k, all.pt has seen every fold; errors.csv and errors_by_stratum.csv are over the
+predictions of each fold's network for its own test fold. So is calibration.json, which turns the confidence of networks
+that have one into a probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.config import MAP_VARIANTS
+from siwcc.data.folds import read_folds_csv
+from siwcc.data.tasks.interface import task_module
+from siwcc.evaluation.calibration_file import write_calibration
+from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
+from siwcc.evaluation.reliability_table import calibrate_arm
+from siwcc.io.errors import InputError
+from siwcc.io.files import write_bytes
+from siwcc.io.run_key import MODEL, NO_FOLD, PREDICTIONS, fold_name
+from siwcc.io.study_layout import CALIBRATION, StudyLayout, table_name
+
+if TYPE_CHECKING:
+    from siwcc.training.checkpoint import TrainedModel
+
+
+def ship(arm: Path, out: Path, with_all: bool = True) -> list[Path]:
+    """Copy the networks of an arm and sum up what they predicted.
+
+    Args:
+        arm: `results/<study>/<task>/<encoding>/<variant>`, one seed.
+        out: The folder to fill.
+        with_all: Also the network that was trained on every fold.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: a network or its predictions are missing or damaged, there are several seeds, or the folder holds
+            networks of other folds.
+    """
+    # It imports torch, and `check_model_folder` is called before anything is trained.
+    from siwcc.training.checkpoint import read_model
+
+    models = {name: read_model(path) for name, path in _sources(arm, with_all).items()}
+    first = next(iter(models.values()))
+    check_model_folder(out, models, has_calibration=first.key.variant in MAP_VARIANTS)
+    for name, model in models.items():
+        write_bytes(out / f"{name}.pt", model.path.read_bytes())
+    predictions = [model.path.with_name(PREDICTIONS) for name, model in models.items() if name != "all"]
+    task = arm.parents[1]
+    strata = StudyLayout(task.parent).strata_csv(task.name)
+    return [*(out / f"{name}.pt" for name in models), *_measure(predictions, strata, first, out)]
+
+
+def _sources(arm: Path, with_all: bool) -> dict[str, Path]:
+    """The network of every fold and, where it is wanted, that of all of them, by the name that they get."""
+    task, encoding, variant = arm.parts[-3:]
+    study = StudyLayout(arm.parents[2])
+    folds = read_folds_csv(study.folds_csv(task))
+    wanted = {fold_name(fold) for fold in ((NO_FOLD, *folds) if with_all else folds)}
+    sources = study.found_models(task, encoding, variant)
+    if not with_all:
+        sources.pop(fold_name(NO_FOLD), None)
+    missing, foreign = sorted(wanted - sources.keys()), sorted(sources.keys() - wanted)
+    if missing:
+        problem = f"lacks {missing[0]}/seed<s>/{MODEL}, and the study has {len(folds)} folds"
+        raise InputError(arm, problem, "train it: make models STUDY=<study>")
+    if foreign:
+        raise InputError(arm, f"holds {foreign[0]}, and the study has {len(folds)} folds", "delete it")
+    if any(len(paths) > 1 for paths in sources.values()):
+        raise InputError(arm, "holds networks of several seeds", "leave those of one")
+    return {name: path for name, (path,) in sources.items()}
+
+
+def check_model_folder(out: Path, names: Iterable[str], has_calibration: bool) -> None:
+    """Refuse a folder with what would be taken for a network of these, or for their confidence.
+
+    Args:
+        out: The folder to fill; it need not exist.
+        names: Of the networks, without `.pt`.
+        has_calibration: Whether a calibration is written with them.
+
+    Raises:
+        InputError: names the first foreign file.
+    """
+    written = {f"{name}.pt" for name in names} | ({CALIBRATION} if has_calibration else set())
+    foreign = sorted({path.name for path in (*out.glob("fold*.pt"), *out.glob(CALIBRATION))} - written)
+    if foreign:
+        raise InputError(out / foreign[0], "is of other networks and would stay beside these", "delete it")
+
+
+def _measure(predictions: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
+    task = model.key.task
+    limits = task_module(task).error_limits(model.spec)
+    errors = measure_study(predictions, [], [strata], {task: limits})
+    written = [out / table_name("errors"), out / table_name("errors_by_stratum")]
+    write_errors(written[0], errors.overall)
+    write_errors_by_stratum(written[1], errors.by_stratum)
+    if model.key.variant in MAP_VARIANTS:
+        write_calibration(out / CALIBRATION, calibrate_arm(predictions, strata, limits))
+        written.append(out / CALIBRATION)
+    return written
