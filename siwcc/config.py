@@ -13,7 +13,7 @@ import reprlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -63,6 +63,7 @@ def _refuse_bool(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+Leads = tuple[Annotated[Whole, Field(ge=0, lt=64)], ...]
 
 
 def _read_switch(value: object) -> object:
@@ -82,6 +83,11 @@ class Section(BaseModel):
 def _check_range(name: str, value: Range, low: float, high: float) -> None:
     if not low <= value[0] <= value[1] <= high:
         raise ValueError(f"{name}: must be [from, to] with {low:g} <= from <= to <= {high:g}, not {list(value)}")
+
+
+def _check_leads(leads: tuple[int, ...]) -> None:
+    if len(set(leads)) != len(leads):
+        raise ValueError(f"leads: a lead is there twice in {list(leads)}")
 
 
 def _check_points(points: tuple[str, ...], first: str) -> None:
@@ -123,23 +129,67 @@ class DatasetSection(Section):
         return _without_single_point(self.model_dump(mode="json", exclude={"path", "url", "max_excluded"}))
 
 
-class VfdbSection(DatasetSection):
-    """MIT-BIH Malignant Ventricular Ectopy Database, or WFDB records laid out like it."""
+class _RecordsSection(DatasetSection):
+    """What the sets of WFDB records with rhythm annotations share."""
 
     task: ClassVar[Literal["ecg"]] = "ecg"
-    leads: ClassVar[tuple[int, ...]] = (0, 1)
 
-    format: Literal["vfdb"] = Field(description="layout of the published files")
-    url: str | None = "https://physionet.org/files/vfdb/1.0.0/"
-    event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
+    format: str
+    event_labels: tuple[str, ...] = Field(min_length=1, description="rhythm labels that count as an event")
     window_s: float = Field(default=20.0, gt=0, le=600, description="seconds")
     rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="Hz; other rates are resampled")
     points: tuple[EcgPoint, ...] = Field(default=("onset",), min_length=1, description="what the samples say")
 
     @model_validator(mode="after")
-    def _points(self) -> VfdbSection:
+    def _points(self) -> Self:
         _check_points(self.points, "onset")
         return self
+
+
+class VfdbSection(_RecordsSection):
+    """MIT-BIH Malignant Ventricular Ectopy Database, or WFDB records laid out like it."""
+
+    leads: ClassVar[tuple[int, ...]] = (0, 1)
+    subjects: ClassVar[Mapping[str, str]] = {}
+    checksums: ClassVar[str | None] = "vfdb"
+
+    format: Literal["vfdb"] = Field(description="layout of the published files")
+    url: str | None = "https://physionet.org/files/vfdb/1.0.0/"
+    event_labels: tuple[str, ...] = Field(default=("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA"), min_length=1)
+
+
+def _texts(value: object) -> object:
+    # YAML and `--config` read the name of a record such as 201 as a number. Sorted: the order has no meaning.
+    if not isinstance(value, Mapping):
+        return value
+    named = {_text(name): _text(subject) for name, subject in value.items()}
+    return {name: named[name] for name in sorted(named, key=str)}
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class WfdbSection(_RecordsSection):
+    """A folder of WFDB records with rhythm annotations, such as the MIT-BIH Arrhythmia Database."""
+
+    format: Literal["wfdb"] = Field(description="WFDB records with rhythm annotations in files .atr")
+    leads: Leads = Field(default=(0, 1), min_length=1, max_length=16, description="leads that are used, from 0")
+    subjects: Annotated[dict[str, Annotated[str, Field(min_length=1)]], BeforeValidator(_texts)] = Field(
+        default_factory=dict, description="record: subject, where a subject has several records; one subject, one group"
+    )
+    checksums: Name | None = Field(
+        default=None, description="SHA-256 of the published files: resources/checksums/<this>.sha256"
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> WfdbSection:
+        _check_leads(self.leads)
+        return self
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that change the samples; checksums are compared only."""
+        return {name: value for name, value in super().protocol().items() if name != "checksums"}
 
 
 class _CellSection(DatasetSection):
@@ -184,7 +234,7 @@ class FolderSection(DatasetSection):
     table: str = Field(
         default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
     )
-    leads: tuple[Annotated[Whole, Field(ge=0, lt=64)], ...] = Field(
+    leads: Leads = Field(
         default=(0, 1), min_length=1, max_length=16, description="ecg: leads that are used, by number, from 0"
     )
     window_s: float = Field(default=20.0, gt=0, le=600, description="ecg: seconds")
@@ -196,8 +246,7 @@ class FolderSection(DatasetSection):
     def _complete(self) -> FolderSection:
         if self.path is None and self.synthetic is None:
             raise ValueError("path: is missing: it names the folder that holds the table and what it lists")
-        if len(set(self.leads)) != len(self.leads):
-            raise ValueError(f"leads: a lead is there twice in {list(self.leads)}")
+        _check_leads(self.leads)
         for name in self._of_other_task():
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: has no meaning for a data set of the task {self.task}")
@@ -218,13 +267,15 @@ class FolderSection(DatasetSection):
 
 _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
     "vfdb": VfdbSection,
+    "wfdb": WfdbSection,
     "sipakmed": SipakmedSection,
     "herlev": HerlevSection,
     "folder": FolderSection,
 }
-EcgDataset = VfdbSection | FolderSection
+RecordsDataset = VfdbSection | WfdbSection
+EcgDataset = VfdbSection | WfdbSection | FolderSection
 ImageDataset = SipakmedSection | HerlevSection | FolderSection
-AnyDataset = VfdbSection | SipakmedSection | HerlevSection | FolderSection
+AnyDataset = VfdbSection | WfdbSection | SipakmedSection | HerlevSection | FolderSection
 Dataset = Annotated[AnyDataset, Field(discriminator="format")]
 
 

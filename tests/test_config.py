@@ -19,6 +19,7 @@ from siwcc.config import (
     SipakmedSection,
     Train,
     VfdbSection,
+    WfdbSection,
     check_cores,
     merged,
     parse_config,
@@ -29,6 +30,7 @@ from siwcc.config import (
 from siwcc.io.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+MITDB = ("url", "checksums", "event_labels", "subjects")
 STUDIES = sorted((REPOSITORY / "resources" / "studies").glob("*.yaml"))
 
 
@@ -61,7 +63,9 @@ def problem_of(key: str, value: object) -> str:
 
 def test_config_yaml_names_every_key_with_the_default_of_the_models() -> None:
     written = default_values()
-    bare = {"datasets": {name: {"format": name} for name in written["datasets"]}}
+    # What describes one set has no default.
+    mitdb = {"format": "wfdb", **{name: written["datasets"]["mitdb"][name] for name in MITDB}}
+    bare = {"datasets": {"vfdb": {"format": "vfdb"}, "mitdb": mitdb, "sipakmed": {"format": "sipakmed"}}}
     assert json.loads(Config.model_validate(bare).model_dump_json()) == written
 
 
@@ -189,7 +193,7 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         ("tasks.nuclei.augmentation.rotation_deg", 181, "less than or equal to 180", "181"),
         ("datasets.vfdb.max_excluded", 1.5, "less than or equal to 1", "1.5"),
         ("datasets.vfdb.rate_hz", -250, "greater than 0", "-250"),
-        ("datasets.vfdb.format", "vfdbs", "'vfdb', 'sipakmed', 'herlev'", "'vfdbs'"),
+        ("datasets.vfdb.format", "vfdbs", "'vfdb', 'wfdb', 'sipakmed', 'herlev'", "'vfdbs'"),
         ("datasets.sipakmed.image_size", 100, "multiple of 16", "100"),
         ("datasets.sipakmed.centroid", "mass", "'polygon' or 'vertices'", "'mass'"),
     ],
@@ -221,7 +225,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
         ("comparisons", [["coord"]], ["comparisons.0.1:"]),
         ("comparisons", [["coord", "none"]], ["comparisons:", "'none'", "['coord', 'weighted']"]),
         ("comparisons", [["coord", "coord"]], ["comparisons:", "'coord'", "itself"]),
-        ("tasks.ecg.dataset", "vfbd", ["tasks.ecg.dataset:", "'vfbd'", "['sipakmed', 'vfdb']"]),
+        ("tasks.ecg.dataset", "vfbd", ["tasks.ecg.dataset:", "'vfbd'", "['mitdb', 'sipakmed', 'vfdb']"]),
         ("tasks.ecg.dataset", "sipakmed", ["tasks.ecg.dataset:", "'sipakmed'"]),
         ("tasks.nuclei.dataset", "vfdb", ["tasks.nuclei.dataset:", "'vfdb'"]),
         ("tasks.ecg.median_samples", 10, ["tasks.ecg.median_samples:", "odd", "10"]),
@@ -331,6 +335,43 @@ def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
         "synthetic": None,
         "image_size": 128,
     }
+
+
+def test_records_and_subjects_may_be_written_as_numbers() -> None:
+    values = {"format": "wfdb", "event_labels": ["VT"], "subjects": {202: 7, 201: 7}, "leads": [1, 0]}
+    section = parse_dataset(values)
+    assert isinstance(section, WfdbSection)
+    assert list(section.subjects.items()) == [("201", "7"), ("202", "7")]
+    assert parse_protocol(section.protocol()) == section.model_copy(update={"path": Path()})
+
+
+def test_checksums_do_not_change_the_samples() -> None:
+    values = {"format": "wfdb", "event_labels": ["VT"]}
+    assert parse_dataset(values | {"checksums": "mitdb"}).protocol() == parse_dataset(values).protocol()
+    assert parse_dataset(values | {"subjects": {"1": "a"}}).protocol() != parse_dataset(values).protocol()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"event_labels": []}, "event_labels"),
+        ({"leads": [1, 1]}, "leads"),
+        ({"leads": []}, "leads"),
+        ({"subjects": {"201": ""}}, "subjects"),
+        ({"subjects": ["201", "202"]}, "subjects"),
+        ({"subjects": {"201": True}}, "subjects"),
+        ({"checksums": "../mitdb"}, "checksums"),
+        ({"subject": {}}, "subjects"),
+    ],
+)
+def test_a_wrong_value_of_records_is_named(changes: dict[str, Any], named: str) -> None:
+    with refused("config: dataset", named, remedy=None):
+        parse_dataset({"format": "wfdb", "event_labels": ["VT"], **changes})
+
+
+def test_records_have_no_event_labels_unless_they_are_given() -> None:
+    with refused("config: dataset", "event_labels", remedy=None):
+        parse_dataset({"format": "wfdb"})
 
 
 def test_data_have_one_origin() -> None:

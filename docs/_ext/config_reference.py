@@ -29,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tasks.nuclei": config.NucleiTask,
     "tasks.nuclei.augmentation": config.NucleiAugmentation,
     "datasets.vfdb": config.VfdbSection,
+    "datasets.mitdb": config.WfdbSection,
     "datasets.sipakmed": config.SipakmedSection,
     "datasets.herlev": config.HerlevSection,
     "datasets.folder": config.FolderSection,

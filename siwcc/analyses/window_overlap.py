@@ -84,7 +84,7 @@ def _compare(by_sample: Cell, by_group: Cell, data: Path) -> Iterator[WindowOver
     for cell in (by_sample, by_group):
         check_origin(cell.layout.strata_csv(TASK), _samples_path(cell, data))
     same_event = [other.place[sample_id] for sample_id in strata.place]
-    distance_s = nearest_trained_s(strata, _event_times_s(by_sample, data, strata))
+    distance_s = nearest_trained_s(strata, *_events(by_sample, data, strata))
     window_s = by_sample.spec.output_scale
     near_s, inf = 2 * window_s, math.inf
     ranges = [(0.0, window_s), (window_s, near_s), (near_s, inf), (inf, inf)]
@@ -122,27 +122,30 @@ def _summed_up(group: np.ndarray, before: np.ndarray, after: np.ndarray) -> dict
     }
 
 
-def nearest_trained_s(strata: Strata, time_s: np.ndarray) -> np.ndarray:
+def nearest_trained_s(strata: Strata, record: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """From every event to the nearest one of its record in another fold, float64 (samples,); infinite if there is none.
 
     Args:
-        strata: Folds and records.
+        strata: Folds.
+        record: (samples,) strings: a group may have several records, each with its own time.
         time_s: (samples,), when each event is in its record.
     """
     apart = np.abs(time_s[:, np.newaxis] - time_s)
-    trained = (strata.group[:, np.newaxis] == strata.group) & (strata.fold[:, np.newaxis] != strata.fold)
+    trained = (record[:, np.newaxis] == record) & (strata.fold[:, np.newaxis] != strata.fold)
     return np.asarray(np.where(trained, apart, np.inf).min(axis=1))
 
 
-def _event_times_s(cell: Cell, data: Path, strata: Strata) -> np.ndarray:
+def _events(cell: Cell, data: Path, strata: Strata) -> tuple[np.ndarray, np.ndarray]:
+    """The record of every event and its seconds there, in the order of `strata`."""
     path = _samples_path(cell, data)
-    shard = read_shard(path, "samples", names=("sample_id", "event_sample"))
-    at = dict(zip(shard.arrays["sample_id"], shard.arrays["event_sample"].tolist(), strict=True))
+    shard = read_shard(path, "samples", names=("sample_id", "record", "event_sample"))
+    row_of = {sample_id: row for row, sample_id in enumerate(shard.arrays["sample_id"])}
     for sample_id in strata.place:
-        if sample_id not in at:
+        if sample_id not in row_of:
             problem = f"has no {sample_id}, which is in a fold of {cell.folder}"
             raise InputError(path, problem, "run the study again")
-    return np.array([at[sample_id] for sample_id in strata.place]) / float(shard.attributes["rate_hz"])
+    rows = [row_of[sample_id] for sample_id in strata.place]
+    return shard.arrays["record"][rows], shard.arrays["event_sample"][rows] / float(shard.attributes["rate_hz"])
 
 
 def _samples_path(cell: Cell, data: Path) -> Path:

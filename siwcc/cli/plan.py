@@ -24,7 +24,7 @@ from siwcc.training.checkpoint import network_for
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
-_KNOWN_SAMPLES = {"vfdb": 236, "sipakmed": 4023, "herlev": 917}
+_KNOWN_SAMPLES = {"vfdb": 236, "mitdb": 71, "sipakmed": 4023, "herlev": 917}
 # Of the synthetic sets: usable events of a record, usable fraction of the cells.
 _SYNTHETIC_SHARE = {"ecg": 4.7, "nuclei": 0.96}
 _ECG_CONTEXT_FACTOR = 3
@@ -113,7 +113,15 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     if dataset.format == "folder":
         table = Table(dataset, raw_folder(name, dataset, DataLayout(data_root).raw))
         return len(table.rows), f"rows of {table.path}"
-    return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
+    if dataset.format != "wfdb":
+        return _KNOWN_SAMPLES[dataset.format], f"the whole {dataset.format} set"
+    # Takes 0.7 s to import.
+    from siwcc.data.datasets.wfdb import count_events
+
+    folder = raw_folder(name, dataset, DataLayout(data_root).raw)
+    if dataset.path is None and dataset.checksums in _KNOWN_SAMPLES and not folder.is_dir():
+        return _KNOWN_SAMPLES[dataset.checksums], f"the whole {dataset.checksums} set"
+    return count_events(dataset, folder), f"events in {folder}"
 
 
 def _perturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:

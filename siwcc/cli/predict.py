@@ -179,7 +179,7 @@ def _choose_models(
     seen = [
         model.path
         for model in predictor.models
-        if group_of(path, str(model.metadata.dataset_protocol.get("format"))) in model.metadata.training_groups
+        if group_of(path, model.metadata.dataset_protocol) in model.metadata.training_groups
     ]
     others = predictor.without(seen) if seen and (unseen_only or from_folder) else None
     if others is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -62,18 +62,20 @@ def name_of(path: Path) -> str:
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
-def group_of(path: Path, format_name: str) -> str:
-    """What a study of a data set of this format would have called the file's record or slide image.
+def group_of(path: Path, dataset: Mapping[str, Any]) -> str:
+    """What a study of a data set with these settings would have called the file's record, subject or slide image.
 
     Args:
         path: The file. It is not read.
-        format_name: Of the data set, `format` in the config.
+        dataset: The settings that the samples were made with.
     """
+    format_name = dataset.get("format")
     if format_name in ("herlev", "sipakmed") and kind_of(path) == "image":
         from siwcc.data.datasets.groups import herlev_group, sipakmed_group
 
         return herlev_group(path) if format_name == "herlev" else sipakmed_group(path)
-    return composed(name_of(path))
+    name = composed(name_of(path))
+    return str(dataset.get("subjects", {}).get(name, name))
 
 
 def read_signal_file(

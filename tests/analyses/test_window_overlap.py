@@ -59,9 +59,11 @@ def write_cell(root, protocol) -> Cell:
 
 def write_samples(root, names) -> None:
     times = {event[0]: round(250 * event[2]) for event in EVENTS}
+    records = {event[0]: event[1] for event in EVENTS}
     with shard_writer(root / "data" / "samples" / "synthetic.h5", "samples", {"rate_hz": 250.0}) as writer:
         ids = np.array(list(names), dtype=object)
-        writer.extend({"sample_id": ids, "event_sample": np.array([times[name] for name in names])})
+        record = np.array([records[name] for name in names], dtype=object)
+        writer.extend({"sample_id": ids, "record": record, "event_sample": np.array([times[name] for name in names])})
 
 
 @pytest.fixture
@@ -72,8 +74,11 @@ def cells(tmp_path):
 
 def test_distances_are_to_events_of_the_record_in_other_folds(cells):
     strata = read_strata(cells[0].folder / "ecg" / "strata.csv")
-    distance_s = nearest_trained_s(strata, np.array([event[2] for event in EVENTS]))
-    assert distance_s.tolist() == [10, 10, 25, math.inf, 365, 8, 8]
+    record, time_s = np.array([event[1] for event in EVENTS], dtype=object), np.array([event[2] for event in EVENTS])
+    assert nearest_trained_s(strata, record, time_s).tolist() == [10, 10, 25, math.inf, 365, 8, 8]
+    # e in another record of the same group: no time between the two.
+    record[4] = "r1_later"
+    assert nearest_trained_s(strata, record, time_s).tolist() == [10, 10, 25, math.inf, math.inf, 8, 8]
 
 
 def test_the_same_events_with_both_kinds_of_folds(cells, tmp_path):

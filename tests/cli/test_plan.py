@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wfdb
 
 from siwcc.cli import main as cli
 from siwcc.cli.plan import TaskPlan, format_plan, plan_study
-from siwcc.config import Config, load_study
+from siwcc.config import Config, load_study, parse_dataset
+from siwcc.data.datasets.synthetic.ecg import write_ecg_records
 from siwcc.io.errors import InputError
 from siwcc.io.shards import shard_writer
 
@@ -39,7 +41,7 @@ def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
     assert small.encodings == ("coord", "weighted")
     assert small.tasks.ecg.copies_per_sample == 10
     assert small.tasks.ecg.decimate_by == 10
-    assert set(small.datasets) == {"mine", "vfdb", "sipakmed"}
+    assert set(small.datasets) == {"mine", "vfdb", "mitdb", "sipakmed"}
     assert small.train.learning_rate == 0.001
 
 
@@ -100,6 +102,24 @@ def test_samples_that_are_there_are_counted(small: Config, tmp_path: Path) -> No
         writer.extend({"sample_id": np.array(["a", "b", "c"], dtype=object)})
     (plan,) = plan_study(small, tmp_path)
     assert (plan.samples, plan.sample_source) == (3, str(path))
+
+
+def test_events_of_wfdb_records_are_counted_where_the_records_are(small: Config, tmp_path: Path) -> None:
+    def counted(**values: object) -> int:
+        section = parse_dataset({"format": "wfdb", "event_labels": ["VT"], **values})
+        (plan,) = plan_study(small.model_copy(update={"datasets": {"mine": section}}), tmp_path / "data")
+        return plan.samples
+
+    write_ecg_records(tmp_path / "records", 3, 42)
+    notes = [
+        note.strip("(\0")
+        for path in (tmp_path / "records").glob("*.atr")
+        for note in wfdb.rdann(str(path.with_suffix("")), "atr").aux_note
+    ]
+    assert counted(path=tmp_path / "records") == notes.count("VT") > 0
+    assert counted(checksums="mitdb") == 71
+    with pytest.raises(InputError):
+        counted()
 
 
 def test_runs_side_by_side_share_the_time(small: Config) -> None:

@@ -49,7 +49,13 @@ def test_a_name_says_what_a_file_is() -> None:
     ],
 )
 def test_the_group_is_what_a_study_would_call_it(path: str, format_name: str, group: str) -> None:
-    assert group_of(Path(path), format_name) == group
+    assert group_of(Path(path), {"format": format_name}) == group
+
+
+def test_the_group_of_a_record_is_its_subject() -> None:
+    settings = {"format": "wfdb", "subjects": {"201": "s201", "202": "s201"}}
+    groups = [group_of(Path(name), settings) for name in ("mitdb/201", "mitdb/202.hea", "mitdb/203")]
+    assert groups == ["s201", "s201", "203"]
 
 
 def test_a_record_is_read_with_leads_by_number(tmp_path: Path) -> None:
@@ -130,7 +136,7 @@ def test_another_lead_may_be_anything(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_the_group_is_the_same_in_both_unicode_normal_forms() -> None:
-    names = {group_of(Path(unicodedata.normalize(form, "Müller.csv")), "folder") for form in ("NFC", "NFD")}
+    names = {group_of(Path(unicodedata.normalize(form, "Müller.csv")), {"format": "folder"}) for form in ("NFC", "NFD")}
     assert names == {"M\u00fcller"}
 
 

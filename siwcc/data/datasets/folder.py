@@ -63,7 +63,7 @@ def download(section: FolderSection, folder: Path) -> None:
     raise InputError(f"datasets.{folder.name}.path", "is missing", "name the folder that holds the table")
 
 
-def published_sums() -> dict[str, str]:
+def published_sums(section: FolderSection) -> dict[str, str]:
     """None."""
     return {}
 

@@ -61,7 +61,7 @@ def download(section: HerlevSection, folder: Path) -> None:
     raise InputError("datasets.herlev.path", problem, "get the set and name its folder there")
 
 
-def published_sums() -> dict[str, str]:
+def published_sums(section: HerlevSection) -> dict[str, str]:
     """None: sums of the single files were never published."""
     return {}
 

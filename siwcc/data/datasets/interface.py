@@ -57,7 +57,7 @@ class Reader(Protocol):
         """Files of the set below `folder`, sorted; InputError when it is no such set."""
         ...
 
-    def published_sums(self) -> Mapping[str, str]:
+    def published_sums(self, section: Any) -> Mapping[str, str]:
         """SHA-256 by file of the set as published; empty where nobody published them."""
         ...
 

@@ -60,7 +60,7 @@ def provide_raw(name: str, section: AnyDataset, raw_root: Path, manifest_path: P
         files = _raw_files(section, folder)
         rows = [(path.relative_to(folder).as_posix(), path.stat().st_size, sha256_of(path)) for path in files]
     write_csv(manifest_path, COLUMNS, rows)
-    _warn_of_differences(name, {file: sha256 for file, _, sha256 in rows}, reader.published_sums())
+    _warn_of_differences(name, {file: sha256 for file, _, sha256 in rows}, reader.published_sums(section))
 
 
 def _raw_files(section: AnyDataset, folder: Path) -> Sequence[Path]:

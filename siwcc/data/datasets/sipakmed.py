@@ -128,7 +128,7 @@ def _place_member(member: PurePosixPath) -> PurePosixPath | None:
     return PurePosixPath("CROPPED", member.name) if wanted else None
 
 
-def published_sums() -> dict[str, str]:
+def published_sums(section: SipakmedSection) -> dict[str, str]:
     """None: sums of the single files were never published."""
     return {}
 

@@ -17,8 +17,8 @@ import pytest
 import requests
 from refusals import refused
 
-from siwcc.config import VfdbSection
-from siwcc.data.datasets import download, vfdb
+from siwcc.config import VfdbSection, WfdbSection
+from siwcc.data.datasets import download, vfdb, wfdb
 from siwcc.data.datasets.download import fetch_files, read_checksums
 from siwcc.io.errors import InputError
 
@@ -486,6 +486,17 @@ def test_the_real_set_by_way_of_a_server(server: Server, tmp_path: Path, shared_
     files = vfdb.raw_files(VfdbSection(format="vfdb"), tmp_path / "vfdb")
     assert len(files) == 66
     assert all(path.read_bytes() == (source / path.name).read_bytes() for path in files)
+
+
+@pytest.mark.slow
+def test_the_arrhythmia_database_by_way_of_a_server(server: Server, tmp_path: Path, shared_data: Path) -> None:
+    source = shared_data / "mitdb"
+    server.responses = [lambda handler: handler.reply(200, (source / Path(handler.path).name).read_bytes())]
+    section = WfdbSection(format="wfdb", event_labels=("VT",), url=server.url, checksums="mitdb")
+    wfdb.download(section, tmp_path / "mitdb")
+    assert len(server.requests) == 144
+    files = wfdb.raw_files(section, tmp_path / "mitdb")
+    assert [path.name for path in files] == sorted(wfdb.published_sums(section))
 
 
 def test_a_failed_set_names_the_file_and_the_way_out(server: Server, tmp_path: Path) -> None:

@@ -242,17 +242,17 @@ def test_a_copy_that_is_not_the_published_set_is_said_so(
     records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(records.iterdir())}
-    monkeypatch.setattr(vfdb, "published_sums", lambda: sums)
+    monkeypatch.setattr(vfdb, "published_sums", lambda section: sums)
     arguments = ("mine", section(path=records), tmp_path / "raw", tmp_path / "mine.csv")
     provide_raw(*arguments)
     assert caplog.messages == []
-    monkeypatch.setattr(vfdb, "published_sums", lambda: sums | {"demo02.atr": "0" * 64, "demo03.dat": "1" * 64})
+    monkeypatch.setattr(vfdb, "published_sums", lambda section: sums | {"demo02.atr": "0" * 64, "demo03.dat": "1" * 64})
     provide_raw(*arguments)
     assert caplog.messages == [
         "mine: 1 file(s) differ from the published set, demo02.atr first",
         "mine: 1 file(s) of the published set are missing, demo03.dat first",
     ]
-    monkeypatch.setattr(vfdb, "published_sums", lambda: {"418.atr": "0" * 64})
+    monkeypatch.setattr(vfdb, "published_sums", lambda section: {"418.atr": "0" * 64})
     caplog.clear()
     provide_raw(*arguments)
     assert caplog.messages == []

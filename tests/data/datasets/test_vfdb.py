@@ -15,6 +15,8 @@ from tolerances import FLOAT32, assert_same
 
 from siwcc.config import VfdbSection
 from siwcc.data.datasets import vfdb
+from siwcc.data.datasets import wfdb as wfdb_reader
+from siwcc.data.datasets.download import read_checksums
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.io.errors import InputError
 
@@ -512,7 +514,7 @@ def test_damage_at_random_ends_in_a_result_or_one_line(folder: Path) -> None:
 
 
 def test_the_checksums_name_the_66_files() -> None:
-    sums = vfdb.read_checksums(vfdb.CHECKSUMS)
+    sums = vfdb.published_sums(SECTION)
     records = {name.partition(".")[0] for name in sums}
     assert len(records) == 22
     assert set(sums) == {f"{record}.{suffix}" for record in records for suffix in ("hea", "dat", "atr")}
@@ -525,7 +527,7 @@ def test_download_needs_an_address(tmp_path: Path) -> None:
 
 
 def test_a_missing_list_of_checksums_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vfdb, "CHECKSUMS", tmp_path / "vfdb.sha256")
+    monkeypatch.setattr(wfdb_reader, "CHECKSUMS", tmp_path)
     with refused(tmp_path / "vfdb.sha256", remedy=None):
         vfdb.download(SECTION, tmp_path / "vfdb")
 
@@ -601,8 +603,8 @@ def test_real_windows_equal_a_plain_decoding(real: list[Sample], shared_data: Pa
 
 
 def test_the_real_files_have_the_kept_checksums(shared_data: Path) -> None:
-    kept = vfdb.read_checksums(vfdb.CHECKSUMS)
-    assert kept == vfdb.read_checksums(shared_data / "vfdb" / "SHA256SUMS.txt")
+    kept = vfdb.published_sums(SECTION)
+    assert kept == read_checksums(shared_data / "vfdb" / "SHA256SUMS.txt")
     assert sorted(kept) == [path.name for path in vfdb.raw_files(SECTION, shared_data / "vfdb")]
 
 
