@@ -95,7 +95,8 @@ def check_folds(path: Path, data: TrainingData, folds: int) -> None:
     what = "record(s) with an event" if data.section.format == "vfdb" else "group(s) of files (patients, slides)"
     problem = f"has {data.groups} {what}, too few for {folds} folds"
     if data.groups < 2:
-        raise InputError(path, problem, "add data of another one, or correct the column group")
+        other = "give more --labels" if data.section.format == "vfdb" else "correct the column group"
+        raise InputError(path, problem, f"{other}, or add data")
     raise InputError(path, problem, f"give --folds {data.groups}, or add data")
 
 
@@ -188,18 +189,25 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _leads(table: Table, first: dict[str, Row], options: DataOptions) -> list[int]:
     """Those that were asked for, else the first two, or one where a recording has no more."""
-    fewest = 2
-    for file, row in first.items():
-        if kind_of(Path(file)) != "csv":
-            path = table.find(row, f"{file}.hea")
-            fewest = min(fewest, wfdb_record(path, (0,)).header.n_sig)
-            continue
-        columns = [name.strip() for name in _header(table.find(row, file))]
-        if options.rate_hz is None and TIME_COLUMN not in columns:
-            problem, remedy = "has no sampling rate", f"give it in Hz as --rate, or add a column {TIME_COLUMN}"
-            raise InputError(table.folder / file, problem, remedy)
-        fewest = min(fewest, len(columns) - (TIME_COLUMN in columns))
-    return list(options.leads) if options.leads else list(range(max(1, fewest)))
+    available = {table.folder / file: _available_leads(table, row, options.rate_hz) for file, row in first.items()}
+    path, fewest = min(available.items(), key=lambda item: item[1])
+    leads = list(options.leads or range(min(2, max(1, fewest))))
+    if max(leads) >= fewest:
+        raise InputError(
+            path, f"has {fewest} lead(s), and lead {max(leads)} is used", "give others, from 0, as --leads"
+        )
+    return leads
+
+
+def _available_leads(table: Table, row: Row, rate_hz: float | None) -> int:
+    """How many leads a recording has; a CSV without times needs a rate."""
+    if kind_of(Path(row.file)) != "csv":
+        return int(wfdb_record(table.find(row, f"{row.file}.hea"), (0,)).header.n_sig)
+    columns = [name.strip() for name in _header(table.find(row, row.file))]
+    if rate_hz is None and TIME_COLUMN not in columns:
+        problem, remedy = "has no sampling rate", f"give it in Hz as --rate, or add a column {TIME_COLUMN}"
+        raise InputError(table.folder / row.file, problem, remedy)
+    return len(columns) - (TIME_COLUMN in columns)
 
 
 # --------------------------------------------------------------- annotations

@@ -82,7 +82,9 @@ def test_a_table_of_recordings_is_counted(records: Path) -> None:
 def test_the_leads_are_those_that_every_recording_has(records: Path) -> None:
     np.savetxt(records / "b.csv", waves(2000, leads=1).T, delimiter=",", fmt="%.3f")
     assert open_data(records, DataOptions(rate_hz=50)).section.leads == (0,)
-    assert open_data(records, DataOptions(rate_hz=50, leads=[1])).section.leads == (1,)
+    assert open_data(records, DataOptions(rate_hz=50, leads=[0])).section.leads == (0,)
+    with refused(records / "b.csv", "1 lead(s)", "lead 1", remedy="--leads"):
+        open_data(records, DataOptions(rate_hz=50, leads=[0, 1]))
 
 
 def test_recordings_with_times_need_no_rate(records: Path) -> None:
@@ -187,6 +189,8 @@ def test_too_few_groups_are_refused_with_the_number_that_is_possible(records: Pa
     (records / "samples.csv").write_text("file,time_s,group\na.csv,10,p1\nb.csv,20,p1\n")
     with refused(records, "1 group(s)", remedy="group"):
         train.prepare(options(records, "--rate", "50"))
+    with refused(annotated, "1 record(s)", remedy="--labels"):
+        train.prepare(options(annotated, "--labels", "AFIB"))
 
 
 def test_without_the_repository_or_the_extra_it_says_so(records: Path, monkeypatch, capsys) -> None:
