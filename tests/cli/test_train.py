@@ -282,6 +282,9 @@ def test_a_baseline_that_is_not_beaten_is_said(capsys) -> None:
 # --------------------------------------------------------------- end to end
 
 
+TRAIN = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
+
+
 def siwcc_train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "siwcc.cli.main", *words],
@@ -299,8 +302,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
     """Four synthetic recordings, two folds, one epoch; and what the command printed."""
     folder = tmp_path_factory.mktemp("train")
     write_synthetic("ecg", folder / "data", 4, 42, "folder")
-    words = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
-    done = siwcc_train(folder, *words)
+    done = siwcc_train(folder, *TRAIN)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -343,11 +345,27 @@ def test_the_same_command_has_nothing_left_to_train(trained) -> None:
     folder, first = trained
     before = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
     shutil.rmtree(folder / "model")
-    words = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
-    again = siwcc_train(folder, *words)
+    again = siwcc_train(folder, *TRAIN)
     assert again.returncode == 0, again.stderr
     assert "train network" not in again.stderr
     assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == before
     assert yaml.safe_load((folder / "model.work" / "study.yaml").read_text())["folds"] == 2
     # The last lines give sizes.
+    assert again.stdout.splitlines()[:10] == first.stdout.splitlines()[:10]
+
+
+@pytest.mark.slow
+def test_a_folder_that_a_killed_process_has_locked_is_released(trained) -> None:
+    folder, first = trained
+    work = folder / "model.work"
+    errors = work / "results" / "train" / "stats" / "errors.csv"
+    before = errors.read_bytes()
+    errors.unlink()
+    lock = work / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("results/train/stats/errors.csv\n")
+    again = siwcc_train(folder, *TRAIN)
+    assert again.returncode == 0, again.stderr
+    assert errors.read_bytes() == before
+    assert not lock.exists()
     assert again.stdout.splitlines()[:10] == first.stdout.splitlines()[:10]
