@@ -69,7 +69,9 @@ def _remedy_for(path: Path) -> str:
 
 
 def _is_record(path: Path) -> bool:
-    return not path.is_dir() and kind_of(path) == "wfdb" and (path.parent / f"{name_of(path)}.hea").is_file()
+    if path.is_dir() or resolve(path) != path:
+        return False
+    return kind_of(path) == "wfdb" and (path.parent / f"{name_of(path)}.hea").is_file()
 
 
 def _is_model(path: Path) -> bool:

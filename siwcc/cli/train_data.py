@@ -96,7 +96,8 @@ def check_folds(path: Path, data: TrainingData, folds: int) -> None:
     what = "record(s) with an event" if data.section.format == "vfdb" else "group(s) of files (patients, slides)"
     problem = f"has {data.groups} {what}, too few for {folds} folds"
     if data.groups < 2:
-        raise InputError(path, problem, "add data of another one, or correct the column group")
+        other = "give more --labels" if data.section.format == "vfdb" else "correct the column group"
+        raise InputError(path, problem, f"{other}, or add data")
     raise InputError(path, problem, f"give --folds {data.groups}, or add data")
 
 
@@ -192,18 +193,26 @@ def _lines(path: Path) -> list[list[str]]:
 
 def _leads(table: Table, first: dict[str, Row], options: DataOptions) -> list[int]:
     """Those that were asked for, else the first two, or one where a recording has no more."""
-    fewest = 2
-    for file, row in first.items():
-        if kind_of(Path(file)) != "csv":
-            path = table.find(row, file if kind_of(Path(file)) == "edf" else f"{file}.hea")
-            fewest = min(fewest, wfdb_record(path, ()).header.lead_count)
-            continue
-        signal = read_csv_signal(table.find(row, file), options.rate_hz)
-        if signal.rate_hz is None:
-            problem, remedy = "has no sampling rate", f"give it in Hz as --rate, or add a column {TIME_COLUMN}"
-            raise InputError(table.folder / file, problem, remedy)
-        fewest = min(fewest, len(signal.leads))
-    return list(options.leads) if options.leads else list(range(max(1, fewest)))
+    available = {table.folder / file: _available_leads(table, row, options.rate_hz) for file, row in first.items()}
+    path, fewest = min(available.items(), key=lambda item: item[1])
+    leads = list(options.leads or range(min(2, max(1, fewest))))
+    if max(leads) >= fewest:
+        raise InputError(
+            path, f"has {fewest} lead(s), and lead {max(leads)} is used", "give others, from 0, as --leads"
+        )
+    return leads
+
+
+def _available_leads(table: Table, row: Row, rate_hz: float | None) -> int:
+    """How many leads a recording has; a CSV without times needs a rate."""
+    if kind_of(Path(row.file)) != "csv":
+        name = row.file if kind_of(Path(row.file)) == "edf" else f"{row.file}.hea"
+        return wfdb_record(table.find(row, name), ()).header.lead_count
+    signal = read_csv_signal(table.find(row, row.file), rate_hz)
+    if signal.rate_hz is None:
+        problem, remedy = "has no sampling rate", f"give it in Hz as --rate, or add a column {TIME_COLUMN}"
+        raise InputError(table.folder / row.file, problem, remedy)
+    return len(signal.leads)
 
 
 # --------------------------------------------------------------- annotations

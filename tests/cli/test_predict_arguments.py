@@ -10,6 +10,7 @@ import pytest
 from made_models import waves, write_model, write_record
 
 from siwcc.cli.main import main
+from siwcc.cli.predict_arguments import check_arguments
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,16 @@ def test_mixed_up_arguments_are_one_line(place: Path, words: str, where: str, to
     (line,) = err.splitlines()
     assert line.startswith(f"siwcc: {where}: ")
     assert told in line
+
+
+def test_a_record_does_not_hide_the_model_of_its_name(place: Path, monkeypatch) -> None:
+    monkeypatch.chdir(place)
+    write_record(place, "ecg", waves(500), 50)
+    try:
+        check_arguments(Path("ecg"), [Path("r1")])
+    finally:
+        for path in place.glob("ecg.*"):
+            path.unlink()
 
 
 def test_a_record_next_to_a_folder_of_its_name_is_read(place: Path, monkeypatch, capsys) -> None:

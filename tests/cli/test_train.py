@@ -82,7 +82,9 @@ def test_a_table_of_recordings_is_counted(records: Path) -> None:
 def test_the_leads_are_those_that_every_recording_has(records: Path) -> None:
     np.savetxt(records / "b.csv", waves(2000, leads=1).T, delimiter=",", fmt="%.3f")
     assert open_data(records, DataOptions(rate_hz=50)).section.leads == (0,)
-    assert open_data(records, DataOptions(rate_hz=50, leads=[1])).section.leads == (1,)
+    assert open_data(records, DataOptions(rate_hz=50, leads=[0])).section.leads == (0,)
+    with refused(records / "b.csv", "1 lead(s)", "lead 1", remedy="--leads"):
+        open_data(records, DataOptions(rate_hz=50, leads=[0, 1]))
 
 
 def test_recordings_with_times_need_no_rate(records: Path) -> None:
@@ -187,6 +189,8 @@ def test_too_few_groups_are_refused_with_the_number_that_is_possible(records: Pa
     (records / "samples.csv").write_text("file,time_s,group\na.csv,10,p1\nb.csv,20,p1\n")
     with refused(records, "1 group(s)", remedy="group"):
         train.prepare(options(records, "--rate", "50"))
+    with refused(annotated, "1 record(s)", remedy="--labels"):
+        train.prepare(options(annotated, "--labels", "AFIB"))
 
 
 def test_without_the_repository_or_the_extra_it_says_so(records: Path, monkeypatch, capsys) -> None:
@@ -278,6 +282,9 @@ def test_a_baseline_that_is_not_beaten_is_said(capsys) -> None:
 # --------------------------------------------------------------- end to end
 
 
+TRAIN = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
+
+
 def siwcc_train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "siwcc.cli.main", *words],
@@ -295,8 +302,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
     """Four synthetic recordings, two folds, one epoch; and what the command printed."""
     folder = tmp_path_factory.mktemp("train")
     write_synthetic("ecg", folder / "data", 4, 42, "folder")
-    words = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
-    done = siwcc_train(folder, *words)
+    done = siwcc_train(folder, *TRAIN)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -339,11 +345,27 @@ def test_the_same_command_has_nothing_left_to_train(trained) -> None:
     folder, first = trained
     before = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
     shutil.rmtree(folder / "model")
-    words = ("train", "data", "--out", "model", "--rate", "250", "--folds", "2", "--epochs", "1", "--quick")
-    again = siwcc_train(folder, *words)
+    again = siwcc_train(folder, *TRAIN)
     assert again.returncode == 0, again.stderr
     assert "train network" not in again.stderr
     assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == before
     assert yaml.safe_load((folder / "model.work" / "study.yaml").read_text())["folds"] == 2
     # The last lines give sizes.
+    assert again.stdout.splitlines()[:10] == first.stdout.splitlines()[:10]
+
+
+@pytest.mark.slow
+def test_a_folder_that_a_killed_process_has_locked_is_released(trained) -> None:
+    folder, first = trained
+    work = folder / "model.work"
+    errors = work / "results" / "train" / "stats" / "errors.csv"
+    before = errors.read_bytes()
+    errors.unlink()
+    lock = work / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("results/train/stats/errors.csv\n")
+    again = siwcc_train(folder, *TRAIN)
+    assert again.returncode == 0, again.stderr
+    assert errors.read_bytes() == before
+    assert not lock.exists()
     assert again.stdout.splitlines()[:10] == first.stdout.splitlines()[:10]

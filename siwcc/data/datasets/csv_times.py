@@ -30,7 +30,8 @@ _LEAST_HZ, _MOST_HZ = 10.0, 10_000.0
 _DAY_S = 86_400.0
 # Clocks of wireless sensors differ by less from the rate that they are sold with.
 _MOST_RATE_ERROR = 0.02
-_CHECK = "times are to grow by the same step, without gaps; cut the recording there, or check the sampling rate (--rate, csv_rate_hz)"
+_RATE = "check the sampling rate (--rate, csv_rate_hz)"
+_CHECK = f"times are to grow by the same step, without gaps; cut the recording there, or {_RATE}"
 
 
 def is_time_name(name: str) -> bool:
@@ -105,7 +106,7 @@ def number_seconds(path: Path, name: str, values: np.ndarray, unit: str, rate_hz
     if not fitting:
         wanted = f"{rate_hz:g} Hz" if rate_hz else f"{_LEAST_HZ:g} to {_MOST_HZ:g} Hz"
         problem = f"{name!r} looks like a time, and in no unit gives {wanted}"
-        raise InputError(path, problem, f"name its unit, as in {TIME_COLUMN}, or check the sampling rate (--rate, csv_rate_hz)")
+        raise InputError(path, problem, f"name its unit, as in {TIME_COLUMN}, or {_RATE}")
     return steps * fitting[0]
 
 
