@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from fuzz_corpus import INTERRUPTED, SETTINGS, TRAINED, config_of, open_part, run_files
 
-from siwcc.cli.plan import load_study
-from siwcc.config import parse_dataset, read_config
+from siwcc.config import load_study, parse_dataset, read_config
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.archives import extract_archive
 from siwcc.data.datasets.download import read_checksums

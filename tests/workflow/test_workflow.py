@@ -651,7 +651,7 @@ def test_a_nan_stops_its_run_alone_and_the_report_says_so(finished: Place, copie
     assert lines[0].startswith(
         "error: ecg weighted reduced fold 1 seed 42: epoch 1, training set: the signal or target"
     )
-    assert re.search(r"of demo\d\d_\d{7} \(copy [12]\) holds a value that is not finite; mend or", lines[0])
+    assert re.search(r"of demo\d\d_\d{7} \(copy [12]\) holds a value that is not finite; repair or", lines[0])
     assert "Traceback" not in output
     # The other run has been made, and there is nothing where the spoilt one would be.
     expected = finished.digests("results/tiny/ecg/coord")
