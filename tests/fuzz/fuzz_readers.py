@@ -278,7 +278,8 @@ READERS: dict[str, Reader] = {
     "robustness.csv": Reader(
         "measured/*/robustness.csv", lambda _, p: [asdict(line) for line in read_robustness([p])], "*/results/**/*.csv"
     ),
-    "config.json": Reader("*/results/*/config.json", lambda _, p: read_config(p).model_dump(), "**/*.json"),
+    # Not in its place: the config of another study, which is as valid.
+    "config.json": Reader("*/results/*/config.json", lambda _, p: read_config(p).model_dump(), "**/[!c]*.json"),
     "excluded.csv": Reader("*/data/samples/*.excluded.csv", _excluded, "*/data/samples/*.csv"),
     "raw manifest.csv": Reader("ecg/data/raw/*.csv", _extracted("ecg"), "*/data/raw/*.csv"),
     "raw signals under a manifest": Reader("ecg/data/raw/synthetic/*.*", _extracted("ecg"), "wfdb/*.*"),
