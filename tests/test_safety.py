@@ -23,7 +23,13 @@ FORBIDDEN_CALLS = {
 }
 SAFE_OPTIONS = {"allow_pickle": "False", "verify": "True", "weights_only": "True"}
 # They give each program as a list: SLURM's commands, Snakemake in the place of the process, and uv.
-MAY_START_PROGRAMS = ("jobs/run_study.py", "siwcc/jobs/guard.py", "workflow/unlock.py", "workflow/check_lock.py")
+MAY_START_PROGRAMS = (
+    "cli/train.py",
+    "jobs/run_study.py",
+    "siwcc/jobs/guard.py",
+    "workflow/unlock.py",
+    "workflow/check_lock.py",
+)
 # Findings of ruff that may be suppressed in the package, each with its reason.
 SUPPRESSED = {"S101", "S311", "S704"}
 

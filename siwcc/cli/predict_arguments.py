@@ -11,10 +11,17 @@ from siwcc.inference.loading import find_models, resolve, shipped_models
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import LOG, PREDICTIONS
 from siwcc.io.spelling import did_you_mean
-from siwcc.io.study_layout import CALIBRATION, table_name
+from siwcc.io.study_layout import CALIBRATION, StudyLayout, table_name
 
 _ANY_MODEL = "name a model.pt, a folder of models, or ecg or nuclei"
-_TABLES = (LOG, PREDICTIONS, "folds.csv", "strata.csv", table_name("errors"), table_name("errors_by_stratum"))
+_ANY_STUDY = StudyLayout(Path())
+_TABLES = (
+    LOG,
+    PREDICTIONS,
+    *(path.name for path in (_ANY_STUDY.folds_csv("ecg"), _ANY_STUDY.strata_csv("ecg"))),
+    table_name("errors"),
+    table_name("errors_by_stratum"),
+)
 
 
 def check_arguments(model: Path, inputs: Sequence[Path]) -> None:

@@ -64,7 +64,7 @@ def test_leads_come_to_the_digit_each_at_its_rate(tmp_path: Path, binary: bool, 
     np.testing.assert_allclose(both.signal_mv[0], ECG / 1000, rtol=0, atol=1e-12)
     assert (both.rate_hz, both.signal_mv.shape) == (250, (2, 2000))
     assert rhythm_changes_of(path) == []
-    assert group_of(path, "folder") == "a"
+    assert group_of(path, {"format": "folder"}) == "a"
     with refused(path, "lead 2", "'l/min'", remedy="--leads"):
         read_signal_file(path, (0,), [2], None)
     with refused(path, "3 lead", "4", remedy="--leads"):
