@@ -1,6 +1,6 @@
 """Draw docs/images/findings_forest.svg and .png from the tables in this folder: `python docs/results/forest.py`.
 
-Each row is the difference in mean absolute error between two encodings, over records (ECG) or slide frames
+Each row is the difference in mean absolute error between two encodings, over records (ECG) or slide images
 (images), with its 95 % interval, as in `records.csv` of each study. Colours show the two-sided sign-flip test.
 """
 
@@ -146,7 +146,7 @@ def main() -> None:
     rows = [sum(1.4 + len(effects) for _, effects in ecg), 1.5 * len(images)]
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(10.5, 0.27 * sum(rows) + 2.6), height_ratios=rows)
     draw_panel(upper, ecg, "ECG (VFDB), 22 records", "s", LIMITS_S)
-    draw_panel(lower, images, "Images (Herlev), 538 slide frames, without leakage", "px of 128", LIMITS_PX)
+    draw_panel(lower, images, "Images (Herlev), 538 slide images, without leakage", "px of 128", LIMITS_PX)
     key = {"better, p < 0.05": BETTER, "worse, p < 0.05": WORSE, "no significant difference": UNCLEAR}
     handles = [Line2D([], [], color=colour, marker="o", linewidth=2, label=label) for label, colour in key.items()]
     figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
