@@ -268,7 +268,9 @@ def plot_contact_sheet(
         axis.set_visible(False)
     for axis, image, prediction, shown, name in zip(axes, images, predictions, found, names, strict=False):
         _draw_image(axis, image, prediction, shown)
-        words = _words(prediction, shown[0]).replace(", ", "\n", 1)
+        words = (
+            _words(prediction, shown[0]).replace(f"{len(prediction.models)} models, ", "").replace(" px, ", " px\n", 1)
+        )
         axis.set_title(f"{name}\n{words}", fontsize=7, loc="left", color=INK)
         axis.set_xticks([])
         axis.set_yticks([])
