@@ -326,9 +326,9 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
     parser.add_argument("--unseen-only", action="store_true", help=shown)
-    shown = "say `below the threshold` below this confidence, 0 ... 1 (default: 0)"
+    shown = "withhold predictions below this confidence, 0 ... 1 (default: 0)"
     parser.add_argument("--min-confidence", type=float, default=0.0, metavar="C", help=shown)
-    shown = "say so below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
+    shown = "withhold those below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
     parser.add_argument("--at-least", type=float, default=0.0, metavar="P", help=shown)
     shown = "what turns confidence into that probability (default: the calibration.json beside the models)"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=shown)

@@ -123,6 +123,9 @@ def test_a_figure_needs_what_was_predicted() -> None:
     (axis,) = figure.axes
     assert "p(within 1s | event) 0.75" in axis.get_title(loc="left")
     assert axis.get_xlabel() == "seconds of the recording"
+    (empty,) = replace(TIME, source=SIGNAL, heatmap=heatmap, no_signal_s=20.0).plot().axes
+    assert "12.50" not in empty.get_title(loc="left")
+    assert 12.5 not in [line.get_xdata()[0] for line in empty.lines]
     labels = {text.get_text() for text in axis.get_legend().get_texts()}
     assert labels == {"prediction", "single networks", "heatmap", "window"}
 
