@@ -15,6 +15,7 @@ import siwcc
 from siwcc.io.console import note, verbosity
 from siwcc.io.errors import InputError
 from siwcc.io.extras import absent_extra
+from siwcc.io.spelling import did_you_mean
 from siwcc.io.study_layout import StudyLayout
 
 _EXAMPLES = """examples:
@@ -23,11 +24,11 @@ _EXAMPLES = """examples:
   siwcc inspect data/samples/vfdb.h5 results/paper/ecg/coord/full/fold1/seed42/*
   siwcc plan resources/studies/herlev-small.yaml
   siwcc train my-records --out my-model --rate 250
-  siwcc predict models/ecg vfdb/418 --at 1000 --plot 418.png
+  siwcc predict ecg vfdb/418 --at 1000 --plot 418.png
   siwcc controls --out controls
   siwcc show results/paper
   siwcc report results/paper
-  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
+  siwcc export ecg --to onnx --out ecg.onnx
 
 Data go to standard output, messages to standard error. Exit codes:
     0  done
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _let_every_name_pass()
     try:
-        options = _parser().parse_args(arguments)
+        options = _parse(sys.argv[1:] if arguments is None else arguments)
         # Within it: a bar is gone before an error is told.
         with verbosity(options.verbosity):
             code = int(options.run(options))
@@ -82,6 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("siwcc: interrupted", file=sys.stderr)
         return 130
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    # Options before the command take no values.
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    known = _commands(parser)
+    if command is not None and command not in known:
+        parser.error(f"{command!r} is no command; {did_you_mean(command, known) or ', '.join(known)}")
+    return parser.parse_args(arguments)
+
+
+def _commands(parser: argparse.ArgumentParser) -> list[str]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [name for group in groups for name in group.choices]
 
 
 def _let_every_name_pass() -> None:
@@ -284,13 +300,14 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
         "The model assumes that every window or image has one: it always returns a prediction (docs/how-to/predict.md)."
     )
     parser.epilog = """examples:
-  siwcc predict models/ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
-  siwcc predict models/ecg vfdb/418 --every 10 --format csv  # a window each 10 s
-  siwcc predict models/ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
+  siwcc predict ecg vfdb/418 --every 10 --format csv  # a window each 10 s
+  siwcc predict ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
   siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
-  siwcc predict models/nuclei cells/*.png --format json
+  siwcc predict nuclei cells/*.png --format json
 """
-    shown = "a model.pt, or a folder of them: its fold*.pt, else its *.pt, else its fold*/seed*/model.pt"
+    shown = "ecg or nuclei, the models that come with siwcc; a model.pt; or a folder of them: its fold*.pt, else its "
+    shown += "*.pt, else its fold*/seed*/model.pt"
     parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
     shown = "WFDB records (with or without extension), CSVs (one row per sample, one column per lead, mV), or images: "
     shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
@@ -309,13 +326,14 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
     parser.add_argument("--unseen-only", action="store_true", help=shown)
-    shown = "say `no event found` below this confidence, 0 ... 1 (default: 0)"
+    shown = "withhold predictions below this confidence, 0 ... 1 (default: 0)"
     parser.add_argument("--min-confidence", type=float, default=0.0, metavar="C", help=shown)
-    shown = "say so below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
+    shown = "withhold those below this probability of being within the limit, 0 ... 1 (default: 0); needs a calibration"
     parser.add_argument("--at-least", type=float, default=0.0, metavar="P", help=shown)
     shown = "what turns confidence into that probability (default: the calibration.json beside the models)"
     parser.add_argument("--calibration", type=Path, metavar="FILE", help=shown)
-    shown = "draw the predictions: .png, .svg or .pdf; of several inputs FILE-<name> each"
+    shown = "draw the predictions: .png, .svg or .pdf; several images on one contact sheet, several recordings as "
+    shown += "FILE-<name> each"
     parser.add_argument("--plot", type=Path, metavar="FILE", help=shown)
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of standard output")
     parser.set_defaults(run=_run_predict)
@@ -461,12 +479,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """The file is compared with the model before it gets its name, and says what it takes and gives.
 
 examples:
-  siwcc export models/ecg/all.pt --to onnx --out ecg.onnx
-  siwcc export models/nuclei/all.pt --to exported-program --out nuclei.pt2
+  siwcc export ecg --to onnx --out ecg.onnx
+  siwcc export nuclei --to exported-program --out nuclei.pt2
 """
-    parser.add_argument("model", type=Path, metavar="MODEL.pt", help="a model that siwcc wrote")
+    shown = "a model.pt; ecg or nuclei, the models that come with siwcc; or a folder. Of a folder its all.pt is taken"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
     parser.add_argument("--to", choices=("onnx", "exported-program"), default="onnx", help="default: onnx")
-    shown = "default: the model's name with .onnx or .pt2, beside it"
+    shown = "default: the model's name with .onnx or .pt2, beside it; of ecg and nuclei in the current folder"
     parser.add_argument("--out", type=Path, metavar="FILE", help=shown)
     parser.set_defaults(run=_run_export)
 

@@ -57,12 +57,12 @@ class _Told:
 
     Attributes:
         rows: For standard output.
-        leads: What to note of its leads; empty for nothing.
+        leads: What to note of its leads, a line each.
         unmarked: Why it was drawn without its annotations; empty where it was not.
     """
 
     rows: list[dict[str, Any]]
-    leads: str
+    leads: list[str]
     unmarked: str
 
 
@@ -72,12 +72,16 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         InputError: no model, an input that cannot be read, or one that the models are not made for.
     """
-    from siwcc.cli.predict_arguments import check_arguments
+    from siwcc.cli.predict_arguments import check_arguments, check_rate, once_per_record
 
     check_arguments(options.model, options.inputs)
-    inputs = [path for path in options.inputs if path.suffix != _MODEL_SUFFIX]
+    given = [path for path in options.inputs if path.suffix != _MODEL_SUFFIX]
     sources = [options.model, *(path for path in options.inputs if path.suffix == _MODEL_SUFFIX), *options.more]
-    _check_options(options, inputs)
+    _check_options(options, given)
+    files = once_per_record(given)
+    inputs = list(files)
+    if options.rate is not None:
+        check_rate(inputs)
     # Several images are drawn on one contact sheet, several recordings one by one.
     on_sheet = len(inputs) > 1 and all(kind_of(path) == "image" for path in inputs)
     plots = {} if options.plot is None else plot_paths(options.plot, inputs, on_sheet)
@@ -104,10 +108,13 @@ def run(options: argparse.Namespace) -> int:
             _draw_sheet(sheet, len(inputs), drafts[inputs[0]], accepted)
         # Not before: an error comes without notes on what was not predicted.
         _explain(predictor, inputs, chosen)
+        for path, of_record in files.items():
+            if len(of_record) > 1:
+                note(f"{path}: {len(of_record)} files of one record, predicted once")
         note_calibration(predictor)
         for one in told.values():
-            if one.leads:
-                note(one.leads)
+            for line in one.leads:
+                note(line)
         for path, figure in plots.items():
             _publish(drafts[path], figure, told[path].unmarked)
     rows = [row for one in told.values() for row in one.rows]
@@ -202,7 +209,7 @@ def _predict(
 def _tell(item: Predicted, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
     unmarked = "" if draft is None else _draw(item, draft, accepted)
     source = item.predictions[0].source
-    leads = _leads_note(source, predictor) if isinstance(source, SignalFile) else ""
+    leads = _leads_notes(source, predictor) if isinstance(source, SignalFile) else []
     return _Told(list(_rows_of(item, accepted)), leads, unmarked)
 
 
@@ -235,8 +242,20 @@ def _listed(paths: Sequence[Path]) -> str:
     return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
 
 
-def _leads_note(signal: SignalFile, predictor: Predictor) -> str:
-    """Which leads were taken where there was a choice, or too few; else nothing."""
+def _leads_notes(signal: SignalFile, predictor: Predictor) -> list[str]:
+    """Which leads were taken where there was a choice, or too few, and which have no signal."""
+    import numpy as np
+
+    chosen = _chosen_leads(signal, predictor)
+    flat = [
+        f"{signal.path}: lead {lead} {'is constant' if np.isfinite(values).any() else 'has no values'}"
+        for lead, values in zip(signal.leads, signal.signal_mv, strict=True)
+        if np.nanmin(values, initial=np.inf) >= np.nanmax(values, initial=-np.inf)
+    ]
+    return [chosen, *flat] if chosen else flat
+
+
+def _chosen_leads(signal: SignalFile, predictor: Predictor) -> str:
     wanted = predictor.spec.channels
     named = ", ".join(
         f"{lead} ({name})" if name else str(lead) for lead, name in zip(signal.leads, signal.lead_names, strict=True)

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siwcc.inference.inputs import IMAGE_SUFFIXES, kind_of, name_of
-from siwcc.inference.loading import find_models, resolve, shipped_models
+from siwcc.inference.loading import ANY_MODEL, existing, find_models, resolve
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import LOG, PREDICTIONS
-from siwcc.io.spelling import did_you_mean
 from siwcc.io.study_layout import CALIBRATION, StudyLayout, table_name
 
-_ANY_MODEL = "name a model.pt, a folder of models, or ecg or nuclei"
 _ANY_STUDY = StudyLayout(Path())
 _TABLES = (
     LOG,
@@ -42,11 +40,31 @@ def check_arguments(model: Path, inputs: Sequence[Path]) -> None:
             problem = f"is {what}, and the model is to be named first"
             raise InputError(model, problem, f"siwcc predict {swapped} {model}")
         raise InputError(model, f"is {what}, no model", _remedy_for(model))
-    if not resolve(model).exists():
-        meant = did_you_mean(str(model), shipped_models())
-        raise InputError(model, "does not exist", f"{meant} {_ANY_MODEL}".strip())
+    existing(model)
     for path in inputs:
         _check_input(path)
+
+
+def once_per_record(inputs: Sequence[Path]) -> dict[Path, list[Path]]:
+    """The inputs, each with the files that were given for it: a record's .atr, .dat and .hea are one input.
+
+    Args:
+        inputs: As they were given; a record that was given by several of its files is listed without an extension.
+    """
+    files: dict[Path, list[Path]] = {}
+    for path in inputs:
+        files.setdefault(path.with_name(name_of(path)) if kind_of(path) == "wfdb" else path, []).append(path)
+    return {named if len(given) > 1 else given[0]: given for named, given in files.items()}
+
+
+def check_rate(inputs: Sequence[Path]) -> None:
+    """Refuse a sampling rate that no input takes.
+
+    Raises:
+        InputError: none is a CSV.
+    """
+    if all(kind_of(path) in ("wfdb", "edf") for path in inputs):
+        raise InputError("--rate", f"is for CSV recordings, and {inputs[0]} contains its sampling rate", "leave it out")
 
 
 def _what_instead(path: Path) -> str:
@@ -71,7 +89,7 @@ def _remedy_for(path: Path) -> str:
         # Tables are next to a run's model; a calibration is in the folder of the models.
         found = find_models(path.parent)
     except InputError:
-        return f"{_ANY_MODEL}, then what is to be predicted"
+        return f"{ANY_MODEL}, then what is to be predicted"
     return f"name the folder of models: {path.parent}" if len(found) > 1 else f"name the model: {found[0]}"
 
 
@@ -102,4 +120,7 @@ def _check_input(path: Path) -> None:
     if not kinds:
         raise InputError(path, "is a folder without recordings and images", "name files")
     suffix = kinds.most_common(1)[0][0]
+    if suffix == ".hea":
+        record = min(file for file in path.iterdir() if file.suffix == suffix).with_suffix("")
+        raise InputError(path, "is a folder", f"name a record in it, such as {record}, or all: {path}/*.hea")
     raise InputError(path, "is a folder, no recording or image", f"name its files: {path}/*{suffix}")

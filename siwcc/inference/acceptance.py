@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from siwcc.inference.prediction import Prediction
     from siwcc.inference.predictor import Predictor
 
-NOT_FOUND = {"s": "event", "px": "point"}
+BELOW_THRESHOLD = "below the threshold"
+NO_SIGNAL = "no signal"
 NOT_VISIBLE = "not visible"
 
 
@@ -34,8 +34,7 @@ class Acceptance:
 
     def is_found(self, prediction: Prediction) -> bool:
         """Whether a prediction is shown: a signal, a point not predicted absent, and enough confidence."""
-        start_s, end_s = prediction.window_s or (0.0, math.inf)
-        if prediction.no_signal_s >= end_s - start_s - 1e-6 or is_absent(prediction):
+        if prediction.is_empty or is_absent(prediction):
             return False
         if prediction.confidence is not None and prediction.confidence < self.min_confidence:
             return False
@@ -49,9 +48,9 @@ def is_absent(prediction: Prediction) -> bool:
 
 def not_found(prediction: Prediction) -> str:
     """What is in the place of a prediction that is not shown."""
-    if is_absent(prediction):
-        return NOT_VISIBLE
-    return f"no {prediction.point or NOT_FOUND[prediction.unit]} found"
+    if prediction.is_empty:
+        return NO_SIGNAL
+    return NOT_VISIBLE if is_absent(prediction) else BELOW_THRESHOLD
 
 
 def accept(predictor: Predictor, min_confidence: float, at_least: float) -> Acceptance:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from siwcc.config import TaskName
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import SignalNote, task_module
+from siwcc.inference.loading import find_single_model
 from siwcc.io.errors import InputError
 from siwcc.io.files import atomic_path
 from siwcc.nn.heatmap_networks import DenseNet
@@ -57,9 +58,9 @@ def export_model(path: Path, to: Kind, out: Path | None = None) -> Path:
     """Write a trained network, encoding included, and compare the file with it.
 
     Args:
-        path: A `model.pt`.
+        path: A `model.pt`; `ecg` or `nuclei`, or a folder: see `find_single_model`.
         to: `onnx`, or `exported-program` for `torch.export.load`.
-        out: The file; default: the model's name with .onnx or .pt2, beside it.
+        out: The file; default: the model's name with .onnx or .pt2, beside it; of `ecg`, in the current folder.
 
     Returns:
         The file. It appears whole, and only if it predicts random signals as the network does, within 1e-5 of
@@ -70,8 +71,11 @@ def export_model(path: Path, to: Kind, out: Path | None = None) -> Path:
             would be the model itself, cannot be written, or predicts otherwise.
         ModuleNotFoundError: onnx or onnxscript is not installed.
     """
+    named, path = path, find_single_model(path)
     model = read_model(path)
-    target = path.with_suffix(_SUFFIXES[to]) if out is None else out
+    # Not into the installed package.
+    beside = path if named.exists() else Path(named.name)
+    target = beside.with_suffix(_SUFFIXES[to]) if out is None else out
     if target.resolve() == path.resolve():
         raise InputError(target, "is the model itself", "choose another file")
     text = json.dumps(describe(model), indent=1, sort_keys=True)

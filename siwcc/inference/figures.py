@@ -45,7 +45,7 @@ def plot_predictions(predictions: Sequence[Prediction]) -> Figure:
     sources = [prediction.source for prediction in predictions]
     if not sources or any(source is None for source in sources):
         raise ValueError("there is nothing to draw: no prediction, or one without its recording or image")
-    found = [[True] * len(prediction.points) for prediction in predictions]
+    found = [[not prediction.is_empty] * len(prediction.points) for prediction in predictions]
     if isinstance(sources[0], SignalFile):
         return plot_recording(sources[0], predictions, found, [])
     images = [np.asarray(source) for source in sources]
@@ -88,12 +88,14 @@ def _all_words(prediction: Prediction, shown: Sequence[bool]) -> str:
 
 
 def _words(prediction: Prediction, shown: bool) -> str:
+    if prediction.is_empty:
+        return "no signal"
     if prediction.visible is not None and prediction.visible < VISIBLE_FROM:
         return f"not visible ({prediction.visible:.2f})"
     digits = 2 if prediction.unit == "s" else 1
     place = ", ".join(f"{value:.{digits}f}" for value in prediction.position)
     place = f"{place} {prediction.unit}" if len(prediction.position) == 1 else f"({place}) {prediction.unit}"
-    parts = [place if shown else f"not found (best {place})"]
+    parts = [place if shown else f"below the threshold (best {place})"]
     if prediction.spread is not None and len(prediction.position) == 1:
         low, high = prediction.spread.lowest[0], prediction.spread.highest[0]
         parts.append(f"{len(prediction.models)} models {low:.2f} to {high:.2f}")
@@ -128,7 +130,7 @@ def _draw_window(
 
 def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: str) -> None:
     """The prediction and those of the single networks; nothing for a further point that is not shown."""
-    if point.point and not found:
+    if point.is_empty or (point.point and not found):
         return
     if point.spread is not None:
         axis.axvspan(point.spread.lowest[0], point.spread.highest[0], color=colour, alpha=0.12, linewidth=0)

@@ -11,10 +11,13 @@ from siwcc.evaluation.calibration_file import Calibration, load_calibration
 from siwcc.inference.predictor import Predictor
 from siwcc.io.console import warn
 from siwcc.io.errors import InputError
+from siwcc.io.spelling import did_you_mean
 from siwcc.io.study_layout import CALIBRATION, FOLD_MODELS
 from siwcc.training.checkpoint import read_model
 
 Source = str | os.PathLike[str]
+
+ANY_MODEL = "name a model.pt, a folder of models, or ecg or nuclei"
 
 _ELSEWHERE = "name another with --calibration"
 
@@ -32,7 +35,7 @@ def load_model(source: Source | Sequence[Source], calibration: Source | None = N
             calibration for other networks.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-    paths = [resolve(Path(one)) for one in sources]
+    paths = [existing(Path(one)) for one in sources]
     models = [read_model(path) for path in dict.fromkeys(found for path in paths for found in find_models(path))]
     predictor = Predictor(models)
     file = Path(calibration) if calibration is not None else _beside(paths) if predictor.makes_map else None
@@ -49,6 +52,22 @@ def resolve(source: Path) -> Path:
         return source
     places = (folder / source for folder in _shipped_folders())
     return next((place for place in places if place.is_dir()), source)
+
+
+def existing(source: Path) -> Path:
+    """`resolve`, of what exists.
+
+    Raises:
+        InputError: nothing there; names the model that comes with siwcc where it may be meant.
+    """
+    path = resolve(source)
+    if path.exists():
+        return path
+    shipped = shipped_models()
+    # models/ecg, outside of the repository.
+    named = next((part for part in reversed(source.parts) if part in shipped), "")
+    meant = f"did you mean {named!r}?" if named else did_you_mean(source.name, shipped)
+    raise InputError(source, "does not exist", f"{meant} {ANY_MODEL}".strip())
 
 
 def shipped_models() -> list[str]:
@@ -83,6 +102,26 @@ def find_models(source: Path) -> list[Path]:
             return found
     remedy = "name a model.pt, or a folder such as results/<study>/ecg/none/heatmap"
     raise InputError(source, f"holds no model (fold*.pt, *.pt, {FOLD_MODELS})", remedy)
+
+
+def find_single_model(source: Path) -> Path:
+    """One model: a file, or of a folder `all.pt`, which was trained on every fold, or else its only model.
+
+    Args:
+        source: A file, a folder, or the name of a model that comes with siwcc.
+
+    Raises:
+        InputError: nothing there, or a folder of several models without `all.pt`.
+    """
+    path = existing(source)
+    if not path.is_dir():
+        return path
+    if (path / "all.pt").is_file():
+        return path / "all.pt"
+    first, *others = find_models(path)
+    if others:
+        raise InputError(source, f"has {1 + len(others)} models and no all.pt", f"name one, such as {first}")
+    return first
 
 
 def find_calibration(source: Path) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -101,6 +103,12 @@ class Prediction:
         return (self, *self.further)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the window has no signal at all, so that the position means nothing."""
+        start_s, end_s = self.window_s or (0.0, math.inf)
+        return self.no_signal_s >= end_s - start_s - 1e-6
+
+    @property
     def at_window_edge(self) -> bool:
         """Whether the position is at an end of the window, so that the event may lie outside of it."""
         if self.window_s is None:
@@ -110,6 +118,9 @@ class Prediction:
 
     def __repr__(self) -> str:
         """One line: position, confidence, probability and number of networks."""
+        if self.window_s is not None and self.is_empty:
+            start_s, end_s = self.window_s
+            return f"Prediction(no signal from {start_s:.2f} to {end_s:.2f} s)"
         digits = 2 if self.unit == "s" else 1
         place = ", ".join(f"{value:.{digits}f}" for value in self.position)
         parts = [f"{place} {self.unit}" if len(self.position) == 1 else f"({place}) {self.unit}"]
@@ -160,13 +171,17 @@ class Prediction:
         """One row per point, as `to_dict` gives it."""
         return Predictions([self]).to_dataframe()
 
-    def plot(self) -> Figure:
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """The window or image with the prediction, the heatmap and the predictions of the single networks.
+
+        Args:
+            path: Also save it there: .png, .svg or .pdf.
 
         Raises:
             ValueError: the recording or image was not kept.
+            InputError: a file of another kind, or one that cannot be written.
         """
-        return Predictions([self]).plot()
+        return Predictions([self]).plot(path)
 
 
 class Predictions(list[Prediction]):
@@ -197,15 +212,23 @@ class Predictions(list[Prediction]):
 
         return pd.DataFrame(self.to_dicts())
 
-    def plot(self) -> Figure:
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """One panel per window, or the recording at a glance if there are many; of images one panel each.
+
+        Args:
+            path: Also save it there: .png, .svg or .pdf.
 
         Raises:
             ValueError: there is nothing to draw, or the recording or images were not kept.
+            InputError: a file of another kind, or one that cannot be written.
         """
         from siwcc.inference.figures import plot_predictions
+        from siwcc.report.figures.style import save_figure_as
 
-        return plot_predictions(self)
+        figure = plot_predictions(self)
+        if path is not None:
+            save_figure_as(figure, Path(path))
+        return figure
 
 
 def probability_words(name: str) -> str:

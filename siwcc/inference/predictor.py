@@ -52,6 +52,8 @@ MAX_WINDOWS = 200_000
 ABOUT_ONE_WINDOW = 1.1
 
 _BATCH = 64
+# Of a recording that is given to networks for images.
+_MOST_LEADS = 2
 _RETRAIN = "take a model.pt that this version of siwcc wrote, or train it again"
 
 
@@ -221,9 +223,10 @@ class Predictor:
         _refuse_path(array)
         if isinstance(self._input, _Frame):
             return self._predict_image(array, self._input)
-        if rate_hz is None:
-            raise InputError("rate_hz", "is missing", "give the recording's sampling rate in Hz")
-        length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) and rate_hz > 0 else 0.0
+        rate_hz = _checked_rate(rate_hz)
+        if at_s is not None and np.ndim(at_s):
+            raise InputError("at_s", f"is {at_s!r}", "give one time; take predict_windows for several times")
+        length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) else 0.0
         if at_s is None and length_s > ABOUT_ONE_WINDOW * self.window_s:
             problem = f"is {length_s:g} s long, and a window {self.window_s:g} s"
             raise InputError("array", problem, "give at_s, or take predict_windows")
@@ -263,7 +266,9 @@ class Predictor:
         _refuse_path(array)
         window = self._window
         original = signal_mv = self._as_leads(array)
-        _check_rate(rate_hz)
+        rate_hz = _checked_rate(rate_hz)
+        if at_s is not None:
+            _check_times(at_s)
         ratio = resampling_ratio(Path("array"), rate_hz, window.rate_hz)
         if signal_mv.size * max(1.0, float(ratio)) > MAX_VALUES:
             problem = f"has {signal_mv.size} values, and at most {MAX_VALUES} at the networks' rate can be taken"
@@ -306,6 +311,7 @@ class Predictor:
         Raises:
             InputError: the file cannot be read, or is not what the networks take.
         """
+        _refuse_all_but_path(path)
         path = Path(path)
         self.check_kind(path)
         try:
@@ -488,9 +494,22 @@ def _silence(model: TrainedModel) -> float:
     return float(silence) if isinstance(silence, int | float) else 0.0
 
 
-def _check_rate(rate_hz: float) -> None:
-    if not (np.isfinite(rate_hz) and rate_hz > 0):
-        raise InputError("rate_hz", f"is {rate_hz}", "give the recording's sampling rate in Hz, above 0")
+def _is_number(value: object) -> bool:
+    return np.ndim(cast(Any, value)) == 0 and np.asarray(value).dtype.kind in "iuf"
+
+
+def _checked_rate(rate_hz: float | None) -> float:
+    remedy = "give the recording's sampling rate in Hz, a number above 0"
+    if rate_hz is None:
+        raise InputError("rate_hz", "is missing", remedy)
+    if not (_is_number(rate_hz) and np.isfinite(rate_hz) and rate_hz > 0):
+        raise InputError("rate_hz", f"is {rate_hz!r}", remedy)
+    return float(rate_hz)
+
+
+def _check_times(at_s: Sequence[float]) -> None:
+    if np.ndim(at_s) != 1 or not all(map(_is_number, at_s)):
+        raise InputError("at_s", f"is {at_s!r}", "give a list of times in seconds")
 
 
 def _starts(
@@ -552,6 +571,13 @@ def _refuse_path(array: object) -> None:
         raise InputError("array", f"is the path {os.fspath(array)}", "take predict_file for files")
 
 
+def _refuse_all_but_path(path: object) -> None:
+    if isinstance(path, np.ndarray):
+        raise InputError("path", "is an array", "take predict for arrays")
+    if not isinstance(path, str | os.PathLike):
+        raise InputError("path", f"is a {type(path).__name__}", "give one file; call predict_file for each of several")
+
+
 def _place(image: np.ndarray, frame: _Frame) -> Placed:
     from siwcc.data.datasets.images import SampleDefectError, place_image
 
@@ -572,9 +598,16 @@ def _image_remedy(array: np.ndarray) -> str:
         return "leave the fourth channel out: array[..., :3]"
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] > 4:
         return "move the channels to the end: array.transpose(1, 2, 0)"
-    if array.dtype.kind == "f":
-        return "scale it to 0 ... 255 and round it: (255 * array).round().astype('uint8')"
-    return "convert it first"
+    if array.ndim == 1 or (array.ndim == 2 and min(array.shape) <= _MOST_LEADS):
+        return "it looks like a recording; use load_model('ecg')"
+    if array.dtype.kind not in "iuf" or not array.size:
+        return "convert it first"
+    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
+        return "scale it to 0 ... 255 first"
+    if array.dtype.kind != "f":
+        return "convert it: array.astype('uint8')"
+    # Which of the two scales it has is visible in the values alone.
+    return f"convert it: {'(255 * array)' if array.max() <= 1 else 'array'}.round().astype('uint8')"
 
 
 def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:

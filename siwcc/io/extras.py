@@ -28,6 +28,6 @@ def absent_extra(command: str, error: ModuleNotFoundError) -> InputError | None:
     package = (error.name or "").partition(".")[0]
     for extra, packages in OF_EXTRA.items():
         if package in packages:
-            way_out = f"pip install 'siwcc[{extra}]', in a copy of the repository '.[{extra}]'"
+            way_out = f"in a copy of the repository: pip install '.[{extra}]'"
             return InputError(command, f"needs siwcc[{extra}] ({package} is not installed)", way_out)
     return None

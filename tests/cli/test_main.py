@@ -411,6 +411,14 @@ printf '%s\n' "${{COMPREPLY[@]}}"
     return set(done.stdout.split())
 
 
+def test_a_misspelt_command_has_the_one_that_was_meant(capsys) -> None:
+    for words, found in ((["predcit", "ecg"], "'predict'"), (["-q", "xyz"], "demo-data")):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(words)
+        assert caught.value.code == 2
+        assert found in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="this machine has no bash")
 def test_bash_completes_commands_options_choices_and_paths(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()

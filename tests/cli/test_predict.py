@@ -160,10 +160,10 @@ def test_a_prediction_below_the_least_confidence_is_none(place: Path, capsys) ->
     assert row["result"] == "found"
     assert 0 < sure < 1
     (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5, "--min-confidence", sure + 1e-4)
-    assert (row["result"], row["prediction_s"], row["confidence"]) == ("no event found", None, sure)
+    assert (row["result"], row["prediction_s"], row["confidence"]) == ("below the threshold", None, sure)
     assert row["of_each"][0]["prediction_s"] > 3
     assert main(["predict", str(place / "map.pt"), str(place / "new"), "--at", "5", "--min-confidence", "1"]) == 0
-    assert "no event found" in capsys.readouterr().out
+    assert "below the threshold" in capsys.readouterr().out
 
 
 def test_a_window_without_any_signal_has_no_prediction(place: Path, tmp_path: Path, capsys) -> None:
@@ -171,7 +171,7 @@ def test_a_window_without_any_signal_has_no_prediction(place: Path, tmp_path: Pa
     signal_mv[:, 300:520] = np.nan
     rows, _ = predictions(capsys, place / "folds", write_record(tmp_path, "gap", signal_mv), "--at", 8, 5)
     assert [(row["result"], row["prediction_s"], row["no_signal_s"]) for row in rows] == [
-        ("no event found", None, 4.0),
+        ("no signal", None, 4.0),
         ("found", 4.5, 1.0),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "images").mkdir()
     cv2.imwrite(str(place / "images/a.png"), np.zeros((20, 20, 3), dtype=np.uint8))
     (place / "empty").mkdir()
+    (place / "records").mkdir()
+    for name in ("r3", "r2"):
+        write_record(place / "records", name, waves(500), 50)
+    np.savetxt(place / "wide.csv", waves(500), delimiter=",", fmt="%.4f")
     for name in ("samples.h5", "folds/calibration.json", "folds/errors.csv", "run/log.csv", "run/predictions.csv"):
         (place / name).write_text("{}")
     (place / "timed.csv").write_text(
@@ -50,6 +55,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("folds empty", "empty", "without recordings"),
         ("folds run", "run", "--model run"),
         ("folds samples.h5", "samples.h5", "samples"),
+        ("models/ecg r1", "models/ecg", "did you mean 'ecg'?"),
+        ("models/nuclei/fold1.pt r1", "models/nuclei/fold1.pt", "did you mean 'nuclei'?"),
+        ("folds records", "records", "records/r2"),
+        ("folds r1 --rate 50", "--rate", "r1"),
+        ("folds wide.csv --rate 50", "wide.csv", "transposed"),
         ("folds r1 --at 11", "r1", "from 0 to 10 s"),
         ("folds r1 --at -1", "r1", "from 0 to 10 s"),
         ("folds timed.csv --rate 40", "timed.csv", "--rate"),
@@ -64,6 +74,29 @@ def test_mixed_up_arguments_are_one_line(place: Path, words: str, where: str, to
     (line,) = err.splitlines()
     assert line.startswith(f"siwcc: {where}: ")
     assert told in line
+
+
+def test_the_files_of_a_record_are_one_input(place: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(place)
+    arguments = ["predict", "folds", "records/r2.dat", "records/r2.hea", "records/r3.hea", "--at", "5"]
+    assert main([*arguments, "--format", "json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["input"] for row in json.loads(out)] == ["records/r2", "records/r3.hea"]
+    assert [line.split()[1] for line in err.splitlines() if line.startswith("records/r2: ")] == ["2"]
+
+
+def test_the_rate_of_a_csv_may_be_given_beside_a_record(place: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(place)
+    assert main(["predict", "folds", "r1", "timed.csv", "--at", "5", "--rate", "50"]) == 0
+
+
+def test_a_lead_without_a_change_is_noted(place: Path, tmp_path: Path, capsys) -> None:
+    signal_mv = waves(500)
+    signal_mv[1] = 0.5
+    record = write_record(tmp_path, "flat", signal_mv, 50)
+    assert main(["predict", str(place / "folds"), str(record), "--at", "5"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{record}: ")]
+    assert notes == [f"{record}: lead 1 is constant"]
 
 
 def test_a_record_does_not_hide_the_model_of_its_name(place: Path, monkeypatch) -> None:

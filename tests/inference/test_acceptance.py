@@ -73,7 +73,7 @@ def test_a_calibration_beside_the_models_adds_a_column_and_nothing_else(place: P
     assert cells.split()[-2:] == [f"{probability:.2f}", "1"]
 
 
-def test_below_the_probability_there_is_no_event(place: Path, capsys) -> None:
+def test_a_prediction_below_the_probability_is_withheld(place: Path, capsys) -> None:
     calibrated(place / "maps/calibration.json")
     arguments = (place / "maps", place / "new", "--every", 1)
     rows = json.loads(run(capsys, *arguments)[0])
@@ -85,10 +85,10 @@ def test_below_the_probability_there_is_no_event(place: Path, capsys) -> None:
         if row["p_within_1s_given_event"] > bar + 1e-6:
             assert (shown["result"], shown["prediction_s"]) == ("found", row["prediction_s"])
         elif row["p_within_1s_given_event"] < bar - 1e-6:
-            assert (shown["result"], shown["prediction_s"]) == ("no event found", None)
-    assert {row["result"] for row in kept} == {"found", "no event found"}
+            assert (shown["result"], shown["prediction_s"]) == ("below the threshold", None)
+    assert {row["result"] for row in kept} == {"found", "below the threshold"}
     none = json.loads(run(capsys, *arguments, "--at-least", 0.6)[0])
-    assert {row["result"] for row in none} == {"no event found"}
+    assert {row["result"] for row in none} == {"below the threshold"}
 
 
 def test_of_images_the_limit_is_a_share_of_the_side(place: Path, capsys) -> None:

@@ -15,13 +15,15 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from made_models import SPECS, write_drawn_model
+from made_models import SPECS, write_drawn_model, write_model
 from onnx.reference import ReferenceEvaluator
+from refusals import refused
 from tolerances import FLOAT32, assert_same
 
 from siwcc.cli.main import main
 from siwcc.inference import export
 from siwcc.inference.export import export_model
+from siwcc.inference.loading import find_single_model
 from siwcc.nn.coordinate_channels import ENCODINGS
 from siwcc.nn.paper_networks import NETWORKS
 from siwcc.training.checkpoint import model_bytes, read_model
@@ -167,6 +169,25 @@ def test_the_command_prints_the_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'model.pt2'}\n"
     assert captured.err == ""
+
+
+def test_of_a_folder_the_model_of_all_folds_is_exported(tmp_path: Path) -> None:
+    for name in ("fold1", "fold2"):
+        write_model(tmp_path / "models" / f"{name}.pt")
+    with refused(tmp_path / "models", "2 models", remedy="fold1.pt"):
+        find_single_model(tmp_path / "models")
+    whole = write_model(tmp_path / "models/all.pt")
+    assert find_single_model(tmp_path / "models") == whole
+    assert find_single_model(whole) == whole
+    with refused(tmp_path / "absent.pt"):
+        find_single_model(tmp_path / "absent.pt")
+
+
+def test_a_model_that_comes_with_siwcc_is_exported_by_its_name(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_single_model(Path("ecg")).name == "all.pt"
+    assert export_model(Path("ecg"), "exported-program") == Path("ecg.pt2")
+    assert Path("ecg.pt2").is_file()
 
 
 def test_without_the_exporter_the_command_says_what_to_install(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from siwcc.inference.inputs import SignalFile
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread, probability_words
@@ -86,6 +87,7 @@ def test_one_line_each() -> None:
     assert repr(POINT) == "Prediction((3.0, 4.5) px, 1 network)"
     assert repr(Predictions([TIME, TIME])).count("\n") == 0
     assert repr(Predictions()) == "Predictions(none)"
+    assert repr(replace(TIME, no_signal_s=20.0)) == "Prediction(no signal from 4.00 to 24.00 s)"
 
 
 # The window is 20 s long: 2.5 % of it are 0.5 s.
@@ -121,8 +123,19 @@ def test_a_figure_needs_what_was_predicted() -> None:
     (axis,) = figure.axes
     assert "p(within 1s | event) 0.75" in axis.get_title(loc="left")
     assert axis.get_xlabel() == "seconds of the recording"
+    (empty,) = replace(TIME, source=SIGNAL, heatmap=heatmap, no_signal_s=20.0).plot().axes
+    assert "12.50" not in empty.get_title(loc="left")
+    assert 12.5 not in [line.get_xdata()[0] for line in empty.lines]
     labels = {text.get_text() for text in axis.get_legend().get_texts()}
     assert labels == {"prediction", "single networks", "heatmap", "window"}
+
+
+def test_a_figure_can_be_saved(tmp_path: Path) -> None:
+    prediction = replace(POINT, source=np.zeros((40, 60, 3), dtype=np.uint8))
+    prediction.plot(str(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    with refused(tmp_path / "a.gif", remedy=".png"):
+        prediction.plot(tmp_path / "a.gif")
 
 
 def test_images_have_a_scale_bar_and_several_a_sheet() -> None:

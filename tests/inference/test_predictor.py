@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from made_models import ECG_SECTION, ECG_TASK, IMAGE_SECTION, IMAGE_TASK, waves, write_model, write_record
+from refusals import refused
 from tolerances import FLOAT32, assert_same
 
 import siwcc
@@ -293,6 +294,57 @@ def test_an_image_that_cannot_be_taken_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         predictor.predict_windows(waves(200), 50.0)
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(("array", "remedy"), [
+    (np.array([[0.0, 1.0], [0.5, 1.0], [0.0, 0.0]]), "(255 * array).round().astype('uint8')"),
+    (np.array([[0.0, 255.0], [128.4, 1.0], [0.0, 0.0]]), "array.round().astype('uint8')"),
+    (np.array([[0, 255], [128, 1], [0, 0]]), "array.astype('uint8')"),
+])  # fmt: skip
+def test_the_way_to_convert_an_image_keeps_its_values(tmp_path: Path, array, remedy) -> None:
+    predictor = siwcc.load_model(write_model(tmp_path / "m.pt", task="nuclei"))
+    array = np.repeat(array, 3, axis=1)
+    with refused("array", array.dtype, remedy=f": {remedy}"):
+        predictor.predict(array)
+    converted = eval(remedy, {"array": array})
+    assert converted.dtype == np.uint8
+    scale = 255 if array.max() == 1 else 1
+    np.testing.assert_allclose(converted, scale * array, atol=0.5)
+
+
+@pytest.mark.parametrize(("array", "remedy"), [
+    (np.full((9, 9, 3), 300.0), "scale it"),
+    (np.full((9, 9, 3), np.nan), "scale it"),
+    (np.full((9, 9, 3), 4096, dtype=np.uint16), "scale it"),
+    (waves(200), "load_model('ecg')"),
+    (waves(200)[0], "load_model('ecg')"),
+])  # fmt: skip
+def test_what_no_conversion_helps_has_another_way_out(tmp_path: Path, array, remedy) -> None:
+    predictor = siwcc.load_model(write_model(tmp_path / "m.pt", task="nuclei"))
+    with refused("array", array.dtype, remedy=remedy):
+        predictor.predict(array)
+
+
+def test_arguments_of_another_type_are_refused() -> None:
+    predictor, signal_mv = starts_of.predictor, waves(200)
+    with refused("at_s", "[1, 2]", remedy="predict_windows"):
+        predictor.predict(signal_mv, 50.0, at_s=[1, 2])
+    with refused("rate_hz", "'50'"):
+        predictor.predict(signal_mv, "50")
+    with refused("rate_hz", "'50'"):
+        predictor.predict_windows(signal_mv, "50")
+    with refused("at_s", "2"):
+        predictor.predict_windows(signal_mv, 50.0, at_s=2)
+    with refused("path", "list"):
+        predictor.predict_file([Path("r1")])
+    with refused("path", "array", remedy="predict"):
+        predictor.predict_file(signal_mv)
+
+
+def test_a_recording_without_a_value_has_no_signal() -> None:
+    prediction = starts_of.predictor.predict(np.full((2, 200), np.nan), 50.0)
+    assert "no signal" in repr(prediction)
+    assert prediction.is_empty
 
 
 def test_networks_for_other_inputs_do_not_prediction_together(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_without_the_study_its_commands_are_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     # The command, the extra, the package that is absent, and how to install it.
-    match = re.fullmatch(r"siwcc report: .*siwcc\[study\] \((\w+) .*pip install 'siwcc\[study\]', .*\n", done.stderr)
+    match = re.fullmatch(r"siwcc report: .*siwcc\[study\] \((\w+) .*pip install '\.\[study\]'\n", done.stderr)
     assert match, done.stderr
     assert match[1] in only_with("study")
 
@@ -137,7 +137,7 @@ def test_a_module_that_belongs_to_no_extra_is_no_bad_input() -> None:
     assert error is not None
     assert error.where == "siwcc export"
     assert "siwcc[export] (onnx " in error.problem
-    assert "pip install 'siwcc[export]'" in error.remedy
+    assert "pip install '.[export]'" in error.remedy
 
 
 @pytest.mark.parametrize("argument", ["--help", "--version"])

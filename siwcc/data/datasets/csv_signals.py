@@ -30,6 +30,8 @@ MAX_BYTES = 1 << 29
 _MILLIVOLTS = {"uv": 1e-3, "μv": 1e-3, "microvolt": 1e-3, "mv": 1.0, "millivolt": 1.0, "v": 1e3, "volt": 1e3}
 # More than a converter of 24 bits gives; time stamps of computers are larger.
 _MOST_MV = 1e8
+# Of a short recording; a table with more columns than this and than rows is transposed.
+_MOST_COLUMNS = 100
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def _parse(path: Path, layout: Layout) -> np.ndarray:
         raise InputError(path, problem, NUMBERS) from error
     if read.shape != (layout.body.count("\n") + 1, layout.columns):
         raise InputError(path, problem_of(layout) or "is no table of numbers", NUMBERS)
+    if read.shape[1] > max(_MOST_COLUMNS, len(read)):
+        problem = f"has {len(read)} rows and {read.shape[1]} columns"
+        raise InputError(path, problem, "give one row per sample and one column per lead; is it transposed?")
     infinite = np.flatnonzero(np.isinf(read).any(axis=1))
     if infinite.size:
         raise InputError(path, f"line {layout.first + int(infinite[0]) + 1} has a value that is infinite", NUMBERS)

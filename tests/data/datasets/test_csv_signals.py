@@ -249,6 +249,19 @@ def test_what_is_no_recording_is_refused_by_its_line(tmp_path: Path, content: st
         read(tmp_path / "a.csv", content).signal_mv((0, 1), "choose")
 
 
+@pytest.mark.parametrize(("rows", "columns", "expected"), [(2, 101, False), (101, 101, True), (2, 100, True)])
+def test_a_table_with_more_columns_than_rows_is_transposed(
+    tmp_path: Path, rows: int, columns: int, expected: bool
+) -> None:
+    path = tmp_path / "a.csv"
+    np.savetxt(path, np.random.default_rng(1).normal(size=(rows, columns)), delimiter=",", fmt="%.3f")
+    if expected:
+        assert read_csv_signal(path, 100.0).values.shape == (rows, columns)
+        return
+    with refused(path, "2 rows", "101 columns"):
+        read_csv_signal(path, 100.0)
+
+
 def test_missing_values_are_nan(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "I;II\n0,5;nan\nNaN;1,5\n", 100)
     np.testing.assert_array_equal(found.signal_mv((0, 1), "x"), [[0.5, np.nan], [np.nan, 1.5]])
