@@ -183,9 +183,13 @@ def checked_text(path: Path, foreign: bool = False) -> str:
 
 def _expected_sum(manifest: Path, name: str, foreign: bool) -> str | None:
     try:
-        expected = read_manifest(manifest)["outputs"].get(name)
+        content = read_manifest(manifest)
     except InputError:
         if foreign:
             return None
         raise
+    expected = content["outputs"].get(name)
+    # A `manifest.json` lists every file next to it that is read so; another one is that of another folder.
+    if expected is None and manifest.name == MANIFEST and not foreign:
+        raise InputError(manifest, f"does not list {name}", "put the right one back, or delete both and run again")
     return None if expected is None else str(expected)

@@ -81,7 +81,10 @@ def test_a_file_that_its_manifest_lists_is_read(run: Path) -> None:
     assert manifest["train"] == {"device": "cpu"}
     assert manifest["outputs"]["log.csv"] == hashlib.sha256(b"epoch\nseed1\n").hexdigest()
     (run / "notes.txt").write_text("not listed")
-    assert checked_text(run / "notes.txt") == "not listed"
+    assert checked_text(run / "notes.txt", foreign=True) == "not listed"
+    # Otherwise the manifest of another folder in the place of a run's would check nothing.
+    with refused(run / "manifest.json", "notes.txt"):
+        checked_text(run / "notes.txt")
 
 
 @pytest.mark.parametrize("foreign", [False, True])
