@@ -195,7 +195,7 @@ def literal_path(path):
 
 
 def source_file(name):
-    """A file of the project for a directive that Snakemake formats, as it stands beside the rules."""
+    """A file of the project for a directive that Snakemake formats, as it is next to the rules."""
     path = os.path.normpath(Path(workflow.current_basedir) / name)
     return path.replace("{", "{{").replace("}", "}}") if "{" in path else name
 

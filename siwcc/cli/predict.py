@@ -19,7 +19,7 @@ from siwcc.inference.inputs import SignalFile, group_of, kind_of, name_of, rhyth
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
-from siwcc.io.tables import six_decimals
+from siwcc.io.tables import aligned, six_decimals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -332,7 +332,7 @@ def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) ->
     head = [*_HEADS[task][:1], *(["point"] if several else []), *_HEADS[task][1:], *added, "models"]
     lines = [[*_cells(row, task), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
     if not sys.stdout.isatty():
-        sys.stdout.write(_as_text([head, *lines]))
+        sys.stdout.write("\n".join(aligned([head, *lines])) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
@@ -385,11 +385,6 @@ def _between(low: float | None, high: float | None, digits: int) -> str:
     return "" if low is None else f"{_fixed(low, digits)} .. {_fixed(high, digits)}"
 
 
-def _as_text(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
-
-
 # --------------------------------------------------------------------- plots
 
 
@@ -432,7 +427,7 @@ def _draw_sheet(items: Sequence[Predicted], count: int, draft: Path, accepted: A
     predictions = [item.predictions[0] for item in items]
     images = [np.asarray(prediction.source) for prediction in predictions]
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in predictions]
-    names = [name_of(item.path).encode(errors="backslashreplace").decode() for item in items]
+    names = [name_of(_printable(item.path)) for item in items]
     save_figure_as(plot_contact_sheet(images, predictions, found, names, count), draft)
 
 
@@ -442,9 +437,13 @@ def _figure_of(item: Predicted, accepted: Acceptance, changes: Sequence[tuple[fl
     from siwcc.inference.figures import plot_image, plot_recording
 
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
-    # Fonts have no sign for a byte that is no text.
-    titled = item.path.with_name(item.path.name.encode(errors="backslashreplace").decode())
+    titled = _printable(item.path)
     source = item.predictions[0].source
     if isinstance(source, SignalFile):
         return plot_recording(replace(source, path=titled), item.predictions, found, changes)
     return plot_image(np.asarray(source), item.predictions[0], found[0], name_of(titled))
+
+
+def _printable(path: Path) -> Path:
+    """The path with a name that can be drawn: fonts have no sign for a byte that is no text."""
+    return path.with_name(path.name.encode(errors="backslashreplace").decode())

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from siwcc.config import load_study
 from siwcc.io.checksums import read_text
 from siwcc.io.errors import InputError
+from siwcc.io.tables import aligned
 
 _COMMENT = re.compile(r"^# (Tests|Cost): (.*)\.$", re.MULTILINE)
 
@@ -57,5 +58,4 @@ def format_presets(presets: list[Preset]) -> str:
     """The presets as text in columns, with a head."""
     head = ("study", "networks", "data", "time", "tests")
     lines = [head, *((one.name, str(one.networks), ", ".join(one.datasets), one.cost, one.tests) for one in presets)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "".join("  ".join(map(str.ljust, line, widths)).rstrip() + "\n" for line in lines)
+    return "\n".join(aligned(lines)) + "\n"

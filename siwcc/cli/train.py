@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shlex
 import subprocess
 import sys
@@ -33,8 +32,9 @@ from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, read_yaml, write_text
 from siwcc.io.run_key import fold_name
 from siwcc.io.study_layout import StudyLayout, results_of
+from siwcc.io.tables import aligned
 from siwcc.jobs.guard import LOCKS, check_alone
-from siwcc.jobs.run_study import run_study
+from siwcc.jobs.run_study import importing_from, run_study
 
 STUDY, DATASET = "train", "data"
 STUDY_FILE = "study.yaml"
@@ -245,7 +245,7 @@ def _run_study(training: Training, cores: int | None, targets: Sequence[Path]) -
         check_alone(work)
         unlock = [sys.executable, str(training.root / "workflow" / "unlock.py"), *config]
         # A list, without a shell, of the project's own program.
-        done = subprocess.run(unlock, cwd=work, env=_environment(training.root), check=False)  # noqa: S603
+        done = subprocess.run(unlock, cwd=work, env=importing_from(training.root), check=False)  # noqa: S603
         if done.returncode:
             return done.returncode
     arguments = [
@@ -255,10 +255,6 @@ def _run_study(training: Training, cores: int | None, targets: Sequence[Path]) -
         *("--", *(str(path.relative_to(training.work)) for path in targets)),
     ]
     return run_study(work / "snakemake.log", arguments, work, training.root)
-
-
-def _environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
 # ------------------------------------------------------------------- summary
@@ -317,9 +313,7 @@ def _table_lines(rows: Sequence[MethodAccuracy], training: Training) -> Iterator
     yield f"{what}, with the 95 % interval over {first.groups} groups{square}:"
     unit = first.unit
     head = ["method", f"median ({unit})", f"90th percentile ({unit})", f"within {first.limit:g} {unit} (%)"]
-    lines = [head, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    yield from ("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    yield from (f"  {line}" for line in aligned([head, *(_cells(row) for row in rows)]))
 
 
 def _cells(row: MethodAccuracy) -> list[str]:

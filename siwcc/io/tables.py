@@ -62,3 +62,13 @@ def _cell(value: object) -> object:
     if value is None:
         return ""
     return repr(value) if isinstance(value, float) else value
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as text in columns, without line ends.
+
+    Args:
+        lines: All of one length, the head among them.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]

@@ -66,9 +66,7 @@ def run_study(
         OSError: the log cannot be written.
     """
     command = [sys.executable, "-m", "snakemake", *arguments]
-    environment = dict(os.environ)
-    if python_path is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(python_path), environment.get("PYTHONPATH")]))
+    environment = None if python_path is None else importing_from(python_path)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("wb") as log:
         # A list, without a shell; the arguments are those that the user typed.
@@ -83,6 +81,11 @@ def run_study(
     if child.returncode:
         _explain(lines, log_path)
     return child.returncode
+
+
+def importing_from(folder: Path) -> dict[str, str]:
+    """The environment for a program that is to import from a folder first."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
 
 
 def _show_progress(child: subprocess.Popen[bytes], log_path: Path) -> list[str]:

@@ -27,3 +27,7 @@ def test_some_columns_and_no_lines(tmp_path):
     assert (tmp_path / "t.csv").read_text() == "value,name\n2.0,a\n"
     tables.write_lines(tmp_path / "t.csv", tables.columns_of(Line), [])
     assert (tmp_path / "t.csv").read_text() == "name,count,value,adjusted\n"
+
+
+def test_columns_are_as_wide_as_their_longest_cell():
+    assert tables.aligned([["a", "head"], ["longer", ""], ["b", "x"]]) == ["a       head", "longer", "b       x"]

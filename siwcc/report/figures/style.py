@@ -197,7 +197,7 @@ def placeholder_on_error(plot: Callable[Arguments, None]) -> Callable[Arguments,
             raise
         except Exception as error:
             reason = readable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON])
-            logger.warning("%s: the figure cannot be drawn (%s); the study goes on without it", files.svg, reason)
+            logger.warning("%s: the figure cannot be drawn (%s); the study continues without it", files.svg, reason)
             logger.info("%s", traceback.format_exc())
             _write_placeholder(files, reason)
             if _version(files.data) == before:
