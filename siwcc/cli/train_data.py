@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from siwcc.data.datasets.folder_table import PLACE_COLUMNS, Row, Table
 from siwcc.data.datasets.interface import reader_for
 from siwcc.inference.inputs import IMAGE_SUFFIXES, kind_of, wfdb_record
 from siwcc.io.errors import InputError
+from siwcc.io.foreign_table import read_foreign_table
 from siwcc.io.spelling import did_you_mean
 
 TABLE = "samples.csv"
 
-_START_BYTES = 1 << 16
 _GUIDE = "docs/how-to/own-data.md"
 _COLUMNS = {"ecg": "file, time_s and group", "nuclei": "file, x, y and group"}
 _MOST_SHOWN = 12
@@ -119,7 +119,7 @@ def _place(path: Path) -> tuple[Path, str | None]:
 
 
 def _why_no_data(path: Path, names: Sequence[str], has_headers: bool) -> tuple[str, str]:
-    tables = [name for name in names if name.endswith(".csv") and "file" in _header(path / name)]
+    tables = [name for name in names if name.endswith(".csv") and _names_columns(path / name)]
     images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
     recordings = sum(name.lower().endswith(".csv") for name in names)
     if tables:
@@ -161,34 +161,24 @@ def _folder_section(values: dict[str, Any]) -> FolderSection:
 
 def _task_of(path: Path) -> str:
     """From the columns of the table, or else from the first file that it lists."""
-    header = _header(path)
-    has = {task: set(columns) <= set(header) for task, columns in PLACE_COLUMNS.items()}
+    table = read_foreign_table(path, ["file", *chain(*PLACE_COLUMNS.values())])
+    has = {task: set(columns) <= set(table.names) for task, columns in PLACE_COLUMNS.items()}
     if all(has.values()):
         raise InputError(
             path, "has times and points", "say what to predict: --task ecg (times) or --task nuclei (points)"
         )
     if any(has.values()):
         return next(task for task, complete in has.items() if complete)
-    second = next(iter(_lines(path)[1:]), [])
-    place = header.index("file") if "file" in header else 0
-    return "nuclei" if len(second) > place and kind_of(Path(second[place])) == "image" else "ecg"
+    first = table.rows[0][1].get("file", "") if table.rows else ""
+    return "nuclei" if kind_of(Path(first)) == "image" else "ecg"
 
 
-def _header(path: Path) -> list[str]:
-    return next(iter(_lines(path)), [])
-
-
-def _lines(path: Path) -> list[list[str]]:
-    """The first lines of a CSV, which may be a recording of any size; what is wrong is found by its reader."""
-    with path.open("rb") as handle:
-        start = handle.read(_START_BYTES)
-    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    lines = start.decode(encoding, errors="replace").splitlines()[:2]
-    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+def _names_columns(path: Path) -> bool:
+    """Whether a CSV is a table with a column `file`, and not a recording."""
     try:
-        return [[cell.strip() for cell in cells] for cells in csv.reader(lines, delimiter=delimiter)]
-    except csv.Error:
-        return []
+        return "file" in read_foreign_table(path, ["file"]).names
+    except InputError:
+        return False
 
 
 def _leads(table: Table, first: dict[str, Row], options: DataOptions) -> list[int]:
