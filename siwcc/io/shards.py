@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 SCHEMA_VERSION = 3
-_KINDS = ("samples", "fold")
+_KINDS = ("samples", "fold", "recordings")
 _SEAL_BYTES = 512
 _SEAL = re.compile(rb"siwcc shard (\d+)\nsha256 ([0-9a-f]{64})\n\0*")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -148,7 +148,7 @@ def shard_writer(
 
     Args:
         path: Where the file will stand.
-        kind: `samples` or `fold`; a reader asks for it again.
+        kind: `samples`, `fold` or `recordings`; a reader asks for it again.
         attributes: Names to values; anything but a string or a number is stored as JSON.
         uncompressed: Arrays to store as they are. Float signals with noise shrink by a seventh, and
             reading them then takes eight times as long. The digest is the same either way.
@@ -202,7 +202,7 @@ def read_shard(path: Path, kind: str, names: tuple[str, ...] | None = None) -> S
 
 
 def shard_kind(path: Path) -> str:
-    """What a shard holds: `samples` or `fold`.
+    """What a shard holds: `samples`, `fold` or `recordings`.
 
     Raises:
         InputError: missing, truncated, damaged, foreign, of another version.
@@ -211,7 +211,7 @@ def shard_kind(path: Path) -> str:
     with _opened(path) as handle:
         kind = _plain(handle.attrs.get("kind"))
     if kind not in _KINDS:
-        raise InputError(path, f"is no {' or '.join(_KINDS)} file", _REMAKE)
+        raise InputError(path, f"is no {', '.join(_KINDS[:-1])} or {_KINDS[-1]} file", _REMAKE)
     return str(kind)
 
 

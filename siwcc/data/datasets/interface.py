@@ -50,6 +50,34 @@ class Excluded:
     reason: str
 
 
+@dataclass(frozen=True)
+class RhythmRecord:
+    """A whole recording, and when its rhythm changes.
+
+    Attributes:
+        name: Of the record.
+        group: The subject; records of one subject are not split over folds.
+        rate_hz: Of `signal_mv`.
+        signal_mv: float32 (leads, samples); NaN where invalid.
+        changes: int64 (changes,), samples at which a rhythm begins, ascending.
+        labels: The rhythm that begins there, without its bracket.
+        event_labels: Those that count as an event.
+    """
+
+    name: str
+    group: str
+    rate_hz: float
+    signal_mv: np.ndarray
+    changes: np.ndarray
+    labels: tuple[str, ...]
+    event_labels: tuple[str, ...]
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return float(self.signal_mv.shape[1] / self.rate_hz)
+
+
 class Reader(Protocol):
     """What the module of a format offers."""
 

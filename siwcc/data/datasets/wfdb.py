@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from siwcc.config import RecordsDataset
 from siwcc.data.datasets.download import fetch_files, read_checksums
-from siwcc.data.datasets.interface import Excluded, Sample
+from siwcc.data.datasets.interface import Excluded, RhythmRecord, Sample
 from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
 from siwcc.data.datasets.wfdb_annotations import rhythm_changes
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
@@ -118,6 +120,35 @@ def iter_samples(section: RecordsDataset, folder: Path) -> Iterator[Sample | Exc
     note_unchecked(records)
 
 
+def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRecord]:
+    """Every record from end to end, with its changes of rhythm; those past the record's end are left out.
+
+    Args:
+        section: As for `iter_samples`.
+        folder: As for `raw_files`.
+
+    Yields:
+        Records sorted by name.
+
+    Raises:
+        InputError: a damaged or incomplete record.
+    """
+    records = _records(section, folder)
+    for record in records:
+        recording = record.recording(section.rate_hz)
+        changes = [(sample, label) for sample, label in _changes(record, recording) if sample < recording.length]
+        yield RhythmRecord(
+            name=record.name,
+            group=section.subjects.get(record.name, record.name),
+            rate_hz=section.rate_hz,
+            signal_mv=recording.read_mv().astype(np.float32),
+            changes=np.array([sample for sample, _ in changes], dtype=np.int64),
+            labels=tuple(label for _, label in changes),
+            event_labels=section.event_labels,
+        )
+    note_unchecked(records)
+
+
 def _records(section: RecordsDataset, folder: Path) -> list[WfdbRecord]:
     needs = Needs(section.leads, _REPAIR, lead_remedy=_REPAIR, companions=("atr",))
     return [read_header(folder, name, needs) for name in _record_names(folder)]
@@ -153,14 +184,19 @@ def _record_names(folder: Path) -> list[str]:
 def _events(record: WfdbRecord, recording: Recording, section: RecordsDataset) -> list[Event]:
     """The rhythm changes that count, in the order of time."""
     group = section.subjects.get(record.name, record.name)
-    scale = recording.ratio * Fraction(record.rate_hz)
-    changes = [(nearest_sample(time_s * scale, recording.length), label) for time_s, label in rhythm_changes(record)]
+    changes = _changes(record, recording)
     ends = [sample for sample, label in changes if label not in section.event_labels and sample < recording.length]
     return [
         Event(sample, label, group, defect=_past_the_end(sample, recording.length), end_sample=_first(ends, sample))
         for sample, label in changes
         if label in section.event_labels
     ]
+
+
+def _changes(record: WfdbRecord, recording: Recording) -> list[tuple[int, str]]:
+    """The nearest sample of each change of rhythm, and the rhythm that begins."""
+    scale = recording.ratio * Fraction(record.rate_hz)
+    return [(nearest_sample(time_s * scale, recording.length), label) for time_s, label in rhythm_changes(record)]
 
 
 def _first(ends: Sequence[int], after: int) -> int:
