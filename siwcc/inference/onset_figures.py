@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from siwcc.inference.figures import FLOOR, Change, draw_changes, draw_leads
 from siwcc.inference.inputs import name_of
 from siwcc.inference.onsets import Onset, Onsets
-from siwcc.report.figures.style import BLUE, GREEN, INK, MUTED, SKY, VERMILION, new_figure, style_axis
+from siwcc.report.figures.style import BLACK, BLUE, GREEN, INK, MUTED, SKY, VERMILION, new_figure, style_axis
 
 MOST_PANELS = 12
 BESIDE_S = 10.0
@@ -33,8 +37,8 @@ def plot_onsets(onsets: Onsets, changes: Sequence[Change], name: str = "") -> Fi
     """
     shown = sorted(sorted(onsets, key=lambda onset: -onset.rank)[:MOST_PANELS], key=lambda onset: onset.onset_s)
     rows = -(-len(shown) // _COLUMNS)
-    figure = new_figure(11.0, 3.4 + 2.3 * rows)
-    heights = [2.6, *[2.3] * rows]
+    figure = new_figure(11.0, 3.6 + 2.3 * rows)
+    heights = [2.7, *[2.3] * rows]
     grid = figure.add_gridspec(1 + rows, _COLUMNS, height_ratios=heights)
     overview = figure.add_subplot(grid[0, :])
     _draw_overview(overview, onsets, changes)
@@ -81,7 +85,18 @@ def _draw_overview(axis: Axes, onsets: Onsets, changes: Sequence[Change]) -> Non
     axis.set_xlabel(f"time from the start of the recording ({unit})", color=INK)
     axis.set_ylabel("score" if onsets.tolerance_s is None else "probability", color=INK)
     style_axis(axis)
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=5, frameon=False, fontsize=7)
+    handles = axis.get_legend_handles_labels()[0] + (_panel_handles() if onsets else [])
+    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, -0.22), ncols=4, frameon=False, fontsize=7)
+
+
+def _panel_handles() -> list[Artist]:
+    """What is in the panels and not in the overview."""
+    return [
+        Line2D([], [], color=VERMILION, linewidth=1.4, label="onset of the panel"),
+        Line2D([], [], color=BLUE, linewidth=0.9, linestyle=":", label="another onset"),
+        Patch(color=VERMILION, alpha=0.15, label="episode"),
+        Line2D([], [], color=BLACK, linewidth=0.7, label="leads, each scaled to its range"),
+    ]
 
 
 def _draw_panel(axis: Axes, onsets: Onsets, onset: Onset, changes: Sequence[Change]) -> None:
@@ -104,6 +119,7 @@ def _draw_panel(axis: Axes, onsets: Onsets, onset: Onset, changes: Sequence[Chan
     draw_changes(axis, [change for change in changes if low_s <= change[0] <= high_s])
     style_axis(axis, grid="x")
     axis.set_xlim(low_s, high_s)
+    axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_xlabel("time (s)", color=INK, fontsize=8)
     title = f"onset at {onset.onset_s:.2f} s, until {onset.end_s:.2f} s, {onset.words}"
     axis.set_title(title, fontsize=9, loc="left", color=INK)
