@@ -38,12 +38,13 @@ class Froc:
     nonmalignant_us: np.ndarray
 
     def points(self) -> list[FrocPoint]:
-        """The curve, from the highest threshold down."""
+        """The curve: from the highest threshold down those that find another onset, with the first and the last."""
         names = (self.detections.method, self.detections.dataset, self.definition, self.tolerance_s)
         onsets, found = int(self.onsets.sum()), self.found.sum(axis=1).tolist()
         return [
             FrocPoint(*names, threshold, self.rate_at(level), fraction(found[level], onsets))
             for level, threshold in enumerate(self.thresholds.tolist())
+            if level in (0, len(found) - 1) or found[level] != found[level - 1]
         ]
 
     def level_at(self, limit_per_h: float) -> int:

@@ -147,7 +147,7 @@ class EpisodeLine:
 
 @dataclass(frozen=True)
 class FrocPoint:
-    """One line of `froc.csv`: a threshold at which sensitivity or false alarms change."""
+    """One line of `froc.csv`: a threshold from which another onset is found, or the highest or lowest of all."""
 
     method: str
     dataset: str
