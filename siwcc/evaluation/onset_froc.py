@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from siwcc.data.episodes import US_PER_H, Definition
 from siwcc.evaluation import statistics
 from siwcc.evaluation.bootstrap import Interval, interval_of
-from siwcc.evaluation.episodes import US_PER_H, Definition
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, sweep
 from siwcc.evaluation.onset_tables import FrocPoint, OnsetComparison, RateLine
 from siwcc.evaluation.onsets import Detections, fraction

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siwcc.evaluation.episodes import Candidate, Definition, Episode, LabelOnset, Reference, microseconds
+from siwcc.data.episodes import Candidate, Definition, Episode, LabelOnset, Reference, microseconds
 
 FALSE_ALARM_TOLERANCE_S = 2.5
 FALSE_ALARM, LATE, IGNORED = "false_alarm", "late", "ignored"

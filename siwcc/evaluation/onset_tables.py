@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siwcc.evaluation.episodes import Candidate, Episode, LabelOnset, Reference
+from siwcc.data.episodes import Candidate, Episode, LabelOnset, Reference
 from siwcc.io.errors import InputError
 from siwcc.io.tables import columns_of, read_lines, write_lines
 
@@ -108,7 +108,7 @@ class LabelLine:
 
 @dataclass(frozen=True)
 class EpisodeLine:
-    """One line of `episodes.csv`: whole episodes and their duration, by ANSI/AAMI EC57.
+    """One line of `onset_episodes.csv`: whole episodes and their duration, by ANSI/AAMI EC57.
 
     Attributes:
         method, dataset, threshold: As in `onsets.csv`.
@@ -160,7 +160,7 @@ class FrocPoint:
 
 @dataclass(frozen=True)
 class RateLine:
-    """One line of `onsets_at_rate.csv`: the highest sensitivity with at most so many false alarms per hour.
+    """One line of `onset_rates.csv`: the highest sensitivity with at most so many false alarms per hour.
 
     Attributes:
         method, dataset, definition, tolerance_s: As in `onsets.csv`.

@@ -17,8 +17,8 @@ from functools import cached_property
 
 import numpy as np
 
+from siwcc.data.episodes import DEFINITIONS, US_PER_H, Candidate, Definition, Reference, microseconds
 from siwcc.evaluation.bootstrap import Interval, interval_of, times_drawn
-from siwcc.evaluation.episodes import DEFINITIONS, US_PER_H, Candidate, Definition, Reference, microseconds
 from siwcc.evaluation.onset_matching import FALSE_ALARM, FALSE_ALARM_TOLERANCE_S, IGNORED, LATE, Judged, judge
 from siwcc.evaluation.onset_tables import EpisodeLine, LabelLine, OnsetLine, RecordLine
 

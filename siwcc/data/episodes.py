@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from siwcc.data.datasets.interface import RhythmRecord
+
 Definition = Literal["episodes", "labels"]
 
 DEFINITIONS: tuple[Definition, ...] = get_args(Definition)
@@ -94,19 +96,11 @@ def microseconds(time_s: float) -> int:
     return round(time_s * 1_000_000)
 
 
-def make_reference(
-    record: str,
-    group: str,
-    changes: Sequence[int] | np.ndarray,
-    labels: Sequence[str],
-    event_labels: Collection[str],
-    rate_hz: float,
-    duration_s: float,
-) -> Reference:
-    """Episodes and label onsets of a record, see `true_episodes`."""
-    episodes = true_episodes(changes, labels, event_labels, rate_hz, duration_s)
-    onsets = true_label_onsets(changes, labels, event_labels, rate_hz, duration_s)
-    return Reference(record, group, duration_s, tuple(episodes), tuple(onsets))
+def reference_of(record: RhythmRecord) -> Reference:
+    """The episodes and label onsets of a record, see `true_episodes` and `true_label_onsets`."""
+    rhythms = (record.changes, record.labels, record.event_labels, record.rate_hz, record.duration_s)
+    episodes, onsets = true_episodes(*rhythms), true_label_onsets(*rhythms)
+    return Reference(record.name, record.group, record.duration_s, tuple(episodes), tuple(onsets))
 
 
 def true_episodes(
