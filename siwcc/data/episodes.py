@@ -93,7 +93,7 @@ class Reference:
 
 def microseconds(time_s: float) -> int:
     """The nearest whole microsecond."""
-    return round(time_s * 1_000_000)
+    return round(float(time_s) * 1_000_000)
 
 
 def reference_of(record: RhythmRecord) -> Reference:
@@ -125,7 +125,9 @@ def true_episodes(
         An episode has no onset if it begins with the first change and within 1 s of the record's start.
     """
     episodes: list[Episode] = []
-    for interval in _intervals(_times(changes, rate_hz, duration_s), labels, event_labels, duration_s):
+    # Of several changes at one sample the last one counts.
+    rhythms = list({at.onset_s: at for at in _changes(changes, labels, rate_hz, duration_s)}.values())
+    for interval in _intervals(rhythms, event_labels, duration_s):
         last = episodes[-1] if episodes else None
         if last is not None and microseconds(interval.onset_s) - microseconds(last.end_s) < microseconds(merge_gap_s):
             episodes[-1] = last._replace(end_s=interval.end_s)
@@ -134,24 +136,26 @@ def true_episodes(
     return episodes
 
 
-def _times(changes: Sequence[int] | np.ndarray, rate_hz: float, duration_s: float) -> list[float]:
-    """Seconds of the changes within the record."""
-    return [int(sample) / rate_hz for sample in changes if int(sample) / rate_hz < duration_s]
+def _changes(
+    changes: Sequence[int] | np.ndarray, labels: Sequence[str], rate_hz: float, duration_s: float
+) -> Iterator[LabelOnset]:
+    """The changes within the record, of any label."""
+    for sample, label in zip(changes, labels, strict=True):
+        if int(sample) / rate_hz < duration_s:
+            yield LabelOnset(int(sample) / rate_hz, label)
 
 
-def _intervals(
-    times_s: Sequence[float], labels: Sequence[str], event_labels: Collection[str], duration_s: float
-) -> Iterator[Episode]:
-    """Malignant intervals before merging; none of length 0."""
+def _intervals(rhythms: Sequence[LabelOnset], event_labels: Collection[str], duration_s: float) -> Iterator[Episode]:
+    """Malignant intervals before merging."""
     begun: int | None = None
-    for place, time_s in enumerate([*times_s, duration_s]):
-        inside = place < len(times_s) and labels[place] in event_labels
+    for place, rhythm in enumerate([*rhythms, None]):
+        inside = rhythm is not None and rhythm.label in event_labels
         if begun is None and inside:
             begun = place
         elif begun is not None and not inside:
-            onset_s = times_s[begun]
-            if time_s > onset_s:
-                yield Episode(onset_s, time_s, labels[begun], has_onset=begun > 0 or onset_s > _AT_THE_START_S)
+            onset_s, label = rhythms[begun]
+            end_s = duration_s if rhythm is None else rhythm.onset_s
+            yield Episode(onset_s, end_s, label, has_onset=begun > 0 or onset_s > _AT_THE_START_S)
             begun = None
 
 
@@ -171,5 +175,4 @@ def true_label_onsets(
         rate_hz: Sampling rate of `changes`.
         duration_s: Of the record.
     """
-    times = _times(changes, rate_hz, duration_s)
-    return [LabelOnset(time_s, label) for time_s, label in zip(times, labels, strict=False) if label in event_labels]
+    return [at for at in _changes(changes, labels, rate_hz, duration_s) if at.label in event_labels]

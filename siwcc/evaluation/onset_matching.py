@@ -1,9 +1,9 @@
 """One-to-one matching of candidates to onsets in one record.
 
-A candidate can be matched to an onset if their times differ by at most the tolerance. Of all one-to-one matchings one
-with the most pairs is taken, of these the one with the smallest sum of time differences, and of these one with earlier
-candidates. Pairs of such a matching do not cross, so it is found by dynamic programming over onsets and candidates in
-the order of time.
+A candidate can be matched to an onset if their times differ by at most the tolerance. Of all one-to-one matchings the
+one with the most pairs is taken, of these one with the smallest sum of time differences. Uncrossing two pairs never
+makes the sum larger, so there is one in which later onsets have later candidates: dynamic programming over both in the
+order of time finds it. Where several remain, earlier candidates are taken.
 
 A candidate without an onset is a false alarm if its onset lies outside all episodes, and a late detection inside one.
 Near an episode that has no onset, because the recording begins with it, it is neither.
@@ -219,7 +219,7 @@ def _clusters(
     numbers = []
     for low, high, _ in near:
         cluster += low >= bound
-        bound = max(bound, high)
+        bound = high
         numbers.append(cluster)
     for _, members in groupby(zip(numbers, near, strict=True), key=lambda member: member[0]):
         reaches = [reach for _, reach in members]

@@ -259,7 +259,12 @@ def write_candidates(path: Path, candidates: Mapping[str, Iterable[Candidate]]) 
         path: The CSV to write.
         candidates: By record; a record without any has no line.
     """
-    lines = [CandidateLine(record, *found) for record in sorted(candidates) for found in sorted(candidates[record])]
+    # Also of numbers of numpy, which are written otherwise.
+    lines = [
+        CandidateLine(record, *map(float, found))
+        for record in sorted(candidates)
+        for found in sorted(candidates[record])
+    ]
     write_lines(path, columns_of(CandidateLine), lines)
 
 
@@ -314,11 +319,13 @@ def write_references(path: Path, references: Iterable[Reference]) -> None:
 
 def _reference_lines(reference: Reference) -> list[ReferenceLine]:
     names = (reference.record, reference.group)
-    lines = [ReferenceLine(*names, _RECORD, 0.0, reference.duration_s, "")]
+    lines = [ReferenceLine(*names, _RECORD, 0.0, float(reference.duration_s), "")]
     for episode in reference.episodes:
         kind = _EPISODE if episode.has_onset else _EPISODE_AT_START
-        lines.append(ReferenceLine(*names, kind, episode.onset_s, episode.end_s, episode.label))
-    return lines + [ReferenceLine(*names, _CHANGE, time_s, time_s, label) for time_s, label in reference.changes]
+        lines.append(ReferenceLine(*names, kind, float(episode.onset_s), float(episode.end_s), episode.label))
+    for change in reference.changes:
+        lines.append(ReferenceLine(*names, _CHANGE, float(change.onset_s), float(change.onset_s), change.label))
+    return lines
 
 
 def read_references(path: Path) -> list[Reference]:

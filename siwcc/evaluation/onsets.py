@@ -239,7 +239,9 @@ def _found_of_label(judged: Judged, label: str) -> int:
 def measure_episodes(detections: Detections, threshold: float) -> EpisodeLine:
     """Overlap of candidates and episodes at one threshold, by number and by duration."""
     counts = [_overlap(each, detections.of(each), threshold) for each in detections.references]
-    episodes, detected, candidates, true, malignant_us, candidate_us, common_us = np.array(counts, dtype=np.int64).reshape(-1, 7).T.tolist()
+    episodes, detected, candidates, true, malignant_us, candidate_us, common_us = (
+        np.array(counts, dtype=np.int64).reshape(-1, 7).T.tolist()
+    )
     ratio = detections.subjects.ratio
     sensitivity, ppv = ratio(detected, episodes), ratio(true, candidates)
     duration_sensitivity, duration_ppv = ratio(common_us, malignant_us), ratio(common_us, candidate_us)
