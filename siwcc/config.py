@@ -63,6 +63,8 @@ def _refuse_bool(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -435,7 +437,7 @@ class OnsetTraining(Section):
     near_onset: Probability = Field(default=0.5, description="fraction of the windows around onsets")
     near_change: Probability = Field(default=0.15, description="fraction around changes between other rhythms")
     balance: Probability = Field(default=0.5, description="0: every onset alike; 1: every record alike")
-    merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, the time between closer intervals has no loss")
+    merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, time between closer intervals has no loss")
     ignored_s: float = Field(default=0.2, ge=0, le=600, description="s to either side of a change without loss")
     onset_sigma_s: float = Field(default=0.3, ge=0, le=60, description="s, of the onset's target; 0: no such output")
     onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")

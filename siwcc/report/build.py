@@ -30,6 +30,7 @@ from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, vi
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
+from siwcc.report.onsets import onset_tables
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
 from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
@@ -126,7 +127,8 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
     """Everything that the template names."""
     config = study.config
     data = [describe_data(study, task) for task in study.started_tasks()]
-    datasets = sorted({config.task(task).dataset for task in config.run})
+    whole = config.onsets.datasets if config.onsets else ()
+    datasets = sorted({*(config.task(task).dataset for task in config.run), *whole})
     return {
         "study": config.study,
         "config": config,
@@ -147,6 +149,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         **_data_content(study, data),
         **_measured_content(study, measured, set(papers_tasks(data, config))),
         "confidence": confidence_arms(measured.reliability, study.layout, config),
+        "onsets": onset_tables(study),
     }
 
 

@@ -62,7 +62,7 @@ def plot_onset_errors(
     threshold: float,
     files: FigureFiles,
 ) -> None:
-    """Draw the false alarms with the highest scores and the misses with the lowest probability, two of a record at most.
+    """Draw the false alarms with the highest scores and the misses with the lowest probability, two of each record.
 
     Args:
         records: Of one data set.
@@ -96,9 +96,7 @@ def find_cases(
     alarms, misses = [], []
     for record in records:
         reference = reference_of(record)
-        judged = judge(
-            reference, candidates.get(record.name, ()), DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, threshold
-        )
+        judged = judge(reference, candidates.get(record.name, ()), DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, threshold)
         for candidate in judged.unmatched(FALSE_ALARM):
             rhythm = _rhythm_at(record, candidate.onset_s)
             alarms.append(Case(ALARM, record.name, candidate.onset_s, candidate.score, rhythm))
