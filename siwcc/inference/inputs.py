@@ -98,7 +98,7 @@ def read_signal_file(
     from siwcc.data.datasets.wfdb_files import note_unchecked
 
     available = wfdb_record(path, ()).header.lead_count
-    chosen = _choose(wanted, leads, available)
+    chosen = choose_leads(wanted, leads, available)
     record = wfdb_record(path, chosen)
     if record.values > MAX_VALUES:
         problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read"
@@ -157,7 +157,8 @@ def read_image(path: Path) -> np.ndarray:
         raise InputError(path, str(defect).removeprefix(f"{path.name} "), defect.remedy) from defect
 
 
-def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
+def choose_leads(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
+    """The leads to read: those that are asked for, or `wanted`, or as many as there are of the file's first ones."""
     if leads is not None:
         return tuple(leads)
     return tuple(wanted) if max(wanted) < available else tuple(range(min(available, len(wanted))))
@@ -168,6 +169,6 @@ def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, ra
     if read.rate_hz is None:
         raise InputError(path, "gives no sampling rate", "give it in Hz as --rate, or add a column time_s")
     available = len(read.leads)
-    chosen = _choose(wanted, leads, available)
+    chosen = choose_leads(wanted, leads, available)
     signal_mv = read.signal_mv(chosen, _LEADS)
     return SignalFile(path, signal_mv, read.rate_hz, chosen, available, tuple(map(read.name, chosen)))
