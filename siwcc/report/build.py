@@ -126,7 +126,6 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
     """Everything that the template names."""
     config = study.config
     data = [describe_data(study, task) for task in study.started_tasks()]
-    datasets = sorted({config.task(task).dataset for task in config.run})
     return {
         "study": config.study,
         "config": config,
@@ -136,7 +135,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "missing": describe_missing(study),
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
-        "costs": gather_costs(study.layout, DataLayout(study.data), datasets),
+        "costs": gather_costs(study.layout, DataLayout(study.data), config.datasets_in_use),
         "stages": STAGES,
         "deviations": read_deviations(resources.deviations, config.model_dump(mode="json")),
         "versions": versions(),
