@@ -127,8 +127,6 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
     """Everything that the template names."""
     config = study.config
     data = [describe_data(study, task) for task in study.started_tasks()]
-    whole = config.onsets.datasets if config.onsets else ()
-    datasets = sorted({*(config.task(task).dataset for task in config.run), *whole})
     return {
         "study": config.study,
         "config": config,
@@ -138,7 +136,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "missing": describe_missing(study),
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
-        "costs": gather_costs(study.layout, DataLayout(study.data), datasets),
+        "costs": gather_costs(study.layout, DataLayout(study.data), config.datasets_in_use),
         "stages": STAGES,
         "deviations": read_deviations(resources.deviations, config.model_dump(mode="json")),
         "versions": versions(),

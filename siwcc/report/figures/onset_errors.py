@@ -165,7 +165,7 @@ def _scaled(lead: np.ndarray, middle: float, height: float) -> np.ndarray:
         return np.full(len(lead), np.nan)
     centred = lead - np.nanmedian(lead)
     span = float(np.nanpercentile(np.abs(centred), 99)) or 1.0
-    return middle + 0.5 * height * np.clip(centred / span, -1, 1)
+    return np.asarray(middle + 0.5 * height * np.clip(centred / span, -1, 1))
 
 
 def _handles() -> list[Any]:
