@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_args
 
 import siwcc
+from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
 from siwcc.evaluation.baselines.registry import BASELINES
-from siwcc.evaluation.study_files import StudyFiles
+from siwcc.evaluation.study_files import ONSET_TABLES, StudyFiles
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.run_key import NO_FOLD, RunKey
 from siwcc.io.study_layout import FIGURE_KINDS, FIGURES, StudyLayout, results_of, run_grid
@@ -79,22 +80,34 @@ def check_samples(name, values):
 
 
 def datasets_in_use(values):
-    """Names of the data sets that the study's tasks read."""
-    return sorted({values["tasks"][task]["dataset"] for task in values["run"]})
+    """Names of the data sets that the study reads."""
+    return parse_config(values).datasets_in_use
 
 
-def dataset_of(task):
-    """The entry of the config for the data set of a task."""
-    return config["datasets"][config["tasks"][task]["dataset"]]
+def onsets_of(values):
+    """The section of the stage that looks for onsets in whole recordings; empty if the study has none."""
+    return values["onsets"] or {}
+
+
+def recordings_to_train_on():
+    """The recordings files with the records of the folds."""
+    return [data_layout.recordings(name) for name in onsets_of(config)["dataset"]]
+
+
+def recordings_of_onsets():
+    """The recordings files of all data sets in which onsets are looked for."""
+    return [data_layout.recordings(name) for name in study.config.onsets.datasets]
 
 
 def tasks_of_other_data():
-    """Tasks whose data are synthetic or of another set than the paper's."""
-    return [
-        task
-        for task in config["run"]
-        if dataset_of(task)["synthetic"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
-    ]
+    """Tasks whose data are synthetic, or of other or more sets than the paper's."""
+    return [task for task in config["run"] if not has_papers_data(task)]
+
+
+def has_papers_data(task):
+    """Whether a task reads one data set, which is real and of the paper's format."""
+    section, *others = study.config.sections_of(task).values()
+    return not others and not section.synthetic and section.format == PAPERS_FORMAT[task]
 
 
 def tasks_of_other_protocol():
@@ -104,9 +117,10 @@ def tasks_of_other_protocol():
 
 
 def dataset_protocol(wildcards):
-    """What changes the samples of a data set; a moved local copy does not."""
-    name = wildcards.get("dataset") or config["tasks"][wildcards.task]["dataset"]
-    return parse_dataset(config["datasets"][name]).protocol()
+    """What changes the samples of a data set, or of a task's; a moved local copy does not."""
+    if wildcards.get("dataset"):
+        return parse_dataset(config["datasets"][wildcards.dataset]).protocol()
+    return study.config.dataset_of(wildcards.task).protocol()
 
 
 def table_digest(wildcards):
@@ -119,8 +133,8 @@ def table_digest(wildcards):
 
 
 def samples_of(wildcards):
-    """The samples file of a task."""
-    return data_layout.samples(config["tasks"][wildcards.task]["dataset"])
+    """The samples files of a task, one for each data set."""
+    return [data_layout.samples(name) for name in study.config.datasets_of(wildcards.task)]
 
 
 def fold_numbers():
@@ -146,6 +160,11 @@ def hold_data():
 def module_of_baseline(name):
     """The module of the package that holds a baseline."""
     return f"evaluation.baselines.{BASELINES[name].module}"
+
+
+def module_of_detector(name):
+    """The module of the package that holds a baseline of onsets."""
+    return f"evaluation.baselines.onset_detectors.{ONSET_DETECTORS[name].module}"
 
 
 def limits_of_tasks():

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from siwcc.inference.inputs import SignalFile, group_of, kind_of, name_of, rhythm_changes_of
+from siwcc.inference.inputs import SignalFile, groups_of, kind_of, name_of, rhythm_changes_of
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
@@ -188,7 +188,7 @@ def _choose_models(
     seen = [
         model.path
         for model in predictor.models
-        if group_of(path, model.metadata.dataset_protocol) in model.metadata.training_groups
+        if not groups_of(path, model.metadata.dataset_protocol).isdisjoint(model.metadata.training_groups)
     ]
     others = predictor.without(seen) if seen and (unseen_only or from_folder) else None
     if others is not None:

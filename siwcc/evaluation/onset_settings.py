@@ -45,6 +45,12 @@ Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME)]
 Coefficient = Annotated[FiniteFloat, Field(ge=-_MAX_SLOPE, le=_MAX_SLOPE)]
 
 
+def logit(score: ArrayLike) -> np.ndarray:
+    """The logit of each score, float64 of its shape; scores nearer to 0 or 1 than 1e-6 are moved there."""
+    inside = np.clip(np.asarray(score, dtype=np.float64), _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
 class _Checked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -61,9 +67,8 @@ class PlattMap(_Checked):
     b: Coefficient
 
     def of(self, score: ArrayLike) -> np.ndarray:
-        """The probability of each score, float64 of its shape; scores nearer to 0 or 1 than 1e-6 are moved there."""
-        inside = np.clip(np.asarray(score, dtype=np.float64), _LEAST, 1 - _LEAST)
-        return np.asarray(1 / (1 + np.exp(-(self.a * np.log(inside / (1 - inside)) + self.b))))
+        """The probability of each score, float64 of its shape."""
+        return np.asarray(1 / (1 + np.exp(-(self.a * logit(score) + self.b))))
 
 
 class _Curve(_Checked):

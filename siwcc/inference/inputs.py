@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from siwcc.config import protocols_of
 from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import composed, find_file
+from siwcc.io.joined_samples import SEPARATOR
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
@@ -62,12 +64,24 @@ def name_of(path: Path) -> str:
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
+def groups_of(path: Path, dataset: Mapping[str, Any]) -> set[str]:
+    """What a study may have called the file's record, subject or slide image.
+
+    Args:
+        path: The file. It is not read.
+        dataset: The settings that the samples were made with. Of several data sets the file may be of any, and two may
+            have had the same name for a group.
+    """
+    found = {name: group_of(path, part) for name, part in protocols_of(dataset).items()}
+    return {*found.values(), *(f"{name}{SEPARATOR}{group}" for name, group in found.items() if name)}
+
+
 def group_of(path: Path, dataset: Mapping[str, Any]) -> str:
     """What a study of a data set with these settings would have called the file's record, subject or slide image.
 
     Args:
         path: The file. It is not read.
-        dataset: The settings that the samples were made with.
+        dataset: The settings that the samples were made with, of a single data set.
     """
     format_name = dataset.get("format")
     if format_name in ("herlev", "sipakmed") and kind_of(path) == "image":
