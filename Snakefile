@@ -6,6 +6,7 @@
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
 #   results/<study>/<task>/baselines/      rules/baselines.smk  predictions without a network
 #   results/<study>/stats/                 rules/stats.smk      comparisons, errors, tests
+#   results/<study>/onsets/                rules/onsets.smk     onsets in whole recordings
 #   results/<study>/figures/, report.html  rules/report.smk     figures, and all on one page
 from snakemake.utils import min_version
 
@@ -46,6 +47,12 @@ include: "rules/stats.smk"
 include: "rules/report.smk"
 
 
+if config["onsets"]:
+
+    include: "rules/onsets.smk"
+
+
+
 rule all:
     default_target: True
     input:
@@ -54,6 +61,7 @@ rule all:
         [layout.run_files(run) for run in study.runs()],
         study.baselines(),
         [layout.config, *study.tables()],
+        study.onsets(),
         study.calibrations() + study.robustness(),
         study.figures(FIGURE_KINDS),
         layout.report,

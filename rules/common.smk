@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import get_args
 
 import siwcc
+from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
 from siwcc.evaluation.baselines.registry import BASELINES
-from siwcc.evaluation.study_files import StudyFiles
+from siwcc.evaluation.study_files import ONSET_TABLES, StudyFiles
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.run_key import NO_FOLD, RunKey
 from siwcc.io.study_layout import FIGURE_KINDS, FIGURES, StudyLayout, results_of, run_grid
@@ -79,8 +80,25 @@ def check_samples(name, values):
 
 
 def datasets_in_use(values):
-    """Names of the data sets that the study's tasks read."""
-    return sorted({values["tasks"][task]["dataset"] for task in values["run"]})
+    """Names of the data sets that the study reads."""
+    onsets = onsets_of(values)
+    whole = {*onsets.get("dataset", ()), *onsets.get("external", ())}
+    return sorted({values["tasks"][task]["dataset"] for task in values["run"]} | whole)
+
+
+def onsets_of(values):
+    """The section of the stage that looks for onsets in whole recordings; empty if the study has none."""
+    return values["onsets"] or {}
+
+
+def recordings_to_train_on():
+    """The recordings files with the records of the folds."""
+    return [data_layout.recordings(name) for name in onsets_of(config)["dataset"]]
+
+
+def recordings_of_onsets():
+    """The recordings files of all data sets in which onsets are looked for."""
+    return [data_layout.recordings(name) for name in study.config.onsets.datasets]
 
 
 def dataset_of(task):
@@ -146,6 +164,11 @@ def hold_data():
 def module_of_baseline(name):
     """The module of the package that holds a baseline."""
     return f"evaluation.baselines.{BASELINES[name].module}"
+
+
+def module_of_detector(name):
+    """The module of the package that holds a baseline of onsets."""
+    return f"evaluation.baselines.onset_detectors.{ONSET_DETECTORS[name].module}"
 
 
 def limits_of_tasks():

@@ -63,6 +63,11 @@ def _refuse_bool(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
 Leads = tuple[Annotated[Whole, Field(ge=0, lt=64)], ...]
 
 
@@ -398,6 +403,105 @@ class Tasks(Section):
     nuclei: NucleiTask = NucleiTask()
 
 
+# ------------------------------------------------------- onsets in recordings
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+OddWhole = Annotated[Whole, Field(ge=1, le=255)]
+
+
+class OnsetTraining(Section):
+    """Every number of the training of a network over the time of a recording (`siwcc.training.rhythm`)."""
+
+    rate_hz: float = Field(default=50.0, gt=0, le=1000, description="Hz, sampling rate of the network's input")
+    highpass_hz: float = Field(default=0.5, gt=0, le=100, description="Hz, of the filter that removes the baseline")
+    scale_window_s: float = Field(default=61.0, gt=0, le=3600, description="s, over which the running scale is taken")
+    scale_floor_mv: float = Field(default=0.03, gt=0, le=100, description="mV, the smallest scale of a lead")
+    clip: float = Field(default=8.0, gt=0, le=1000, description="largest absolute value of the input, in scales")
+    width: Whole = Field(default=32, ge=1, le=512, description="channels of the network")
+    stem_kernels: tuple[OddWhole, ...] = Field(default=(7, 5), max_length=4, description="samples, odd")
+    stem_strides: tuple[Annotated[Whole, Field(ge=1, le=16)], ...] = Field(default=(2, 2), max_length=4)
+    kernel: OddWhole = 3
+    dilations: tuple[Annotated[Whole, Field(ge=1, le=4096)], ...] = Field(
+        default=(1, 2, 4, 8, 16, 32), max_length=16, description="steps between two taps, one block each"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    window_s: float = Field(default=40.0, gt=0, le=600, description="s, length of a training window")
+    batches: Whole = Field(default=600, ge=1, le=1_000_000)
+    batch_size: Whole = Field(default=32, ge=2, le=65_536)
+    learning_rate: float = Field(default=3e-3, gt=0, le=10, description="the largest of a cosine schedule")
+    weight_decay: float = Field(default=1e-3, ge=0, le=10)
+    warm_up: Probability = Field(default=0.1, description="fraction of the batches with a rising learning rate")
+    ema_decay: float = Field(default=0.99, ge=0, lt=1, description="of the mean of the weights, kept per batch")
+    near_onset: Probability = Field(default=0.5, description="fraction of the windows around onsets")
+    near_change: Probability = Field(default=0.15, description="fraction around changes between other rhythms")
+    balance: Probability = Field(default=0.5, description="0: every onset alike; 1: every record alike")
+    merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, the time between closer intervals has no loss")
+    ignored_s: float = Field(default=0.2, ge=0, le=600, description="s to either side of a change without loss")
+    onset_sigma_s: float = Field(default=0.3, ge=0, le=60, description="s, of the onset's target; 0: no such output")
+    onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")
+    onset_positive: float = Field(default=5.0, gt=0, le=1000, description="of an onset against none, in its loss")
+    paste: Probability = Field(default=0.3, description="probability of a pasted stretch of another rhythm")
+    paste_s: Range = Field(default=(1.5, 6.0), description="s, length of a pasted stretch")
+    paste_labels: tuple[str, ...] = Field(
+        default=("VT", "VFL", "VF", "VFIB"), description="malignant rhythms that are pasted"
+    )
+    fade_s: float = Field(default=0.15, ge=0, le=60, description="s, of fading in and out")
+    burst: Probability = Field(default=0.15, description="probability of a noise burst")
+    flat: Probability = Field(default=0.1, description="probability of a flat stretch")
+    sign: Probability = Field(default=0.5, description="probability that a lead changes its sign")
+    order: Probability = Field(default=0.5, description="probability that the leads change places")
+    turn: Probability = Field(default=0.3, description="probability that two leads are turned in their plane")
+    silence: Probability = Field(default=0.15, description="probability that one lead is silent")
+    noise: float = Field(default=0.3, ge=0, le=10, description="most white noise, in scales")
+    wander: float = Field(default=0.5, ge=0, le=10, description="most baseline wander, in scales")
+    gain: float = Field(default=1.5, ge=1, le=100, description="largest factor of the amplitude, up or down")
+    speed: float = Field(default=1.15, ge=1, le=10, description="largest factor of the time axis, up or down")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> OnsetTraining:
+        _check_range("paste_s", self.paste_s, 0.1, 600)
+        if len(self.stem_kernels) != len(self.stem_strides):
+            raise ValueError(f"stem_strides: must have as many as stem_kernels ({len(self.stem_kernels)})")
+        if self.highpass_hz >= self.rate_hz / 2:
+            raise ValueError(f"highpass_hz: must be below half of rate_hz ({self.rate_hz / 2:g})")
+        return self
+
+
+class OnsetCurve(Section):
+    """How a curve of probabilities becomes candidates (`siwcc.evaluation.rhythm_curves.CurveSettings`)."""
+
+    enter: float = Field(default=0.5, gt=0, le=1, description="an episode reaches at least this probability")
+    leave: float = Field(default=0.3, gt=0, le=1, description="an episode lasts while it is at least this")
+    least_s: float = Field(default=1.0, ge=0, le=600, description="s, the shortest episode")
+    merge_s: float = Field(default=3.0, ge=0, le=600, description="s, episodes closer than this are one")
+    refractory_s: float = Field(default=0.0, ge=0, le=600, description="s, of onsets closer than this one is kept")
+    score_s: float = Field(default=1.0, ge=0, le=600, description="s, the score is the largest mean over this time")
+    onset_at: Literal["enter", "leave"] = Field(default="leave", description="the level whose crossing is the onset")
+
+    @model_validator(mode="after")
+    def _levels(self) -> OnsetCurve:
+        if self.leave > self.enter:
+            raise ValueError(f"leave: must be at most enter ({self.enter:g})")
+        return self
+
+
+class Onsets(Section):
+    """Onsets in whole recordings: docs/how-to/find-onsets.md."""
+
+    dataset: Names = Field(min_length=1, description="data sets with annotated rhythms; folds by subject")
+    external: Names = Field(default=(), description="data sets that no network is trained on")
+    false_alarms_per_h: float = Field(
+        default=5.0, gt=0, le=3600, description="of the default threshold, per hour of non-malignant time"
+    )
+    training: OnsetTraining = OnsetTraining()
+    curve: OnsetCurve = OnsetCurve()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.dataset, *self.external)
+
+
 # ----------------------------------------------------------------- training
 
 
@@ -517,6 +621,7 @@ class Config(Section):
         default=(), description="perturbations of the test samples; each task is given those that it has"
     )
     train: Train = Train()
+    onsets: Onsets | None = Field(default=None, description="onsets in whole recordings; null: not looked for")
 
     def task(self, name: str) -> EcgTask | NucleiTask:
         """The section of a task."""
@@ -554,7 +659,23 @@ class Config(Section):
         if "ecg" in self.run:
             self._check_ecg()
         self._check_robustness()
+        if self.onsets is not None:
+            self._check_onsets(self.onsets)
         return self
+
+    def _check_onsets(self, onsets: Onsets) -> None:
+        if len(set(onsets.datasets)) < len(onsets.datasets):
+            raise ValueError(f"onsets: a data set is there twice in {list(onsets.datasets)}")
+        first: RecordsDataset | None = None
+        for name in onsets.datasets:
+            section = self._existing_dataset("onsets.dataset", name)
+            if not isinstance(section, RecordsDataset):
+                raise ValueError(f"onsets.dataset: {name!r} has no annotated rhythms: its format is {section.format!r}")
+            if not section.rate_hz.is_integer():
+                raise ValueError(f"datasets.{name}.rate_hz: must be a whole number for onsets.dataset")
+            first = first or section
+            if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
+                raise ValueError(f"onsets.dataset: {name!r} has another rate or number of leads than the first")
 
     def _check_robustness(self) -> None:
         for name in self.robustness:
@@ -584,11 +705,7 @@ class Config(Section):
 
     def _check_dataset(self, task: str) -> None:
         name = self.task(task).dataset
-        if name not in self.datasets:
-            meant = did_you_mean(name, self.datasets)
-            hint = f"; {meant}" if meant else ""
-            raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
-        section = self.datasets[name]
+        section = self._existing_dataset(f"tasks.{task}.dataset", name)
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
             raise ValueError(f"tasks.{task}.dataset: {found}")
@@ -597,6 +714,13 @@ class Config(Section):
             there = ", ".join(section.points)
             remedy = "give a data set under another name these points"
             raise ValueError(f"tasks.{task}.points: {name!r} has {there} and not {absent[0]!r}; {remedy}")
+
+    def _existing_dataset(self, key: str, name: str) -> AnyDataset:
+        if name not in self.datasets:
+            meant = did_you_mean(name, self.datasets)
+            hint = f"; {meant}" if meant else ""
+            raise ValueError(f"{key}: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
+        return self.datasets[name]
 
     def _check_ecg(self) -> None:
         task = self.tasks.ecg

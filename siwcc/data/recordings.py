@@ -88,8 +88,8 @@ def write_recordings(path: Path, records: Iterable[RhythmRecord], attributes: Ma
     logger.info("%s: %d rows of one second", path, writer.rows)
 
 
-def read_recordings(paths: Sequence[Path]) -> list[RhythmRecord]:
-    """The records of recordings files, sorted by name within each.
+def read_recordings(paths: Sequence[Path]) -> dict[str, list[RhythmRecord]]:
+    """The records of recordings files by data set, sorted by name.
 
     Args:
         paths: One file for each data set. A record or subject of two sets is named `<dataset>/<name>`.
@@ -100,11 +100,21 @@ def read_recordings(paths: Sequence[Path]) -> list[RhythmRecord]:
     by_set = dict(map(_read, paths))
     taken = [{name for record in records for name in (record.name, record.group)} for records in by_set.values()]
     twice = {name for names in taken for name in names if sum(name in others for others in taken) > 1}
-    return [
-        _renamed(record, dataset) if twice & {record.name, record.group} else record
+    return {
+        dataset: [_renamed(record, dataset) if twice & {record.name, record.group} else record for record in records]
         for dataset, records in by_set.items()
-        for record in records
-    ]
+    }
+
+
+def read_named(dataset: str, path: Path, of_folds: Sequence[Path]) -> list[RhythmRecord]:
+    """The records of one data set, named as among all that have folds.
+
+    Args:
+        dataset: Its name.
+        path: Its recordings file.
+        of_folds: Files of the data sets whose records have a fold; `path` may be among them.
+    """
+    return read_recordings(of_folds if path in of_folds else [path])[dataset]
 
 
 def _read(path: Path) -> tuple[str, list[RhythmRecord]]:

@@ -12,14 +12,24 @@ from pathlib import Path
 
 from siwcc.config import MAP_VARIANTS, Config, shown_arm
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
+from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
 from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.io.run_key import RunKey
 from siwcc.io.study_layout import StudyLayout, TableName, figure_stem, run_grid
 
+NETWORK = "network"
+"""The method of the trained networks that look for onsets in whole recordings."""
+ONSET_METHODS = (NETWORK, *ONSET_DETECTORS)
+"""All methods that look for onsets."""
 METRICS = ("instability", "test_r2", "train_r2")
 """Metrics with a forest plot."""
 _TABLES: tuple[TableName, ...] = ("errors", "errors_by_stratum", "records", "records_points", "variance")
 _MAP_TABLES: tuple[TableName, ...] = ("calibration", "calibration_scores")
+ONSET_TABLES: tuple[TableName, ...] = (
+    *("onsets", "onsets_by_record", "onsets_by_label", "onset_episodes"),
+    *("onset_rates", "onset_comparisons", "onset_calibration", "froc"),
+)
+"""Tables of the stage that looks for onsets in whole recordings."""
 
 Arm = tuple[str, str, str]
 """Task, encoding and variant."""
@@ -78,6 +88,29 @@ class StudyFiles:
         """What turns confidence into a probability, of every arm that has a confidence."""
         return [self.layout.calibration(*arm) for arm in self.arms(self.config.run, self.mapped_variants)]
 
+    def onset_models(self) -> list[Path]:
+        """The networks that look for onsets in whole recordings, of every fold and seed."""
+        folds = range(1, self.config.folds + 1)
+        return [
+            self.layout.onset_model(str(fold), str(seed)) for fold, seed in product(folds, self.config.seeds)
+        ]
+
+    def onset_candidates(self) -> list[Path]:
+        """What every method found in the recordings of every data set."""
+        datasets = self.config.onsets.datasets if self.config.onsets else ()
+        return [self.layout.onset_candidates(method, name) for method, name in product(ONSET_METHODS, datasets)]
+
+    def onset_curves(self) -> list[Path]:
+        """The probabilities that the networks gave, of every data set."""
+        return [self.layout.onset_curves(name) for name in (self.config.onsets.datasets if self.config.onsets else ())]
+
+    def onsets(self) -> list[Path]:
+        """All files of the stage that looks for onsets; none if the study has no such stage."""
+        if self.config.onsets is None:
+            return []
+        tables = [self.layout.table(name) for name in ONSET_TABLES]
+        return [self.layout.onset_folds, *self.onset_models(), *self.onset_candidates(), *self.onset_curves(), *tables, self.layout.onset_settings]
+
     def tables(self) -> list[Path]:
         """Every table."""
         names = _TABLES + (_MAP_TABLES if self.mapped_variants else ())
@@ -89,6 +122,9 @@ class StudyFiles:
 
     def _stems(self) -> Iterator[str]:
         config = self.config
+        if config.onsets is not None:
+            yield figure_stem("froc")
+            yield from (figure_stem("onset_errors", dataset=name) for name in config.onsets.datasets)
         for metric in METRICS:
             yield figure_stem("forest", metric=metric)
         for task in config.run:

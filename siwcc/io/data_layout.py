@@ -44,12 +44,16 @@ class DataLayout:
         """The preprocessing settings that the samples were made with."""
         return self.folder / "samples" / f"{dataset}.protocol.json"
 
+    def recordings(self, dataset: str) -> Path:
+        """The whole recordings with their rhythms, of a data set in which onsets are looked for."""
+        return self.folder / "recordings" / f"{dataset}.h5"
+
     def files(self, dataset: str) -> list[Path]:
         """All files that the workflow makes of a data set; the raw files themselves are not among them."""
         return [self.manifest(dataset), self.samples(dataset), self.excluded(dataset), self.protocol(dataset)]
 
     def benchmark(self, dataset: str, stage: str) -> Path:
-        """Time and memory of a job of a stage, `raw` or `samples`."""
+        """Time and memory of a job of a stage, `raw`, `samples` or `recordings`."""
         return self.folder / "benchmarks" / f"{dataset}.{stage}.tsv"
 
     def found_benchmarks(self, dataset: str) -> list[Path]:
@@ -57,10 +61,10 @@ class DataLayout:
         return sorted((self.folder / "benchmarks").glob(f"{dataset}.*.tsv"))
 
     def stage_of_benchmark(self, path: Path) -> str:
-        """The stage whose job a benchmark file is of, `raw` or `samples`."""
+        """The stage whose job a benchmark file is of, `raw`, `samples` or `recordings`."""
         return path.stem.rsplit(".", 1)[-1]
 
     def files_of_stages(self, datasets: Iterable[str]) -> Iterator[tuple[str, list[Path]]]:
         """Each stage with the files and folders that it has written of these data sets."""
-        for stage, pattern in (("raw", "raw/{}/**/*"), ("samples", "samples/{}.*")):
+        for stage, pattern in (("raw", "raw/{}/**/*"), ("samples", "samples/{}.*"), ("recordings", "recordings/{}.*")):
             yield stage, [path for name in datasets for path in self.folder.glob(pattern.format(name))]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 SCHEMA_VERSION = 3
-_KINDS = ("samples", "fold", "recordings")
+_KINDS = ("samples", "fold", "recordings", "curves")
 _SEAL_BYTES = 512
 _SEAL = re.compile(rb"siwcc shard (\d+)\nsha256 ([0-9a-f]{64})\n\0*")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -148,7 +148,7 @@ def shard_writer(
 
     Args:
         path: Where the file will stand.
-        kind: `samples`, `fold` or `recordings`; a reader asks for it again.
+        kind: `samples`, `fold`, `recordings` or `curves`; a reader asks for it again.
         attributes: Names to values; anything but a string or a number is stored as JSON.
         uncompressed: Arrays to store as they are. Float signals with noise shrink by a seventh, and
             reading them then takes eight times as long. The digest is the same either way.
@@ -202,7 +202,7 @@ def read_shard(path: Path, kind: str, names: tuple[str, ...] | None = None) -> S
 
 
 def shard_kind(path: Path) -> str:
-    """What a shard holds: `samples`, `fold` or `recordings`.
+    """What a shard holds: `samples`, `fold`, `recordings` or `curves`.
 
     Raises:
         InputError: missing, truncated, damaged, foreign, of another version.

@@ -26,6 +26,14 @@ TableName = Literal[
     "variance",
     "calibration",
     "calibration_scores",
+    "onsets",
+    "onsets_by_record",
+    "onsets_by_label",
+    "onset_episodes",
+    "onset_rates",
+    "onset_comparisons",
+    "onset_calibration",
+    "froc",
 ]
 CALIBRATION = "calibration.json"
 """Name of the file that turns the confidence of an arm's networks into a probability."""
@@ -35,6 +43,8 @@ FIGURE_KINDS = ("svg", "png", "csv")
 """Endings of the files of a figure: two renderings, and the numbers in it."""
 FIGURES = {
     "forest": "forest_{metric}",
+    "froc": "froc",
+    "onset_errors": "onset_errors_{dataset}",
     "encodings": "encodings_{task}",
     "targets": "targets_{task}",
     "gaps": "gaps_{task}",
@@ -157,6 +167,33 @@ class StudyLayout:
     def robustness(self, task: str, encoding: str, variant: str) -> Path:
         """Errors of the arm's networks on perturbed test samples."""
         return self.folder / task / encoding / variant / "robustness.csv"
+
+    @property
+    def onsets(self) -> Path:
+        """The folder of the stage that looks for onsets in whole recordings."""
+        return self.folder / "onsets"
+
+    @property
+    def onset_folds(self) -> Path:
+        """The fold of each whole recording."""
+        return self.onsets / "folds.csv"
+
+    def onset_model(self, fold: str, seed: str) -> Path:
+        """The network that gives every moment a probability, trained without a fold."""
+        return self.onsets / f"fold{fold}" / f"seed{seed}" / MODEL
+
+    def onset_candidates(self, method: str, dataset: str) -> Path:
+        """What a method found in the recordings of a data set: out of fold, or with all networks if it is external."""
+        return self.onsets / method / f"{dataset}.csv"
+
+    def onset_curves(self, dataset: str) -> Path:
+        """The probability that the networks gave at every step of the recordings of a data set."""
+        return self.onsets / "network" / f"{dataset}.curves.h5"
+
+    @property
+    def onset_settings(self) -> Path:
+        """Threshold, calibration and accuracy of the networks, for use on other recordings."""
+        return self.onsets / "onsets.json"
 
     @property
     def table3(self) -> Path:

@@ -41,7 +41,7 @@ def same(found: RhythmRecord, expected: RhythmRecord) -> bool:
 def test_what_is_written_is_read(tmp_path, samples):
     records = [make_record("a", samples, "s1"), make_record("b", 120, "s1", changes=()), make_record("c", samples)]
     write_recordings(tmp_path / "x.h5", records, {"dataset": "x"})
-    found = read_recordings([tmp_path / "x.h5"])
+    found = read_recordings([tmp_path / "x.h5"])["x"]
     assert len(found) == 3
     assert all(map(same, found, records))
     assert found[0].duration_s == samples / 50
@@ -55,7 +55,7 @@ def test_the_same_bytes_twice(tmp_path):
 
 def test_of_two_changes_at_one_sample_the_last_counts(tmp_path):
     write_recordings(tmp_path / "x.h5", [make_record("a", 60, changes=((7, "VT"), (7, "N")))], {"dataset": "x"})
-    (found,) = read_recordings([tmp_path / "x.h5"])
+    (found,) = read_recordings([tmp_path / "x.h5"])["x"]
     assert (found.changes.tolist(), found.labels) == ([7], ("N",))
 
 
@@ -63,8 +63,11 @@ def test_records_and_subjects_of_two_sets_are_kept_apart(tmp_path):
     write_recordings(tmp_path / "x.h5", [make_record("1", 60), make_record("2", 60, "s")], {"dataset": "x"})
     write_recordings(tmp_path / "y.h5", [make_record("1", 60), make_record("3", 60, "s")], {"dataset": "y"})
     found = read_recordings([tmp_path / "x.h5", tmp_path / "y.h5"])
-    assert [record.name for record in found] == ["x/1", "x/2", "y/1", "y/3"]
-    assert [record.group for record in found] == ["x/1", "x/s", "y/1", "y/s"]
+    assert {name: [record.name for record in records] for name, records in found.items()} == {
+        "x": ["x/1", "x/2"],
+        "y": ["y/1", "y/3"],
+    }
+    assert [record.group for records in found.values() for record in records] == ["x/1", "x/s", "y/1", "y/s"]
 
 
 def test_a_file_without_records_is_not_written(tmp_path):

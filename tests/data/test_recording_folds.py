@@ -1,0 +1,54 @@
+"""Folds of whole recordings: subjects stay together, and onsets are spread evenly."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.recording_folds import deal_out, read_recording_folds, write_recording_folds
+from siwcc.io.errors import InputError
+
+
+def make_record(name: str, group: str, onsets: int) -> RhythmRecord:
+    """One with an episode of 2 s every 10 s."""
+    changes = [sample for onset in range(onsets) for sample in (500 + 500 * onset, 600 + 500 * onset)]
+    return RhythmRecord(
+        name=name,
+        group=group,
+        rate_hz=50.0,
+        signal_mv=np.zeros((1, 500 * (onsets + 2)), dtype=np.float32),
+        changes=np.array(changes, dtype=np.int64),
+        labels=("VT", "N") * onsets,
+        event_labels=("VT",),
+    )
+
+
+def test_subjects_are_dealt_out_forwards_and_backwards():
+    onsets = {"a": 9, "b": 7, "c": 7, "d": 3, "e": 2, "f": 1, "g": 0}
+    assert deal_out(onsets, 3) == {"a": 1, "b": 2, "c": 3, "d": 3, "e": 2, "f": 1, "g": 1}
+
+
+def test_records_of_a_subject_are_in_one_fold_and_each_data_set_is_dealt_out_on_its_own(tmp_path):
+    first = [make_record("1", "s", 2), make_record("2", "s", 3), make_record("3", "3", 4), make_record("4", "4", 1)]
+    second = [make_record("5", "5", 1), make_record("6", "6", 9)]
+    write_recording_folds({"x": first, "y": second}, 2, tmp_path / "folds.csv")
+    assert read_recording_folds(tmp_path / "folds.csv") == {"1": 1, "2": 1, "3": 2, "4": 2, "5": 2, "6": 1}
+    text = (tmp_path / "folds.csv").read_text()
+    assert text.splitlines()[:3] == ["dataset,record,group,onsets,fold", "x,1,s,2,1", "x,2,s,3,1"]
+
+
+def test_many_subjects_fill_the_folds_evenly():
+    rng = np.random.default_rng(3)
+    onsets = {f"{i:02}": int(rng.integers(0, 40)) for i in range(50)}
+    fold_of = deal_out(onsets, 5)
+    assert set(Counter(fold_of.values()).values()) == {10}
+    sums = [sum(onsets[name] for name in onsets if fold_of[name] == fold) for fold in range(1, 6)]
+    assert max(sums) - min(sums) <= 10
+
+
+def test_too_few_subjects_with_an_onset_are_refused(tmp_path):
+    records = [make_record("1", "1", 2), make_record("2", "2", 0), make_record("3", "3", 0)]
+    with pytest.raises(InputError):
+        write_recording_folds({"x": records}, 2, tmp_path / "folds.csv")
+    assert not (tmp_path / "folds.csv").exists()

@@ -1,0 +1,29 @@
+"""Look for onsets in the whole records of a data set with the trained networks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.data.recording_folds import read_recording_folds
+        from siwcc.data.recordings import read_named
+        from siwcc.evaluation.rhythm_curves import CurveSettings
+        from siwcc.inference.onset_candidates import write_network_candidates
+
+        write_network_candidates(
+            records=read_named(
+                snakemake.wildcards.dataset,
+                Path(snakemake.input.recordings),
+                [Path(path) for path in snakemake.input.all_recordings],
+            ),
+            fold_of=read_recording_folds(Path(snakemake.input.folds), snakemake.wildcards.dataset),
+            model_paths=[Path(path) for path in snakemake.input.models],
+            settings=CurveSettings(**snakemake.params.curve),
+            candidates_path=Path(snakemake.output.candidates),
+            curves_path=Path(snakemake.output.curves),
+        )
