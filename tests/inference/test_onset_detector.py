@@ -247,6 +247,19 @@ def test_a_folder_of_detectors_or_one_in_it(folder: Path, tmp_path: Path) -> Non
         assert (detector.threshold, detector.leads, detector.event_labels) == (0.5, (0, 1), ("VT", "VF"))
 
 
+def test_the_detectors_of_a_study(folder: Path, tmp_path: Path) -> None:
+    study = tmp_path / "results" / "ecg" / "onsets"
+    for number in (1, 2):
+        place = study / f"fold{number}" / "seed42"
+        place.mkdir(parents=True)
+        (folder / f"onsets/fold{number}.pt").rename(place / "model.pt")
+    (folder / "onsets" / ONSETS).rename(study / ONSETS)
+    paths = (study / "fold1/seed42/model.pt", study / "fold2/seed42/model.pt")
+    for source in (study.parent, study, paths):
+        detector = siwcc.load_detector(source)
+        assert (detector.paths, detector.settings_path) == (paths, study / ONSETS)
+
+
 def test_settings_of_other_networks_are_refused(folder: Path) -> None:
     write_detector(folder / "onsets/fold2.pt", 3)
     with refused(folder / "onsets" / ONSETS, "fold2.pt"):
