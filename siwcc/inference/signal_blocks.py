@@ -21,7 +21,7 @@ class SignalBlocks:
     Attributes:
         path: As it was given; `array` for an array.
         rate_hz: Its sampling rate.
-        annotation_hz: Rate that an annotation file counts in: a record's frames per second.
+        annotation_hz: Rate that an annotation file counts in: of a WFDB record its frames per second.
         samples: Its length.
         leads: Numbers of the leads in the file, from 0, in the order of the blocks.
         available: How many leads the file has.
@@ -104,7 +104,7 @@ def open_signal(
     return SignalBlocks(
         path,
         record.rate_hz,
-        record.header.rate_hz,
+        record.header.rate_hz if kind_of(path) == "wfdb" else record.rate_hz,
         record.frames * record.samples_per_frame,
         chosen,
         record.header.lead_count,

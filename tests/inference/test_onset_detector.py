@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from made_edf import edf_bytes
 from made_models import RECIPE, rhythm_network, settings_for, waves, write_detector, write_record
 from refusals import refused
 from tolerances import FLOAT32, assert_same
@@ -209,6 +210,19 @@ def test_annotations_of_a_recording_without_onset_and_of_one_that_is_malignant(t
         read = wfdb.rdann(str(tmp_path / "x"), "siw")
         assert read.aux_note[:1] == labels
         assert read.fs == 128.5
+
+
+def test_an_edf_is_annotated_at_its_sampling_rate(by_hand: OnsetDetector, tmp_path: Path) -> None:
+    # 50 records of 2 s with 100 samples; a frame is a record.
+    samples = np.round(waves(5000, leads=1)[0] * 1000).astype(int)
+    head = edf_bytes([("ECG", "mV", (-2.0, 2.0), (-2000, 2000), samples[:400])])[:512]
+    path = tmp_path / "a.edf"
+    path.write_bytes(head.replace(b"4       2 ", b"50      2 ") + samples.astype("<i2").tobytes())
+    found = by_hand.find_onsets_in_file(path)
+    np.testing.assert_allclose(found.source.cut_mv(0, 5000), [samples / 1000], atol=1e-9)
+    found.annotate(tmp_path)
+    read = wfdb.rdann(str(tmp_path / "a"), "siw")
+    assert (read.fs, read.sample.tolist()) == (50, [0, 1997, 2399])
 
 
 def test_another_file_is_not_overwritten(by_hand: OnsetDetector, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
+from made_edf import ECG, NOTES, SIGNALS, edf_bytes
 from made_models import waves, write_record
 from refusals import refused
-from test_edf_header import ECG, NOTES, SIGNALS, edf_bytes
 
 from siwcc.data.datasets.wfdb_blocks import can_be_read_in_blocks, iter_blocks_mv, read_range_mv
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, read_edf, read_header
