@@ -56,7 +56,7 @@ if config["onsets"]:
 rule all:
     default_target: True
     input:
-        [data_layout.files(name) for name in datasets_in_use(config)],
+        [data_layout.files(name) for name in study.config.datasets_of_tasks],
         [study.fold_files(task) for task in config["run"]],
         [layout.run_files(run) for run in study.runs()],
         study.baselines(),

@@ -81,9 +81,7 @@ def check_samples(name, values):
 
 def datasets_in_use(values):
     """Names of the data sets that the study reads."""
-    onsets = onsets_of(values)
-    whole = {*onsets.get("dataset", ()), *onsets.get("external", ())}
-    return sorted({values["tasks"][task]["dataset"] for task in values["run"]} | whole)
+    return parse_config(values).datasets_in_use
 
 
 def onsets_of(values):
@@ -101,18 +99,15 @@ def recordings_of_onsets():
     return [data_layout.recordings(name) for name in study.config.onsets.datasets]
 
 
-def dataset_of(task):
-    """The entry of the config for the data set of a task."""
-    return config["datasets"][config["tasks"][task]["dataset"]]
-
-
 def tasks_of_other_data():
-    """Tasks whose data are synthetic or of another set than the paper's."""
-    return [
-        task
-        for task in config["run"]
-        if dataset_of(task)["synthetic"] or dataset_of(task)["format"] != PAPERS_FORMAT[task]
-    ]
+    """Tasks whose data are synthetic, or of other or more sets than the paper's."""
+    return [task for task in config["run"] if not has_papers_data(task)]
+
+
+def has_papers_data(task):
+    """Whether a task reads one data set, which is real and of the paper's format."""
+    section, *others = study.config.sections_of(task).values()
+    return not others and not section.synthetic and section.format == PAPERS_FORMAT[task]
 
 
 def tasks_of_other_protocol():
@@ -122,9 +117,10 @@ def tasks_of_other_protocol():
 
 
 def dataset_protocol(wildcards):
-    """What changes the samples of a data set; a moved local copy does not."""
-    name = wildcards.get("dataset") or config["tasks"][wildcards.task]["dataset"]
-    return parse_dataset(config["datasets"][name]).protocol()
+    """What changes the samples of a data set, or of a task's; a moved local copy does not."""
+    if wildcards.get("dataset"):
+        return parse_dataset(config["datasets"][wildcards.dataset]).protocol()
+    return study.config.dataset_of(wildcards.task).protocol()
 
 
 def table_digest(wildcards):
@@ -137,8 +133,8 @@ def table_digest(wildcards):
 
 
 def samples_of(wildcards):
-    """The samples file of a task."""
-    return data_layout.samples(config["tasks"][wildcards.task]["dataset"])
+    """The samples files of a task, one for each data set."""
+    return [data_layout.samples(name) for name in study.config.datasets_of(wildcards.task)]
 
 
 def fold_numbers():

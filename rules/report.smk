@@ -331,8 +331,8 @@ rule write_report:
         folds=[layout.folds(task, config["folds"]) for task in config["run"]],
         assignment=collect(layout.folds_csv("{task}"), task=config["run"]),
         strata=collect(layout.strata_csv("{task}"), task=config["run"]),
-        samples=collect(data_layout.samples("{dataset}"), dataset=datasets_in_use(config)),
-        excluded=collect(data_layout.excluded("{dataset}"), dataset=datasets_in_use(config)),
+        samples=collect(data_layout.samples("{dataset}"), dataset=study.config.datasets_of_tasks),
+        excluded=collect(data_layout.excluded("{dataset}"), dataset=study.config.datasets_of_tasks),
         published=resource_file("table3.csv"),
         deviations=resource_file("deviations.yaml"),
         templates=sorted(

@@ -5,21 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from siwcc.inference.loading import load_model
+    from siwcc.inference.loading import load_detector, load_model
+    from siwcc.inference.onset_detector import OnsetDetector
+    from siwcc.inference.onsets import Onset, Onsets
     from siwcc.inference.prediction import Prediction
     from siwcc.inference.predictor import Predictor
     from siwcc.io.errors import InputError
     from siwcc.nn.coordinate_channels import CoordinateChannels, encode
 
 __version__ = "0.2.0"
-__all__ = ["CoordinateChannels", "InputError", "Prediction", "Predictor", "__version__", "encode", "load_model"]
+__all__ = [
+    "CoordinateChannels",
+    "InputError",
+    "Onset",
+    "OnsetDetector",
+    "Onsets",
+    "Prediction",
+    "Predictor",
+    "__version__",
+    "encode",
+    "load_detector",
+    "load_model",
+]
 
 _LAZY = {
     "CoordinateChannels": "siwcc.nn.coordinate_channels",
     "InputError": "siwcc.io.errors",
+    "Onset": "siwcc.inference.onsets",
+    "OnsetDetector": "siwcc.inference.onset_detector",
+    "Onsets": "siwcc.inference.onsets",
     "Prediction": "siwcc.inference.prediction",
     "Predictor": "siwcc.inference.predictor",
     "encode": "siwcc.nn.coordinate_channels",
+    "load_detector": "siwcc.inference.loading",
     "load_model": "siwcc.inference.loading",
 }
 

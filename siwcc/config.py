@@ -12,10 +12,20 @@ import os
 import reprlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from siwcc.io.checksums import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
@@ -63,6 +73,8 @@ def _refuse_bool(value: object) -> object:
 
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -77,6 +89,22 @@ def _read_switch(value: object) -> object:
 
 
 Switch = Annotated[Literal["auto", True, False], BeforeValidator(_read_switch)]
+
+
+def _one_or_sorted(value: object) -> object:
+    # A list of one is that one, so that both give the same bytes; the order of several has no meaning.
+    if not isinstance(value, list | tuple):
+        return value
+    return value[0] if len(value) == 1 else sorted(value, key=str)
+
+
+# In the place of a problem; no key looks like them.
+_ONE, _SEVERAL = "(name)", "(names)"
+DatasetNames = Annotated[
+    Annotated[Name, Tag(_ONE)] | Annotated[tuple[Name, ...], Field(min_length=2), Tag(_SEVERAL)],
+    Discriminator(lambda value: _SEVERAL if isinstance(value, list | tuple) else _ONE),
+    BeforeValidator(_one_or_sorted),
+]
 
 
 class Section(BaseModel):
@@ -278,10 +306,97 @@ _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
     "folder": FolderSection,
 }
 RecordsDataset = VfdbSection | WfdbSection
-EcgDataset = VfdbSection | WfdbSection | FolderSection
-ImageDataset = SipakmedSection | HerlevSection | FolderSection
 AnyDataset = VfdbSection | WfdbSection | SipakmedSection | HerlevSection | FolderSection
 Dataset = Annotated[AnyDataset, Field(discriminator="format")]
+
+
+@dataclass(frozen=True)
+class JoinedDatasets:
+    """Several data sets of one task, whose samples are used as one; what shapes a sample is the same in all.
+
+    Attributes:
+        sections: By name, at least two.
+    """
+
+    sections: Mapping[str, AnyDataset]
+
+    @property
+    def _first(self) -> Any:
+        return next(iter(self.sections.values()))
+
+    @property
+    def task(self) -> TaskName:
+        """As in each section."""
+        return cast(TaskName, self._first.task)
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """What the samples of each have."""
+        return cast(tuple[str, ...], self._first.points)
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """Of the first data set; the others have as many."""
+        return cast(tuple[int, ...], self._first.leads)
+
+    @property
+    def window_s(self) -> float:
+        """Seconds."""
+        return float(self._first.window_s)
+
+    @property
+    def rate_hz(self) -> float:
+        """Hz."""
+        return float(self._first.rate_hz)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels."""
+        return int(self._first.image_size)
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that change the samples, of each data set."""
+        return {"datasets": {name: section.protocol() for name, section in self.sections.items()}}
+
+
+TaskDataset = AnyDataset | JoinedDatasets
+EcgDataset = VfdbSection | WfdbSection | FolderSection | JoinedDatasets
+ImageDataset = SipakmedSection | HerlevSection | FolderSection | JoinedDatasets
+
+
+def _shape_of(section: AnyDataset) -> dict[str, object]:
+    """What must be the same in data sets whose samples are used together."""
+    if section.task == "nuclei":
+        return {"task": section.task, "image_size": section.image_size, "points": list(section.points)}
+    shape = {"rate_hz": section.rate_hz, "window_s": section.window_s, "number of leads": len(section.leads)}
+    return {"task": section.task, **shape, "points": list(section.points)}
+
+
+def unlike(sections: Mapping[str, AnyDataset]) -> str:
+    """In what the first of some data sets differs from another, in words; empty if their samples can be joined."""
+    (first, *_), shapes = sections, {name: _shape_of(section) for name, section in sections.items()}
+    for name, shape in shapes.items():
+        for key, value in shapes[first].items():
+            if shape.get(key) != value:
+                return f"{first!r} and {name!r} differ in {key}: {value} and {shape.get(key)}"
+    return ""
+
+
+def join_datasets(sections: Mapping[str, AnyDataset]) -> TaskDataset:
+    """One section as it is, or several as one.
+
+    Args:
+        sections: By name, at least one.
+
+    Raises:
+        InputError: their samples cannot be joined.
+    """
+    if len(sections) == 1:
+        return next(iter(sections.values()))
+    problem = unlike(sections)
+    if problem:
+        raise InputError("config: dataset", problem, "join data sets that agree in it")
+    return JoinedDatasets(sections)
 
 
 class _DatasetHolder(Section):
@@ -296,10 +411,26 @@ def parse_dataset(values: Mapping[str, Any]) -> AnyDataset:
         raise InputError("config: dataset", _first_problem(error)) from error
 
 
-def parse_protocol(values: Mapping[str, Any]) -> AnyDataset:
-    """A data set's section from its `protocol()`, which does not say where the data are."""
-    # A folder data set must have a path.
-    return parse_dataset({"path": None if values.get("synthetic") else ".", **values})
+def parse_protocol(values: Mapping[str, Any]) -> TaskDataset:
+    """What has this `protocol()`, a section or several as one; it does not say where the data are.
+
+    Raises:
+        InputError: it is no such thing.
+    """
+    try:
+        # A folder data set must have a path.
+        sections = {
+            name: parse_dataset({"path": None if part.get("synthetic") else ".", **part})
+            for name, part in protocols_of(values).items()
+        }
+    except (AttributeError, TypeError) as error:
+        raise InputError("config: dataset", f"holds no preprocessing settings ({error})") from error
+    return join_datasets(sections)
+
+
+def protocols_of(values: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The `protocol()` of each of several data sets, by name; that of a single one has the name ""."""
+    return values.get("datasets") or {"": values}
 
 
 # -------------------------------------------------------------------- tasks
@@ -335,7 +466,7 @@ class EcgAugmentation(Section):
 class EcgTask(Section):
     """Time of a rhythm change in a window of some leads."""
 
-    dataset: Name = "vfdb"
+    dataset: DatasetNames = Field(default="vfdb", description="a name under datasets, or a list of several")
     points: tuple[EcgPoint, ...] = Field(
         default=("onset",), min_length=1, description="points to predict: docs/how-to/several-points.md"
     )
@@ -376,7 +507,7 @@ class NucleiAugmentation(Section):
 class NucleiTask(Section):
     """Centre of the nucleus in an image of one cell."""
 
-    dataset: Name = "sipakmed"
+    dataset: DatasetNames = Field(default="sipakmed", description="a name under datasets, or a list of several")
     points: tuple[NucleiPoint, ...] = Field(
         default=("nucleus",), min_length=1, description="points to predict: docs/how-to/several-points.md"
     )
@@ -435,7 +566,7 @@ class OnsetTraining(Section):
     near_onset: Probability = Field(default=0.5, description="fraction of the windows around onsets")
     near_change: Probability = Field(default=0.15, description="fraction around changes between other rhythms")
     balance: Probability = Field(default=0.5, description="0: every onset alike; 1: every record alike")
-    merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, the time between closer intervals has no loss")
+    merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, time between closer intervals has no loss")
     ignored_s: float = Field(default=0.2, ge=0, le=600, description="s to either side of a change without loss")
     onset_sigma_s: float = Field(default=0.3, ge=0, le=60, description="s, of the onset's target; 0: no such output")
     onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")
@@ -627,9 +758,28 @@ class Config(Section):
         """The section of a task."""
         return self.tasks.ecg if name == "ecg" else self.tasks.nuclei
 
-    def dataset_of(self, task: str) -> AnyDataset:
-        """The section of the data set that a task reads."""
-        return self.datasets[self.task(task).dataset]
+    def datasets_of(self, task: str) -> tuple[str, ...]:
+        """The names of the data sets that a task reads."""
+        names = self.task(task).dataset
+        return (names,) if isinstance(names, str) else names
+
+    @property
+    def datasets_in_use(self) -> list[str]:
+        """The names of all data sets that the study reads, sorted."""
+        return sorted({*self.datasets_of_tasks, *(self.onsets.datasets if self.onsets else ())})
+
+    @property
+    def datasets_of_tasks(self) -> list[str]:
+        """The names of the data sets whose samples the tasks read, sorted."""
+        return sorted({name for task in self.run for name in self.datasets_of(task)})
+
+    def sections_of(self, task: str) -> dict[str, AnyDataset]:
+        """The sections of the data sets that a task reads, by name."""
+        return {name: self.datasets[name] for name in self.datasets_of(task)}
+
+    def dataset_of(self, task: str) -> TaskDataset:
+        """The section of the data set that a task reads, or several as one."""
+        return join_datasets(self.sections_of(task))
 
     def perturbations_of(self, task: str) -> tuple[str, ...]:
         """Those of `robustness` that a task has, in their order."""
@@ -653,7 +803,10 @@ class Config(Section):
             if pair[0] == pair[1]:
                 raise ValueError(f"comparisons: {pair[0]!r} is compared with itself")
         for task in self.run:
-            self._check_dataset(task)
+            names = self.datasets_of(task)
+            for name in names:
+                self._check_dataset(task, name)
+            self._check_joined(task, names)
         for variant in self.variants:
             self._check_stored_weights(variant)
         if "ecg" in self.run:
@@ -703,8 +856,14 @@ class Config(Section):
             "would not reach; use model_rate"
         )
 
-    def _check_dataset(self, task: str) -> None:
-        name = self.task(task).dataset
+    def _check_joined(self, task: str, names: Sequence[str]) -> None:
+        if len(set(names)) < len(names):
+            raise ValueError(f"tasks.{task}.dataset: an entry is there twice")
+        problem = unlike({name: self.datasets[name] for name in names})
+        if problem:
+            raise ValueError(f"tasks.{task}.dataset: {problem}")
+
+    def _check_dataset(self, task: str, name: str) -> None:
         section = self._existing_dataset(f"tasks.{task}.dataset", name)
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
@@ -724,7 +883,7 @@ class Config(Section):
 
     def _check_ecg(self) -> None:
         task = self.tasks.ecg
-        data = self.datasets[task.dataset]
+        data = self.dataset_of("ecg")
         assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
         nyquist_hz = data.rate_hz / 2
         for name in ("lowpass_hz", "highpass_hz", "wander_hz"):
@@ -732,7 +891,7 @@ class Config(Section):
             if edge_hz >= nyquist_hz:
                 raise ValueError(
                     f"tasks.ecg.augmentation.{name}: {edge_hz:g} Hz is not below half the sampling rate "
-                    f"of {task.dataset} ({nyquist_hz:g} Hz)"
+                    f"of {' and '.join(self.datasets_of('ecg'))} ({nyquist_hz:g} Hz)"
                 )
         if task.shift == "zero_fill" and task.augmentation.shift_s >= data.window_s / 2:
             raise ValueError(f"tasks.ecg.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
@@ -844,7 +1003,11 @@ def _first_problem(error: ValidationError) -> str:
     # A misspelt key that must be there is two problems; the misspelling says more.
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     # The discriminator is in the location, between the entry's name and its key.
-    place = [str(part) for i, part in enumerate(problem["loc"]) if not (i == 2 and part in _SECTION_OF_FORMAT)]
+    place = [
+        str(part)
+        for i, part in enumerate(problem["loc"])
+        if not (i == 2 and part in _SECTION_OF_FORMAT) and part not in (_ONE, _SEVERAL)
+    ]
     key = ".".join(place)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_similar_key(problem['loc'])}"

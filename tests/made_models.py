@@ -13,9 +13,15 @@ import wfdb
 
 from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
 from siwcc.data.tasks.interface import TaskSpec, task_module
+from siwcc.evaluation.onset_settings import Measured, OnsetSettings, PlattMap, onset_settings
+from siwcc.evaluation.rhythm_curves import CurveSettings
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser, build_localiser
+from siwcc.nn.rhythm_network import RhythmNetwork
 from siwcc.training.checkpoint import model_bytes, network_for
+from siwcc.training.rhythm import new_network
+from siwcc.training.rhythm_checkpoint import read_rhythm_model, rhythm_model_bytes
+from siwcc.training.rhythm_windows import RhythmRecipe
 
 # 4 s at 50 Hz: 200 samples, 40 of the model's.
 ECG_SECTION = VfdbSection(format="vfdb", window_s=4.0, rate_hz=50.0)
@@ -176,3 +182,73 @@ def write_drawn_model(path: Path, network: str, variant: str, encoding: str, pre
     }
     path.write_bytes(model_bytes(metadata, net.state_dict()))
     return path
+
+
+# --------------------------------------------------------------- detectors of onsets
+
+# 25 Hz, a step each 0.08 s; a step depends on less than a second.
+RECIPE = RhythmRecipe(
+    rate_hz=25.0,
+    highpass_hz=1.0,
+    scale_window_s=5.0,
+    width=4,
+    stem_kernels=(3,),
+    stem_strides=(2,),
+    dilations=(1, 2),
+    window_s=8.0,
+    batches=1,
+    batch_size=2,
+)
+DETECTOR: dict[str, Any] = {
+    "recipe": RECIPE.to_json(),
+    "leads": [0, 1],
+    "event_labels": ["VT", "VF"],
+    "datasets": {"made": {"format": "wfdb", "subjects": {"s2": "s1"}}},
+    "training_groups": [],
+    "fold": 1,
+    "seed": 0,
+    "versions": {"siwcc": "0", "torch": "2"},
+}
+
+
+def rhythm_network(seed=0, probability=None, recipe=RECIPE, leads=2) -> RhythmNetwork:
+    """A network with drawn weights; `probability` makes it say that at every step."""
+    network = new_network(recipe, leads, seed)
+    # A drawn logit is near 0.
+    network.head.weight.data *= 10
+    if probability is not None:
+        torch.nn.init.zeros_(network.head.weight)
+        torch.nn.init.constant_(network.head.bias, math.log(probability / (1 - probability)))
+    return network.eval()
+
+
+def write_detector(path: Path, seed=0, probability=None, recipe=RECIPE, **metadata) -> Path:
+    """A detector of onsets with drawn weights, see `rhythm_network`; `metadata` replace those of `DETECTOR`."""
+    values = {**DETECTOR, "recipe": recipe.to_json(), **metadata}
+    weights = rhythm_network(seed, probability, recipe, len(values["leads"])).state_dict()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(rhythm_model_bytes(values, weights))
+    return path
+
+
+def settings_for(paths, threshold=0.5, a=2.0, b=-1.0) -> OnsetSettings:
+    """Settings of detectors: p = sigmoid(a logit(score) + b), and the curve as it is."""
+    return onset_settings(
+        CurveSettings(enter=0.5, leave=0.3, least_s=1.0, merge_s=3.0, score_s=1.0),
+        threshold=threshold,
+        tolerance_s=2.5,
+        score_map=PlattMap(a=a, b=b),
+        curve_map=PlattMap(a=1.0, b=0.0),
+        measured=(
+            Measured(
+                dataset="made",
+                evaluation="out of fold",
+                records=3,
+                hours=1.5,
+                onsets=8,
+                sensitivity=0.75,
+                false_alarms_per_hour=2.0,
+            ),
+        ),
+        weights_sha256=tuple(read_rhythm_model(path).metadata.weights_sha256 for path in paths),
+    )

@@ -212,12 +212,11 @@ def _write_baselines(study: Study, task: str) -> None:
 
 
 def _write_samples(study: Study, task: str) -> None:
-    name = study.config.task(task).dataset
-    section = study.config.dataset_of(task)
     data = DataLayout(study.data)
-    provide_raw(name, section, data.raw, data.manifest(name))
-    outputs = (data.samples(name), data.excluded(name), data.protocol(name))
-    extract_samples(name, section, data.raw, data.manifest(name), *outputs)
+    for name, section in study.config.sections_of(task).items():
+        provide_raw(name, section, data.raw, data.manifest(name))
+        outputs = (data.samples(name), data.excluded(name), data.protocol(name))
+        extract_samples(name, section, data.raw, data.manifest(name), *outputs)
 
 
 def _write_run(study: Study, key) -> None:

@@ -16,6 +16,7 @@ from siwcc import config as config_module
 from siwcc.config import (
     Config,
     HerlevSection,
+    JoinedDatasets,
     SipakmedSection,
     Train,
     VfdbSection,
@@ -25,7 +26,9 @@ from siwcc.config import (
     parse_config,
     parse_dataset,
     parse_protocol,
+    read_config,
     resolve_device,
+    write_config,
 )
 from siwcc.io.errors import InputError
 
@@ -228,6 +231,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
         ("tasks.ecg.dataset", "vfbd", ["tasks.ecg.dataset:", "'vfbd'", "['mitdb', 'sipakmed', 'vfdb']"]),
         ("tasks.ecg.dataset", "sipakmed", ["tasks.ecg.dataset:", "'sipakmed'"]),
         ("tasks.nuclei.dataset", "vfdb", ["tasks.nuclei.dataset:", "'vfdb'"]),
+        ("tasks.ecg.dataset", 3, ["tasks.ecg.dataset:", "3"]),
+        ("tasks.ecg.dataset", [], ["tasks.ecg.dataset:"]),
+        ("tasks.ecg.dataset", ["vfdb", "a b"], ["tasks.ecg.dataset.0:", "'a b'"]),
+        ("tasks.ecg.dataset", ["vfdb", "mitdb", "vfdb"], ["tasks.ecg.dataset:", "twice"]),
+        ("tasks.ecg.dataset", ["vfdb", "mitbd"], ["tasks.ecg.dataset:", "'mitbd'", "mitdb"]),
+        ("tasks.ecg.dataset", ["vfdb", "sipakmed"], ["tasks.ecg.dataset:", "'sipakmed'", "nuclei"]),
         ("tasks.ecg.median_samples", 10, ["tasks.ecg.median_samples:", "odd", "10"]),
         ("tasks.ecg.augmentation.scale", [1.2, 0.8], ["tasks.ecg.augmentation.scale:", "<= 100", "[1.2, 0.8]"]),
         ("tasks.ecg.augmentation.scale", [1.2], ["tasks.ecg.augmentation.scale.1:"]),
@@ -291,6 +300,56 @@ def test_a_data_set_without_format_is_told_the_formats() -> None:
     assert "datasets.mine" in line
     assert "format" in line
     assert "vfdb" in line
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "found"),
+    [
+        ("ecg", {"rate_hz": 360}, ["rate_hz", "360", "250"]),
+        ("ecg", {"window_s": 10}, ["window_s", "10", "20"]),
+        ("ecg", {"leads": [0]}, ["leads", "1", "2"]),
+        ("ecg", {"points": ["onset", "end"]}, ["points", "['onset']", "['onset', 'end']"]),
+        ("nuclei", {"image_size": 128}, ["image_size", "128", "256"]),
+    ],
+)
+def test_data_sets_of_a_task_agree_in_what_shapes_a_sample(
+    task: str, changes: dict[str, Any], found: list[str]
+) -> None:
+    formats = {"ecg": {"format": "wfdb", "event_labels": ["VT"]}, "nuclei": {"format": "herlev"}}
+    values = default_values()
+    values["tasks"][task]["dataset"] = [{"ecg": "vfdb", "nuclei": "sipakmed"}[task], "other"]
+    values["datasets"]["other"] = formats[task]
+    assert parse_config(values).datasets_of(task)[0] == "other"
+    values["datasets"]["other"] = formats[task] | changes
+    with refused("config", f"tasks.{task}.dataset: ", "'other'", *found, remedy=None):
+        parse_config(values)
+
+
+def test_one_data_set_in_a_list_is_that_data_set_alone() -> None:
+    one = parse_config(changed("tasks.ecg.dataset", ["vfdb"]))
+    assert one.model_dump_json() == parse_config(default_values()).model_dump_json()
+    assert (one.datasets_of("ecg"), one.dataset_of("ecg")) == (("vfdb",), one.datasets["vfdb"])
+    assert one.tasks.ecg.protocol()["dataset"] == "vfdb"
+
+
+def test_several_data_sets_are_used_as_one(tmp_path: Path) -> None:
+    config = parse_config(changed("tasks.ecg.dataset", ["vfdb", "mitdb"]))
+    assert config == parse_config(changed("tasks.ecg.dataset", ["mitdb", "vfdb"]))
+    assert config.datasets_in_use == ["mitdb", "sipakmed", "vfdb"]
+    joined = config.dataset_of("ecg")
+    assert isinstance(joined, JoinedDatasets)
+    assert (joined.task, joined.rate_hz, joined.window_s, joined.leads) == ("ecg", 250, 20, (0, 1))
+    assert joined.protocol() == {"datasets": {name: config.datasets[name].protocol() for name in ("mitdb", "vfdb")}}
+    write_config(tmp_path / "config.json", config)
+    assert read_config(tmp_path / "config.json") == config
+    again = parse_protocol(json.loads(json.dumps(joined.protocol(), sort_keys=True)))
+    assert again.protocol() == joined.protocol()
+
+
+@pytest.mark.parametrize("wrong", [{"datasets": 3}, {"datasets": {"a": 3}}, {"datasets": {"a": {"format": "no"}}}])
+def test_preprocessing_settings_of_several_data_sets_may_be_damaged(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        parse_protocol(wrong)
 
 
 def test_a_section_that_is_not_used_is_not_compared_with_the_others() -> None:

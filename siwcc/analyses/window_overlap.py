@@ -30,7 +30,7 @@ from siwcc.evaluation.bootstrap import interval_of, times_drawn
 from siwcc.evaluation.methods import Method, Strata, read_methods
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
-from siwcc.io.shards import read_shard
+from siwcc.io.joined_samples import SamplesPath, read_samples
 from siwcc.io.tables import columns_of, write_lines
 
 
@@ -137,19 +137,18 @@ def nearest_trained_s(strata: Strata, record: np.ndarray, time_s: np.ndarray) ->
 
 def _events(cell: Cell, data: Path, strata: Strata) -> tuple[np.ndarray, np.ndarray]:
     """The record of every event and its seconds there, in the order of `strata`."""
-    path = _samples_path(cell, data)
-    shard = read_shard(path, "samples", names=("sample_id", "record", "event_sample"))
+    shard = read_samples(_samples_path(cell, data), ("sample_id", "record", "event_sample"))
     row_of = {sample_id: row for row, sample_id in enumerate(shard.arrays["sample_id"])}
     for sample_id in strata.place:
         if sample_id not in row_of:
             problem = f"has no {sample_id}, which is in a fold of {cell.folder}"
-            raise InputError(path, problem, "run the study again")
+            raise InputError(shard.path, problem, "run the study again")
     rows = [row_of[sample_id] for sample_id in strata.place]
     return shard.arrays["record"][rows], shard.arrays["event_sample"][rows] / float(shard.attributes["rate_hz"])
 
 
-def _samples_path(cell: Cell, data: Path) -> Path:
-    return DataLayout(data).samples(cell.config.task(TASK).dataset)
+def _samples_path(cell: Cell, data: Path) -> SamplesPath:
+    return [DataLayout(data).samples(name) for name in cell.config.datasets_of(TASK)]
 
 
 def _errors(cell: Cell, strata: Strata) -> dict[Method, np.ndarray]:

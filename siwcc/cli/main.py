@@ -296,18 +296,24 @@ def _run_train(options: argparse.Namespace) -> int:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Say where the event is in a recording, or the point in an image. For research, not for clinical decisions.\n"
-        "The model assumes that every window or image has one: it always returns a prediction (docs/how-to/predict.md)."
+        "Predict every onset in a recording, one event in each window of it, or the point in an image. For research, "
+        "not for clinical decisions.\n"
+        "A detector lists the onsets of malignant rhythms, or none. A localiser assumes that every window or image has "
+        "an event or point: it always returns a prediction (docs/how-to/predict.md)."
     )
     parser.epilog = """examples:
   siwcc predict ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
   siwcc predict ecg vfdb/418 --every 10 --format csv  # a window each 10 s
   siwcc predict ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict my-detectors vfdb/418 --threshold 0.7 --annotate vfdb  # onsets in the whole record, vfdb/418.siw
   siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
   siwcc predict nuclei cells/*.png --format json
 """
     shown = "ecg or nuclei, the models that come with siwcc; a model.pt; or a folder of them: its fold*.pt, else its "
-    shown += "*.pt, else its fold*/seed*/model.pt"
+    shown += (
+        "*.pt, else its fold*/seed*/model.pt. Recordings are given to the detectors in its folder onsets, if there "
+    )
+    shown += "is one and no windows are asked for"
     parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
     shown = "WFDB records (with or without extension), CSVs (one row per sample, one column per lead, mV), or images: "
     shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
@@ -319,6 +325,13 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
     shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
     windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
+    shown = "predictions of the localisers in windows over the whole recording, also if the folder has detectors"
+    windows.add_argument("--all-windows", action="store_true", help=shown)
+    shown = "detectors: list onsets of at least this calibrated probability, 0 ... 1 (default: that of onsets.json); "
+    shown += "without an onsets.json, of at least this score (default: 0.5)"
+    parser.add_argument("--threshold", type=float, metavar="P", help=shown)
+    shown = "detectors: write a WFDB annotation file of the episodes, RECORD.siw in this folder, or this FILE.siw"
+    parser.add_argument("--annotate", type=Path, metavar="DIR|FILE", help=shown)
     parser.add_argument(
         "--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings; WFDB records contain their own"
     )

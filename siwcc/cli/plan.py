@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from siwcc.config import AnyDataset, Config, Train
+from siwcc.config import AnyDataset, Config, TaskDataset, Train
 from siwcc.data.datasets.folder_table import Table
 from siwcc.data.datasets.manifest import raw_folder
 from siwcc.data.tasks.interface import TaskSpec, task_module
@@ -77,7 +77,8 @@ def plan_study(config: Config, data_root: Path) -> list[TaskPlan]:
 def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     settings, dataset = config.task(task), config.dataset_of(task)
     spec = task_module(task).make_spec(settings, dataset)
-    samples, source = _count_samples(settings.dataset, dataset, data_root)
+    counted = [_count_samples(name, section, data_root) for name, section in config.sections_of(task).items()]
+    samples, source = sum(count for count, _ in counted), "; ".join(source for _, source in counted)
     rows = samples * settings.copies_per_sample
     perturbed = samples * _perturbed_cases(config, task, dataset) * len(config.encodings)
     runs = len(config.encodings) * config.folds * len(config.seeds)
@@ -124,7 +125,7 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     return count_events(dataset, folder), f"events in {folder}"
 
 
-def _perturbed_cases(config: Config, task: str, dataset: AnyDataset) -> int:
+def _perturbed_cases(config: Config, task: str, dataset: TaskDataset) -> int:
     """How often every test sample is perturbed: each strength of what the study names."""
     known = make_perturbations(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else PERTURBATIONS
     return sum(len(item.strengths) for item in known if item.name in config.perturbations_of(task))
@@ -180,7 +181,7 @@ def _positions(spec: TaskSpec) -> int:
     return positions
 
 
-def _disk_bytes(spec: TaskSpec, dataset: AnyDataset, samples: int, rows: int) -> int:
+def _disk_bytes(spec: TaskSpec, dataset: TaskDataset, samples: int, rows: int) -> int:
     if dataset.task == "ecg":
         source = round(dataset.window_s * dataset.rate_hz)
         floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)

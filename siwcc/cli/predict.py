@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from siwcc.inference.inputs import SignalFile, group_of, kind_of, name_of, rhythm_changes_of
+from siwcc.inference.inputs import SignalFile, groups_of, kind_of, name_of, rhythm_changes_of
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
@@ -86,6 +86,10 @@ def run(options: argparse.Namespace) -> int:
     on_sheet = len(inputs) > 1 and all(kind_of(path) == "image" for path in inputs)
     plots = {} if options.plot is None else plot_paths(options.plot, inputs, on_sheet)
 
+    from siwcc.cli import predict_onsets
+
+    if predict_onsets.wants_onsets(options, sources):
+        return predict_onsets.run(options, sources, files, plots)
     from siwcc.inference.acceptance import accept, note_calibration
     from siwcc.inference.loading import load_model
 
@@ -94,8 +98,8 @@ def run(options: argparse.Namespace) -> int:
     from_folder = len(predictor.models) > len(sources)
     chosen = [_choose_models(predictor, path, options.unseen_only, from_folder) for path in inputs]
     accepted = accept(predictor, options.min_confidence, options.at_least)
-    with _drafts(plots) as drafts:
-        with _progress(inputs) as progress:
+    with drafts_of(plots) as drafts:
+        with input_progress(inputs) as progress:
             told, sheet = {}, list[Predicted]()
             for path, (used, seen) in zip(inputs, chosen, strict=True):
                 item = _predict(path, used, seen, options, progress)
@@ -108,15 +112,13 @@ def run(options: argparse.Namespace) -> int:
             _draw_sheet(sheet, len(inputs), drafts[inputs[0]], accepted)
         # Not before: an error comes without notes on what was not predicted.
         _explain(predictor, inputs, chosen)
-        for path, of_record in files.items():
-            if len(of_record) > 1:
-                note(f"{path}: {len(of_record)} files of one record, predicted once")
+        note_repeats(files)
         note_calibration(predictor)
         for one in told.values():
             for line in one.leads:
                 note(line)
         for path, figure in plots.items():
-            _publish(drafts[path], figure, told[path].unmarked)
+            publish(drafts[path], figure, told[path].unmarked)
     rows = [row for one in told.values() for row in one.rows]
     _write(rows, predictor.task, predictor.probability_name, options.format)
     return 0
@@ -186,7 +188,7 @@ def _choose_models(
     seen = [
         model.path
         for model in predictor.models
-        if group_of(path, model.metadata.dataset_protocol) in model.metadata.training_groups
+        if not groups_of(path, model.metadata.dataset_protocol).isdisjoint(model.metadata.training_groups)
     ]
     others = predictor.without(seen) if seen and (unseen_only or from_folder) else None
     if others is not None:
@@ -232,12 +234,20 @@ def _explain(
         if seen:
             seen_by.setdefault(seen, []).append(path)
     for models, paths in alone.items():
-        note(f"{_listed(paths)}: predicted by {_listed(models)} only, as the others were trained on that name")
+        note(f"{listed(paths)}: predicted by {listed(models)} only, as the others were trained on that name")
     for models, paths in seen_by.items():
-        warn(f"{_listed(paths)}: {_listed(models)} trained on that name; this is no test of them")
+        warn(f"{listed(paths)}: {listed(models)} trained on that name; this is no test of them")
 
 
-def _listed(paths: Sequence[Path]) -> str:
+def note_repeats(files: Mapping[Path, Sequence[Path]]) -> None:
+    """Note which recordings were given by several of their files."""
+    for path, of_record in files.items():
+        if len(of_record) > 1:
+            note(f"{path}: {len(of_record)} files of one record, predicted once")
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """The first few of some files."""
     named = ", ".join(map(str, paths[:_MOST_NAMED]))
     return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
 
@@ -267,14 +277,14 @@ def _chosen_leads(signal: SignalFile, predictor: Predictor) -> str:
 
 
 @contextmanager
-def _progress(inputs: Sequence[Path]) -> Iterator[Progress | None]:
-    """One bar for the files and one for the windows of the present file; None where no bars are shown."""
+def input_progress(inputs: Sequence[Path], part: str = "windows") -> Iterator[Progress | None]:
+    """One bar for the files and one for the parts of the present file; None where no bars are shown."""
     with progress_bar(shows_bars()) as bars:
         if bars is None:
             yield None
             return
         files = bars.add_task("files", total=len(inputs))
-        windows = bars.add_task("windows", total=None)
+        windows = bars.add_task(part, total=None)
 
         def show(done: int, total: int) -> None:
             bars.update(windows, completed=done, total=total)
@@ -389,7 +399,7 @@ def _between(low: float | None, high: float | None, digits: int) -> str:
 
 
 @contextmanager
-def _drafts(plots: Mapping[Path, Path]) -> Iterator[dict[Path, Path]]:
+def drafts_of(plots: Mapping[Path, Path]) -> Iterator[dict[Path, Path]]:
     """Where the figure of each input waits until all are predicted: one that fails leaves no figure at all."""
     if not plots:
         yield {}
@@ -398,7 +408,8 @@ def _drafts(plots: Mapping[Path, Path]) -> Iterator[dict[Path, Path]]:
         yield {path: Path(folder) / f"{number}{figure.suffix}" for number, (path, figure) in enumerate(plots.items())}
 
 
-def _publish(draft: Path, figure: Path, unmarked: str) -> None:
+def publish(draft: Path, figure: Path, unmarked: str) -> None:
+    """Put a figure into its place, and warn of why it is without annotations."""
     if unmarked:
         warn(unmarked)
     write_bytes(figure, draft.read_bytes())
@@ -427,7 +438,7 @@ def _draw_sheet(items: Sequence[Predicted], count: int, draft: Path, accepted: A
     predictions = [item.predictions[0] for item in items]
     images = [np.asarray(prediction.source) for prediction in predictions]
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in predictions]
-    names = [name_of(_printable(item.path)) for item in items]
+    names = [name_of(printable(item.path)) for item in items]
     save_figure_as(plot_contact_sheet(images, predictions, found, names, count), draft)
 
 
@@ -437,13 +448,13 @@ def _figure_of(item: Predicted, accepted: Acceptance, changes: Sequence[tuple[fl
     from siwcc.inference.figures import plot_image, plot_recording
 
     found = [[accepted.is_found(point) for point in prediction.points] for prediction in item.predictions]
-    titled = _printable(item.path)
+    titled = printable(item.path)
     source = item.predictions[0].source
     if isinstance(source, SignalFile):
         return plot_recording(replace(source, path=titled), item.predictions, found, changes)
     return plot_image(np.asarray(source), item.predictions[0], found[0], name_of(titled))
 
 
-def _printable(path: Path) -> Path:
+def printable(path: Path) -> Path:
     """The path with a name that can be drawn: fonts have no sign for a byte that is no text."""
     return path.with_name(path.name.encode(errors="backslashreplace").decode())

@@ -97,10 +97,23 @@ def microseconds(time_s: float) -> int:
 
 
 def reference_of(record: RhythmRecord) -> Reference:
-    """The episodes and label onsets of a record, see `true_episodes` and `true_label_onsets`."""
-    rhythms = (record.changes, record.labels, record.event_labels, record.rate_hz, record.duration_s)
-    episodes, onsets = true_episodes(*rhythms), true_label_onsets(*rhythms)
-    return Reference(record.name, record.group, record.duration_s, tuple(episodes), tuple(onsets))
+    """The annotated rhythms of a record."""
+    rhythms = (record.changes, record.labels, record.event_labels)
+    return make_reference(record.name, record.group, *rhythms, record.rate_hz, record.duration_s)
+
+
+def make_reference(
+    record: str,
+    group: str,
+    changes: Sequence[int] | np.ndarray,
+    labels: Sequence[str],
+    event_labels: Collection[str],
+    rate_hz: float,
+    duration_s: float,
+) -> Reference:
+    """Episodes and label onsets of a record, see `true_episodes` and `true_label_onsets`."""
+    rhythms = (changes, labels, event_labels, rate_hz, duration_s)
+    return Reference(record, group, duration_s, tuple(true_episodes(*rhythms)), tuple(true_label_onsets(*rhythms)))
 
 
 def true_episodes(

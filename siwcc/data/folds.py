@@ -18,15 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from siwcc.config import AnyDataset, EcgTask, NucleiTask
+from siwcc.config import EcgTask, NucleiTask, TaskDataset
 from siwcc.data.augment.interface import augment_module, gaps_s
 from siwcc.io.checksums import MANIFEST, manifest_beside, read_manifest
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_csv, write_manifest
-from siwcc.io.shards import Shard, read_shard
+from siwcc.io.joined_samples import SamplesPath, joined_name, paths_of, read_samples, shown_path
+from siwcc.io.shards import Shard
 
 FOLD_COLUMNS = ("sample_id", "group", "fold")
 STRATA_COLUMNS = (*FOLD_COLUMNS, "class", "gap_s")
+# Only of several data sets.
+_DATASET_COLUMN = "dataset"
 _REMAKE = "delete it and run again"
 
 
@@ -132,7 +135,7 @@ def assign_folds(
     return numbers
 
 
-def check_protocol(samples_path: Path, attributes: Mapping[str, Any], dataset: AnyDataset) -> None:
+def check_protocol(samples_path: Path, attributes: Mapping[str, Any], dataset: TaskDataset) -> None:
     """Make sure that a samples file was made with the values that the config asks for.
 
     Args:
@@ -170,6 +173,7 @@ class Stratum:
         label: Rhythm label or cell type, the column `class`.
         gap_s: Seconds since the counted event before it in its record, infinite if there is none;
             None where samples are no events.
+        dataset: Its data set; empty where the task has a single one.
     """
 
     sample_id: str
@@ -177,11 +181,12 @@ class Stratum:
     fold: int
     label: str
     gap_s: float | None
+    dataset: str = ""
 
 
 def write_folds(
-    samples_path: Path,
-    dataset: AnyDataset,
+    samples_path: SamplesPath,
+    dataset: TaskDataset,
     folds: int,
     by: str,
     seed: int,
@@ -191,11 +196,13 @@ def write_folds(
 ) -> None:
     """Write `folds.csv` (`sample_id, group, fold`) and `strata.csv` (also `class, gap_s`), sorted by id.
 
+    Of several data sets `strata.csv` has a further column, `dataset`.
+
     Their sums go to `manifest.json` beside them.
 
     Args:
-        samples_path: The samples file.
-        dataset: The data set's section of the config, which the samples file must agree with.
+        samples_path: The samples file, or those of several data sets.
+        dataset: The data set's section of the config, or several as one, which the samples must agree with.
         folds: Number of folds.
         by: `sample` or `group`.
         seed: The study's seed.
@@ -207,18 +214,18 @@ def write_folds(
     Raises:
         InputError: the samples file is damaged, of another data set or protocol, or the folds cannot be made.
     """
-    shard = read_shard(samples_path, "samples", ("sample_id", "group", "class", *_EVENT_ARRAYS[task]))
-    if shard.attributes.get("dataset") != samples_path.stem:
+    shard = read_samples(samples_path, ("sample_id", "group", "class", *_EVENT_ARRAYS[task]))
+    if shard.attributes.get("dataset") != joined_name([path.stem for path in paths_of(samples_path)]):
         problem = f"holds the data set {shard.attributes.get('dataset')!r}, which its name does not say"
-        raise InputError(samples_path, problem, "give it its own name back, or delete it and run again")
-    check_protocol(samples_path, shard.attributes, dataset)
+        raise InputError(shard.path, problem, "give it its own name back, or delete it and run again")
+    check_protocol(shard.path, shard.attributes, dataset)
     sample_ids, groups = shard.arrays["sample_id"].tolist(), shard.arrays["group"].tolist()
     numbers = assign_folds(sample_ids, groups, folds, by, seed, task).tolist()
-    lines = sorted(
-        zip(sample_ids, groups, numbers, shard.arrays["class"].tolist(), _shown_gaps(shard, task), strict=True)
-    )
+    columns = [sample_ids, groups, numbers, shard.arrays["class"].tolist(), _shown_gaps(shard, task)]
+    columns += [shard.arrays[_DATASET_COLUMN].tolist()] if _DATASET_COLUMN in shard.arrays else []
+    lines = sorted(zip(*columns, strict=True))
     write_csv(folds_path, FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
-    write_csv(strata_path, STRATA_COLUMNS, lines)
+    write_csv(strata_path, (*STRATA_COLUMNS, _DATASET_COLUMN)[: len(columns)], lines)
     write_manifest(folds_path.with_name(MANIFEST), "", (folds_path, strata_path), samples_digest=shard.digest)
 
 
@@ -274,7 +281,8 @@ def read_strata_csv(path: Path) -> list[Stratum]:
         gap_s = _gap_of(row["gap_s"])
         if gap_s is not None and not gap_s > 0:
             raise InputError(path, f"line {line}: gap_s must be empty or above 0, not {row['gap_s']!r}", _REMAKE)
-        strata[row["sample_id"]] = Stratum(row["sample_id"], row["group"], int(row["fold"]), row["class"], gap_s)
+        known = (row["sample_id"], row["group"], int(row["fold"]), row["class"], gap_s)
+        strata[row["sample_id"]] = Stratum(*known, row.get(_DATASET_COLUMN, ""))
     if not strata:
         raise InputError(path, "has no sample", _REMAKE)
     return list(strata.values())
@@ -297,11 +305,11 @@ def _gap_of(text: str) -> float | None:
 
 def make_fold(
     task: str,
-    samples_path: Path,
+    samples_path: SamplesPath,
     folds_csv: Path,
     fold: int,
     settings: EcgTask | NucleiTask,
-    dataset: AnyDataset,
+    dataset: TaskDataset,
     seed: int,
     path: Path,
 ) -> None:
@@ -328,17 +336,19 @@ def make_fold(
     augment_module(task).write_fold(samples_path, ids_of[fold], settings, dataset, seed, fold, path)
 
 
-def check_origin(path: Path, samples_path: Path) -> None:
+def check_origin(path: Path, samples_path: SamplesPath) -> None:
     """Refuse samples that are not those which an assignment to folds was made from.
 
     Args:
         path: `folds.csv` or `strata.csv`; their manifest says what they were made from.
-        samples_path: The samples.
+        samples_path: The samples file, or those of several data sets.
 
     Raises:
         InputError: they have changed since, or a file is damaged.
     """
     manifest = manifest_beside(path)
     digest = None if manifest is None else read_manifest(manifest).get("samples_digest")
-    if digest is not None and digest != read_shard(samples_path, "samples", ()).digest:
-        raise InputError(samples_path, f"changed since {path} was made from it", "delete that and run again")
+    if digest is not None and digest != read_samples(samples_path, ()).digest:
+        raise InputError(
+            shown_path(samples_path), f"changed since {path} was made from it", "delete that and run again"
+        )

@@ -1,8 +1,8 @@
 """Which whole recording is in which fold: `folds.csv` of the onsets stage.
 
-All records of a subject are in one fold. The subjects of a data set are sorted by their number of onsets and dealt out
-forwards and backwards, 1 2 3 4 5 5 4 3 2 1 ..., so that every fold has about as many subjects and onsets. No random
-number is in it.
+All records of a subject are in one fold. Rhythms are spread evenly, the rarest first, as in the iterative
+stratification of Sechidis et al. (2011, doi 10.1007/978-3-642-23808-6_10): a rhythm that only two subjects have is in
+two folds, so that it can be learned for either. No random number is in it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import reference_of
@@ -19,19 +20,62 @@ from siwcc.io.files import read_csv, write_csv
 COLUMNS = ("dataset", "record", "group", "onsets", "fold")
 
 
-def deal_out(onsets: Mapping[str, int], folds: int) -> dict[str, int]:
-    """The fold, from 1, of each subject.
+class Subject(NamedTuple):
+    """What decides about the fold of a subject.
+
+    Attributes:
+        onsets: How many all of its records have.
+        labels: Its malignant rhythms.
+    """
+
+    onsets: int
+    labels: frozenset[str]
+
+
+def deal_out(subjects: Mapping[str, Subject], folds: int) -> dict[str, int]:
+    """The fold, from 1, of each subject; no fold has more than its share of the subjects, rounded up.
+
+    Labels are taken in the order of how many subjects have them, and of each label the subjects that are in no fold
+    yet, those with most onsets first. A subject gets the fold with the fewest subjects of that label, of these the one
+    with the fewest subjects, then with the fewest onsets, then the first. Subjects without a malignant rhythm come
+    last.
 
     Args:
-        onsets: How many each has.
+        subjects: By name.
         folds: Number of folds.
     """
-    order = sorted(onsets, key=lambda name: (-onsets[name], name))
-    turns = [divmod(place, folds) for place in range(len(order))]
-    return {
-        name: 1 + (place if turn % 2 == 0 else folds - 1 - place)
-        for name, (turn, place) in zip(order, turns, strict=True)
-    }
+    filled: list[list[str]] = [[] for _ in range(folds)]
+    most = -(-len(subjects) // folds)
+    count = Counter(label for subject in subjects.values() for label in subject.labels)
+    fold_of: dict[str, int] = {}
+    for label in [*sorted(count, key=lambda label: (count[label], label)), None]:
+        waiting = [name for name in subjects if name not in fold_of and label in (None, *subjects[name].labels)]
+        for name in sorted(waiting, key=lambda name: (-subjects[name].onsets, name)):
+            free = [place for place in range(folds) if len(filled[place]) < most]
+            fold = min(free, key=lambda place: (*_load(filled[place], subjects, label), place))
+            filled[fold].append(name)
+            fold_of[name] = fold + 1
+    return fold_of
+
+
+def _load(names: Sequence[str], subjects: Mapping[str, Subject], label: str | None) -> tuple[int, int, int]:
+    """Subjects with a label, all subjects, and onsets of a fold."""
+    with_label = sum(label in subjects[name].labels for name in names)
+    return with_label, len(names), sum(subjects[name].onsets for name in names)
+
+
+def _subjects(records: Sequence[RhythmRecord]) -> dict[str, Subject]:
+    found: dict[str, Subject] = {}
+    for record in records:
+        before = found.get(record.group, Subject(0, frozenset()))
+        labels = before.labels | (set(record.labels) & set(record.event_labels))
+        found[record.group] = Subject(before.onsets + count_onsets(record), labels)
+    return found
+
+
+def count_onsets(record: RhythmRecord) -> int:
+    """Onsets of merged episodes."""
+    return len(reference_of(record).onsets("episodes"))
 
 
 def write_recording_folds(by_dataset: Mapping[str, Sequence[RhythmRecord]], folds: int, path: Path) -> None:
@@ -45,19 +89,15 @@ def write_recording_folds(by_dataset: Mapping[str, Sequence[RhythmRecord]], fold
     Raises:
         InputError: fewer subjects with an onset than folds.
     """
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for dataset, records in by_dataset.items():
-        counts = [len(reference_of(record).onsets("episodes")) for record in records]
-        onsets: Counter[str] = Counter()
-        for record, count in zip(records, counts, strict=True):
-            onsets[record.group] += count
-        if sum(count > 0 for count in onsets.values()) < folds:
+        subjects = _subjects(records)
+        if sum(subject.onsets > 0 for subject in subjects.values()) < folds:
             problem = f"{folds} folds cannot be made of the subjects of {dataset} that have an onset"
             raise InputError("config: folds", problem, "ask for fewer, or add records")
-        fold_of = deal_out(onsets, folds)
+        fold_of = deal_out(subjects, folds)
         rows += [
-            (dataset, record.name, record.group, count, fold_of[record.group])
-            for record, count in zip(records, counts, strict=True)
+            (dataset, record.name, record.group, count_onsets(record), fold_of[record.group]) for record in records
         ]
     write_csv(path, COLUMNS, rows)
 

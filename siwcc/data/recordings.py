@@ -22,6 +22,7 @@ from siwcc.config import RecordsDataset
 from siwcc.data.datasets.interface import RhythmRecord, reader_for
 from siwcc.data.datasets.manifest import check_manifest, raw_folder
 from siwcc.io.errors import InputError
+from siwcc.io.joined_samples import SEPARATOR
 from siwcc.io.shards import Shard, read_shard, shard_writer
 
 KIND = "recordings"
@@ -92,7 +93,7 @@ def read_recordings(paths: Sequence[Path]) -> dict[str, list[RhythmRecord]]:
     """The records of recordings files by data set, sorted by name.
 
     Args:
-        paths: One file for each data set. A record or subject of two sets is named `<dataset>/<name>`.
+        paths: One file for each data set. A record or subject of two sets is named `<dataset>.<name>`.
 
     Raises:
         InputError: a file that is missing, damaged, foreign or of another version.
@@ -176,4 +177,4 @@ def _rows_of(record: RhythmRecord, known: dict[str, int]) -> dict[str, np.ndarra
 
 
 def _renamed(record: RhythmRecord, dataset: str) -> RhythmRecord:
-    return replace(record, name=f"{dataset}/{record.name}", group=f"{dataset}/{record.group}")
+    return replace(record, name=f"{dataset}{SEPARATOR}{record.name}", group=f"{dataset}{SEPARATOR}{record.group}")

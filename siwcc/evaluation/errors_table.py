@@ -38,8 +38,8 @@ class Accuracy:
         variant: Of the network; empty for a baseline.
         inputs: `augmented` copies, or `unaugmented` original samples (copy 0).
         subset: `all`, or the `isolated` events: none before them within the window's length.
-        stratum_by: `group` (record, slide image) or `class` (rhythm label, cell type); empty, and no
-            column, in `errors.csv`.
+        stratum_by: `group` (record, slide image) or `class` (rhythm label, cell type), and of several data sets
+            `dataset`; empty, and no column, in `errors.csv`.
         stratum: Name of the group or class; empty, and no column, in `errors.csv`.
         samples, folds, seeds, rows: What was summed up; a baseline has 0 seeds.
         median, p90, mean: Of the absolute error (points: Euclidean distance), in `unit`.
@@ -119,11 +119,18 @@ def measure(method: Method, parts: Sequence[FoldPredictions], strata: Strata, li
             seen = [part._replace(predictions=part.predictions.of_point(point)) for part in everything]
             of_each = [part.predictions for part in seen]
             errors.overall.extend(_summed_up(method, view, point, ("", ""), seen, of_each, limits))
-            for by, labels in (("group", strata.group), ("class", strata.label)):
+            for by, labels in _strata_of(strata):
                 for name, chosen in _split(seen, labels):
                     of_seed = _joined_by_seed(chosen)
                     errors.by_stratum.extend(_summed_up(method, view, point, (by, name), chosen, of_seed, limits))
     return errors
+
+
+def _strata_of(strata: Strata) -> Iterator[tuple[str, np.ndarray]]:
+    """What errors are split by, with the label of each sample."""
+    yield from (("group", strata.group), ("class", strata.label))
+    if strata.dataset.any():
+        yield "dataset", strata.dataset
 
 
 def _views(parts: Sequence[FoldPredictions], strata: Strata, isolated_s: float | None) -> dict[View, list[_Seen]]:

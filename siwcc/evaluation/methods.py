@@ -201,6 +201,7 @@ class Strata:
         label: (samples,) strings: rhythm label or cell type.
         gap_s: (samples,) float64, seconds since the event before; infinite if there is none, NaN
             where samples are no events.
+        dataset: (samples,) strings; empty where the task has a single data set.
     """
 
     place: Mapping[str, int]
@@ -208,6 +209,7 @@ class Strata:
     group: np.ndarray
     label: np.ndarray
     gap_s: np.ndarray
+    dataset: np.ndarray
 
 
 class View(NamedTuple):
@@ -238,6 +240,7 @@ def read_strata(path: Path) -> Strata:
         group=np.array([line.group for line in lines], dtype=object),
         label=np.array([line.label for line in lines], dtype=object),
         gap_s=np.array([np.nan if line.gap_s is None else line.gap_s for line in lines]),
+        dataset=np.array([line.dataset for line in lines], dtype=object),
     )
 
 

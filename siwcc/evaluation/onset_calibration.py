@@ -1,9 +1,9 @@
 """Probabilities of onsets and of moments: Platt's maps, and how well they agree with what happened.
 
-Two probabilities are calibrated, each over the records of all folds: that a candidate with a score is within 2.5 s of an
-onset, and that the rhythm is malignant at a moment with a value of the curve. Maps are fitted as in
-`siwcc.evaluation.calibration`: a row of a record with n of them counts n to the power of minus 0.5. For each fold they
-are fitted on the other folds; for an external data set, and for use, on all.
+Two probabilities are calibrated, each over the records of all folds: that a candidate with a score is within 2.5 s of
+an onset, and that the rhythm is malignant at a moment with a value of the curve. A row of a record with n of them
+counts n to the power of minus 0.5, as in `siwcc.evaluation.calibration`. For each fold a map is fitted on the other
+folds; for an external data set, and for use, on all.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def measure_calibration(dataset: str, of: str, rows: Rows, probability: np.ndarr
     """How well probabilities agree with what happened."""
     bins = equal_count_bins(probability, _BINS)
     found = score(probability, rows.happened, rows.record, bins)
-    return CalibrationLine(dataset, of, len(rows.value), int(rows.happened.sum()), *found.ece, *found.brier, *found.auroc)
+    return CalibrationLine(
+        dataset, of, len(rows.value), int(rows.happened.sum()), *found.ece, *found.brier, *found.auroc
+    )
 
 
 def held_out(rows: Rows, fold_of: Mapping[str, int], fitted_on: Rows) -> np.ndarray:

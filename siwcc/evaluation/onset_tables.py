@@ -1,4 +1,4 @@
-"""The CSV files of onsets in whole recordings: annotated ones, what a method found, and the measures of both."""
+"""The CSV files of onsets in whole recordings: what a method found, and the measures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siwcc.data.episodes import Candidate, Episode, LabelOnset, Reference
+from siwcc.data.episodes import Candidate, Reference
 from siwcc.io.errors import InputError
 from siwcc.io.tables import columns_of, read_lines, write_lines
 
 _REMEDY = "delete it and run again"
-_RECORD, _EPISODE, _EPISODE_AT_START, _CHANGE = "record", "episode", "episode_at_start", "change"
 
 
 @dataclass(frozen=True)
@@ -290,71 +289,3 @@ def read_candidates(path: Path, references: Sequence[Reference]) -> dict[str, li
             raise InputError(path, f"line {number} has the score {line.score}, which is not 0 ... 1", _REMEDY)
         candidates[line.record].append(Candidate(line.onset_s, line.end_s, line.score))
     return {record: sorted(found) for record, found in candidates.items()}
-
-
-@dataclass(frozen=True)
-class ReferenceLine:
-    """One line of `reference.csv`: the records of a data set and their annotated rhythms.
-
-    Attributes:
-        record, group: Its name, and the subject.
-        kind: `record` (from 0 s to its end), then `episode`, `episode_at_start` (the recording begins with it, so that
-            it has no onset) or `change` (to an event label; ends where it begins).
-        onset_s, end_s: From the record's start.
-        label: The rhythm; empty for a record.
-    """
-
-    record: str
-    group: str
-    kind: str
-    onset_s: float
-    end_s: float
-    label: str
-
-
-def write_references(path: Path, references: Iterable[Reference]) -> None:
-    """Write `reference.csv` in one step, numbers in full precision."""
-    write_lines(path, columns_of(ReferenceLine), [line for each in references for line in _reference_lines(each)])
-
-
-def _reference_lines(reference: Reference) -> list[ReferenceLine]:
-    names = (reference.record, reference.group)
-    lines = [ReferenceLine(*names, _RECORD, 0.0, float(reference.duration_s), "")]
-    for episode in reference.episodes:
-        kind = _EPISODE if episode.has_onset else _EPISODE_AT_START
-        lines.append(ReferenceLine(*names, kind, float(episode.onset_s), float(episode.end_s), episode.label))
-    for change in reference.changes:
-        lines.append(ReferenceLine(*names, _CHANGE, float(change.onset_s), float(change.onset_s), change.label))
-    return lines
-
-
-def read_references(path: Path) -> list[Reference]:
-    """Read what `write_references` wrote.
-
-    Raises:
-        InputError: a column is missing, a cell is no number, a kind is unknown, a record is twice or lacks its line.
-    """
-    lines: dict[str, list[ReferenceLine]] = {}
-    for number, line in enumerate(read_lines(path, ReferenceLine), start=2):
-        if line.kind not in (_RECORD, _EPISODE, _EPISODE_AT_START, _CHANGE):
-            raise InputError(path, f"line {number} has the unknown kind {line.kind}", _REMEDY)
-        if (line.kind == _RECORD) == (line.record in lines):
-            raise InputError(path, f"line {number}: the record {line.record} is twice or has no line before", _REMEDY)
-        if not 0 <= line.onset_s <= line.end_s < math.inf:
-            raise InputError(path, f"line {number} has no times", _REMEDY)
-        lines.setdefault(line.record, []).append(line)
-    return [_reference_of(of_record) for of_record in lines.values()]
-
-
-def _reference_of(lines: Sequence[ReferenceLine]) -> Reference:
-    return Reference(
-        record=lines[0].record,
-        group=lines[0].group,
-        duration_s=lines[0].end_s,
-        episodes=tuple(
-            Episode(line.onset_s, line.end_s, line.label, line.kind == _EPISODE)
-            for line in lines
-            if line.kind in (_EPISODE, _EPISODE_AT_START)
-        ),
-        changes=tuple(LabelOnset(line.onset_s, line.label) for line in lines if line.kind == _CHANGE),
-    )

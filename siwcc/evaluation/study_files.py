@@ -91,9 +91,7 @@ class StudyFiles:
     def onset_models(self) -> list[Path]:
         """The networks that look for onsets in whole recordings, of every fold and seed."""
         folds = range(1, self.config.folds + 1)
-        return [
-            self.layout.onset_model(str(fold), str(seed)) for fold, seed in product(folds, self.config.seeds)
-        ]
+        return [self.layout.onset_model(str(fold), str(seed)) for fold, seed in product(folds, self.config.seeds)]
 
     def onset_candidates(self) -> list[Path]:
         """What every method found in the recordings of every data set."""
@@ -104,12 +102,23 @@ class StudyFiles:
         """The probabilities that the networks gave, of every data set."""
         return [self.layout.onset_curves(name) for name in (self.config.onsets.datasets if self.config.onsets else ())]
 
+    def onset_tables(self) -> list[Path]:
+        """The tables of the stage that looks for onsets."""
+        return [self.layout.table(name) for name in ONSET_TABLES]
+
     def onsets(self) -> list[Path]:
         """All files of the stage that looks for onsets; none if the study has no such stage."""
         if self.config.onsets is None:
             return []
         tables = [self.layout.table(name) for name in ONSET_TABLES]
-        return [self.layout.onset_folds, *self.onset_models(), *self.onset_candidates(), *self.onset_curves(), *tables, self.layout.onset_settings]
+        return [
+            self.layout.onset_folds,
+            *self.onset_models(),
+            *self.onset_candidates(),
+            *self.onset_curves(),
+            *tables,
+            self.layout.onset_settings,
+        ]
 
     def tables(self) -> list[Path]:
         """Every table."""

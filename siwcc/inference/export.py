@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from siwcc.config import TaskName
+from siwcc.config import TaskName, protocols_of
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import SignalNote, task_module
 from siwcc.inference.loading import find_single_model
@@ -159,8 +159,9 @@ def _signal_note(model: TrainedModel) -> SignalNote:
     if spec.task not in get_args(TaskName):
         # A file may say anything here, and a task is imported by its name.
         return SignalNote(tuple(f"channel {i + 1}" for i in range(metadata.signal_channels)), "unknown", "unknown")
-    protocols = (metadata.dataset_protocol, metadata.task_protocol)
-    return task_module(spec.task).signal_note(spec, metadata.signal_channels, *protocols)
+    # What the note contains of them is the same in several data sets.
+    dataset_protocol = next(iter(protocols_of(metadata.dataset_protocol).values()))
+    return task_module(spec.task).signal_note(spec, metadata.signal_channels, dataset_protocol, metadata.task_protocol)
 
 
 # ------------------------------------------------------------------- writing

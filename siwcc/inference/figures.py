@@ -31,6 +31,8 @@ _BESIDE = 0.1
 _BINS = 1500
 _ROBUST = (0.5, 99.5)
 _MAP_HEIGHT = 0.9
+FLOOR = -1.7
+"""Of the vertical axis of `draw_leads`; the leads are at 0, 1, ... from the lowest on."""
 _RIM = "#FFFFFE"
 
 Change = tuple[float, str]
@@ -121,7 +123,7 @@ def _draw_window(
     axis.axvspan(start_s, end_s, color=SKY, alpha=0.12, linewidth=0)
     for point, colour in zip(prediction.points, _POINT_COLOURS, strict=False):
         _draw_map(axis, point, colour)
-    _draw_changes(axis, [change for change in changes if low_s <= change[0] <= high_s])
+    draw_changes(axis, [change for change in changes if low_s <= change[0] <= high_s])
     for point, found, colour in zip(prediction.points, shown, _POINT_COLOURS, strict=False):
         _draw_time(axis, point, found, len(signal.signal_mv), colour)
     style_axis(axis, grid="x")
@@ -144,20 +146,34 @@ def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: s
 
 
 def _draw_leads(axis: Axes, signal: SignalFile, low_s: float, high_s: float) -> None:
-    """Leads one above the other, each stretched to its own height; below them there is room for the map."""
     first = max(0, int(low_s * signal.rate_hz))
     part = signal.signal_mv[:, first : int(high_s * signal.rate_hz) + 1]
     time_s = (first + np.arange(part.shape[1])) / signal.rate_hz
+    draw_leads(axis, part, time_s, signal.leads, signal.lead_names)
+
+
+def draw_leads(
+    axis: Axes, part_mv: np.ndarray, time_s: np.ndarray, leads: Sequence[int], lead_names: Sequence[str]
+) -> None:
+    """Leads one above the other, each stretched to its own height; below them there is room for a map or a curve.
+
+    Args:
+        axis: Where to draw; its vertical axis ends at `FLOOR`.
+        part_mv: (leads, samples), NaN where missing.
+        time_s: (samples,), seconds of the recording.
+        leads: Their numbers in the file, from 0.
+        lead_names: What the file calls them.
+    """
     names = []
-    for place, values in enumerate(part):
+    for place, values in enumerate(part_mv):
         known = values[np.isfinite(values)]
         low, high = np.percentile(known, _ROBUST) if len(known) else (0.0, 1.0)
-        height = len(part) - 1 - place
+        height = len(part_mv) - 1 - place
         stretched = height + 0.8 * np.clip((values - (low + high) / 2) / max(high - low, 1e-9), -0.6, 0.6)
         axis.plot(time_s, stretched, color=_LEAD_COLOURS[place % len(_LEAD_COLOURS)], linewidth=0.7)
-        names.append(f"lead {signal.leads[place]}\n{signal.lead_names[place]}".rstrip())
-    axis.set_yticks(range(len(part) - 1, -1, -1), names)
-    axis.set_ylim(-1.7, len(part) - 0.3)
+        names.append(f"lead {leads[place]}\n{lead_names[place]}".rstrip())
+    axis.set_yticks(range(len(part_mv) - 1, -1, -1), names)
+    axis.set_ylim(FLOOR, len(part_mv) - 0.3)
 
 
 def _draw_map(axis: Axes, prediction: Prediction, colour: str) -> None:
@@ -169,10 +185,10 @@ def _draw_map(axis: Axes, prediction: Prediction, colour: str) -> None:
     if prediction.visible is not None:
         # The fraction for an absent point is missing from the map's height, too.
         height = height * prediction.visible
-    axis.fill_between(at, -1.7, -1.7 + height, color=colour, alpha=0.55, linewidth=0)
+    axis.fill_between(at, FLOOR, FLOOR + height, color=colour, alpha=0.55, linewidth=0)
 
 
-def _draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
+def draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
     """Thin lines; a label that would overlap the one before it is left out."""
     left, right = axis.get_xlim() if not changes else (changes[0][0], changes[-1][0])
     previous_s = -np.inf
@@ -189,7 +205,7 @@ def _plot_overview(
     figure = new_figure(10.0, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     _draw_envelope(upper, signal)
-    _draw_changes(upper, changes)
+    draw_changes(upper, changes)
     upper.set_ylabel(f"lead {signal.leads[0]} (mV)", color=INK)
     has_confidence = predictions[0].confidence is not None
     for number, (prediction, shown) in enumerate(zip(predictions, found, strict=True), 1):

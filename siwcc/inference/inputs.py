@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from siwcc.config import protocols_of
 from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import composed, find_file
+from siwcc.io.joined_samples import SEPARATOR
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.wfdb_files import WfdbRecord
@@ -62,12 +64,24 @@ def name_of(path: Path) -> str:
     return path.name[: -len(path.suffix)] if path.suffix.lower() in known else path.name
 
 
+def groups_of(path: Path, dataset: Mapping[str, Any]) -> set[str]:
+    """What a study may have called the file's record, subject or slide image.
+
+    Args:
+        path: The file. It is not read.
+        dataset: The settings that the samples were made with. Of several data sets the file may be of any, and two may
+            have had the same name for a group.
+    """
+    found = {name: group_of(path, part) for name, part in protocols_of(dataset).items()}
+    return {*found.values(), *(f"{name}{SEPARATOR}{group}" for name, group in found.items() if name)}
+
+
 def group_of(path: Path, dataset: Mapping[str, Any]) -> str:
     """What a study of a data set with these settings would have called the file's record, subject or slide image.
 
     Args:
         path: The file. It is not read.
-        dataset: The settings that the samples were made with.
+        dataset: The settings that the samples were made with, of a single data set.
     """
     format_name = dataset.get("format")
     if format_name in ("herlev", "sipakmed") and kind_of(path) == "image":
@@ -98,7 +112,7 @@ def read_signal_file(
     from siwcc.data.datasets.wfdb_files import note_unchecked
 
     available = wfdb_record(path, ()).header.lead_count
-    chosen = _choose(wanted, leads, available)
+    chosen = choose_leads(wanted, leads, available)
     record = wfdb_record(path, chosen)
     if record.values > MAX_VALUES:
         problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read"
@@ -157,7 +171,8 @@ def read_image(path: Path) -> np.ndarray:
         raise InputError(path, str(defect).removeprefix(f"{path.name} "), defect.remedy) from defect
 
 
-def _choose(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
+def choose_leads(wanted: Sequence[int], leads: Sequence[int] | None, available: int) -> tuple[int, ...]:
+    """The leads to read: those that are asked for, or `wanted`, or as many as there are of the file's first ones."""
     if leads is not None:
         return tuple(leads)
     return tuple(wanted) if max(wanted) < available else tuple(range(min(available, len(wanted))))
@@ -168,6 +183,6 @@ def _read_csv(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, ra
     if read.rate_hz is None:
         raise InputError(path, "gives no sampling rate", "give it in Hz as --rate, or add a column time_s")
     available = len(read.leads)
-    chosen = _choose(wanted, leads, available)
+    chosen = choose_leads(wanted, leads, available)
     signal_mv = read.signal_mv(chosen, _LEADS)
     return SignalFile(path, signal_mv, read.rate_hz, chosen, available, tuple(map(read.name, chosen)))

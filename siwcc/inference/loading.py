@@ -8,16 +8,22 @@ from pathlib import Path
 
 import siwcc
 from siwcc.evaluation.calibration_file import Calibration, load_calibration
+from siwcc.evaluation.onset_settings import ONSETS, read_onset_settings
+from siwcc.inference.onset_detector import OnsetDetector
 from siwcc.inference.predictor import Predictor
 from siwcc.io.console import warn
 from siwcc.io.errors import InputError
 from siwcc.io.spelling import did_you_mean
 from siwcc.io.study_layout import CALIBRATION, FOLD_MODELS
 from siwcc.training.checkpoint import read_model
+from siwcc.training.rhythm_checkpoint import may_be_rhythm_model, read_rhythm_model
 
 Source = str | os.PathLike[str]
 
 ANY_MODEL = "name a model.pt, a folder of models, or ecg or nuclei"
+
+ONSETS_FOLDER = "onsets"
+"""Where the detectors lie in a folder of localisers."""
 
 _ELSEWHERE = "name another with --calibration"
 
@@ -44,6 +50,49 @@ def load_model(source: Source | Sequence[Source], calibration: Source | None = N
     found = load_calibration(file)
     _check_made_for(file, found, predictor)
     return Predictor(models, found, file)
+
+
+def load_detector(source: Source | Sequence[Source]) -> OnsetDetector:
+    """Trained networks that find every onset in a whole recording. Reading one runs nothing that is in it.
+
+    Args:
+        source: `ecg`, the model that comes with siwcc; or a detector's file; or a folder of detectors, or with such a
+            folder named `onsets`; or several of these. Settings are read from the `onsets.json` next to the networks.
+
+    Raises:
+        InputError: nothing there, a file that is damaged or foreign or a localiser, networks that do not take the same
+            input, or settings for other networks.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    places = [_detectors_at(existing(Path(one))) for one in sources]
+    paths = dict.fromkeys(found for place in places for found in find_models(place))
+    files = list(dict.fromkeys(_settings_beside(path) for path in paths))
+    if len(files) > 1:
+        warn(f"{next(filter(None, files))}: is not of all networks that predict, and is not used")
+    file = files[0] if len(files) == 1 else None
+    settings = None if file is None else read_onset_settings(file)
+    return OnsetDetector([read_rhythm_model(path) for path in paths], settings, file)
+
+
+def holds_detector(source: Source) -> bool:
+    """Whether a model's file or folder is one of detectors, or is a folder with one named `onsets`.
+
+    Raises:
+        InputError: nothing there, or a folder without a model.
+    """
+    place = existing(Path(source))
+    if _detectors_at(place) != place or (place / ONSETS).is_file():
+        return True
+    return may_be_rhythm_model(find_models(place)[0])
+
+
+def _detectors_at(place: Path) -> Path:
+    return place / ONSETS_FOLDER if (place / ONSETS_FOLDER).is_dir() else place
+
+
+def _settings_beside(path: Path) -> Path | None:
+    file = path.with_name(ONSETS)
+    return file if file.is_file() else None
 
 
 def resolve(source: Path) -> Path:

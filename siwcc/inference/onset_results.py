@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 from siwcc.config import Onsets
 from siwcc.data.curves import read_curves
-from siwcc.data.episodes import DEFINITIONS, Reference, reference_of
+from siwcc.data.episodes import DEFINITIONS, Candidate, Reference, reference_of
 from siwcc.data.recording_folds import read_recording_folds
 from siwcc.data.recordings import read_named
 from siwcc.evaluation import onset_tables
@@ -85,7 +85,7 @@ def write_measures(files: StudyFiles, data: DataLayout) -> None:
 
 def read_candidates_of(
     files: StudyFiles, method: str, dataset: str, references: Sequence[Reference]
-) -> Mapping[str, Sequence[onset_tables.Candidate]]:
+) -> Mapping[str, Sequence[Candidate]]:
     """What a method found in a data set, by record."""
     return onset_tables.read_candidates(files.layout.onset_candidates(method, dataset), references)
 
@@ -105,10 +105,10 @@ def _calibrate(
     for kind, by_dataset in rows.items():
         own = joined([by_dataset[name] for name in fold_of])
         maps[kind] = fit_platt(own)
-        for name, of_set in by_dataset.items():
-            if len(of_set.value):
-                probability = held_out(of_set, own_folds if name in fold_of else {}, own)
-                lines.append(measure_calibration(name, kind, of_set, probability))
+        for name, found in by_dataset.items():
+            if len(found.value):
+                probability = held_out(found, own_folds if name in fold_of else {}, own)
+                lines.append(measure_calibration(name, kind, found, probability))
     return _Maps(maps[ONSET], maps[MOMENT], lines)
 
 

@@ -33,6 +33,7 @@ from siwcc.config import EcgTask, NucleiTask, parse_protocol
 from siwcc.data.augment.ecg import weighted_channel
 from siwcc.data.augment.filters import decimate
 from siwcc.data.tasks.interface import TaskSpec
+from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
 from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, read_signal_file
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
 from siwcc.io.errors import InputError
@@ -220,10 +221,10 @@ class Predictor:
             InputError: an array of another kind, a rate that is missing or too far from the networks', a recording
                 longer than `ABOUT_ONE_WINDOW` windows without `at_s`, an image that is all of one value.
         """
-        _refuse_path(array)
+        refuse_path(array, "predict_file")
         if isinstance(self._input, _Frame):
             return self._predict_image(array, self._input)
-        rate_hz = _checked_rate(rate_hz)
+        rate_hz = checked_rate(rate_hz)
         if at_s is not None and np.ndim(at_s):
             raise InputError("at_s", f"is {at_s!r}", "give one time; take predict_windows for several times")
         length_s = np.shape(array)[-1] / rate_hz if np.ndim(array) else 0.0
@@ -263,10 +264,10 @@ class Predictor:
         """
         from siwcc.data.datasets.signals import resample, resampling_ratio
 
-        _refuse_path(array)
+        refuse_path(array, "predict_file")
         window = self._window
         original = signal_mv = self._as_leads(array)
-        rate_hz = _checked_rate(rate_hz)
+        rate_hz = checked_rate(rate_hz)
         if at_s is not None:
             _check_times(at_s)
         ratio = resampling_ratio(Path("array"), rate_hz, window.rate_hz)
@@ -311,7 +312,7 @@ class Predictor:
         Raises:
             InputError: the file cannot be read, or is not what the networks take.
         """
-        _refuse_all_but_path(path)
+        refuse_all_but_path(path, "predict", "predict_file")
         path = Path(path)
         self.check_kind(path)
         try:
@@ -344,19 +345,10 @@ class Predictor:
 
     def _as_leads(self, array: np.ndarray) -> np.ndarray:
         """The networks' leads, float64 (leads, samples), NaN where missing."""
-        wanted = self.spec.channels
-        try:
-            leads = np.atleast_2d(np.asarray(array, dtype=np.float64))
-        except (TypeError, ValueError) as error:
-            raise InputError("array", f"is no array of numbers ({error})") from error
-        if leads.ndim != 2 or leads.shape[0] not in (1, wanted) or not leads.shape[1]:
-            problem = f"has the shape {np.shape(array)}, and (leads, samples) with {wanted} lead(s) or 1 is needed"
-            turned = leads.ndim == 2 and leads.shape[1] in (1, wanted) and leads.shape[0] > wanted
-            raise InputError("array", problem, "transpose it: array.T" if turned else "choose leads")
-        leads = np.where(np.isfinite(leads), leads, np.nan)
-        if len(leads) < wanted:
+        leads = as_leads(array, self.spec.channels)
+        if len(leads) < self.spec.channels:
             others = np.zeros_like(leads) if self.silences_leads else leads
-            leads = np.concatenate([leads, *[others] * (wanted - 1)])
+            leads = np.concatenate([leads, *[others] * (self.spec.channels - 1)])
         return leads
 
     def _predict_batch(self, signal_mv: np.ndarray, starts: Sequence[int], exact_hz: float) -> list[Prediction]:
@@ -494,21 +486,8 @@ def _silence(model: TrainedModel) -> float:
     return float(silence) if isinstance(silence, int | float) else 0.0
 
 
-def _is_number(value: object) -> bool:
-    return np.ndim(cast(Any, value)) == 0 and np.asarray(value).dtype.kind in "iuf"
-
-
-def _checked_rate(rate_hz: float | None) -> float:
-    remedy = "give the recording's sampling rate in Hz, a number above 0"
-    if rate_hz is None:
-        raise InputError("rate_hz", "is missing", remedy)
-    if not (_is_number(rate_hz) and np.isfinite(rate_hz) and rate_hz > 0):
-        raise InputError("rate_hz", f"is {rate_hz!r}", remedy)
-    return float(rate_hz)
-
-
 def _check_times(at_s: Sequence[float]) -> None:
-    if np.ndim(at_s) != 1 or not all(map(_is_number, at_s)):
+    if np.ndim(at_s) != 1 or not all(map(is_number, at_s)):
         raise InputError("at_s", f"is {at_s!r}", "give a list of times in seconds")
 
 
@@ -564,18 +543,6 @@ def _signal_inputs(windows: np.ndarray, window: _Window, models: Sequence[Traine
 def _is_precomputed(model: TrainedModel) -> bool:
     """Whether the weighted coordinate comes with the signal (`weighted_at: source_rate`)."""
     return model.metadata.signal_channels > model.spec.channels
-
-
-def _refuse_path(array: object) -> None:
-    if isinstance(array, str | os.PathLike):
-        raise InputError("array", f"is the path {os.fspath(array)}", "take predict_file for files")
-
-
-def _refuse_all_but_path(path: object) -> None:
-    if isinstance(path, np.ndarray):
-        raise InputError("path", "is an array", "take predict for arrays")
-    if not isinstance(path, str | os.PathLike):
-        raise InputError("path", f"is a {type(path).__name__}", "give one file; call predict_file for each of several")
 
 
 def _place(image: np.ndarray, frame: _Frame) -> Placed:

@@ -30,6 +30,7 @@ from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, vi
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
+from siwcc.report.onsets import onset_tables
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
 from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
@@ -126,7 +127,6 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
     """Everything that the template names."""
     config = study.config
     data = [describe_data(study, task) for task in study.started_tasks()]
-    datasets = sorted({config.task(task).dataset for task in config.run})
     return {
         "study": config.study,
         "config": config,
@@ -136,7 +136,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "missing": describe_missing(study),
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
-        "costs": gather_costs(study.layout, DataLayout(study.data), datasets),
+        "costs": gather_costs(study.layout, DataLayout(study.data), config.datasets_in_use),
         "stages": STAGES,
         "deviations": read_deviations(resources.deviations, config.model_dump(mode="json")),
         "versions": versions(),
@@ -147,6 +147,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         **_data_content(study, data),
         **_measured_content(study, measured, set(papers_tasks(data, config))),
         "confidence": confidence_arms(measured.reliability, study.layout, config),
+        "onsets": onset_tables(study),
     }
 
 

@@ -2,7 +2,8 @@
 
 An entry has `id`, `title`, `text`, `kind` (`departs` when absent, or `keeps` for a weakness of the paper's
 protocol that the study shares) and `when`: dotted config keys and what their values must be for the
-entry to apply. `task: ecg` asks for a task among those run, and makes `dataset.*` that task's data set.
+entry to apply. `task: ecg` asks for a task among those run, and makes `dataset.*` that task's data set; where it has
+several, an entry applies if it does to one of them.
 A plain value must be equal; `{not: v}`, `{below: n}`, `{lacks: v}` say what they say. `{found}` in the
 text is the value of the last condition.
 """
@@ -58,9 +59,21 @@ def _applied(path: Path, number: int, entry: Any, config: Mapping[str, Any]) -> 
     if entry.get("kind", _KINDS[0]) not in _KINDS:
         raise InputError(path, f"entry {entry['id']} has kind {entry['kind']!r}", f"known: {', '.join(_KINDS)}")
     conditions = entry.get("when") or {}
+    applied = (_applied_to(path, entry, conditions, config, name) for name in _datasets(config, conditions.get("task")))
+    return next(filter(None, applied), None)
+
+
+def _datasets(config: Mapping[str, Any], task: str | None) -> list[str | None]:
+    names = config["tasks"][task]["dataset"] if task in config["run"] else None
+    return names if isinstance(names, list) else [names]
+
+
+def _applied_to(
+    path: Path, entry: Any, conditions: Mapping[str, Any], config: Mapping[str, Any], dataset: str | None
+) -> Deviation | None:
     found: Any = None
     for key, wanted in conditions.items():
-        found = _look_up(config, key, conditions.get("task"))
+        found = _look_up(config, key, conditions.get("task"), dataset)
         if isinstance(wanted, dict) and not set(wanted) <= set(_OPERATORS):
             raise InputError(path, f"entry {entry['id']}: {key} asks for {wanted}", f"known: {', '.join(_OPERATORS)}")
         if not _holds(found, wanted):
@@ -69,11 +82,11 @@ def _applied(path: Path, number: int, entry: Any, config: Mapping[str, Any]) -> 
     return Deviation(str(entry["id"]), entry.get("kind", _KINDS[0]), str(entry["title"]), text)
 
 
-def _look_up(config: Mapping[str, Any], key: str, task: str | None) -> Any:
+def _look_up(config: Mapping[str, Any], key: str, task: str | None, dataset: str | None) -> Any:
     if key == "task":
         return task if task in config["run"] else None
-    if key.startswith("dataset.") and task in config["run"]:
-        key = f"datasets.{config['tasks'][task]['dataset']}.{key.removeprefix('dataset.')}"
+    if key.startswith("dataset.") and dataset is not None:
+        key = f"datasets.{dataset}.{key.removeprefix('dataset.')}"
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

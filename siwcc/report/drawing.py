@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from siwcc.config import shown_arm
+from siwcc.data.recordings import read_named
 from siwcc.evaluation.record_tests import RecordPoint
 from siwcc.evaluation.reliability_table import ReliabilityBin
+from siwcc.evaluation.study_files import NETWORK
 from siwcc.io.console import tracked
+from siwcc.io.data_layout import DataLayout
 from siwcc.io.run_key import LOG, MODEL, PREDICTIONS, run_key_of
 from siwcc.io.study_layout import FIGURE_KINDS, figure_stem
 from siwcc.report.figure_list import arm_stem, records_stem
@@ -22,6 +25,7 @@ from siwcc.report.figures.robustness import plot_robustness
 from siwcc.report.figures.samples import plot_gaps, plot_targets
 from siwcc.report.figures.style import METRICS, FigureFiles
 from siwcc.report.figures.worst import WorstInputs, plot_worst
+from siwcc.report.onsets import draw_froc, draw_onset_errors
 from siwcc.report.study import Measured, Study
 
 
@@ -34,12 +38,31 @@ def draw_figures(study: Study, measured: Measured) -> None:
 def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
     for metric in METRICS:
         yield partial(plot_forest, measured.rows, metric, _files(study, figure_stem("forest", metric=metric)))
+    yield from _onset_drawings(study)
     for task in study.started_tasks():
         yield partial(_draw_samples, study, task)
         yield from _arm_drawings(study, task)
         yield from _map_drawings(study, task, measured.reliability.bins)
         yield partial(_draw_records, study, task, measured.records.points)
         yield partial(_draw_robustness, study, task)
+
+
+def _onset_drawings(study: Study) -> Iterator[Callable[[], None]]:
+    onsets, table, data = study.config.onsets, study.layout.table, DataLayout(study.data)
+    if onsets is None or not all(path.is_file() for path in study.files.onset_tables()):
+        return
+    yield partial(draw_froc, table("froc"), table("onsets"), _files(study, figure_stem("froc")))
+    trained_on = [data.recordings(name) for name in onsets.dataset]
+    for name in onsets.datasets:
+        yield partial(
+            draw_onset_errors,
+            dataset=name,
+            records=read_named(name, data.recordings(name), trained_on),
+            candidates_path=study.layout.onset_candidates(NETWORK, name),
+            curves_path=study.layout.onset_curves(name),
+            onsets_path=table("onsets"),
+            files=_files(study, figure_stem("onset_errors", dataset=name)),
+        )
 
 
 def _draw_samples(study: Study, task: str) -> None:

@@ -138,7 +138,7 @@ class StratumTable:
 
     Attributes:
         task, variant: The network; the training mean is next to it.
-        by: `group` or `class`.
+        by: `group`, `class` or `dataset`.
         methods: Heads of the columns.
         rows: (name, samples, the methods' lines), most samples first; empty for very many groups.
         summaries: For very many groups: (method, groups, smallest, quartiles and largest of their medians).
@@ -156,11 +156,15 @@ class StratumTable:
     point: str = ""
 
     @property
+    def head(self) -> str:
+        """What the rows are."""
+        return {"group": GROUPS[self.task][0], "class": "class", "dataset": "data set"}[self.by]
+
+    @property
     def title(self) -> str:
         """What it shows."""
-        named = GROUPS[self.task][0] if self.by == "group" else "class"
         of_point = f" of {self.point}" if self.point else ""
-        return f"{model_name(self.task, self.variant)}: errors{of_point} by {named}"
+        return f"{model_name(self.task, self.variant)}: errors{of_point} by {self.head}"
 
 
 def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
@@ -168,11 +172,15 @@ def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
     shown = [line for line in lines if (line.inputs, line.subset) == (AUGMENTED, ALL)]
     models = dict.fromkeys((line.task, line.variant) for line in shown if line.variant)
     return [
-        _stratum_table([line for line in chosen if line.stratum_by == by], *model, by)
+        _stratum_table(of_stratum, *model, by)
         for model in models
         for point in dict.fromkeys(line.point for line in shown if line.task == model[0])
-        for by in ("group", "class")
-        if (chosen := [line for line in shown if _belongs(line, *model) and line.point == point])
+        for by in ("dataset", "group", "class")
+        if (
+            of_stratum := [
+                line for line in shown if _belongs(line, *model) and (line.point, line.stratum_by) == (point, by)
+            ]
+        )
     ]
 
 

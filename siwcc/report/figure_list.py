@@ -45,6 +45,15 @@ def list_figures(study: Study, measured: Measured) -> dict[str, list[Figure]]:
 def _figure_stems(study: Study, measured: Measured) -> Iterator[tuple[str, str, str]]:
     """(section, file stem, text alternative) of every figure of a study."""
     config = study.config
+    if config.onsets is not None:
+        yield (
+            "onsets",
+            figure_stem("froc"),
+            "Onsets found against false alarms per hour, for every threshold of each method.",
+        )
+        for name in config.onsets.datasets:
+            shown = f"False alarms and missed onsets in {name} that are furthest off, with leads and probability."
+            yield "onsets", figure_stem("onset_errors", dataset=name), shown
     for metric, name in METRICS.items():
         yield f"forest {metric}", figure_stem("forest", metric=metric), _forest_alternative(measured.rows, metric, name)
     for test in measured.records.tests:

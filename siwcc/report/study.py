@@ -27,6 +27,7 @@ from siwcc.evaluation.variance import VarianceRow, split_study
 from siwcc.io.checksums import MANIFEST, read_manifest
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.joined_samples import SamplesPath, paths_of, read_samples
 from siwcc.io.run_key import LOG, PREDICTIONS, RunKey, run_key_of
 from siwcc.io.shards import read_shard
 from siwcc.io.study_layout import StudyLayout
@@ -97,9 +98,10 @@ class Study:
         """Every fold file of a task, there or not, in order."""
         return self.layout.folds(task, self.config.folds)
 
-    def samples_path(self, task: str) -> Path:
-        """The samples file of a task."""
-        return DataLayout(self.data).samples(self.config.task(task).dataset)
+    def samples_path(self, task: str) -> SamplesPath:
+        """The samples file of a task, or those of its data sets."""
+        paths = [DataLayout(self.data).samples(name) for name in self.config.datasets_of(task)]
+        return paths[0] if len(paths) == 1 else paths
 
     def spec(self, task: str) -> TaskSpec:
         """Shapes and units of a task."""
@@ -244,18 +246,19 @@ class TaskData:
 
 def describe_data(study: Study, task: str) -> TaskData:
     """Counts of a task's data, from its samples file, exclusions and fold files."""
-    section = study.config.dataset_of(task)
-    samples = read_shard(study.samples_path(task), "samples", ("group", "class"))
+    sections = study.config.sections_of(task)
+    samples = read_samples(study.samples_path(task), ("group", "class"))
     excluded: dict[str, list[str]] = {}
-    for item in read_excluded(samples):
-        excluded.setdefault(item.reason, []).append(item.sample_id)
+    for path in paths_of(study.samples_path(task)):
+        for item in read_excluded(read_shard(path, "samples", ())):
+            excluded.setdefault(item.reason, []).append(item.sample_id)
     kept = len(samples.arrays["group"])
-    remark = not_the_papers(task, section, kept + sum(map(len, excluded.values())))
+    remark = _remark(task, sections, kept + sum(map(len, excluded.values())))
     rows, hidden = _hidden_rows(study.fold_paths(task))
     return TaskData(
         task=task,
-        dataset=study.config.task(task).dataset,
-        source=_source(section),
+        dataset=", ".join(sections),
+        source=_sources(sections),
         kept=kept,
         excluded=excluded,
         groups=len(set(samples.arrays["group"])),
@@ -266,6 +269,16 @@ def describe_data(study: Study, task: str) -> TaskData:
         papers=not remark,
         remark=remark,
     )
+
+
+def _remark(task: str, sections: Mapping[str, AnyDataset], found: int) -> str:
+    """As `not_the_papers`, also of several data sets."""
+    remarks = [not_the_papers(task, section, found) for section in sections.values()]
+    if len(remarks) == 1:
+        return remarks[0]
+    if any(section.synthetic is not None for section in sections.values()):
+        return "synthetic data among them, not measurements alone"
+    return f"{len(remarks)} data sets, not {PAPER_SETS[task].title} alone, which the paper uses"
 
 
 def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
@@ -285,6 +298,12 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
         expected = " or ".join(f"{number:,}" for number in paper.found)
         return f"{found:,} samples where the whole {paper.title} gives {expected}"
     return ""
+
+
+def _sources(sections: Mapping[str, AnyDataset]) -> str:
+    if len(sections) == 1:
+        return _source(next(iter(sections.values())))
+    return "; ".join(f"{name}: {_source(section)}" for name, section in sections.items())
 
 
 def _source(section: AnyDataset) -> str:
@@ -307,7 +326,7 @@ def _hidden_rows(fold_paths: Sequence[Path]) -> tuple[int, int]:
 def config_text(config: Config) -> str:
     """The config as YAML, only the data sets in use, without the place of a local copy."""
     values: dict[str, Any] = config.model_dump(mode="json")
-    used = {values["tasks"][task]["dataset"] for task in values["run"]}
+    used = config.datasets_in_use
     values["tasks"] = {task: values["tasks"][task] for task in values["run"]}
     values["datasets"] = {name: entry for name, entry in values["datasets"].items() if name in used}
     for entry in values["datasets"].values():

@@ -28,6 +28,8 @@ from siwcc.io.run_key import RunKey
 from siwcc.nn.paper_networks import Localiser, build_localiser
 
 MAX_MODEL_BYTES = 256 << 20
+ONSETS = "onsets"
+"""What the metadata of a network for whole recordings give as its kind, see `siwcc.training.rhythm_checkpoint`."""
 
 _MAX_ENTRIES = 10_000
 _MAX_PICKLE_BYTES = 4 << 20
@@ -158,6 +160,9 @@ def read_model(path: Path) -> TrainedModel:
     text, weights = content.get("metadata"), content.get("weights")
     if set(content) != {"metadata", "weights"} or not isinstance(text, str) or not isinstance(weights, dict):
         raise InputError(path, "is no model of siwcc: it must hold metadata and weights alone", _REMEDY)
+    if f'"kind": "{ONSETS}"' in text:
+        problem = "is a detector of onsets in whole recordings, no localiser of one event in a window"
+        raise InputError(path, problem, "take siwcc.load_detector, or siwcc predict without a choice of windows")
     metadata = _metadata(path, text)
     with torch.random.fork_rng(devices=[]):
         network = _network(path, metadata)
@@ -209,7 +214,7 @@ def _metadata(path: Path, text: str) -> Metadata:
         raise InputError(path, f"its metadata are wrong at {place}: {first['msg']}", _REMEDY) from error
 
 
-class _WithoutInitialisation(TorchFunctionMode):
+class WithoutInitialisation(TorchFunctionMode):
     """Within it, parameters keep whatever is in memory.
 
     A network that a file describes may be larger than memory: its parameters are allocated, and their pages are not
@@ -235,7 +240,7 @@ def _network(path: Path, metadata: Metadata) -> Localiser:
             path, f"its metadata describe outputs {spec.outputs} for signals of shape {spec.shape}", _REMEDY
         )
     try:
-        with _WithoutInitialisation():
+        with WithoutInitialisation():
             return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels)
     except (ValueError, RuntimeError) as error:
         raise InputError(path, f"its metadata describe no network ({error})", _REMEDY) from error

@@ -28,6 +28,7 @@ from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.io.checksums import read_bytes
 from siwcc.io.errors import InputError
 from siwcc.io.files import digest_of, sha256_of, write_bytes, write_csv, write_manifest
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.locks import locked_folder
 from siwcc.io.run_key import NO_FOLD, RUN_FILES, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.io.shards import read_attributes
@@ -102,7 +103,7 @@ class _Run:
 def train_run(
     key: RunKey,
     fold_paths: Sequence[Path],
-    samples_path: Path,
+    samples_path: SamplesPath,
     settings: Train,
     files: RunFiles,
     resident: bool | None = None,
@@ -150,7 +151,7 @@ def _prepare_torch(settings: Train) -> None:
 
 
 def _open_run(
-    key: RunKey, fold_paths: Sequence[Path], samples_path: Path, settings: Train, resident: bool | None
+    key: RunKey, fold_paths: Sequence[Path], samples_path: SamplesPath, settings: Train, resident: bool | None
 ) -> _Run:
     augment = augment_module(key.task)
     training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siwcc.data.datasets.interface import RhythmRecord
-from siwcc.data.recording_folds import deal_out, read_recording_folds, write_recording_folds
+from siwcc.data.recording_folds import Subject, deal_out, read_recording_folds, write_recording_folds
 from siwcc.io.errors import InputError
 
 
@@ -24,9 +24,19 @@ def make_record(name: str, group: str, onsets: int) -> RhythmRecord:
     )
 
 
-def test_subjects_are_dealt_out_forwards_and_backwards():
-    onsets = {"a": 9, "b": 7, "c": 7, "d": 3, "e": 2, "f": 1, "g": 0}
-    assert deal_out(onsets, 3) == {"a": 1, "b": 2, "c": 3, "d": 3, "e": 2, "f": 1, "g": 1}
+def subjects(*entries: tuple[str, int, str]) -> dict[str, Subject]:
+    return {name: Subject(onsets, frozenset(labels.split())) for name, onsets, labels in entries}
+
+
+def test_the_rarest_rhythm_is_dealt_out_first():
+    # VF: a to 1, b to 2. VT: c, most onsets, to 3, which has no subject; then d and e to 1 and 2 by onsets.
+    given = subjects(("a", 9, "VF"), ("b", 2, "VF VT"), ("c", 8, "VT"), ("d", 7, "VT"), ("e", 1, "VT"), ("f", 0, ""))
+    assert deal_out(given, 3) == {"a": 1, "b": 2, "c": 3, "d": 1, "e": 2, "f": 3}
+
+
+def test_no_fold_has_more_than_its_share_of_the_subjects():
+    given = subjects(*((name, 1, "VT") for name in "abcde"), *((name, 0, "") for name in "fg"))
+    assert Counter(deal_out(given, 3).values()) == {1: 2, 2: 2, 3: 3}
 
 
 def test_records_of_a_subject_are_in_one_fold_and_each_data_set_is_dealt_out_on_its_own(tmp_path):
@@ -34,17 +44,20 @@ def test_records_of_a_subject_are_in_one_fold_and_each_data_set_is_dealt_out_on_
     second = [make_record("5", "5", 1), make_record("6", "6", 9)]
     write_recording_folds({"x": first, "y": second}, 2, tmp_path / "folds.csv")
     assert read_recording_folds(tmp_path / "folds.csv") == {"1": 1, "2": 1, "3": 2, "4": 2, "5": 2, "6": 1}
+    assert read_recording_folds(tmp_path / "folds.csv", "y") == {"5": 2, "6": 1}
     text = (tmp_path / "folds.csv").read_text()
     assert text.splitlines()[:3] == ["dataset,record,group,onsets,fold", "x,1,s,2,1", "x,2,s,3,1"]
 
 
 def test_many_subjects_fill_the_folds_evenly():
     rng = np.random.default_rng(3)
-    onsets = {f"{i:02}": int(rng.integers(0, 40)) for i in range(50)}
-    fold_of = deal_out(onsets, 5)
+    labels = ["VT", "VF", "VT VF", ""]
+    given = subjects(*((f"{i:02}", int(rng.integers(0, 40)), labels[rng.integers(4)]) for i in range(50)))
+    fold_of = deal_out(given, 5)
     assert set(Counter(fold_of.values()).values()) == {10}
-    sums = [sum(onsets[name] for name in onsets if fold_of[name] == fold) for fold in range(1, 6)]
-    assert max(sums) - min(sums) <= 10
+    for label in ("VT", "VF"):
+        having = Counter(fold_of[name] for name, subject in given.items() if label in subject.labels)
+        assert max(having.values()) - min(having.values()) <= 1
 
 
 def test_too_few_subjects_with_an_onset_are_refused(tmp_path):

@@ -64,10 +64,10 @@ def test_records_and_subjects_of_two_sets_are_kept_apart(tmp_path):
     write_recordings(tmp_path / "y.h5", [make_record("1", 60), make_record("3", 60, "s")], {"dataset": "y"})
     found = read_recordings([tmp_path / "x.h5", tmp_path / "y.h5"])
     assert {name: [record.name for record in records] for name, records in found.items()} == {
-        "x": ["x/1", "x/2"],
-        "y": ["y/1", "y/3"],
+        "x": ["x.1", "x.2"],
+        "y": ["y.1", "y.3"],
     }
-    assert [record.group for records in found.values() for record in records] == ["x/1", "x/s", "y/1", "y/s"]
+    assert [record.group for records in found.values() for record in records] == ["x.1", "x.s", "y.1", "y.s"]
 
 
 def test_a_file_without_records_is_not_written(tmp_path):

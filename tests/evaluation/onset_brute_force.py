@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from siwcc.data.episodes import Candidate, make_reference
 from siwcc.evaluation import bootstrap
-from siwcc.evaluation.episodes import Candidate, make_reference
 from siwcc.evaluation.onsets import Detections
 
 LABELS = ("N", "VT", "VF", "AFIB")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onset_brute_force import count, drawn_records, interval, quiet_us, random_detections, ratio
 
-from siwcc.evaluation.episodes import Candidate, make_reference
+from siwcc.data.episodes import Candidate, make_reference
 from siwcc.evaluation.onset_froc import compare_at, sweep_thresholds
 from siwcc.evaluation.onset_tables import FrocPoint
 from siwcc.evaluation.onsets import Detections

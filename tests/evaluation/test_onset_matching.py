@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onset_brute_force import assign, count, random_candidates, random_reference
 
-from siwcc.evaluation.episodes import Candidate, Episode, LabelOnset, Reference
+from siwcc.data.episodes import Candidate, Episode, LabelOnset, Reference
 from siwcc.evaluation.onset_matching import judge, match_onsets, sweep
 
 

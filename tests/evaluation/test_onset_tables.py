@@ -4,17 +4,15 @@ import numpy as np
 import pytest
 from onset_brute_force import random_detections
 
-from siwcc.evaluation.episodes import Candidate, Episode, LabelOnset, Reference
+from siwcc.data.episodes import Candidate, Episode, LabelOnset, Reference
 from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onset_tables import (
     FrocPoint,
     OnsetLine,
     RateLine,
     read_candidates,
-    read_references,
     write_candidates,
     write_onset_table,
-    write_references,
 )
 from siwcc.evaluation.onsets import measure_onsets
 from siwcc.io.errors import InputError
@@ -42,15 +40,6 @@ def test_candidates_come_back_in_the_order_of_time(tmp_path):
     assert read_candidates(path, RECORDS) == {"a": sorted(found["a"]), "b": []}
 
 
-def test_references_come_back_as_they_were(tmp_path):
-    path = tmp_path / "reference.csv"
-    write_references(path, [RECORDS[0], Reference("b", "A", np.float64(30.0), (), ())])
-    assert read_references(path) == RECORDS
-    made = list(random_detections(3).references)
-    write_references(path, made)
-    assert read_references(path) == made
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -71,24 +60,6 @@ def test_damaged_candidates_are_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError) as refused:
         read_candidates(path, RECORDS)
-    assert refused.value.where == str(path)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        "a,A,other,0,1,",
-        "a,A,episode,0,1,VT",
-        "a,A,record,0,9,\na,A,record,0,9,",
-        "a,A,record,0,nan,",
-        "a,A,record,0,x,",
-    ],
-)
-def test_damaged_references_are_refused(tmp_path, lines):
-    path = tmp_path / "reference.csv"
-    path.write_text(f"record,group,kind,onset_s,end_s,label\n{lines}\n")
-    with pytest.raises(InputError) as refused:
-        read_references(path)
     assert refused.value.where == str(path)
 
 

@@ -11,7 +11,15 @@ import pytest
 from made_models import waves, write_record
 
 from siwcc.inference import inputs as recordings
-from siwcc.inference.inputs import group_of, kind_of, name_of, read_image, read_signal_file, rhythm_changes_of
+from siwcc.inference.inputs import (
+    group_of,
+    groups_of,
+    kind_of,
+    name_of,
+    read_image,
+    read_signal_file,
+    rhythm_changes_of,
+)
 from siwcc.io.errors import InputError
 
 
@@ -56,6 +64,13 @@ def test_the_group_of_a_record_is_its_subject() -> None:
     settings = {"format": "wfdb", "subjects": {"201": "s201", "202": "s201"}}
     groups = [group_of(Path(name), settings) for name in ("mitdb/201", "mitdb/202.hea", "mitdb/203")]
     assert groups == ["s201", "s201", "203"]
+
+
+def test_a_file_may_be_of_any_of_several_data_sets() -> None:
+    subjects = {"201": "s201", "202": "s201"}
+    settings = {"datasets": {"mitdb": {"format": "wfdb", "subjects": subjects}, "vfdb": {"format": "vfdb"}}}
+    assert groups_of(Path("any/201.hea"), settings) == {"s201", "mitdb.s201", "201", "vfdb.201"}
+    assert groups_of(Path("any/201.hea"), settings["datasets"]["mitdb"]) == {"s201"}
 
 
 def test_a_record_is_read_with_leads_by_number(tmp_path: Path) -> None:

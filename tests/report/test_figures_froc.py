@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from siwcc.evaluation.episodes import Candidate, Episode, Reference
+from siwcc.data.episodes import Candidate, Episode, Reference
 from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onset_tables import FrocPoint
 from siwcc.evaluation.onsets import Detections, measure_onsets

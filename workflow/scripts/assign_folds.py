@@ -16,7 +16,7 @@ if __name__ == "__main__":
         config = parse_config(snakemake.config)
         task = snakemake.wildcards.task
         write_folds(
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             dataset=config.dataset_of(task),
             folds=snakemake.params.folds,
             by=snakemake.params.by,

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         task = snakemake.wildcards.task
         make_fold(
             task=task,
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             folds_csv=Path(snakemake.input.folds),
             fold=int(snakemake.wildcards.fold),
             settings=config.task(task),

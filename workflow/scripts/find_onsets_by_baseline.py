@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        from siwcc.evaluation.baselines.onset_detectors.registry import write_baseline_candidates
+
         from siwcc.data.recording_folds import read_recording_folds
         from siwcc.data.recordings import read_named, read_recordings
-        from siwcc.evaluation.baselines.onset_detectors.registry import write_baseline_candidates
 
         trained_on = [Path(path) for path in snakemake.input.all_recordings]
         write_baseline_candidates(

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         lines = measure_robustness(
             model_paths=[Path(path) for path in snakemake.input.models],
             fold_paths=[Path(path) for path in snakemake.input.folds],
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             names=snakemake.params.perturbations,
             limits=ErrorLimits(**snakemake.params.limits),
         )

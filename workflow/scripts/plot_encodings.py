@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
         plot_encodings(
             fold_path=Path(snakemake.input.fold),
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             encodings=snakemake.params.encodings,
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

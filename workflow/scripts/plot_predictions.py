@@ -16,6 +16,6 @@ if __name__ == "__main__":
         plot_predictions(
             prediction_paths=[Path(path) for path in snakemake.input.predictions],
             fold_paths=[Path(path) for path in snakemake.input.folds],
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

@@ -17,7 +17,7 @@ if __name__ == "__main__":
             inputs=WorstInputs(
                 prediction_paths=[Path(path) for path in snakemake.input.predictions],
                 fold_paths=[Path(path) for path in snakemake.input.folds],
-                samples_path=Path(snakemake.input.samples),
+                samples_path=[Path(path) for path in snakemake.input.samples],
                 strata_path=Path(snakemake.input.strata),
             ),
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),

@@ -16,6 +16,6 @@ if __name__ == "__main__":
             name=snakemake.wildcards.baseline,
             task=snakemake.wildcards.task,
             fold_paths=[Path(path) for path in snakemake.input.folds],
-            samples_path=Path(snakemake.input.samples),
+            samples_path=[Path(path) for path in snakemake.input.samples],
             path=Path(snakemake.output.predictions),
         )

@@ -22,7 +22,7 @@ if __name__ == "__main__":
             train_run(
                 key=key,
                 fold_paths=[Path(path) for path in snakemake.input.folds],
-                samples_path=Path(snakemake.input.samples),
+                samples_path=[Path(path) for path in snakemake.input.samples],
                 settings=settings,
                 files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
                 # Until Snakemake has recorded the job it may delete its files; the report's job removes the states.

@@ -39,7 +39,8 @@ from siwcc.data.augment.interface import Stored, copy_rng, fold_rows, gaps_s, jo
 from siwcc.data.tasks.ecg import make_spec
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
-from siwcc.io.shards import Shard, read_attributes, read_shard, shard_writer
+from siwcc.io.joined_samples import SamplesPath, read_samples
+from siwcc.io.shards import Shard, read_attributes, shard_writer
 
 if TYPE_CHECKING:
     import torch
@@ -271,7 +272,7 @@ def _place(sample: EcgSample, copy: int, rng: np.random.Generator, settings: Ecg
 
 
 def write_fold(
-    samples_path: Path,
+    samples_path: SamplesPath,
     sample_ids: Sequence[str],
     settings: EcgTask,
     dataset: EcgDataset,
@@ -319,8 +320,8 @@ def write_fold(
             writer.extend(copy_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
 
 
-def read_windows(path: Path, settings: EcgTask, dataset: EcgDataset) -> Shard:
-    """A samples file, with what copies are cut out of.
+def read_windows(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDataset) -> Shard:
+    """The samples, with what copies are cut out of.
 
     Raises:
         InputError: it is damaged, or of another task or shape.
@@ -330,7 +331,7 @@ def read_windows(path: Path, settings: EcgTask, dataset: EcgDataset) -> Shard:
         *(("context",) if settings.shift == "rewindow" else ()),
         *(("end_sample",) if "end" in settings.points else ()),
     )
-    shard = read_shard(path, "samples", names)
+    shard = read_samples(samples_path, names)
     _check_windows(shard, dataset)
     return shard
 
@@ -523,7 +524,7 @@ class EcgSource:
         return inputs_of(self.spec, {name: rows[back] for name, rows in join_rows(parts, parts[0]).items()})
 
 
-def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
+def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> EcgSource:
     """Read what fold files were made from, as they say it.
 
     Args:
@@ -539,11 +540,11 @@ def open_source(fold_paths: Sequence[Path], samples_path: Path) -> EcgSource:
     assert isinstance(dataset, EcgDataset), "the fold is of the task"  # noqa: S101 - narrows the type
     samples = read_windows(samples_path, settings, dataset)
     if samples.digest != attributes["samples_digest"]:
-        raise InputError(samples_path, f"changed since {fold_paths[0]} was made from it", "delete that and run again")
+        raise InputError(samples.path, f"changed since {fold_paths[0]} was made from it", "delete that and run again")
     return EcgSource(TaskSpec.from_json(attributes["spec"]), settings, dataset, samples)
 
 
-def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> EcgInputs:
+def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> EcgInputs:
     """Read fold files into memory.
 
     Args:

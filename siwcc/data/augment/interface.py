@@ -16,6 +16,7 @@ import numpy as np
 from siwcc.data.points import hide, output_suffixes
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.shards import Shard, read_shard
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class AugmentModule(Protocol):
 
     def write_fold(
         self,
-        samples_path: Path,
+        samples_path: SamplesPath,
         sample_ids: Sequence[str],
         settings: Any,
         dataset: Any,
@@ -140,11 +141,11 @@ class AugmentModule(Protocol):
         """Write one fold file: the original and the augmented copies of every sample in it."""
         ...
 
-    def open_inputs(self, fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> Inputs:
+    def open_inputs(self, fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> Inputs:
         """Read fold files; with `augmented_only` the original samples are left out (training)."""
         ...
 
-    def open_source(self, fold_paths: Sequence[Path], samples_path: Path) -> Source:
+    def open_source(self, fold_paths: Sequence[Path], samples_path: SamplesPath) -> Source:
         """Read what fold files were made from."""
         ...
 

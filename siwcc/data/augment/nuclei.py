@@ -33,7 +33,8 @@ from siwcc.data.points import hide
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.data.tasks.nuclei import COLOURS, make_spec
 from siwcc.io.errors import InputError
-from siwcc.io.shards import Shard, read_rows, read_shard, shard_writer
+from siwcc.io.joined_samples import SamplesPath, joined_name, read_sample_rows, read_samples
+from siwcc.io.shards import Shard, shard_writer
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100
@@ -147,7 +148,7 @@ def draw_copy(
 
 
 def write_fold(
-    samples_path: Path,
+    samples_path: SamplesPath,
     sample_ids: Sequence[str],
     settings: NucleiTask,
     dataset: ImageDataset,
@@ -173,11 +174,12 @@ def write_fold(
     """
     # The first point is the target, further ones have columns of their own.
     names = ("sample_id", "group", "class", "target", *settings.points[1:])
-    samples = read_shard(samples_path, "samples", names)
-    _check_samples(samples, settings.dataset, dataset.image_size)
+    samples = read_samples(samples_path, names)
+    expected = settings.dataset if isinstance(settings.dataset, str) else joined_name(settings.dataset)
+    _check_samples(samples, expected, dataset.image_size)
     attributes = {
         "task": "nuclei",
-        "dataset": settings.dataset,
+        "dataset": expected,
         "fold": fold,
         "seed": seed,
         "spec": make_spec(settings, dataset).to_json(),
@@ -360,7 +362,7 @@ class NucleiSource:
         return NucleiInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
 
 
-def open_source(fold_paths: Sequence[Path], samples_path: Path) -> NucleiSource:
+def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> NucleiSource:
     """Read what fold files were made from, as they say it.
 
     Args:
@@ -375,11 +377,11 @@ def open_source(fold_paths: Sequence[Path], samples_path: Path) -> NucleiSource:
     settings = NucleiTask.model_validate(json.loads(attributes["protocol"]))
     needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
     names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
-    samples = read_rows(samples_path, "samples", names, needed, attributes["samples_digest"])
+    samples = read_sample_rows(samples_path, names, needed, attributes["samples_digest"])
     return NucleiSource(TaskSpec.from_json(attributes["spec"]), settings, samples)
 
 
-def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: bool) -> NucleiInputs:
+def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> NucleiInputs:
     """Read fold files `fold<k>.h5` and the images that they need.
 
     Args:
@@ -396,9 +398,9 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: Path, augmented_only: 
     rows = fold_rows(folds, _FOLD_ARRAYS, augmented_only)
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
     needed = sorted(set(rows["sample_id"]))
-    samples = read_rows(samples_path, "samples", _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])
+    samples = read_sample_rows(samples_path, _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])
     expected = (*spec.shape, COLOURS)
     if samples.arrays["signal"].shape[1:] != expected:
         found = samples.arrays["signal"].shape[1:]
-        raise InputError(samples_path, f"has images of shape {found}, the folds need {expected}", _REMAKE)
+        raise InputError(samples.path, f"has images of shape {found}, the folds need {expected}", _REMAKE)
     return NucleiInputs(spec, rows, samples, json.loads(folds[0].attributes["protocol"])["border"])

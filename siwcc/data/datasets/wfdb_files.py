@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -436,20 +436,54 @@ def _read_signals(record: WfdbRecord) -> list[np.ndarray]:
 
 def _read_file(record: WfdbRecord, file: str) -> dict[int, np.ndarray]:
     """Those of the leads asked for that are in a file, by number."""
+    signals, sums = decode_mv(record, file, 0, record.frames)
+    check_sums(record, file, sums)
+    return signals
+
+
+def decode_mv(record: WfdbRecord, file: str, start: int, stop: int) -> tuple[dict[int, np.ndarray], dict[int, int]]:
+    """Frames of those of the leads asked for that are in a file, and the sums of their digital samples.
+
+    Args:
+        record: In one part.
+        file: One of its `files`.
+        start: The first frame.
+        stop: The frame after the last.
+
+    Returns:
+        By the lead's number: float64, mV at the lead's rate and in its place in time, NaN where invalid; and the sum.
+
+    Raises:
+        InputError: the file cannot be decoded, or holds no ECG.
+    """
     inside = [number for number, lead in enumerate(record.leads) if lead.file == file]
     wanted = [number for number in inside if number in record.needs.leads]
     # wfdb reads samples per frame in high-byte-first order only where there is one.
     uniform = all(record.leads[number].samples_per_frame == 1 for number in inside)
     try:
-        read = _decode(record, file, [inside.index(number) for number in wanted], uniform)
+        read = _decode(record, file, [inside.index(number) for number in wanted], uniform, (start, stop))
         digital = read.d_signal.T if uniform else read.e_d_signal
         sums = [int(samples.astype(np.int64).sum()) for samples in digital]
         signals = read.dac(expanded=not uniform, return_res=64)
     except Exception as error:
         raise _damaged(record, f"signals cannot be read ({first_line(error)})") from error
     signals = signals.T if uniform else signals
-    path = record.folder / _local_name(record.folder, file)
-    for number, total in zip(wanted, sums, strict=True):
+    placed = {number: _placed_mv(record, number, signal) for number, signal in zip(wanted, signals, strict=True)}
+    return placed, dict(zip(wanted, sums, strict=True))
+
+
+def check_sums(record: WfdbRecord, file: str, sums: Mapping[int, int]) -> None:
+    """Compare the sums of all samples of leads with the checksums in the header.
+
+    Args:
+        record: The record; a lead without a checksum is listed in its `unsummed`.
+        file: Of the leads.
+        sums: By the lead's number.
+
+    Raises:
+        InputError: one differs.
+    """
+    for number, total in sums.items():
         checksum = record.leads[number].checksum
         if not (total - (checksum or 0)) % (1 << 16):
             continue
@@ -457,21 +491,23 @@ def _read_file(record: WfdbRecord, file: str) -> dict[int, np.ndarray]:
         if not checksum:
             record.unsummed.add(number)
         else:
+            path = record.folder / _local_name(record.folder, file)
             raise _damaged(record, f"lead {number} does not match its checksum in {record.path.name}", path)
-    return {number: _placed_mv(record, number, signal) for number, signal in zip(wanted, signals, strict=True)}
 
 
-def _decode(record: WfdbRecord, file: str, places: list[int], uniform: bool) -> wfdb.Record:
+def _decode(record: WfdbRecord, file: str, places: list[int], uniform: bool, frames: tuple[int, int]) -> wfdb.Record:
     """Leads of a signal file as digital values, read by wfdb through a header that it can read."""
     path, leads = record.folder / _local_name(record.folder, file), [lead for lead in record.leads if lead.file == file]
     lines = [f"r {len(leads)} 250 {record.frames}"]
     for lead in leads:
         code = f"{lead.format}x{lead.samples_per_frame}+{lead.offset_bytes}"
         lines.append(f"r.dat {code} 1(0)/mV 0 0 {lead.first} 0 0 lead")
+    start, stop = frames
     with tempfile.TemporaryDirectory(prefix="siwcc-") as scratch:
         Path(scratch, "r.hea").write_text("\n".join(lines) + "\n")
         Path(scratch, "r.dat").symlink_to(path.resolve())
-        return wfdb.rdrecord(str(Path(scratch, "r")), channels=places, physical=False, smooth_frames=uniform)
+        name = str(Path(scratch, "r"))
+        return wfdb.rdrecord(name, start, stop, channels=places, physical=False, smooth_frames=uniform)
 
 
 def _placed_mv(record: WfdbRecord, number: int, signal: np.ndarray) -> np.ndarray:

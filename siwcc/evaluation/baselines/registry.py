@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from siwcc.data.augment.interface import Inputs
+    from siwcc.io.joined_samples import SamplesPath
 
     Baseline = Callable[[Inputs, np.ndarray, np.ndarray], np.ndarray]
 
@@ -66,7 +67,7 @@ def load_baseline(name: str) -> Baseline:
     return cast("Baseline", getattr(import_module(f"siwcc.evaluation.baselines.{BASELINES[name].module}"), name))
 
 
-def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: Path, path: Path) -> None:
+def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_path: SamplesPath, path: Path) -> None:
     """Write a baseline's predictions for every fold as a test fold, in the order of the folds.
 
     It learns from the augmented copies of the other folds and predicts every copy of its own. Several points are

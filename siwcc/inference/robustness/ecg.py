@@ -26,6 +26,7 @@ from siwcc.data.augment.ecg_steps import add_noise, add_wander
 from siwcc.data.augment.interface import join_rows, read_folds
 from siwcc.data.datasets.signals import resample, resampling_ratio
 from siwcc.inference.robustness.interface import Change, Perturbation
+from siwcc.io.joined_samples import SamplesPath
 
 WANDER_HZ = (0.1, 0.5)
 AS_RECORDED = "as recorded"
@@ -179,7 +180,7 @@ def _kept(sample: EcgSample, recorded_mv: np.ndarray, valid: np.ndarray, change:
     return np.where(valid, change(sample.sample_id, recorded_mv.astype(np.float64)), 0.0)
 
 
-def open_originals(fold_path: Path, samples_path: Path) -> EcgOriginals:
+def open_originals(fold_path: Path, samples_path: SamplesPath) -> EcgOriginals:
     """Read the windows of a fold.
 
     Args:

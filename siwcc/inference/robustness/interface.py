@@ -18,6 +18,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from siwcc.data.augment.interface import Inputs, copy_rng
+from siwcc.io.joined_samples import SamplesPath
 
 Change = Callable[[str, np.ndarray], np.ndarray]
 """What is done to a sample: its id and what was recorded, to what is shown instead, of the same shape."""
@@ -79,7 +80,7 @@ class Originals(Protocol):
 class RobustnessModule(Protocol):
     """What the module of a task offers."""
 
-    def open_originals(self, fold_path: Path, samples_path: Path) -> Originals:
+    def open_originals(self, fold_path: Path, samples_path: SamplesPath) -> Originals:
         """Read the samples of a fold.
 
         Raises:

@@ -18,6 +18,7 @@ from siwcc.evaluation.methods import Predictions
 from siwcc.evaluation.robustness_table import Robustness
 from siwcc.inference.robustness.interface import Originals, Perturbation, robustness_module, unchanged
 from siwcc.io.errors import InputError
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import RunKey, run_key_of
 from siwcc.training.batches import HostBatches
 from siwcc.training.checkpoint import TrainedModel, read_model
@@ -51,7 +52,7 @@ class _Predicted(NamedTuple):
 def measure_robustness(
     model_paths: Sequence[Path],
     fold_paths: Sequence[Path],
-    samples_path: Path,
+    samples_path: SamplesPath,
     names: Sequence[str],
     limits: ErrorLimits,
 ) -> list[Robustness]:
@@ -82,7 +83,7 @@ def measure_robustness(
 
 
 def _predict(
-    keys: Sequence[tuple[RunKey, Path]], fold_paths: Sequence[Path], samples_path: Path, names: Sequence[str]
+    keys: Sequence[tuple[RunKey, Path]], fold_paths: Sequence[Path], samples_path: SamplesPath, names: Sequence[str]
 ) -> _Predicted:
     errors: dict[_Case, list[np.ndarray]] = {}
     groups, perturbations = [], {}

@@ -15,6 +15,7 @@ import numpy as np
 from siwcc.data.augment.nuclei import NucleiInputs, open_inputs
 from siwcc.data.datasets.images import mean_and_std
 from siwcc.inference.robustness.interface import Change, Perturbation
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.shards import read_attributes
 
 _LEVELS = "grey levels"
@@ -156,7 +157,7 @@ def _changed(arrays: dict[str, np.ndarray], change: Change) -> dict[str, np.ndar
     return {**arrays, "signal": images, "mean": mean, "std": np.where(std == 0, 1, std)}
 
 
-def open_originals(fold_path: Path, samples_path: Path) -> NucleiOriginals:
+def open_originals(fold_path: Path, samples_path: SamplesPath) -> NucleiOriginals:
     """Read the images of a fold.
 
     Args:

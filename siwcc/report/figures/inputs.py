@@ -18,6 +18,7 @@ from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import Predictions, join, read_predictions
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import run_key_of
 from siwcc.io.shards import read_shard
 from siwcc.nn.coordinate_channels import ENCODINGS, encode
@@ -125,7 +126,7 @@ class Channel(NamedTuple):
 
 
 @placeholder_on_error
-def plot_encodings(fold_path: Path, samples_path: Path, encodings: Sequence[str], files: FigureFiles) -> None:
+def plot_encodings(fold_path: Path, samples_path: SamplesPath, encodings: Sequence[str], files: FigureFiles) -> None:
     """Draw one sample and the channels that each encoding appends to it (paper, Figure 1).
 
     The sample is the middle one of the fold by id, unaugmented. An encoding that is learned has no
@@ -273,7 +274,7 @@ def choose_cases(errors: np.ndarray) -> dict[str, int]:
 
 @placeholder_on_error
 def plot_predictions(
-    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path, files: FigureFiles
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: SamplesPath, files: FigureFiles
 ) -> None:
     """Draw the best, the median and the worst prediction of one arm for the augmented test rows of its folds.
 
@@ -293,7 +294,7 @@ def plot_predictions(
 
 
 def find_cases(
-    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: Path
+    prediction_paths: Sequence[Path], fold_paths: Sequence[Path], samples_path: SamplesPath
 ) -> tuple[TaskSpec, list[Case]]:
     """The three cases of an arm with their signals; see `plot_predictions`."""
     parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
@@ -315,7 +316,7 @@ def _augmented(predictions: Predictions) -> Predictions:
 
 
 def _open_case(
-    name: str, predictions: Predictions, row: int, fold: int, fold_paths: Sequence[Path], samples_path: Path
+    name: str, predictions: Predictions, row: int, fold: int, fold_paths: Sequence[Path], samples_path: SamplesPath
 ) -> tuple[TaskSpec, Case]:
     path = fold_paths[fold - 1]
     stored = read_shard(path, "fold", ("sample_id", "copy", "event_visible"))

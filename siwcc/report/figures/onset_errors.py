@@ -62,7 +62,7 @@ def plot_onset_errors(
     threshold: float,
     files: FigureFiles,
 ) -> None:
-    """Draw the false alarms with the highest scores and the misses with the lowest probability, two of a record at most.
+    """Draw the false alarms with the highest scores and the misses with the lowest probability, two of each record.
 
     Args:
         records: Of one data set.
@@ -96,9 +96,7 @@ def find_cases(
     alarms, misses = [], []
     for record in records:
         reference = reference_of(record)
-        judged = judge(
-            reference, candidates.get(record.name, ()), DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, threshold
-        )
+        judged = judge(reference, candidates.get(record.name, ()), DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, threshold)
         for candidate in judged.unmatched(FALSE_ALARM):
             rhythm = _rhythm_at(record, candidate.onset_s)
             alarms.append(Case(ALARM, record.name, candidate.onset_s, candidate.score, rhythm))
@@ -167,7 +165,7 @@ def _scaled(lead: np.ndarray, middle: float, height: float) -> np.ndarray:
         return np.full(len(lead), np.nan)
     centred = lead - np.nanmedian(lead)
     span = float(np.nanpercentile(np.abs(centred), 99)) or 1.0
-    return middle + 0.5 * height * np.clip(centred / span, -1, 1)
+    return np.asarray(middle + 0.5 * height * np.clip(centred / span, -1, 1))
 
 
 def _handles() -> list[Any]:

@@ -19,6 +19,7 @@ from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import FoldPredictions, Strata, read_methods, read_strata
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
+from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import MODEL, RunKey, run_key_of
 from siwcc.nn.heatmap_networks import STRIDE, DenseNet
 from siwcc.report.figures.inputs import (
@@ -70,7 +71,7 @@ class WorstInputs:
 
     prediction_paths: Sequence[Path]
     fold_paths: Sequence[Path]
-    samples_path: Path
+    samples_path: SamplesPath
     strata_path: Path
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from siwcc.evaluation.episodes import Episode, LabelOnset, make_reference, true_episodes, true_label_onsets
+from siwcc.data.episodes import Episode, LabelOnset, make_reference, true_episodes, true_label_onsets
 
 EVENTS = ("VT", "VF")
 
