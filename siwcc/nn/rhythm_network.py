@@ -37,6 +37,7 @@ class RhythmNetwork(nn.Module):
         kernel: Odd kernel of the dilated convolutions.
         dilations: Steps between two taps, one residual block each.
         dropout: Probability with which a whole channel is left out before the last convolution, in training.
+        asinh: Take the inverse hyperbolic sine of the input: linear where it is small, logarithmic where it is large.
 
     Attributes:
         settings: The arguments, as JSON holds them.
@@ -60,6 +61,7 @@ class RhythmNetwork(nn.Module):
         kernel: int = 3,
         dilations: Sequence[int] = (1, 2, 4, 8, 16, 32),
         dropout: float = 0.0,
+        asinh: bool = False,
     ) -> None:
         super().__init__()
         if len(stem_kernels) != len(stem_strides) or any(size % 2 == 0 for size in (*stem_kernels, kernel)):
@@ -73,8 +75,9 @@ class RhythmNetwork(nn.Module):
             "kernel": kernel,
             "dilations": list(dilations),
             "dropout": dropout,
+            "asinh": asinh,
         }
-        self.leads, self.outputs = leads, outputs
+        self.leads, self.outputs, self.asinh = leads, outputs, asinh
         self.stride = math.prod(stem_strides)
         self.reach = _reach(stem_kernels, stem_strides, kernel, dilations)
         self.stem = _stem(leads, width, stem_kernels, stem_strides)
@@ -89,7 +92,7 @@ class RhythmNetwork(nn.Module):
             expected = f"(batch, {self.leads}, at least {self.stride})"
             raise ValueError(f"expected a signal of shape {expected}, got {tuple(signal.shape)}")
         steps = signal.shape[2] // self.stride
-        image = signal.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        image = (signal.asinh() if self.asinh else signal).unsqueeze(2).contiguous(memory_format=torch.channels_last)
         features = self.dropout(self.blocks(self.stem(image)))
         return cast(Tensor, self.head(features)).squeeze(2)[:, :, :steps]
 

@@ -46,6 +46,7 @@ def new_network(recipe: RhythmRecipe, leads: int, seed: int) -> RhythmNetwork:
             recipe.kernel,
             recipe.dilations,
             recipe.dropout,
+            recipe.asinh,
         )
 
 

@@ -37,7 +37,7 @@ class RhythmRecipe:
         scale_window_s: Time over which the running scale takes a median.
         scale_floor_mv: Smallest scale of a lead.
         clip: Largest absolute value of the prepared signal, in scales.
-        width, stem_kernels, stem_strides, kernel, dilations, dropout: Of `RhythmNetwork`.
+        width, stem_kernels, stem_strides, kernel, dilations, dropout, asinh: Of `RhythmNetwork`.
         window_s: Length of a training window.
         batches, batch_size: Length of the training.
         learning_rate, weight_decay, warm_up: Largest learning rate of a cosine schedule, decay of the weights (not in
@@ -71,6 +71,7 @@ class RhythmRecipe:
     kernel: int = 3
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     dropout: float = 0.1
+    asinh: bool = False
     window_s: float = 40.0
     batches: int = 600
     batch_size: int = 32
