@@ -190,7 +190,7 @@ def write_drawn_model(path: Path, network: str, variant: str, encoding: str, pre
 RECIPE = RhythmRecipe(
     rate_hz=25.0,
     highpass_hz=1.0,
-    scale_window_s=5.0,
+    scale_window_s=41.0,
     width=4,
     stem_kernels=(3,),
     stem_strides=(2,),

@@ -91,8 +91,8 @@ def _detectors_at(place: Path) -> Path:
 
 
 def _settings_beside(path: Path) -> Path | None:
-    file = path.with_name(ONSETS)
-    return file if file.is_file() else None
+    """The settings next to a detector, or in the folder of a study's detectors."""
+    return _beside_or_of_arm(path.parent, ONSETS)
 
 
 def resolve(source: Path) -> Path:
@@ -175,9 +175,13 @@ def find_single_model(source: Path) -> Path:
 
 def find_calibration(source: Path) -> Path | None:
     """The calibration next to a model, in a folder of models, or in that of a study's encoding and variant."""
-    folder = source if source.is_dir() else source.parent
+    return _beside_or_of_arm(source if source.is_dir() else source.parent, CALIBRATION)
+
+
+def _beside_or_of_arm(folder: Path, name: str) -> Path | None:
+    """A file in a model's folder, or in that of all folds of a study."""
     arm = folder.parent.parent if folder.name.startswith("seed") else folder
-    return next((path for path in (folder / CALIBRATION, arm / CALIBRATION) if path.is_file()), None)
+    return next((path for path in (folder / name, arm / name) if path.is_file()), None)
 
 
 def _beside(sources: Sequence[Path]) -> Path | None:
