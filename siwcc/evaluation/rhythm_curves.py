@@ -6,18 +6,11 @@ One function for all methods that have such a curve, networks and baselines, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
-
-class Candidate(NamedTuple):
-    """An episode that a method found, s from the start of the recording; `score` is in [0, 1]."""
-
-    onset_s: float
-    end_s: float
-    score: float
-
+from siwcc.evaluation.episodes import Candidate
 
 OnsetAt = Literal["enter", "leave"]
 
