@@ -128,7 +128,7 @@ rule find_onsets_by_baseline:
     benchmark:
         layout.benchmark("onsets/{method}", "{dataset}")
     wildcard_constraints:
-        method="|".join(ONSET_DETECTORS),
+        method="|".join(DETECTORS),
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

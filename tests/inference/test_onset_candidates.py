@@ -9,12 +9,12 @@ from siwcc.data.curves import read_curves
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import reference_of
 from siwcc.evaluation.onset_tables import read_candidates
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.onset_candidates import write_network_candidates
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curve
+from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 from siwcc.training.rhythm_checkpoint import read_rhythm_model
 
-SETTINGS = CurveSettings(enter=0.5, leave=0.5, least_s=0.0)
+SETTINGS = RiseSettings(rise_s=1.0)
 
 
 def record(name: str, seed: int) -> RhythmRecord:
@@ -22,9 +22,9 @@ def record(name: str, seed: int) -> RhythmRecord:
     return RhythmRecord(name, name, 50.0, signal, np.empty(0, dtype=np.int64), (), ("VT",))
 
 
-def curve_of(paths, of) -> np.ndarray:
+def curves_of(paths, of) -> np.ndarray:
     networks = [read_rhythm_model(path).network for path in paths]
-    return rhythm_curve(networks, model_signal(of.signal_mv, of.rate_hz, RECIPE))
+    return rhythm_curves(networks, model_signal(of.signal_mv, of.rate_hz, RECIPE))
 
 
 def test_a_record_is_predicted_by_the_networks_that_have_not_seen_its_fold(tmp_path):
@@ -37,9 +37,9 @@ def test_a_record_is_predicted_by_the_networks_that_have_not_seen_its_fold(tmp_p
     step_s, curves = read_curves(files[1])
     assert step_s == RECIPE.step_s
     for of, chosen in zip(records, (paths[:2], paths[2:], paths), strict=True):
-        assert np.array_equal(curves[of.name], curve_of(chosen, of).astype(np.float32))
+        assert np.array_equal(curves[of.name], curves_of(chosen, of)[0].astype(np.float32))
     found = read_candidates(files[0], [reference_of(of) for of in records])
-    assert found["a"] == find_candidates(curve_of(paths[:2], records[0]), step_s, SETTINGS)
+    assert found["a"] == find_rises(curves_of(paths[:2], records[0]), step_s, SETTINGS)
 
 
 def test_the_same_bytes_twice(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from siwcc.config import OnsetCurve, OnsetTraining, parse_dataset
 from siwcc.data.datasets.interface import RhythmRecord
-from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.training import rhythm_run
 from siwcc.training.rhythm_checkpoint import read_rhythm_model
 from siwcc.training.rhythm_run import recipe_of, train_fold
@@ -61,4 +61,4 @@ def test_the_config_has_every_number_of_a_training_with_its_default():
 
 
 def test_the_config_has_every_setting_of_a_curve_with_its_default():
-    assert CurveSettings(**OnsetCurve().model_dump()) == CurveSettings()
+    assert RiseSettings(**OnsetCurve().model_dump()) == RiseSettings()

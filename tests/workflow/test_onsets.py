@@ -11,7 +11,7 @@ import pytest
 import yaml
 from places import REPOSITORY, Place, rules_in
 
-from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
+from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS
 from siwcc.evaluation.onset_settings import read_onset_settings
 from siwcc.inference.loading import load_detector
 
@@ -33,7 +33,7 @@ STUDY: dict[str, Any] = {
     "train": {"epochs": 1, "device": "cpu"},
     "onsets": {"dataset": "own", "external": ["other"], "training": TRAINING},
 }
-METHODS = ("network", *ONSET_DETECTORS)
+METHODS = ("network", *DETECTORS)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_networks_of_a_study_are_a_detector(place: Place) -> None:
 
 def test_other_settings_of_the_curve_train_nothing_again(place: Place) -> None:
     assert rules_in(place.planned("--configfile", "whole.yaml", study=None)) == Counter()
-    changed = {**STUDY, "onsets": {**STUDY["onsets"], "curve": {"least_s": 0.5}}}
+    changed = {**STUDY, "onsets": {**STUDY["onsets"], "curve": {"rise_s": 2.0}}}
     (place.folder / "changed.yaml").write_text(yaml.safe_dump(changed))
     jobs = rules_in(place.planned("--configfile", "changed.yaml", study=None))
     assert (jobs["train_onset_network"], jobs["find_onsets"], jobs["measure_onsets"]) == (0, 2, 1)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from wfdb.processing import xqrs_detect
 
+from siwcc.data.episodes import Candidate
 from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, reference_of
 from siwcc.evaluation.baselines.onset_detectors.windows import FLOOR_MV, filter_leads
-from siwcc.data.episodes import Candidate
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.interface import RhythmRecord
