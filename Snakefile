@@ -52,7 +52,6 @@ if config["onsets"]:
     include: "rules/onsets.smk"
 
 
-
 rule all:
     default_target: True
     input:

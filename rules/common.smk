@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import siwcc
-from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
+from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS
 from siwcc.evaluation.baselines.registry import BASELINES
 from siwcc.evaluation.study_files import ONSET_TABLES, StudyFiles
 from siwcc.io.data_layout import DataLayout
@@ -164,7 +164,7 @@ def module_of_baseline(name):
 
 def module_of_detector(name):
     """The module of the package that holds a baseline of onsets."""
-    return f"evaluation.baselines.onset_detectors.{ONSET_DETECTORS[name].module}"
+    return f"evaluation.baselines.onset_detectors.{name}"
 
 
 def limits_of_tasks():

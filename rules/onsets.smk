@@ -120,9 +120,7 @@ rule find_onsets_by_baseline:
         recordings=data_layout.recordings("{dataset}"),
         all_recordings=recordings_to_train_on(),
         folds=layout.onset_folds,
-        code=lambda w: code_of(
-            "find_onsets_by_baseline.py", module_of_detector(w.method)
-        ),
+        code=lambda w: code_of("find_onsets_by_baseline.py", module_of_detector(w.method)),
     output:
         candidates=layout.onset_candidates("{method}", "{dataset}"),
     log:
@@ -130,7 +128,7 @@ rule find_onsets_by_baseline:
     benchmark:
         layout.benchmark("onsets/{method}", "{dataset}")
     wildcard_constraints:
-        method="|".join(ONSET_DETECTORS),
+        method="|".join(DETECTORS),
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

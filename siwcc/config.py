@@ -599,21 +599,14 @@ class OnsetTraining(Section):
 
 
 class OnsetCurve(Section):
-    """How a curve of probabilities becomes candidates (`siwcc.evaluation.rhythm_curves.CurveSettings`)."""
+    """How the curves of the networks become candidates (`siwcc.evaluation.rhythm_rises.RiseSettings`)."""
 
-    enter: float = Field(default=0.5, gt=0, le=1, description="an episode reaches at least this probability")
-    leave: float = Field(default=0.3, gt=0, le=1, description="an episode lasts while it is at least this")
-    least_s: float = Field(default=1.0, ge=0, le=600, description="s, the shortest episode")
-    merge_s: float = Field(default=3.0, ge=0, le=600, description="s, episodes closer than this are one")
-    refractory_s: float = Field(default=0.0, ge=0, le=600, description="s, of onsets closer than this one is kept")
-    score_s: float = Field(default=1.0, ge=0, le=600, description="s, the score is the largest mean over this time")
-    onset_at: Literal["enter", "leave"] = Field(default="leave", description="the level whose crossing is the onset")
-
-    @model_validator(mode="after")
-    def _levels(self) -> OnsetCurve:
-        if self.leave > self.enter:
-            raise ValueError(f"leave: must be at most enter ({self.enter:g})")
-        return self
+    rise_s: float = Field(default=3.0, gt=0, le=600, description="s, before and after a moment that are compared")
+    gap_s: float = Field(default=0.3, ge=0, le=60, description="s, to either side of the moment that do not count")
+    onset_weight: Probability = Field(default=0.3, description="of the onset's probability in the score; else the rise")
+    apart_s: float = Field(default=2.0, gt=0, le=600, description="s, of scores closer than this the largest counts")
+    least_score: float = Field(default=0.02, gt=0, le=1, description="candidates with a lower score are left out")
+    end_level: Probability = Field(default=0.3, description="an episode ends where the probability falls below this")
 
 
 class Onsets(Section):

@@ -14,7 +14,7 @@ import wfdb
 from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
 from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.evaluation.onset_settings import Measured, OnsetSettings, PlattMap, onset_settings
-from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser, build_localiser
 from siwcc.nn.rhythm_network import RhythmNetwork
@@ -234,7 +234,7 @@ def write_detector(path: Path, seed=0, probability=None, recipe=RECIPE, **metada
 def settings_for(paths, threshold=0.5, a=2.0, b=-1.0) -> OnsetSettings:
     """Settings of detectors: p = sigmoid(a logit(score) + b), and the curve as it is."""
     return onset_settings(
-        CurveSettings(enter=0.5, leave=0.3, least_s=1.0, merge_s=3.0, score_s=1.0),
+        RiseSettings(rise_s=1.0, apart_s=1.0),
         threshold=threshold,
         tolerance_s=2.5,
         score_map=PlattMap(a=a, b=b),

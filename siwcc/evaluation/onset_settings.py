@@ -20,10 +20,9 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     ValidationError,
-    model_validator,
 )
 
-from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.io.checksums import read_text, sealed_json, unsealed_json
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_text
@@ -72,21 +71,14 @@ class PlattMap(_Checked):
 
 
 class _Curve(_Checked):
-    """`CurveSettings` with bounds, as it is in JSON."""
+    """`RiseSettings` with bounds, as it is in JSON."""
 
-    enter: Annotated[FiniteFloat, Field(gt=0, le=1)]
-    leave: Annotated[FiniteFloat, Field(gt=0, le=1)]
-    least_s: Seconds
-    merge_s: Seconds
-    refractory_s: Seconds
-    score_s: Seconds
-    onset_at: Literal["enter", "leave"]
-
-    @model_validator(mode="after")
-    def _is_ordered(self) -> _Curve:
-        if self.leave > self.enter:
-            raise ValueError("leave is above enter")
-        return self
+    rise_s: Annotated[FiniteFloat, Field(gt=0, le=600)]
+    gap_s: Annotated[FiniteFloat, Field(ge=0, le=60)]
+    onset_weight: Fraction
+    apart_s: Annotated[FiniteFloat, Field(gt=0, le=600)]
+    least_score: Annotated[FiniteFloat, Field(gt=0, le=1)]
+    end_level: Fraction
 
 
 class Measured(_Checked):
@@ -135,9 +127,9 @@ class OnsetSettings(_Checked):
     ]
 
     @property
-    def curve_settings(self) -> CurveSettings:
-        """`curve`, as `siwcc.evaluation.rhythm_curves.find_candidates` takes it."""
-        return CurveSettings(**self.curve.model_dump())
+    def curve_settings(self) -> RiseSettings:
+        """`curve`, as `siwcc.evaluation.rhythm_rises.find_rises` takes it."""
+        return RiseSettings(**self.curve.model_dump())
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -145,7 +137,7 @@ class OnsetSettings(_Checked):
         return tuple(dict.fromkeys(row.dataset for row in self.measured))
 
 
-def onset_settings(curve: CurveSettings, **others: Any) -> OnsetSettings:
+def onset_settings(curve: RiseSettings, **others: Any) -> OnsetSettings:
     """Settings from the curve's and the other attributes of `OnsetSettings`.
 
     Raises:

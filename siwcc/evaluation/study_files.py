@@ -12,14 +12,14 @@ from pathlib import Path
 
 from siwcc.config import MAP_VARIANTS, Config, shown_arm
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
-from siwcc.evaluation.baselines.onset_detectors.registry import ONSET_DETECTORS
+from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS
 from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.io.run_key import RunKey
 from siwcc.io.study_layout import StudyLayout, TableName, figure_stem, run_grid
 
 NETWORK = "network"
 """The method of the trained networks that look for onsets in whole recordings."""
-ONSET_METHODS = (NETWORK, *ONSET_DETECTORS)
+ONSET_METHODS = (NETWORK, *DETECTORS)
 """All methods that look for onsets."""
 METRICS = ("instability", "test_r2", "train_r2")
 """Metrics with a forest plot."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from siwcc.data.curves import Curves, write_curves
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.evaluation.onset_tables import write_candidates
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curve
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
+from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 from siwcc.training.rhythm_checkpoint import RhythmModel, read_rhythm_model
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def write_network_candidates(
     records: Sequence[RhythmRecord],
     fold_of: Mapping[str, int],
     model_paths: Sequence[Path],
-    settings: CurveSettings,
+    settings: RiseSettings,
     candidates_path: Path,
     curves_path: Path,
 ) -> None:
@@ -42,8 +42,8 @@ def write_network_candidates(
     curves, found = {}, {}
     for number, record in enumerate(records, start=1):
         networks = [model.network for model in _unseen(models, fold_of.get(record.name))]
-        curve = rhythm_curve(networks, model_signal(record.signal_mv, record.rate_hz, recipe))
-        curves[record.name], found[record.name] = curve, find_candidates(curve, recipe.step_s, settings)
+        both = rhythm_curves(networks, model_signal(record.signal_mv, record.rate_hz, recipe))
+        curves[record.name], found[record.name] = both[0], find_rises(both, recipe.step_s, settings)
         logger.info("%d of %d: record %s, %d candidates", number, len(records), record.name, len(found[record.name]))
     write_candidates(candidates_path, found)
     write_curves(curves_path, Curves(recipe.step_s, curves))

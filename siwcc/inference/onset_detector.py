@@ -22,11 +22,11 @@ import numpy as np
 
 from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.evaluation.onset_settings import OnsetSettings
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.arrays import as_leads, checked_rate, refuse_all_but_path, refuse_path
 from siwcc.inference.inputs import group_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curve
+from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 from siwcc.inference.signal_blocks import SignalBlocks, blocks_of_array, open_signal
 from siwcc.io.console import warn
 from siwcc.io.errors import InputError
@@ -197,9 +197,9 @@ class OnsetDetector:
         if not 0 <= threshold <= 1:
             raise InputError("threshold", f"is {threshold:g}", "give a number from 0 to 1")
         extent = _Extent(len(source.leads))
-        curve, step_s = self._curve(source, extent, progress)
+        curves, step_s = self._curves(source, extent, progress)
         settings = self.settings
-        how = CurveSettings() if settings is None else settings.curve_settings
+        how = RiseSettings() if settings is None else settings.curve_settings
         end_s = source.samples / source.rate_hz
         found = [
             Onset(
@@ -208,13 +208,13 @@ class OnsetDetector:
                 None if settings is None else float(settings.score_map.of(score)),
                 score,
             )
-            for onset_s, until_s, score in find_candidates(curve, step_s, how)
+            for onset_s, until_s, score in find_rises(curves, step_s, how)
         ]
-        shown = curve if settings is None else settings.curve_map.of(curve)
+        shown = curves[0] if settings is None else settings.curve_map.of(curves[0])
         tolerance_s = None if settings is None else settings.tolerance_s
         return Onsets(found, threshold, source, shown, step_s, self.paths, tolerance_s, extent.silent(source.leads))
 
-    def _curve(self, source: SignalBlocks, extent: _Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
+    def _curves(self, source: SignalBlocks, extent: _Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
         """The networks' mean probability, float64 (steps,), and the time from one step to the next."""
         ratio = resampling_ratio(source.path, source.rate_hz, self.recipe.rate_hz)
         stride = self.recipe.stride
@@ -226,16 +226,16 @@ class OnsetDetector:
         unit = ratio.denominator * (math.lcm(ratio.numerator, whole) // ratio.numerator)
         of_stretch, of_margin = (max(1, math.ceil(time_s * source.rate_hz / unit)) * unit for time_s in self._lengths_s)
         networks = [model.network for model in self.models]
-        curve = np.empty(steps)
+        curves = np.empty((networks[0].outputs, steps))
         for part in _stretches(source, of_stretch, of_margin):
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop
             extent.add(part.signal_mv)
             signal = model_signal(self._all_leads(part.signal_mv), source.rate_hz, self.recipe)
-            curve[core:stop] = rhythm_curve(networks, signal)[core - first : stop - first]
+            curves[:, core:stop] = rhythm_curves(networks, signal)[:, core - first : stop - first]
             if progress is not None:
                 progress(round(part.core_stop / source.rate_hz), round(source.samples / source.rate_hz))
-        return curve, stride / float(source.rate_hz * ratio)
+        return curves, stride / float(source.rate_hz * ratio)
 
     @property
     def _lengths_s(self) -> tuple[float, float]:

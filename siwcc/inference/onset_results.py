@@ -27,7 +27,7 @@ from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S
 from siwcc.evaluation.onset_settings import Measured, OnsetSettings, PlattMap, onset_settings, write_onset_settings
 from siwcc.evaluation.onset_study import Candidates, OnsetMeasures, Thresholds, measure_study
 from siwcc.evaluation.onsets import ALL
-from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.evaluation.study_files import NETWORK, ONSET_METHODS, StudyFiles
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.study_layout import TableName
@@ -116,7 +116,7 @@ def _settings(files: StudyFiles, measures: OnsetMeasures, thresholds: Thresholds
     onsets = cast(Onsets, files.config.onsets)
     models = [read_rhythm_model(path) for path in files.onset_models()]
     return onset_settings(
-        CurveSettings(**onsets.curve.model_dump()),
+        RiseSettings(**onsets.curve.model_dump()),
         threshold=float(maps.score.of(min(thresholds.of_all, 1.0))),
         tolerance_s=FALSE_ALARM_TOLERANCE_S,
         score_map=maps.score,

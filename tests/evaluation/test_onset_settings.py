@@ -21,10 +21,10 @@ from siwcc.evaluation.onset_settings import (
     read_onset_settings,
     write_onset_settings,
 )
-from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.io.checksums import sealed_json
 
-CURVE = CurveSettings(enter=0.6, leave=0.2, least_s=0.8, merge_s=3.0, refractory_s=1.0, score_s=2.0, onset_at="enter")
+CURVE = RiseSettings(rise_s=2.0, gap_s=0.5, onset_weight=0.4, apart_s=1.5, least_score=0.1, end_level=0.2)
 
 
 def settings(**others: Any) -> OnsetSettings:
@@ -69,9 +69,9 @@ def test_a_probability_by_hand() -> None:
         (("threshold",), "0.5", "threshold"),
         (("tolerance_s",), 0.0, "tolerance_s"),
         (("score_map", "a"), -1.0, "score_map.a"),
-        (("curve", "leave"), 0.7, "curve"),
-        (("curve", "least_s"), -1.0, "curve.least_s"),
-        (("curve", "onset_at"), "end", "curve.onset_at"),
+        (("curve", "rise_s"), 0.0, "curve.rise_s"),
+        (("curve", "gap_s"), -1.0, "curve.gap_s"),
+        (("curve", "onset_weight"), 1.1, "curve.onset_weight"),
         (("measured", 0, "evaluation"), "in fold", "measured.0.evaluation"),
         (("measured", 0, "false_alarms_per_hour"), -2.0, "measured.0.false_alarms_per_hour"),
         (("weights_sha256",), [], "weights_sha256"),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from siwcc.evaluation.rhythm_curves import Candidate, CurveSettings, find_candidates, keep_strongest
+from siwcc.data.episodes import Candidate
+from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates, keep_strongest
 
 PLAIN = CurveSettings(enter=0.6, leave=0.4, least_s=0.0, merge_s=0.0, refractory_s=0.0, score_s=0.0)
 

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        import torch
+
         from siwcc.data.recording_folds import read_recording_folds
         from siwcc.data.recordings import read_named
-        from siwcc.evaluation.rhythm_curves import CurveSettings
+        from siwcc.evaluation.rhythm_rises import RiseSettings
         from siwcc.inference.onset_candidates import write_network_candidates
 
+        # Part of what makes results repeat to the byte.
+        torch.set_num_threads(1)
         write_network_candidates(
             records=read_named(
                 snakemake.wildcards.dataset,
@@ -23,7 +27,7 @@ if __name__ == "__main__":
             ),
             fold_of=read_recording_folds(Path(snakemake.input.folds), snakemake.wildcards.dataset),
             model_paths=[Path(path) for path in snakemake.input.models],
-            settings=CurveSettings(**snakemake.params.curve),
+            settings=RiseSettings(**snakemake.params.curve),
             candidates_path=Path(snakemake.output.candidates),
             curves_path=Path(snakemake.output.curves),
         )

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MultipleLocator
 
 from siwcc.data.curves import Curves
 from siwcc.data.datasets.interface import RhythmRecord
@@ -75,17 +76,18 @@ def plot_onset_errors(
     alarms, misses = ([case for case in cases if case.kind == kind] for kind in (ALARM, MISS))
     ranked = [(rank, case) for part in (alarms, misses) for rank, case in enumerate(part, start=1)]
     write_csv(files.data, COLUMNS, [(case.kind, rank, *_cells(case)) for rank, case in ranked])
-    rows = max(len(alarms), len(misses), 1)
-    figure = new_figure(2 * _PANEL_IN[0], rows * _PANEL_IN[1] + 0.5)
-    axes = figure.subplots(rows, 2, squeeze=False)
+    columns = [part for part in (alarms, misses) if part] or [[]]
+    rows = max(1, *map(len, columns))
+    figure = new_figure(len(columns) * _PANEL_IN[0], rows * _PANEL_IN[1] + 0.5)
+    axes = figure.subplots(rows, len(columns), squeeze=False)
     by_name = {record.name: record for record in records}
-    for column, part in enumerate((alarms, misses)):
+    for column, part in enumerate(columns):
         for axis in axes[len(part) :, column]:
             axis.set_axis_off()
         for axis, case in zip(axes[:, column], part, strict=False):
             _draw_case(axis, case, by_name[case.record], curves)
     text: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK}
-    figure.legend(handles=_handles(), loc="outside lower left", ncols=4, **text)
+    figure.legend(handles=_handles(), loc="outside lower left", ncols=2 * len(columns), **text)
     save_figure(figure, files)
 
 
@@ -154,6 +156,7 @@ def _draw_case(axis: Axes, case: Case, record: RhythmRecord, curves: Curves) -> 
     axis.axvline(case.time_s, color=VERMILION, linewidth=1.0, linestyle="--")
     style_axis(axis, "none")
     axis.set(xlim=(begin_s, end_s), ylim=(0, 1), yticks=[0, 0.25], yticklabels=["0", "1"])
+    axis.xaxis.set_major_locator(MultipleLocator(5))
     axis.tick_params(labelsize=6)
     title = f"{case.kind}, record {case.record}, {case.time_s:.0f} s, {case.rhythm}, p = {case.score:.2f}"
     axis.set_title(title, fontsize=6.5, loc="left", color=INK, pad=2)

@@ -1,0 +1,165 @@
+"""Trees that classify sliding windows as malignant or not: the strongest baseline.
+
+Each window is described by the features of its leads, by how they differ from the record's median, and by those of
+the windows 2 and 4 s before and after it. How the curve of the probability becomes candidates is chosen on records
+that the trees did not learn from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.model_selection import GroupKFold
+
+from siwcc.evaluation.baselines.onset_detectors.tuning import (
+    choose_settings,
+    curve_grid,
+    is_malignant,
+    is_near_change,
+    reference_of,
+)
+from siwcc.evaluation.baselines.onset_detectors.windows import (
+    STEP_S,
+    WINDOW_S,
+    smooth,
+    window_features,
+    window_times,
+)
+from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
+
+if TYPE_CHECKING:
+    from siwcc.data.datasets.interface import RhythmRecord
+    from siwcc.data.episodes import Candidate, Reference
+
+_CONTEXT_S = (-4.0, -2.0, 2.0, 4.0)
+_TREES = 150
+_FEWEST_WINDOWS_OF_A_LEAF = 10
+_FRACTION_OF_COLUMNS = 0.3
+_SEED = 42
+# Windows every 0.5 s are nearly the same: every fourth is learned from.
+_LEARNED_EVERY = 4
+# Half of a record's weight is on the windows near its changes, where the onset is decided.
+_NEAR_S = 10.0
+_FOLDS = 4
+_LEVELS = (0.3, 0.5, 0.7)
+_SMOOTHED_WINDOWS = (1, 5)
+
+
+@dataclass(frozen=True)
+class CurveRule:
+    """From the probability of each window to candidates.
+
+    Attributes:
+        smoothed_windows: Of the running median.
+        curve: Levels and durations.
+    """
+
+    smoothed_windows: int
+    curve: CurveSettings
+
+    def candidates(self, probability: np.ndarray) -> list[Candidate]:
+        """Candidates of the windows' probabilities, (windows,)."""
+        curve = smooth(probability, self.smoothed_windows)
+        return find_candidates(curve, STEP_S, self.curve, first_s=WINDOW_S / 2)
+
+
+@dataclass(frozen=True)
+class WindowClassifier:
+    """What is learned."""
+
+    trees: ExtraTreesClassifier
+    rule: CurveRule
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """The windows of one record that the trees learn from."""
+
+    columns: np.ndarray
+    malignant: np.ndarray
+    weight: np.ndarray
+
+
+def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
+    """Learn the trees from all records, and choose the rule by trees that learned from other subjects.
+
+    Args:
+        records: Of two subjects at least, with malignant and other rhythms.
+    """
+    references, columns = [], {}
+    for record in records:
+        references.append(reference_of(record))
+        columns[record.name] = window_columns(record).astype(np.float32)
+    learned = [_learned(reference, columns[reference.record]) for reference in references]
+    groups = [reference.group for reference in references]
+    curves: dict[str, np.ndarray] = {}
+    folds = GroupKFold(min(_FOLDS, len(set(groups)))).split(groups, groups=groups)
+    for train, test in folds:
+        trees = _fit_trees([learned[place] for place in train])
+        for place in test:
+            name = references[place].record
+            curves[name] = _probability(trees, columns[name])
+    grid = [CurveRule(*values) for values in product(_SMOOTHED_WINDOWS, curve_grid(_LEVELS))]
+    rule = choose_settings(grid, references, lambda one, name: one.candidates(curves[name]))
+    return WindowClassifier(_fit_trees(learned), rule)
+
+
+def detect(record: RhythmRecord, fitted: WindowClassifier) -> list[Candidate]:
+    """Candidates whose score is the largest running mean of the probability."""
+    return fitted.rule.candidates(_probability(fitted.trees, window_columns(record)))
+
+
+def window_columns(record: RhythmRecord) -> np.ndarray:
+    """What a window is classified by, the same whatever the order of the leads and their number.
+
+    Returns:
+        float64 (windows, columns): the mean, least and largest of the leads' features, the mean less its median in
+        the record, and the means of the windows at `_CONTEXT_S` (of the first or last window beyond the ends).
+    """
+    features = window_features(record)
+    if not features.shape[1]:
+        return np.empty((0, (4 + len(_CONTEXT_S)) * features.shape[2]))
+    mean = features.mean(axis=0)
+    places = np.arange(len(mean))
+    around = [mean[np.clip(places + round(shift_s / STEP_S), 0, len(mean) - 1)] for shift_s in _CONTEXT_S]
+    usual = np.median(mean, axis=0)
+    return np.concatenate([mean, features.min(axis=0), features.max(axis=0), mean - usual, *around], axis=1)
+
+
+def _learned(reference: Reference, columns: np.ndarray) -> _Learned:
+    """Every fourth window; the weights of a record come to 1, half of it near changes if it has any."""
+    chosen = slice(None, None, _LEARNED_EVERY)
+    time_s = window_times(len(columns))[chosen]
+    near = is_near_change(reference, time_s, _NEAR_S)
+    parts = [part for part in (near, ~near) if part.any()]
+    weight = np.zeros(len(time_s))
+    for part in parts:
+        weight[part] = 1 / len(parts) / np.count_nonzero(part)
+    return _Learned(columns[chosen], is_malignant(reference, time_s), weight)
+
+
+def _fit_trees(learned: Sequence[_Learned]) -> ExtraTreesClassifier:
+    trees = ExtraTreesClassifier(
+        _TREES,
+        min_samples_leaf=_FEWEST_WINDOWS_OF_A_LEAF,
+        max_features=_FRACTION_OF_COLUMNS,
+        random_state=_SEED,
+        n_jobs=1,
+    )
+    columns, malignant, weight = (
+        np.concatenate([getattr(one, name) for one in learned]) for name in ("columns", "malignant", "weight")
+    )
+    return trees.fit(columns, malignant, sample_weight=weight)
+
+
+def _probability(trees: ExtraTreesClassifier, columns: np.ndarray) -> np.ndarray:
+    """Of a malignant rhythm in each window, (windows,); 0 if the trees saw none, 1 if they saw nothing else."""
+    if not len(columns):
+        return np.empty(0)
+    classes = trees.classes_.tolist()
+    return trees.predict_proba(columns)[:, classes.index(True)] if True in classes else np.zeros(len(columns))

@@ -1,0 +1,88 @@
+"""Onsets where the probability of a malignant rhythm rises, by the curves of the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from siwcc.data.episodes import Candidate
+
+
+@dataclass(frozen=True)
+class RiseSettings:
+    """How onsets are found in the curves of the networks; JSON holds it as `asdict` gives it.
+
+    Attributes:
+        rise_s: The rise of the rhythm's probability at a moment is its mean over this time after the moment, less that
+            over as much time before it; not below 0.
+        gap_s: Time to either side of the moment that does not count, as the probability changes there.
+        onset_weight: The score is `onset ** onset_weight * rise ** (1 - onset_weight)`, a weighted geometric mean.
+        apart_s: A candidate has the largest score within this time to either side.
+        least_score: Candidates with a lower score are left out.
+        end_level: The episode ends where the rhythm's probability, after its largest value within `rise_s`, first falls
+            below this.
+    """
+
+    rise_s: float = 3.0
+    gap_s: float = 0.3
+    onset_weight: float = 0.3
+    apart_s: float = 2.0
+    least_score: float = 0.02
+    end_level: float = 0.3
+
+
+def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np.ndarray:
+    """How much a malignant rhythm begins at every step, (2, steps) -> (steps,), 0 to 1."""
+    rhythm, onset = curves
+    steps, gap = max(1, round(settings.rise_s / step_s)), round(settings.gap_s / step_s)
+    reach = steps + gap
+    padded = np.pad(rhythm, reach, mode="edge")
+    total = np.concatenate([[0.0], np.cumsum(padded)])
+    # Of `steps` values from each on.
+    mean = (total[steps:] - total[:-steps]) / steps
+    # Sums of rounded values may leave the range by a rounding.
+    rise = np.clip(mean[reach + gap :][: len(rhythm)] - mean[: len(rhythm)], 0.0, 1.0)
+    return np.asarray(onset**settings.onset_weight * rise ** (1 - settings.onset_weight))
+
+
+def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> list[Candidate]:
+    """Onsets of malignant rhythms, in the order of time, at maxima of the score.
+
+    Args:
+        curves: (2, steps) of `rhythm_curves`; step i is at `i * step_s`.
+        step_s: Time from one step to the next, s.
+        settings: How the score is computed.
+
+    Returns:
+        Candidates; of equal scores within `apart_s` the first one.
+    """
+    if not curves.shape[1]:
+        return []
+    score = score_curve(curves, step_s, settings)
+    return [
+        Candidate(step * step_s, _end(curves[0], step, step_s, settings) * step_s, float(score[step]))
+        for step in _peaks(score, round(settings.apart_s / step_s), settings.least_score)
+    ]
+
+
+def _peaks(score: np.ndarray, apart: int, least: float) -> list[int]:
+    """Steps with the largest value within `apart` steps to either side, not below `least`; the first of equal ones."""
+    from scipy.ndimage import maximum_filter1d
+
+    highest = maximum_filter1d(score, 2 * apart + 1, mode="nearest")
+    found: list[int] = []
+    for step in np.flatnonzero((score == highest) & (score >= least)).tolist():
+        if not found or step - found[-1] > apart:
+            found.append(step)
+    return found
+
+
+def _end(rhythm: np.ndarray, onset: int, step_s: float, settings: RiseSettings) -> int:
+    """The first step after an episode."""
+    first = min(len(rhythm) - 1, onset + round(settings.gap_s / step_s))
+    # It may rise to the level a little later than at the onset.
+    inside = rhythm[first : first + round(settings.rise_s / step_s) + 1]
+    first += int(inside.argmax())
+    below = np.flatnonzero(rhythm[first:] < settings.end_level)
+    return first + int(below[0]) if len(below) else len(rhythm)
