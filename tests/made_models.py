@@ -211,6 +211,10 @@ DETECTOR: dict[str, Any] = {
 }
 
 
+# The score is the geometric mean of the onset's probability and of the rise from the 0.8 s before it to those after it.
+RISES = RiseSettings(rise_s=0.8, gap_s=0.0, onset_weight=0.5, apart_s=2.0, least_score=0.05, end_level=0.3)
+
+
 def rhythm_network(seed=0, probability=None, recipe=RECIPE, leads=2) -> RhythmNetwork:
     """A network with drawn weights; `probability` makes it say that at every step."""
     network = new_network(recipe, leads, seed)

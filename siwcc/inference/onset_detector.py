@@ -1,12 +1,12 @@
 """Trained rhythm networks for use: a recording of any length in, a list of onsets with a probability out.
 
-    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, a curve
-        -> episodes with a score -> a probability each
+    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, two curves
+        -> onsets with a score -> a probability each
 
 The preparation is that of the training, by its own function. A stretch is half an hour, with as much before and after
-it as its values depend on, and begins with a whole second and a whole step of the networks: the curve is the same as
+it as its values depend on, and begins with a whole second and a whole step of the networks: the curves are the same as
 if the whole recording was prepared at once, except next to gaps in the signal that are longer than the margin. What
-stays in memory is a stretch and the curve.
+stays in memory is a stretch and the curves.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ Progress = Callable[[int, int], None]
 # Without a calibration the score is compared with it.
 _THRESHOLD = 0.5
 _STRETCH_S = 1800.0
+# Of a network: that the rhythm is malignant, and that such a rhythm begins.
+_OUTPUTS = 2
 # Times the filter's period: what is left of a transient is less than rounding.
 _FILTER_PERIODS = 15.0
 
@@ -65,6 +67,8 @@ class OnsetDetector:
         self.models = tuple(models)
         self.settings, self.settings_path = settings, settings_path
         first = models[0]
+        if first.recipe.outputs != _OUTPUTS:
+            raise InputError(first.path, "was trained without an output for onsets", "train it with onset_sigma_s")
         for model in models[1:]:
             if (model.recipe, model.metadata.leads) != (first.recipe, first.metadata.leads):
                 raise InputError(model.path, f"is made for other inputs than {first.path}", "use them one by one")
@@ -215,7 +219,7 @@ class OnsetDetector:
         return Onsets(found, threshold, source, shown, step_s, self.paths, tolerance_s, extent.silent(source.leads))
 
     def _curves(self, source: SignalBlocks, extent: _Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
-        """The networks' mean probability, float64 (steps,), and the time from one step to the next."""
+        """The networks' mean probabilities, float64 (2, steps), see `rhythm_curves`, and the time between steps."""
         ratio = resampling_ratio(source.path, source.rate_hz, self.recipe.rate_hz)
         stride = self.recipe.stride
         steps = math.ceil(source.samples * ratio) // stride
@@ -226,7 +230,7 @@ class OnsetDetector:
         unit = ratio.denominator * (math.lcm(ratio.numerator, whole) // ratio.numerator)
         of_stretch, of_margin = (max(1, math.ceil(time_s * source.rate_hz / unit)) * unit for time_s in self._lengths_s)
         networks = [model.network for model in self.models]
-        curves = np.empty((networks[0].outputs, steps))
+        curves = np.empty((_OUTPUTS, steps))
         for part in _stretches(source, of_stretch, of_margin):
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -170,7 +171,7 @@ class Onsets(list[Onset]):
         """Write a WFDB annotation file with the beginning and the end of each episode.
 
         The annotations are changes of rhythm, symbol `+`: `(NONMAL` at the start, `(MAL` at each onset and `(NONMAL`
-        at its end. `num` of `(MAL` is its probability (or score) in percent. The file contains its time resolution,
+        at its end, unless another onset is before it. `num` of `(MAL` is its probability (or score) in percent. The file contains its time resolution,
         which is the sampling rate of the record.
 
         Args:
@@ -194,10 +195,13 @@ class Onsets(list[Onset]):
         rate_hz = self.source.annotation_hz
         last = max(0, round(self.duration_s * rate_hz) - 1)
         changes = {0: (OTHER, 0)}
-        for onset in self:
-            begin, end = (min(round(time_s * rate_hz), last) for time_s in (onset.onset_s, onset.end_s))
-            changes[begin] = (MALIGNANT, round(100 * onset.rank))
-            if begin < end < last:
+        end = 0
+        for onset, following in pairwise([*self, None]):
+            assert onset is not None  # noqa: S101 - only the last is None
+            changes[min(round(onset.onset_s * rate_hz), last)] = (MALIGNANT, round(100 * onset.rank))
+            # Another one may be found in a malignant rhythm.
+            end = max(end, round(onset.end_s * rate_hz))
+            if end < (last if following is None else min(round(following.onset_s * rate_hz), last)):
                 changes[end] = (OTHER, 0)
         with TemporaryDirectory(prefix="siwcc-") as scratch:
             # Not under the record's name: wfdb refuses some that files may have.

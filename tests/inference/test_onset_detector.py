@@ -17,20 +17,20 @@ import siwcc
 from siwcc.evaluation.onset_settings import ONSETS, write_onset_settings
 from siwcc.inference import onset_detector, signal_blocks
 from siwcc.inference.onset_detector import OnsetDetector
-from siwcc.inference.onsets import MALIGNANT, OTHER
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curve
+from siwcc.inference.onsets import MALIGNANT, OTHER, Onset
+from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 
 pytestmark = pytest.mark.numeric
 
 # The margins of RECIPE are 41 s of the scale, 15 s of the filter and less than a second of the network; a stretch is
 # at least four times as long.
 STRETCH_S = 230.0
-# Of a step of 0.08 s in a recording of 100 s: 0.9 from 40 s on, 0.6 from 72 s on.
-CURVE = np.zeros(1250)
-CURVE[500:600], CURVE[900:950] = 0.9, 0.6
-# Interpolated between the steps where it crosses 0.3.
-FIRST = (0.08 * (500 - 0.6 / 0.9), 0.08 * (599 + 0.6 / 0.9))
-SECOND = (0.08 * 899.5, 0.08 * 949.5)
+# Steps of 0.08 s in a recording of 100 s: the rhythm is malignant with 0.9 from 40 to 48 s, and 0.6 from 72 to 76 s.
+CURVES = np.zeros((2, 1250))
+CURVES[0, 500:600], CURVES[0, 900:950] = 0.9, 0.6
+# With as much for an onset at the first step, the score is the same: see RISES.
+CURVES[1, 500], CURVES[1, 900] = 0.9, 0.6
+FIRST, SECOND = (40.0, 48.0), (72.0, 76.0)
 # a logit + b with a = 2, b = -1: 81 / e and 2.25 / e to 1.
 P_FIRST, P_SECOND = 81 / (81 + math.e), 2.25 / (2.25 + math.e)
 
@@ -46,8 +46,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def by_hand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> OnsetDetector:
-    """A detector whose networks give `CURVE`."""
-    monkeypatch.setattr(onset_detector, "rhythm_curve", lambda networks, signal: CURVE)
+    """A detector whose networks give `CURVES`."""
+    monkeypatch.setattr(onset_detector, "rhythm_curves", lambda networks, signal: CURVES)
     return siwcc.load_detector(folder)
 
 
@@ -72,7 +72,8 @@ def test_blocks_give_the_curve_of_the_whole_recording(
     assert len(steps) == 3
     assert steps[-1] == (round(signal.shape[1] / rate_hz),) * 2
     networks = [rhythm_network(seed) for seed in (1, 2)]
-    at_once = rhythm_curve(networks, model_signal(np.where(np.isfinite(signal), signal, np.nan), rate_hz, RECIPE))
+    prepared = model_signal(np.where(np.isfinite(signal), signal, np.nan), rate_hz, RECIPE)
+    at_once = rhythm_curves(networks, prepared)[0]
     assert np.ptp(at_once) > 0.1
     assert_same(found.curve, at_once, FLOAT32)
     assert found.step_s == pytest.approx(0.08, rel=1e-4)
@@ -132,31 +133,40 @@ def test_onsets_of_a_curve_by_hand(by_hand: OnsetDetector) -> None:
     (below,) = found.below
     assert (below.onset_s, below.end_s) == pytest.approx(SECOND, rel=1e-9)
     assert (below.score, below.probability) == pytest.approx((0.6, P_SECOND), rel=1e-9)
-    np.testing.assert_allclose(found.curve, np.clip(CURVE, 1e-6, 1), rtol=1e-9)
+    np.testing.assert_allclose(found.curve, np.clip(CURVES[0], 1e-6, 1), rtol=1e-9)
     assert len(by_hand.find_onsets(waves(5000), 50.0, threshold=0.45)) == 2
     assert by_hand.find_onsets(waves(5000), 50.0, threshold=0.99) == []
 
 
-def test_without_settings_the_score_counts(tmp_path: Path) -> None:
-    detector = siwcc.load_detector(write_detector(tmp_path / "d.pt", probability=0.8))
-    (onset,) = detector.find_onsets(waves(500), 50.0)
-    # 125 steps of the same value: it begins and ends with the recording.
-    assert (onset.onset_s, onset.end_s) == pytest.approx((0.0, 124 * 0.08))
+def test_without_settings_the_score_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = np.zeros((2, 1250))
+    # The default settings compare the 3 s before and after an onset, without 0.3 s next to it.
+    curves[0, 500:600], curves[1, 500] = 0.8, 0.8
+    monkeypatch.setattr(onset_detector, "rhythm_curves", lambda networks, signal: curves)
+    detector = siwcc.load_detector(write_detector(tmp_path / "d.pt"))
+    (onset,) = detector.find_onsets(waves(5000), 50.0)
+    assert (onset.onset_s, onset.end_s) == pytest.approx((40.0, 48.0))
     assert onset.probability is None
-    assert onset.score == pytest.approx(0.8, abs=FLOAT32)
-    assert detector.find_onsets(waves(500), 50.0, threshold=0.81) == []
+    assert onset.score == pytest.approx(0.8)
+    assert detector.find_onsets(waves(5000), 50.0, threshold=0.81) == []
     assert onset.to_dict()["p_onset"] is None
+
+
+def test_a_network_without_an_output_for_onsets_is_refused(tmp_path: Path) -> None:
+    path = write_detector(tmp_path / "d.pt", recipe=RECIPE.from_json({**RECIPE.to_json(), "onset_sigma_s": 0.0}))
+    with refused(path, "onsets", remedy="onset_sigma_s"):
+        siwcc.load_detector(path)
 
 
 def test_onsets_as_text_and_tables(by_hand: OnsetDetector) -> None:
     found, none = (by_hand.find_onsets(waves(5000), 50.0, threshold) for threshold in (0.4, 0.99))
     assert "\n" not in repr(by_hand) + repr(found) + repr(none) + repr(found[0])
-    row = {"onset_s": 39.946667, "end_s": 47.973333, "p_onset": round(P_FIRST, 6), "score": 0.9}
+    row = {"onset_s": 40.0, "end_s": 48.0, "p_onset": round(P_FIRST, 6), "score": 0.9}
     assert found[0].to_dict() == row
     values = found.to_dict()
     assert (values["duration_s"], values["threshold"], len(values["models"])) == (100.0, 0.4, 2)
     assert values["onsets"] == [onset.to_dict() for onset in found]
-    assert list(found.to_dataframe()["onset_s"]) == [39.946667, 71.96]
+    assert list(found.to_dataframe()["onset_s"]) == [40.0, 72.0]
     assert list(none.to_dataframe().columns) == list(row)
     assert len(none.to_dataframe()) == 0
     assert found._repr_html_().count("<tr>") == 3
@@ -169,15 +179,16 @@ def test_a_figure_is_drawn(by_hand: OnsetDetector, tmp_path: Path, threshold: fl
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     overview, *panels = figure.axes
     assert overview.get_xlim() == (0, 100)
-    limits = [(29.946667, 49.946667), (61.96, 81.96)] if threshold < 0.5 else []
+    limits = [(30, 50), (62, 82)] if threshold < 0.5 else []
     assert [axis.get_xlim() for axis in panels] == [pytest.approx(ends) for ends in limits]
 
 
 def test_of_many_onsets_the_most_probable_have_a_panel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    curve = np.zeros(12_500)
+    curves = np.zeros((2, 12_500))
     for number in range(20):
-        curve[500 * number + 100 : 500 * number + 200] = 0.7 + 0.01 * (number % 10) + 0.001 * (number // 10)
-    monkeypatch.setattr(onset_detector, "rhythm_curve", lambda networks, signal: curve)
+        value, first = 0.7 + 0.01 * (number % 10) + 0.001 * (number // 10), 500 * number + 100
+        curves[0, first : first + 100] = curves[1, first] = value
+    monkeypatch.setattr(onset_detector, "rhythm_curves", lambda networks, signal: curves)
     found = siwcc.load_detector(folder).find_onsets(waves(50_000), 50.0)
     assert len(found) == 20
     panels = found.plot().figure.axes[1:]
@@ -195,21 +206,36 @@ def test_wfdb_reads_the_annotations(by_hand: OnsetDetector, tmp_path: Path) -> N
     found = by_hand.find_onsets_in_file(record, threshold=0.4)
     assert found.annotate(tmp_path) == tmp_path / "a.b-1.siw"
     read = wfdb.rdann(str(tmp_path / "a.b-1"), "siw")
-    assert read.sample.tolist() == [0, 1997, 2399, 3598, 3798]
+    assert read.sample.tolist() == [0, 2000, 2400, 3600, 3800]
     assert read.aux_note == [OTHER, MALIGNANT, OTHER, MALIGNANT, OTHER]
     assert read.num.tolist() == [0, 97, 0, 45, 0]
     assert set(read.symbol) == {"+"}
     assert read.fs == 50
 
 
-def test_annotations_of_a_recording_without_onset_and_of_one_that_is_malignant(tmp_path: Path) -> None:
-    for probability, labels in ((0.1, [OTHER]), (0.8, [MALIGNANT])):
-        detector = siwcc.load_detector(write_detector(tmp_path / f"{probability}.pt", probability=probability))
-        # 128.5 Hz is no whole number.
-        detector.find_onsets(waves(2000), 128.5).annotate(tmp_path / "x.siw")
+def test_annotations_at_the_ends_of_a_recording(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2,000 samples at 128.5 Hz: 389.1 at 25 Hz, which is 50 / 257 of it.
+    for first, changes in ((None, [(0, OTHER)]), (150, [(0, OTHER), (round(150 * 0.08 * 128.5), MALIGNANT)])):
+        curves = np.zeros((2, 195))
+        if first is not None:
+            curves[0, first:] = curves[1, first] = 0.9
+        monkeypatch.setattr(onset_detector, "rhythm_curves", lambda networks, signal, curves=curves: curves)
+        siwcc.load_detector(folder).find_onsets(waves(2000), 128.5).annotate(tmp_path / "x.siw")
         read = wfdb.rdann(str(tmp_path / "x"), "siw")
-        assert read.aux_note[:1] == labels
+        assert list(zip(read.sample.tolist(), read.aux_note, strict=True)) == changes
         assert read.fs == 128.5
+
+
+def test_onsets_within_an_episode_are_annotated_in_the_order_of_time(by_hand: OnsetDetector, tmp_path: Path) -> None:
+    found = by_hand.find_onsets(waves(5000), 50.0)
+    # 10 ... 40 s has another onset at 20 s, which ends sooner; the next begins where that ends.
+    times = ((10.0, 40.0, 0.9), (20.0, 30.0, 0.8), (40.0, 50.0, 0.7), (60.0, 100.0, 0.6))
+    found[:] = [Onset(onset_s, end_s, probability, 0.5) for onset_s, end_s, probability in times]
+    found.annotate(tmp_path / "x.siw")
+    read = wfdb.rdann(str(tmp_path / "x"), "siw")
+    assert read.sample.tolist() == [0, 500, 1000, 2000, 2500, 3000]
+    assert read.num.tolist() == [0, 90, 80, 70, 0, 60]
+    assert read.aux_note == [OTHER, MALIGNANT, MALIGNANT, MALIGNANT, OTHER, MALIGNANT]
 
 
 def test_an_edf_is_annotated_at_its_sampling_rate(by_hand: OnsetDetector, tmp_path: Path) -> None:
@@ -222,7 +248,7 @@ def test_an_edf_is_annotated_at_its_sampling_rate(by_hand: OnsetDetector, tmp_pa
     np.testing.assert_allclose(found.source.cut_mv(0, 5000), [samples / 1000], atol=1e-9)
     found.annotate(tmp_path)
     read = wfdb.rdann(str(tmp_path / "a"), "siw")
-    assert (read.fs, read.sample.tolist()) == (50, [0, 1997, 2399])
+    assert (read.fs, read.sample.tolist()) == (50, [0, 2000, 2400])
 
 
 def test_another_file_is_not_overwritten(by_hand: OnsetDetector, tmp_path: Path) -> None:
