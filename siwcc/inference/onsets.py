@@ -171,8 +171,8 @@ class Onsets(list[Onset]):
         """Write a WFDB annotation file with the beginning and the end of each episode.
 
         The annotations are changes of rhythm, symbol `+`: `(NONMAL` at the start, `(MAL` at each onset and `(NONMAL`
-        at its end, unless another onset is before it. `num` of `(MAL` is its probability (or score) in percent. The file contains its time resolution,
-        which is the sampling rate of the record.
+        at its end, unless another onset is before it. `num` of `(MAL` is its probability (or score) in percent. The
+        file contains its time resolution, which is the sampling rate of the record.
 
         Args:
             path: The file, `<record>.siw`; or a folder, for `<record>.siw` in it.
