@@ -375,6 +375,11 @@ def unlike(sections: Mapping[str, AnyDataset]) -> str:
     return ""
 
 
+def _origin_of(section: AnyDataset) -> object:
+    """Where the raw files come from."""
+    return section.synthetic or section.path or section.url
+
+
 def join_datasets(sections: Mapping[str, AnyDataset]) -> TaskDataset:
     """One section as it is, or several as one.
 
@@ -645,6 +650,9 @@ class Config(Section):
     robustness: tuple[PerturbationName, ...] = Field(
         default=(), description="perturbations of the test samples; each task is given those that it has"
     )
+    external: dict[TaskName, tuple[Name, ...]] = Field(
+        default_factory=dict, description="data sets that the networks of a task are tested on and that they never see"
+    )
     train: Train = Train()
 
     def task(self, name: str) -> EcgTask | NucleiTask:
@@ -659,7 +667,11 @@ class Config(Section):
     @property
     def datasets_in_use(self) -> list[str]:
         """The names of all data sets that the study reads, sorted."""
-        return sorted({name for task in self.run for name in self.datasets_of(task)})
+        return sorted({name for task in self.run for name in (*self.datasets_of(task), *self.external_of(task))})
+
+    def external_of(self, task: str) -> tuple[str, ...]:
+        """The names of the data sets that the networks of a task are tested on and that they never see."""
+        return self.external.get(cast(TaskName, task), ())
 
     def sections_of(self, task: str) -> dict[str, AnyDataset]:
         """The sections of the data sets that a task reads, by name."""
@@ -693,8 +705,9 @@ class Config(Section):
         for task in self.run:
             names = self.datasets_of(task)
             for name in names:
-                self._check_dataset(task, name)
+                self._check_dataset(task, name, f"tasks.{task}.dataset")
             self._check_joined(task, names)
+            self._check_external(task, names)
         for variant in self.variants:
             self._check_stored_weights(variant)
         if "ecg" in self.run:
@@ -735,15 +748,28 @@ class Config(Section):
         if problem:
             raise ValueError(f"tasks.{task}.dataset: {problem}")
 
-    def _check_dataset(self, task: str, name: str) -> None:
+    def _check_external(self, task: str, names: Sequence[str]) -> None:
+        key, others = f"external.{task}", self.external_of(task)
+        if len(set(others)) < len(others):
+            raise ValueError(f"{key}: an entry is there twice")
+        for other in others:
+            self._check_dataset(task, other, key)
+            problem = unlike({names[0]: self.datasets[names[0]], other: self.datasets[other]})
+            if problem:
+                raise ValueError(f"{key}: {problem}")
+            for name in names:
+                if _origin_of(self.datasets[name]) == _origin_of(self.datasets[other]):
+                    raise ValueError(f"{key}: {other!r} is what the networks are trained on ({name!r})")
+
+    def _check_dataset(self, task: str, name: str, key: str) -> None:
         if name not in self.datasets:
             meant = did_you_mean(name, self.datasets)
             hint = f"; {meant}" if meant else ""
-            raise ValueError(f"tasks.{task}.dataset: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
+            raise ValueError(f"{key}: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
         section = self.datasets[name]
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
-            raise ValueError(f"tasks.{task}.dataset: {found}")
+            raise ValueError(f"{key}: {found}")
         absent = [point for point in self.task(task).points if point not in section.points]
         if absent:
             there = ", ".join(section.points)
