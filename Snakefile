@@ -5,6 +5,7 @@
 #   results/<study>/<task>/fold<k>.h5      rules/folds.smk      augmented folds
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
 #   results/<study>/<task>/baselines/      rules/baselines.smk  predictions without a network
+#   results/<study>/<task>/.../external/   rules/external.smk   predictions for data sets that no network saw
 #   results/<study>/stats/                 rules/stats.smk      comparisons, errors, tests
 #   results/<study>/onsets/                rules/onsets.smk     onsets in whole recordings
 #   results/<study>/figures/, report.html  rules/report.smk     figures, and all on one page
@@ -43,6 +44,7 @@ include: "rules/samples.smk"
 include: "rules/folds.smk"
 include: "rules/train.smk"
 include: "rules/baselines.smk"
+include: "rules/external.smk"
 include: "rules/stats.smk"
 include: "rules/report.smk"
 
@@ -58,9 +60,7 @@ rule all:
         [data_layout.files(name) for name in study.config.datasets_of_tasks],
         [study.fold_files(task) for task in config["run"]],
         [layout.run_files(run) for run in study.runs()],
-        study.baselines(),
-        [layout.config, *study.tables()],
+        study.baselines() + study.external() + study.calibrations() + study.robustness(),
         study.onsets(),
-        study.calibrations() + study.robustness(),
+        [layout.config, layout.report, *study.tables()],
         study.figures(FIGURE_KINDS),
-        layout.report,

@@ -328,6 +328,7 @@ rule write_report:
         stats=study.tables(),
         runs=[layout.run_files(run) for run in study.runs()],
         baselines=study.baselines(),
+        external=study.external(),
         folds=[layout.folds(task, config["folds"]) for task in config["run"]],
         assignment=collect(layout.folds_csv("{task}"), task=config["run"]),
         strata=collect(layout.strata_csv("{task}"), task=config["run"]),

@@ -382,6 +382,11 @@ def unlike(sections: Mapping[str, AnyDataset]) -> str:
     return ""
 
 
+def _origin_of(section: AnyDataset) -> object:
+    """Where the raw files come from."""
+    return section.synthetic or section.path or section.url
+
+
 def join_datasets(sections: Mapping[str, AnyDataset]) -> TaskDataset:
     """One section as it is, or several as one.
 
@@ -744,6 +749,9 @@ class Config(Section):
     robustness: tuple[PerturbationName, ...] = Field(
         default=(), description="perturbations of the test samples; each task is given those that it has"
     )
+    external: dict[TaskName, tuple[Name, ...]] = Field(
+        default_factory=dict, description="data sets that the networks of a task are tested on and that they never see"
+    )
     train: Train = Train()
     onsets: Onsets | None = Field(default=None, description="onsets in whole recordings; null: not looked for")
 
@@ -764,7 +772,11 @@ class Config(Section):
     @property
     def datasets_of_tasks(self) -> list[str]:
         """The names of the data sets whose samples the tasks read, sorted."""
-        return sorted({name for task in self.run for name in self.datasets_of(task)})
+        return sorted({name for task in self.run for name in (*self.datasets_of(task), *self.external_of(task))})
+
+    def external_of(self, task: str) -> tuple[str, ...]:
+        """The names of the data sets that the networks of a task are tested on and that they never see."""
+        return self.external.get(cast(TaskName, task), ())
 
     def sections_of(self, task: str) -> dict[str, AnyDataset]:
         """The sections of the data sets that a task reads, by name."""
@@ -798,8 +810,9 @@ class Config(Section):
         for task in self.run:
             names = self.datasets_of(task)
             for name in names:
-                self._check_dataset(task, name)
+                self._check_dataset(task, name, f"tasks.{task}.dataset")
             self._check_joined(task, names)
+            self._check_external(task, names)
         for variant in self.variants:
             self._check_stored_weights(variant)
         if "ecg" in self.run:
@@ -819,6 +832,10 @@ class Config(Section):
                 raise ValueError(f"onsets.dataset: {name!r} has no annotated rhythms: its format is {section.format!r}")
             if not section.rate_hz.is_integer():
                 raise ValueError(f"datasets.{name}.rate_hz: must be a whole number for onsets.dataset")
+            if name in onsets.external and any(
+                _origin_of(section) == _origin_of(self.datasets[own]) for own in onsets.dataset
+            ):
+                raise ValueError(f"onsets.external: {name!r} is what the networks are trained on")
             first = first or section
             if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
                 raise ValueError(f"onsets.dataset: {name!r} has another rate or number of leads than the first")
@@ -856,11 +873,24 @@ class Config(Section):
         if problem:
             raise ValueError(f"tasks.{task}.dataset: {problem}")
 
-    def _check_dataset(self, task: str, name: str) -> None:
-        section = self._existing_dataset(f"tasks.{task}.dataset", name)
+    def _check_external(self, task: str, names: Sequence[str]) -> None:
+        key, others = f"external.{task}", self.external_of(task)
+        if len(set(others)) < len(others):
+            raise ValueError(f"{key}: an entry is there twice")
+        for other in others:
+            self._check_dataset(task, other, key)
+            problem = unlike({names[0]: self.datasets[names[0]], other: self.datasets[other]})
+            if problem:
+                raise ValueError(f"{key}: {problem}")
+            for name in names:
+                if _origin_of(self.datasets[name]) == _origin_of(self.datasets[other]):
+                    raise ValueError(f"{key}: {other!r} is what the networks are trained on ({name!r})")
+
+    def _check_dataset(self, task: str, name: str, key: str) -> None:
+        section = self._existing_dataset(key, name)
         if section.task != task:
             found = f"{name!r} has format {section.format!r}, for the task {section.task}"
-            raise ValueError(f"tasks.{task}.dataset: {found}")
+            raise ValueError(f"{key}: {found}")
         absent = [point for point in self.task(task).points if point not in section.points]
         if absent:
             there = ", ".join(section.points)

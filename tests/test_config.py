@@ -325,6 +325,45 @@ def test_data_sets_of_a_task_agree_in_what_shapes_a_sample(
         parse_config(values)
 
 
+def external_values(**changes: Any) -> dict[str, Any]:
+    values = default_values() | {"external": {"ecg": ["mitdb"]}}
+    values["datasets"]["mitdb"] |= changes
+    return values
+
+
+def test_an_external_data_set_is_read_and_belongs_to_no_task() -> None:
+    config = parse_config(external_values())
+    assert (config.external_of("ecg"), config.external_of("nuclei")) == (("mitdb",), ())
+    assert config.datasets_in_use == ["mitdb", "sipakmed", "vfdb"]
+    assert config.datasets_of("ecg") == ("vfdb",)
+    assert parse_config(external_values() | {"run": ["nuclei"]}).datasets_in_use == ["sipakmed"]
+
+
+@pytest.mark.parametrize(
+    ("external", "changes", "found"),
+    [
+        (["mitbd"], {}, ["'mitbd'", "mitdb"]),
+        (["sipakmed"], {}, ["'sipakmed'", "nuclei"]),
+        (["mitdb", "mitdb"], {}, ["twice"]),
+        (["vfdb"], {}, ["'vfdb'"]),
+        (["mitdb"], {"rate_hz": 360}, ["rate_hz", "360"]),
+        (["mitdb"], {"leads": [0]}, ["leads", "1"]),
+        # The same files under another name.
+        (["mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
+    ],
+)
+def test_an_external_data_set_fits_and_is_not_trained_on(
+    external: list[str], changes: dict[str, Any], found: list[str]
+) -> None:
+    with refused("config", "external.ecg: ", *found, remedy=None):
+        parse_config(external_values(**changes) | {"external": {"ecg": external}})
+
+
+def test_external_data_sets_are_given_by_task() -> None:
+    with refused("config", "external.mri", remedy=None):
+        parse_config(default_values() | {"external": {"mri": ["mitdb"]}})
+
+
 def test_one_data_set_in_a_list_is_that_data_set_alone() -> None:
     one = parse_config(changed("tasks.ecg.dataset", ["vfdb"]))
     assert one.model_dump_json() == parse_config(default_values()).model_dump_json()

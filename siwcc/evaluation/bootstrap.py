@@ -6,8 +6,8 @@ tables of one study are paired. The paper's bootstrap over folds is in `siwcc.ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,17 @@ def interval_of(value: float, drawn: np.ndarray) -> Interval:
         return Interval(value, np.nan, np.nan)
     low, high = np.percentile(finite, _PERCENTILES).tolist()
     return Interval(value, low, high)
+
+
+def with_intervals(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Columns `<name>`, `<name>_low` and `<name>_high` of measures.
+
+    Args:
+        parts: By name: of all rows (1,), and of each draw (draws,).
+    """
+    found = {name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()}
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    return {f"{name}{suffix}": float(getattr(found[name], end)) for name in parts for suffix, end in ends.items()}
 
 
 class Sums(NamedTuple):

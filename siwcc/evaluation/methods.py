@@ -107,7 +107,19 @@ def read_predictions(path: Path) -> Predictions:
             that is no number (of several points an empty target is none that is visible), a confidence outside
             0 ... 1, or a row that is there twice.
     """
-    rows = read_csv(path, ("sample_id", "copy"))
+    return predictions_of(path, read_csv(path, ("sample_id", "copy")))
+
+
+def predictions_of(path: Path, rows: Sequence[Mapping[str, str]]) -> Predictions:
+    """Some rows of a file of predictions.
+
+    Args:
+        path: The file, for messages.
+        rows: By column, of one method.
+
+    Raises:
+        InputError: as `read_predictions`.
+    """
     if not rows:
         raise InputError(path, "has no rows", _REMEDY)
     suffixes = [name.removeprefix("target") for name in rows[0] if name.startswith("target")]

@@ -13,7 +13,7 @@ from pathlib import Path
 from siwcc.config import MAP_VARIANTS, Config, shown_arm
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec, task_module
 from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS
-from siwcc.evaluation.baselines.registry import baselines_of
+from siwcc.evaluation.baselines.registry import baselines_of, unlearned_baselines_of
 from siwcc.io.run_key import RunKey
 from siwcc.io.study_layout import StudyLayout, TableName, figure_stem, run_grid
 
@@ -84,6 +84,15 @@ class StudyFiles:
         perturbed = filter(self.config.perturbations_of, tasks or self.config.run)
         return [self.layout.robustness(*arm) for arm in self.arms(perturbed, self.config.variants)]
 
+    def external(self, tasks: Iterable[str] | None = None) -> list[Path]:
+        """The predictions of every arm and baseline for data sets that no network saw; None: of all tasks."""
+        found = []
+        for task in self.config.run if tasks is None else tasks:
+            for dataset in self.config.external_of(task):
+                found += [self.layout.external(*arm, dataset) for arm in self.arms([task], self.config.variants)]
+                found += [self.layout.external_baseline(task, name, dataset) for name in unlearned_baselines_of(task)]
+        return found
+
     def calibrations(self) -> list[Path]:
         """What turns confidence into a probability, of every arm that has a confidence."""
         return [self.layout.calibration(*arm) for arm in self.arms(self.config.run, self.mapped_variants)]
@@ -110,19 +119,12 @@ class StudyFiles:
         """All files of the stage that looks for onsets; none if the study has no such stage."""
         if self.config.onsets is None:
             return []
-        tables = [self.layout.table(name) for name in ONSET_TABLES]
-        return [
-            self.layout.onset_folds,
-            *self.onset_models(),
-            *self.onset_candidates(),
-            *self.onset_curves(),
-            *tables,
-            self.layout.onset_settings,
-        ]
+        found = [*self.onset_models(), *self.onset_candidates(), *self.onset_curves()]
+        return [self.layout.onset_folds, *found, *self.onset_tables(), self.layout.onset_settings]
 
     def tables(self) -> list[Path]:
         """Every table."""
-        names = _TABLES + (_MAP_TABLES if self.mapped_variants else ())
+        names = _TABLES + (_MAP_TABLES if self.mapped_variants else ()) + (("external",) if self.external() else ())
         return [self.layout.table("comparisons"), self.layout.table3, *map(self.layout.table, names)]
 
     def figures(self, kinds: Iterable[str]) -> list[Path]:

@@ -76,8 +76,8 @@ class _Frame(NamedTuple):
     border: str
 
 
-class _Outputs(NamedTuple):
-    """Of a batch of B.
+class Outputs(NamedTuple):
+    """What networks predict for a batch of B.
 
     Attributes:
         of_each: float64 (networks, B, outputs).
@@ -327,6 +327,18 @@ class Predictor:
                 raise InputError(path, error.problem, error.remedy) from error
             raise
 
+    def predict_prepared(self, signal: Tensor) -> Outputs:
+        """The predictions for a batch that is prepared as the study's folds are.
+
+        Args:
+            signal: float32 (B, channels, *shape), see `siwcc.data.augment.interface.Inputs.batch`; all networks are
+                given the same, so they must have one encoding.
+
+        Raises:
+            InputError: a prediction that is not finite.
+        """
+        return self._outputs([signal] * len(self.models))
+
     def check_kind(self, path: Path) -> None:
         """Compare the kind of a file, by its name, with what the networks take.
 
@@ -379,7 +391,7 @@ class Predictor:
         return replace(self._prediction(outputs_of, 0, shift, zoom, grid), source=np.asarray(image))
 
     @torch.inference_mode()
-    def _outputs(self, inputs: Sequence[Tensor]) -> _Outputs:
+    def _outputs(self, inputs: Sequence[Tensor]) -> Outputs:
         of_each, maps = [], []
         for model, signal in zip(self.models, inputs, strict=True):
             encoded, body = model.network.encoded(signal), model.network.body
@@ -395,7 +407,7 @@ class Predictor:
         known = [(model, log_map) for model, log_map in zip(self.models, maps, strict=True) if log_map is not None]
         together = self._together(stacked, [log_map for _, log_map in known])
         if not known:
-            return _Outputs(stacked.double().numpy(), own, together)
+            return Outputs(stacked.double().numpy(), own, together)
         at = torch.from_numpy(together).to(stacked.dtype)
         confidence = np.mean([_confidence(model, log_map, at) for model, log_map in known], axis=0)
         values = torch.stack([log_map.exp() for _, log_map in known]).mean(0).numpy()
@@ -405,7 +417,7 @@ class Predictor:
             if isinstance(body := model.network.body, DenseNet) and model.network.tells_visible
         ]
         visible = np.mean(of_networks, axis=0) if of_networks else None
-        return _Outputs(stacked.double().numpy(), own, together, confidence, values, visible)
+        return Outputs(stacked.double().numpy(), own, together, confidence, values, visible)
 
     def _together(self, predictions: Tensor, log_maps: Sequence[Tensor]) -> np.ndarray:
         """One prediction of all networks, float64 (B, outputs), from theirs, (networks, B, outputs)."""
@@ -417,7 +429,7 @@ class Predictor:
         return np.asarray(np.median(predictions.double().numpy(), axis=0))
 
     def _prediction(
-        self, found: _Outputs, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
+        self, found: Outputs, row: int, origin: np.ndarray, zoom: float, grid: _Grid, **of_window: Any
     ) -> Prediction:
         """One row, its points in the recording or image: what the network calls `origin` is 0 there."""
         first, *further = (
@@ -426,9 +438,7 @@ class Predictor:
         )
         return replace(first, further=tuple(further))
 
-    def _point(
-        self, found: _Outputs, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid
-    ) -> Prediction:
+    def _point(self, found: Outputs, row: int, number: int, origin: np.ndarray, zoom: float, grid: _Grid) -> Prediction:
         name, outputs = list(self.spec.points.items())[number]
         confidence = None if found.confidence is None else float(found.confidence[row, number])
         # The calibration is of the first point.

@@ -34,7 +34,11 @@ TableName = Literal[
     "onset_comparisons",
     "onset_calibration",
     "froc",
+    "external",
 ]
+EXTERNAL = "external"
+"""Folder, below that of a method, with its predictions for data sets that no network saw."""
+_BASELINES = "baselines"
 CALIBRATION = "calibration.json"
 """Name of the file that turns the confidence of an arm's networks into a probability."""
 FOLD_MODELS = f"fold*/seed*/{MODEL}"
@@ -66,6 +70,12 @@ def results_of(study: str) -> Path:
 def table_name(name: TableName) -> str:
     """The name of the file of a table."""
     return f"{name}.csv"
+
+
+def external_place(path: Path) -> tuple[str, str, str, str]:
+    """Task, data set, method and variant of a file from `StudyLayout.external`; a baseline has the variant ""."""
+    *_, task, encoding, variant, _, dataset, _ = path.parts
+    return (task, dataset, variant, "") if encoding == _BASELINES else (task, dataset, encoding, variant)
 
 
 def figure_stem(name: str, **parts: str) -> str:
@@ -123,7 +133,7 @@ class StudyLayout:
 
     def baseline(self, task: str, name: str) -> Path:
         """The predictions of a baseline."""
-        return self.folder / task / "baselines" / name / PREDICTIONS
+        return self.folder / task / _BASELINES / name / PREDICTIONS
 
     def found_baselines(self, task: str) -> list[Path]:
         """The predictions of all baselines that exist, sorted."""
@@ -167,6 +177,14 @@ class StudyLayout:
     def robustness(self, task: str, encoding: str, variant: str) -> Path:
         """Errors of the arm's networks on perturbed test samples."""
         return self.folder / task / encoding / variant / "robustness.csv"
+
+    def external(self, task: str, encoding: str, variant: str, dataset: str) -> Path:
+        """Predictions of the arm's networks for a data set that they never saw."""
+        return self.folder / task / encoding / variant / EXTERNAL / dataset / PREDICTIONS
+
+    def external_baseline(self, task: str, name: str, dataset: str) -> Path:
+        """Predictions of a baseline for such a data set."""
+        return self.baseline(task, name).parent / EXTERNAL / dataset / PREDICTIONS
 
     @property
     def onsets(self) -> Path:
@@ -227,6 +245,8 @@ class StudyLayout:
         parts = path.relative_to(self.benchmarks).with_suffix("").parts
         if parts[0] in ("stats", "figures"):
             return parts[0]
+        if EXTERNAL in parts:
+            return EXTERNAL
         if parts[-1].startswith("seed"):
             return "train"
         return "baselines" if "baselines" in parts else "folds" if parts[-1].startswith("fold") else "figures"
@@ -236,7 +256,8 @@ class StudyLayout:
         patterns = {
             "folds": ["*/fold*.h5", "*/folds.csv"],
             "train": ["*/*/*/fold*/seed*/*"],
-            "baselines": ["*/baselines/**/*"],
+            "baselines": ["*/baselines/*/*.*"],
+            EXTERNAL: [f"*/*/*/{EXTERNAL}/*/*"],
             "stats": ["stats/**/*"],
             "figures": ["figures/**/*"],
         }

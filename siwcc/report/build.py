@@ -13,20 +13,22 @@ from typing import Any
 from siwcc.config import MAP_VARIANTS
 from siwcc.evaluation.comparisons import PUBLISHED_COMPARISON, Row
 from siwcc.evaluation.errors_table import write_errors, write_errors_by_stratum
+from siwcc.evaluation.external_table import write_external
 from siwcc.evaluation.record_tests import write_record_points, write_records
 from siwcc.evaluation.reliability_table import write_reliability, write_scores
 from siwcc.evaluation.variance import write_variance
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_text
-from siwcc.io.study_layout import figure_stem
+from siwcc.io.study_layout import external_place, figure_stem
 from siwcc.report.best import Best, best_methods, method_words, methods_sentence, note
 from siwcc.report.confidence import confidence_arms
 from siwcc.report.costs import STAGES, gather_costs
 from siwcc.report.deviations import read_deviations
 from siwcc.report.drawing import draw_figures
 from siwcc.report.encodings import describe_encodings
-from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, visibility_sentences
+from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, title_of, visibility_sentences
+from siwcc.report.external import external_tables
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
@@ -196,6 +198,7 @@ def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dic
         "methods_sentence": methods_sentence(bests),
         "baseline_notes": BASELINE_NOTES,
         "strata": stratum_tables(errors.by_stratum),
+        "external": external_tables(measured.external),
         "robustness": [table for task in study.started_tasks() for table in robustness_tables(study.robustness(task))],
         "figures": figures,
         "best_curves": _best_panels(bests, figures, "learning_curves", "curves"),
@@ -237,6 +240,12 @@ def describe_missing(study: Study) -> list[str]:
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
             lines.append(f"{TASKS.get(task, task)}: predictions for perturbed samples of {named}")
+        absent_external = [external_place(path) for path in study.files.external([task]) if not path.is_file()]
+        if absent_external:
+            named = "; ".join(
+                f"{title_of(task, method, variant)}, {dataset}" for _, dataset, method, variant in absent_external
+            )
+            lines.append(f"{TASKS.get(task, task)}: predictions for external data sets of {named}")
     return lines + _undrawn_figures(study)
 
 
@@ -270,3 +279,5 @@ def write_tables(study: Study, measured: Measured) -> None:
     if set(study.config.variants) & set(MAP_VARIANTS):
         write_reliability(table("calibration"), measured.reliability.bins)
         write_scores(table("calibration_scores"), measured.reliability.scores)
+    if study.files.external():
+        write_external(table("external"), measured.external)

@@ -20,6 +20,7 @@ STAGES = {
     "folds": "folds: assign and augment",
     "train": "training, with evaluation",
     "baselines": "baselines",
+    "external": "external data sets: predictions",
     "stats": "statistics",
     "figures": "figures and report",
 }

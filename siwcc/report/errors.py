@@ -32,8 +32,13 @@ _MOST_STRATA = 60
 
 def method_name(line: Accuracy) -> str:
     """The name of a method on the page."""
-    label = arm_style(line.method).label
-    return f"{model_name(line.task, line.variant)}, {label}" if line.variant else label
+    return title_of(line.task, line.method, line.variant)
+
+
+def title_of(task: str, method: str, variant: str) -> str:
+    """The name of a network with its encoding, or of a baseline, whose variant is empty."""
+    label = arm_style(method).label
+    return f"{model_name(task, variant)}, {label}" if variant else label
 
 
 # -------------------------------------------------------- all samples together

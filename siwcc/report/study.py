@@ -18,6 +18,7 @@ from siwcc.data.tasks.interface import ErrorLimits, TaskSpec
 from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.evaluation.comparisons import Row, compare_study, without_published
 from siwcc.evaluation.errors_table import Errors, measure_study
+from siwcc.evaluation.external_table import External, measure_external
 from siwcc.evaluation.record_tests import Records, compare_records
 from siwcc.evaluation.reliability_table import Reliability, measure_reliability
 from siwcc.evaluation.robustness_table import Robustness, read_robustness
@@ -157,6 +158,7 @@ class Measured:
         records: Of `records.csv` and `records_points.csv`.
         variance: Of `variance.csv`.
         reliability: Of `calibration.csv` and `calibration_scores.csv`.
+        external: Of `external.csv`.
     """
 
     rows: Sequence[Row]
@@ -164,6 +166,7 @@ class Measured:
     records: Records
     variance: Sequence[VarianceRow]
     reliability: Reliability
+    external: Sequence[External]
 
 
 def measure(study: Study, published: Path) -> Measured:
@@ -190,6 +193,7 @@ def measure(study: Study, published: Path) -> Measured:
         reliability=measure_reliability(
             [path for path in runs if run_key_of(path).variant in MAP_VARIANTS], strata, limits
         ),
+        external=measure_external([path for path in study.files.external(tasks) if path.is_file()], limits),
     )
 
 

@@ -11,7 +11,7 @@ import wfdb
 
 from siwcc.cli import main as cli
 from siwcc.cli.plan import TaskPlan, format_plan, plan_study
-from siwcc.config import Config, load_study, parse_dataset
+from siwcc.config import Config, load_study, parse_config, parse_dataset
 from siwcc.data.datasets.synthetic.ecg import write_ecg_records
 from siwcc.io.errors import InputError
 from siwcc.io.shards import shard_writer
@@ -43,6 +43,15 @@ def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
     assert small.tasks.ecg.decimate_by == 10
     assert set(small.datasets) == {"mine", "vfdb", "mitdb", "sipakmed"}
     assert small.train.learning_rate == 0.001
+
+
+def test_the_samples_of_several_data_sets_are_added(small: Config, tmp_path: Path) -> None:
+    values = small.model_dump(mode="json")
+    values["datasets"]["more"] = {"format": "vfdb", "synthetic": {"samples": 20}}
+    values["tasks"]["ecg"]["dataset"] = ["mine", "more"]
+    # 4.7 usable events of a synthetic record.
+    [plan] = plan_study(parse_config(values), tmp_path)
+    assert plan.samples == 47 + 94
 
 
 @pytest.mark.parametrize(

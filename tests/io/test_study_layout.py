@@ -18,6 +18,7 @@ from siwcc.io.study_layout import (
     FIGURES,
     AblationLayout,
     StudyLayout,
+    external_place,
     figure_stem,
     results_of,
     run_grid,
@@ -52,6 +53,8 @@ RUN_FOLDER = "results/paper/ecg/coord/full/fold3/seed42"
         (LAYOUT.model(RUN._replace(fold=NO_FOLD)), "results/paper/ecg/coord/full/all/seed42/model.pt"),
         (LAYOUT.calibration("ecg", "none", "heatmap"), "results/paper/ecg/none/heatmap/calibration.json"),
         (LAYOUT.robustness("ecg", "none", "heatmap"), "results/paper/ecg/none/heatmap/robustness.csv"),
+        (LAYOUT.external("ecg", "none", "full", "mitdb"), "results/paper/ecg/none/full/external/mitdb/predictions.csv"),
+        (LAYOUT.external_baseline("ecg", "a", "b"), "results/paper/ecg/baselines/a/external/b/predictions.csv"),
         (LAYOUT.table("errors_by_stratum"), "results/paper/stats/errors_by_stratum.csv"),
         (LAYOUT.table3, "results/paper/stats/table3.txt"),
         (LAYOUT.figure("forest_test_r2", "svg"), "results/paper/figures/forest_test_r2.svg"),
@@ -94,6 +97,12 @@ def test_what_a_figure_is_called(stem: str, expected: str) -> None:
     assert stem == expected
 
 
+def test_the_method_of_an_external_file_is_in_its_path() -> None:
+    arm, baseline = LAYOUT.external("ecg", "none", "full", "mitdb"), LAYOUT.external_baseline("ecg", "a", "mitdb")
+    assert external_place(arm) == ("ecg", "mitdb", "none", "full")
+    assert external_place(baseline) == ("ecg", "mitdb", "a", "")
+
+
 def test_names_may_be_wildcards_of_the_rules() -> None:
     layout = StudyLayout(Path("<results>"))
     run = RunKey("{task}", "{encoding}", "{variant}", "{fold}", "{seed}")  # type: ignore[arg-type]
@@ -117,6 +126,7 @@ def test_what_exists_is_found_and_given_to_its_stage(tmp_path: Path) -> None:
         "folds": [layout.folds_csv("ecg"), layout.fold("ecg", 1)],
         "train": layout.run_files(RUN),
         "baselines": [layout.baseline("ecg", name) for name in ("a", "b")],
+        "external": [layout.external(*RUN[:3], "mitdb"), layout.external_baseline("ecg", "a", "mitdb")],
         "stats": [layout.table("errors")],
         "figures": [layout.figure("gaps_ecg", kind) for kind in FIGURE_KINDS],
     }
@@ -142,6 +152,8 @@ def test_what_exists_is_found_and_given_to_its_stage(tmp_path: Path) -> None:
         (("ecg", "fold1"), "folds"),
         (("ecg", "folds"), "folds"),
         (("ecg/baselines", "pelt"), "baselines"),
+        (("ecg/coord/full/external", "seed1"), "external"),
+        (("ecg/baselines/pelt/external", "fold1"), "external"),
         (("stats", "errors"), "stats"),
         (("figures", "report"), "figures"),
     ],

@@ -250,6 +250,14 @@ def test_the_papers_own_study_lists_only_what_it_changes(repository):
     assert not {"epochs", "folds", "copies-ecg", "copies-nuclei", "image-size", "synthetic-ecg"} & found
 
 
+def test_a_deviation_applies_if_it_does_to_one_of_several_data_sets(repository):
+    values = {"format": "vfdb", "synthetic": None}
+    datasets = {"real": values, "synthetic": values | {"synthetic": {"samples": 3, "seed": 1}}}
+    config = config_of(tasks={"ecg": {"dataset": ["real", "synthetic"]}}, datasets=datasets)
+    path = repository / "resources" / "deviations.yaml"
+    assert {"synthetic-ecg", "exact-labels"} <= {item.id for item in deviations.read_deviations(path, config)}
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

@@ -1,4 +1,4 @@
-"""A study whose task has two data sets, through the real Snakefile."""
+"""A study whose task has two data sets, and a third that is external, through the real Snakefile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ STUDY: dict[str, Any] = {
     "datasets": {
         "first": {"format": "vfdb", "synthetic": {"samples": 3, "seed": 1}},
         "second": {"format": "wfdb", "event_labels": ["VFL", "VT"], "synthetic": {"samples": 2, "seed": 2}},
+        "third": {"format": "vfdb", "synthetic": {"samples": 2, "seed": 3}},
     },
+    "external": {"ecg": ["third"]},
     "train": {"epochs": 1, "device": "cpu", "by_variant": {"heatmap": {"epochs": 1}}},
 }
 
@@ -56,7 +58,11 @@ def test_samples_of_both_are_made_once_and_trained_on_together(place: Place) -> 
     strata = read(results / "ecg" / "strata.csv")
     samples = Counter(row["dataset"] for row in strata)
     assert set(samples) == {"first", "second"}
-    assert sorted(path.name for path in (place.folder / "data" / "samples").glob("*.h5")) == ["first.h5", "second.h5"]
+    assert sorted(path.stem for path in (place.folder / "data" / "samples").glob("*.h5")) == [
+        "first",
+        "second",
+        "third",
+    ]
     model = read_model(results / "ecg" / "coord" / "heatmap" / "fold1" / "seed42" / "model.pt")
     assert set(model.metadata.training_groups) == {row["group"] for row in strata if row["fold"] == "2"}
     rows = read(results / "stats" / "errors_by_stratum.csv")
@@ -66,9 +72,36 @@ def test_samples_of_both_are_made_once_and_trained_on_together(place: Place) -> 
     assert found == samples
 
 
+def test_every_network_predicts_the_external_data_set(place: Place) -> None:
+    results = place.folder / "results" / "two"
+    excluded = {row["sample_id"] for row in read(place.folder / "data" / "samples" / "third.excluded.csv")}
+    rows = read(results / "ecg" / "coord" / "heatmap" / "external" / "third" / "predictions.csv")
+    samples = {row["sample_id"] for row in rows}
+    assert Counter(row["network"] for row in rows) == dict.fromkeys(("fold1", "fold2", "ensemble"), len(samples))
+    assert samples.isdisjoint(excluded)
+    assert {row["copy"] for row in rows} == {"0"}
+    table = read(results / "stats" / "external.csv")
+    assert {(row["dataset"], int(row["rows"])) for row in table} == {("third", len(samples))}
+    baselines = {"centre", "intensity_centroid", "inverted_centroid", "change_point"}
+    assert {row["method"] for row in table} == baselines | {"coord"}
+    # It is in no fold and no other table.
+    assert {row["dataset"] for row in read(results / "ecg" / "strata.csv")} == {"first", "second"}
+    assert 'id="external"' in (results / "report.html").read_text()
+
+
 def test_only_what_is_made_of_a_data_set_is_made_again(place: Place) -> None:
     assert rules_in(place.planned("--configfile", "two.yaml", study=None)) == Counter()
-    samples = place.folder / "data" / "samples" / "second.h5"
-    samples.unlink()
+    jobs = planned_without(place, "second")
+    assert (jobs["extract_samples"], jobs["provide_raw"], jobs["assign_folds"], jobs["train_network"]) == (1, 0, 1, 2)
+    jobs = planned_without(place, "third")
+    assert (jobs["extract_samples"], jobs["assign_folds"], jobs["train_network"]) == (1, 0, 0)
+    assert (jobs["predict_external"], jobs["predict_external_baseline"], jobs["measure_external"]) == (1, 4, 1)
+
+
+def planned_without(place: Place, dataset: str) -> Counter[str]:
+    """What would be done if the samples of a data set were gone."""
+    samples = place.folder / "data" / "samples" / f"{dataset}.h5"
+    aside = samples.rename(samples.with_suffix(".aside"))
     jobs = rules_in(place.planned("--configfile", "two.yaml", study=None))
-    assert (jobs["extract_samples"], jobs["provide_raw"], jobs["assign_folds"]) == (1, 0, 1)
+    aside.rename(samples)
+    return jobs

@@ -544,6 +544,24 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> EcgSou
     return EcgSource(TaskSpec.from_json(attributes["spec"]), settings, dataset, samples)
 
 
+def open_originals(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDataset, seed: int) -> EcgInputs:
+    """Read all windows of a data set as folds have them, without augmented copies.
+
+    Args:
+        samples_path: The samples file.
+        settings: The task's section of the config.
+        dataset: The data set's section.
+        seed: The study's seed, with which `rewindow` places the windows.
+
+    Raises:
+        InputError: as `read_windows`.
+    """
+    samples = read_windows(samples_path, settings, dataset)
+    source = EcgSource(make_spec(settings, dataset), settings, dataset, samples)
+    sample_id = samples.arrays["sample_id"]
+    return source.moved(sample_id, np.zeros(len(sample_id), dtype=np.int32), seed)
+
+
 def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> EcgInputs:
     """Read fold files into memory.
 

@@ -116,7 +116,7 @@ class Source(Protocol):
 
         Args:
             sample_id: (rows,) strings.
-            copy: (rows,) int, from 1.
+            copy: (rows,) int, from 1; 0 is the original sample, as it is in the folds.
             seed: With sample and copy it fixes where to; the folds' own copies have the study's.
 
         Returns:
@@ -147,6 +147,10 @@ class AugmentModule(Protocol):
 
     def open_source(self, fold_paths: Sequence[Path], samples_path: SamplesPath) -> Source:
         """Read what fold files were made from."""
+        ...
+
+    def open_originals(self, samples_path: SamplesPath, settings: Any, dataset: Any, seed: int) -> Inputs:
+        """Read the original samples of a data set as folds have them (copy 0); they need not be in any."""
         ...
 
 

@@ -19,7 +19,7 @@ Herlev, in 11 % of its images themselves); which one is meant then shows in its 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,7 +176,7 @@ def write_fold(
     names = ("sample_id", "group", "class", "target", *settings.points[1:])
     samples = read_samples(samples_path, names)
     expected = settings.dataset if isinstance(settings.dataset, str) else joined_name(settings.dataset)
-    _check_samples(samples, expected, dataset.image_size)
+    _check_samples(samples, {"dataset": expected, "image_size": dataset.image_size})
     attributes = {
         "task": "nuclei",
         "dataset": expected,
@@ -194,9 +194,9 @@ def write_fold(
             writer.extend(_copies_of(sample, numbers, settings, dataset.image_size, seed))
 
 
-def _check_samples(samples: Shard, dataset_name: str, image_size: int) -> None:
+def _check_samples(samples: Shard, expected_attributes: Mapping[str, object]) -> None:
     remedy = "delete the samples file and run again"
-    for name, expected in (("dataset", dataset_name), ("image_size", image_size)):
+    for name, expected in expected_attributes.items():
         found = samples.attributes.get(name)
         if found != expected:
             raise InputError(samples.path, f"has {name} {found!r} where the config has {expected!r}", remedy)
@@ -379,6 +379,27 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> Nuclei
     names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
     samples = read_sample_rows(samples_path, names, needed, attributes["samples_digest"])
     return NucleiSource(TaskSpec.from_json(attributes["spec"]), settings, samples)
+
+
+def open_originals(samples_path: SamplesPath, settings: NucleiTask, dataset: ImageDataset, seed: int) -> NucleiInputs:
+    """Read all images of a data set as folds have them, without augmented copies.
+
+    Args:
+        samples_path: The samples file.
+        settings: The task's section of the config.
+        dataset: The data set's section.
+        seed: Not used: nothing is drawn for an original image.
+
+    Raises:
+        InputError: a damaged samples file, or one of another size.
+    """
+    # As in `open_inputs`.
+    cv2.setNumThreads(0)
+    samples = read_samples(samples_path, (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:]))
+    _check_samples(samples, {"image_size": dataset.image_size})
+    sample_id = samples.arrays["sample_id"]
+    source = NucleiSource(make_spec(settings, dataset), settings, samples)
+    return source.moved(sample_id, np.zeros(len(sample_id), dtype=np.int32), seed)
 
 
 def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> NucleiInputs:

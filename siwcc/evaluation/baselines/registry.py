@@ -31,6 +31,7 @@ class Entry:
     Attributes:
         module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
         tasks: Tasks that it applies to; None for every task.
+        learns: Whether it predicts from the training rows.
         kind: What it predicts from: `input`, the signal or image, or nothing at all; `padding`, the zero padding that
             the augmentation leaves; `oracle`, what no method has when it is used.
     """
@@ -38,15 +39,16 @@ class Entry:
     module: str
     tasks: tuple[str, ...] | None = None
     kind: Literal["input", "padding", "oracle"] = "input"
+    learns: bool = False
 
 
 BASELINES: dict[str, Entry] = {
-    "training_mean": Entry("constant"),
+    "training_mean": Entry("constant", learns=True),
     "centre": Entry("constant"),
     "intensity_centroid": Entry("intensity"),
     "inverted_centroid": Entry("intensity"),
-    "zero_padding": Entry("leaks", ("ecg",), "padding"),
-    "gap_oracle": Entry("leaks", ("ecg",), "oracle"),
+    "zero_padding": Entry("leaks", ("ecg",), "padding", learns=True),
+    "gap_oracle": Entry("leaks", ("ecg",), "oracle", learns=True),
     "change_point": Entry("change_point", ("ecg",)),
     "otsu_centroid": Entry("intensity", ("nuclei",)),
 }
@@ -55,6 +57,11 @@ BASELINES: dict[str, Entry] = {
 def baselines_of(task: str) -> list[str]:
     """Names of the baselines that apply to a task, in the order of `BASELINES`."""
     return [name for name, entry in BASELINES.items() if entry.tasks is None or task in entry.tasks]
+
+
+def unlearned_baselines_of(task: str) -> list[str]:
+    """Those that need no training rows, and so predict any data set."""
+    return [name for name in baselines_of(task) if not BASELINES[name].learns]
 
 
 def baseline_kind(name: str) -> str:
@@ -110,6 +117,27 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     write_csv(path, prediction_columns(inputs.spec.outputs), prediction_rows(inputs, predictions))
     sums = {fold_path.name: sha256_of(fold_path) for fold_path in fold_paths}
     write_manifest(path.with_name(MANIFEST), f"{task}/baselines/{name}", (path,), inputs=sums)
+
+
+def write_external_baseline(name: str, inputs: Inputs, path: Path) -> None:
+    """Write the predictions of a baseline that learns nothing for a data set that is in no fold.
+
+    Args:
+        name: Of `unlearned_baselines_of`.
+        inputs: The original samples.
+        path: The `predictions.csv` to write.
+    """
+    import numpy as np
+
+    from siwcc.data.augment.interface import of_point
+    from siwcc.evaluation.external_table import OfNetwork, write_external_predictions
+
+    baseline = load_baseline(name)
+    every_row, none = np.arange(len(inputs.target)), np.empty(0, dtype=np.int64)
+    predictions = np.empty(inputs.target.shape, dtype=np.float64)
+    for point, outputs in inputs.spec.points.items():
+        predictions[:, outputs] = baseline(of_point(inputs, point), none, every_row)
+    write_external_predictions(path, inputs, [OfNetwork("", "", predictions)])
 
 
 def _fold_of_row(fold_paths: Sequence[Path]) -> np.ndarray:

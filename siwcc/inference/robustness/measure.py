@@ -13,7 +13,7 @@ import torch
 
 from siwcc.data.augment.interface import Inputs
 from siwcc.data.tasks.interface import ErrorLimits
-from siwcc.evaluation.bootstrap import Draws, Sums, interval_of
+from siwcc.evaluation.bootstrap import Draws, Sums, with_intervals
 from siwcc.evaluation.methods import Predictions
 from siwcc.evaluation.robustness_table import Robustness
 from siwcc.inference.robustness.interface import Originals, Perturbation, robustness_module, unchanged
@@ -174,6 +174,4 @@ def _measures(sums: tuple[Sums, Sums], unperturbed: tuple[Sums, Sums]) -> dict[s
     """Every measure with the ends of its interval, from (of all rows, of each draw)."""
     parts = {name: (getattr(sums[0], name), getattr(sums[1], name)) for name in Sums._fields}
     parts["change"] = tuple(now.within_coarse - then.within_coarse for now, then in zip(sums, unperturbed, strict=True))
-    found = {name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()}
-    ends = {"": "value", "_low": "low", "_high": "high"}
-    return {f"{name}{suffix}": float(getattr(found[name], end)) for name in parts for suffix, end in ends.items()}
+    return with_intervals(parts)

@@ -1,0 +1,23 @@
+"""Predict a data set that no network saw with the networks of one arm."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siwcc.jobs.job import job
+
+if TYPE_CHECKING:
+    from snakemake.iocontainers import snakemake
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        from siwcc.config import parse_config
+        from siwcc.data.external import open_external
+        from siwcc.inference.external import predict_external
+
+        inputs = open_external(
+            config=parse_config(snakemake.config),
+            task=snakemake.wildcards.task,
+            samples_path=Path(snakemake.input.samples),
+            training_path=[Path(path) for path in snakemake.input.training],
+        )
+        predict_external([Path(path) for path in snakemake.input.models], inputs, Path(snakemake.output.predictions))
