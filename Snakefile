@@ -4,8 +4,8 @@
 #   data/samples/<dataset>.h5              rules/samples.smk    windows or images with their targets
 #   results/<study>/<task>/fold<k>.h5      rules/folds.smk      augmented folds
 #   results/<study>/<task>/<encoding>/<variant>/fold<k>/seed<s>/  rules/train.smk
+#   results/<study>/<task>/.../external/   rules/external.smk   predictions for other data sets
 #   results/<study>/<task>/baselines/      rules/baselines.smk  predictions without a network
-#   results/<study>/<task>/.../external/   rules/external.smk   predictions for data sets that no network saw
 #   results/<study>/stats/                 rules/stats.smk      comparisons, errors, tests
 #   results/<study>/onsets/                rules/onsets.smk     onsets in whole recordings
 #   results/<study>/figures/, report.html  rules/report.smk     figures, and all on one page
@@ -46,12 +46,8 @@ include: "rules/train.smk"
 include: "rules/baselines.smk"
 include: "rules/external.smk"
 include: "rules/stats.smk"
+include: "rules/onsets.smk"
 include: "rules/report.smk"
-
-
-if config["onsets"]:
-
-    include: "rules/onsets.smk"
 
 
 rule all:
@@ -60,7 +56,6 @@ rule all:
         [data_layout.files(name) for name in study.config.datasets_of_tasks],
         [study.fold_files(task) for task in config["run"]],
         [layout.run_files(run) for run in study.runs()],
-        study.baselines() + study.external() + study.calibrations() + study.robustness(),
-        study.onsets(),
-        [layout.config, layout.report, *study.tables()],
-        study.figures(FIGURE_KINDS),
+        study.baselines() + study.calibrations() + study.robustness(),
+        study.external() + study.onsets(),
+        [layout.config, layout.report, *study.tables(), *study.figures(FIGURE_KINDS)],

@@ -10,7 +10,7 @@ from typing import get_args
 import siwcc
 from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS
 from siwcc.evaluation.baselines.registry import BASELINES
-from siwcc.evaluation.study_files import ONSET_TABLES, StudyFiles
+from siwcc.evaluation.study_files import StudyFiles
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.run_key import NO_FOLD, RunKey
 from siwcc.io.study_layout import FIGURE_KINDS, FIGURES, StudyLayout, results_of, run_grid
@@ -91,12 +91,16 @@ def onsets_of(values):
 
 def recordings_to_train_on():
     """The recordings files with the records of the folds."""
-    return [data_layout.recordings(name) for name in onsets_of(config)["dataset"]]
+    return [data_layout.recordings(name) for name in onsets_of(config).get("dataset", ())]
 
 
 def recordings_of_onsets():
     """The recordings files of all data sets in which onsets are looked for."""
-    return [data_layout.recordings(name) for name in study.config.onsets.datasets]
+    onsets = onsets_of(config)
+    return [
+        data_layout.recordings(name)
+        for name in (*onsets.get("dataset", ()), *onsets.get("external", ()))
+    ]
 
 
 def tasks_of_other_data():

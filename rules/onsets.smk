@@ -1,4 +1,4 @@
-"""Onsets in whole recordings, where the config has a section `onsets`.
+"""Onsets in whole recordings; files of this stage are asked for where the config has a section `onsets`.
 
 REQUIRED INPUTS: data/raw/{dataset}.manifest.csv and the files that it lists
 OUTPUTS:         data/recordings/{dataset}.h5                       = whole records with their rhythms
@@ -149,7 +149,7 @@ rule measure_onsets:
         curves=study.onset_curves(),
         code=code_of("measure_onsets.py"),
     output:
-        **{name: layout.table(name) for name in ONSET_TABLES},
+        tables=study.onset_tables(),
         settings=layout.onset_settings,
     log:
         "<logs>/stats/onsets.log",

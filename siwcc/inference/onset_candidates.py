@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from siwcc.data.curves import Curves, write_curves
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.evaluation.onset_tables import write_candidates
@@ -37,6 +39,8 @@ def write_network_candidates(
     Raises:
         InputError: a model that is missing or damaged.
     """
+    # The bytes depend on it.
+    torch.set_num_threads(1)
     models = [read_rhythm_model(path) for path in model_paths]
     recipe = models[0].recipe
     curves, found = {}, {}

@@ -47,6 +47,8 @@ def train_fold(
         training: Every number of the training.
         path: The model to write.
     """
+    # The bytes depend on it.
+    torch.set_num_threads(1)
     seen = [record for records in by_dataset.values() for record in records if fold_of[record.name] != fold]
     recipe, started_at = recipe_of(training), time.monotonic()
 

@@ -10,15 +10,11 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        import torch
-
         from siwcc.data.recording_folds import read_recording_folds
         from siwcc.data.recordings import read_named
         from siwcc.evaluation.rhythm_rises import RiseSettings
         from siwcc.inference.onset_candidates import write_network_candidates
 
-        # Part of what makes results repeat to the byte.
-        torch.set_num_threads(1)
         write_network_candidates(
             records=read_named(
                 snakemake.wildcards.dataset,

@@ -10,15 +10,11 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        import torch
-
         from siwcc.config import OnsetTraining, parse_dataset
         from siwcc.data.recording_folds import read_recording_folds
         from siwcc.data.recordings import read_recordings
         from siwcc.training.rhythm_run import train_fold
 
-        # Part of what makes results repeat to the byte.
-        torch.set_num_threads(1)
         by_dataset = read_recordings([Path(path) for path in snakemake.input.recordings])
         train_fold(
             by_dataset=by_dataset,
