@@ -27,7 +27,8 @@ _NAMES = ("log_amplitude", "log_slope", "crossing_hz", "near_baseline", "concent
 _COLUMNS = [FEATURES.index(name) for name in _NAMES]
 _PENALTIES = (1.0, 2.0, 4.0)
 _COMPARED_S = (4.0, 10.0)
-_SHORTEST_SEGMENT = 4
+# Of the windows, which overlap, as many as one is long.
+_SHORTEST_SEGMENT = round(WINDOW_S / STEP_S)
 # A spread of 0 comes from recordings without any change.
 _LEAST_SPREAD = 0.02
 # A change point this close to an onset is that onset.

@@ -20,6 +20,9 @@ Settings = TypeVar("Settings")
 FALSE_ALARMS_PER_H = (1.0, 2.0, 5.0, 10.0)
 """Where the sensitivity is read off; its mean over them is what the settings are chosen by."""
 
+_GAPS_S = (1.0, 3.0)
+_SCORE_S = 2.0
+
 
 def reference_of(record: RhythmRecord) -> Reference:
     """The annotated episodes and onsets of a record."""
@@ -62,19 +65,15 @@ def choose_settings(
 
 
 def curve_grid(levels: Sequence[float]) -> list[CurveSettings]:
-    """Settings of a curve to choose from.
+    """Settings of a curve to choose from: few, as a finer choice on few subjects did not carry over to others.
 
     Args:
         levels: Of the curve, in (0, 1].
     """
     return [
-        CurveSettings(
-            enter=enter, leave=factor * enter, least_s=0.0, merge_s=merge_s, score_s=score_s, onset_at="enter"
-        )
-        for enter in levels
-        for factor in (1.0, 0.8)
-        for merge_s in (1.0, 3.0)
-        for score_s in (0.0, 2.0, 6.0)
+        CurveSettings(enter=level, leave=level, least_s=0.0, merge_s=merge_s, score_s=_SCORE_S, onset_at="enter")
+        for level in levels
+        for merge_s in _GAPS_S
     ]
 
 

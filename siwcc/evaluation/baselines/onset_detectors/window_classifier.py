@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +23,8 @@ from siwcc.evaluation.baselines.onset_detectors.tuning import (
     reference_of,
 )
 from siwcc.evaluation.baselines.onset_detectors.windows import (
+    FEATURES,
+    FLOOR_MV,
     STEP_S,
     WINDOW_S,
     smooth,
@@ -39,41 +40,32 @@ if TYPE_CHECKING:
 _CONTEXT_S = (-4.0, -2.0, 2.0, 4.0)
 _TREES = 150
 _FEWEST_WINDOWS_OF_A_LEAF = 10
-_FRACTION_OF_COLUMNS = 0.3
+_FRACTION_OF_COLUMNS = 0.15
 _SEED = 42
 # Windows every 0.5 s are nearly the same: every fourth is learned from.
 _LEARNED_EVERY = 4
 # Half of a record's weight is on the windows near its changes, where the onset is decided.
 _NEAR_S = 10.0
-_FOLDS = 4
-_LEVELS = (0.3, 0.5, 0.7)
-_SMOOTHED_WINDOWS = (1, 5)
-
-
-@dataclass(frozen=True)
-class CurveRule:
-    """From the probability of each window to candidates.
-
-    Attributes:
-        smoothed_windows: Of the running median.
-        curve: Levels and durations.
-    """
-
-    smoothed_windows: int
-    curve: CurveSettings
-
-    def candidates(self, probability: np.ndarray) -> list[Candidate]:
-        """Candidates of the windows' probabilities, (windows,)."""
-        curve = smooth(probability, self.smoothed_windows)
-        return find_candidates(curve, STEP_S, self.curve, first_s=WINDOW_S / 2)
+_FOLDS = 6
+_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7)
+_SMOOTHED_WINDOWS = 5
+# A recorder's noise is above: less is no recording of a heart, whatever its rhythm.
+_LEAST_MV = 0.001
+# Column of the lead with the largest amplitude.
+_LARGEST_LOG_AMPLITUDE = 2 * len(FEATURES) + FEATURES.index("log_amplitude")
 
 
 @dataclass(frozen=True)
 class WindowClassifier:
-    """What is learned."""
+    """What is learned.
+
+    Attributes:
+        trees: Of them the mean is the probability of a malignant rhythm in a window.
+        curve: From its running median to candidates.
+    """
 
     trees: ExtraTreesClassifier
-    rule: CurveRule
+    curve: CurveSettings
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ class _Learned:
 
 
 def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
-    """Learn the trees from all records, and choose the rule by trees that learned from other subjects.
+    """Learn the trees from all records, and choose the levels by trees that learned from other subjects.
 
     Args:
         records: Of two subjects at least, with malignant and other rhythms.
@@ -104,14 +96,13 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
         for place in test:
             name = references[place].record
             curves[name] = _probability(trees, columns[name])
-    grid = [CurveRule(*values) for values in product(_SMOOTHED_WINDOWS, curve_grid(_LEVELS))]
-    rule = choose_settings(grid, references, lambda one, name: one.candidates(curves[name]))
-    return WindowClassifier(_fit_trees(learned), rule)
+    curve = choose_settings(curve_grid(_LEVELS), references, lambda settings, name: _candidates(curves[name], settings))
+    return WindowClassifier(_fit_trees(learned), curve)
 
 
 def detect(record: RhythmRecord, fitted: WindowClassifier) -> list[Candidate]:
     """Candidates whose score is the largest running mean of the probability."""
-    return fitted.rule.candidates(_probability(fitted.trees, window_columns(record)))
+    return _candidates(_probability(fitted.trees, window_columns(record)), fitted.curve)
 
 
 def window_columns(record: RhythmRecord) -> np.ndarray:
@@ -158,8 +149,14 @@ def _fit_trees(learned: Sequence[_Learned]) -> ExtraTreesClassifier:
 
 
 def _probability(trees: ExtraTreesClassifier, columns: np.ndarray) -> np.ndarray:
-    """Of a malignant rhythm in each window, (windows,); 0 if the trees saw none, 1 if they saw nothing else."""
-    if not len(columns):
-        return np.empty(0)
+    """Of a malignant rhythm in each window, (windows,); 0 without a signal, or if the trees learned from none."""
     classes = trees.classes_.tolist()
-    return trees.predict_proba(columns)[:, classes.index(True)] if True in classes else np.zeros(len(columns))
+    if not len(columns) or True not in classes:
+        return np.zeros(len(columns))
+    amplitude_mv = np.exp(columns[:, _LARGEST_LOG_AMPLITUDE]) - FLOOR_MV
+    probability = trees.predict_proba(columns)[:, classes.index(True)]
+    return np.where(amplitude_mv > _LEAST_MV, probability, 0.0)
+
+
+def _candidates(probability: np.ndarray, settings: CurveSettings) -> list[Candidate]:
+    return find_candidates(smooth(probability, _SMOOTHED_WINDOWS), STEP_S, settings, first_s=WINDOW_S / 2)

@@ -45,6 +45,7 @@ _SPECTRUM_HZ = (0.5, 30.0)
 _NEAR = (0.7, 1.4)
 _LOW_HZ, _HIGH_HZ = 2.0, 10.0
 _PERIOD_S = (0.15, 1.5)
+_OF_HIGHEST = 0.85
 # Of the largest absolute value in the window.
 _NEAR_BASELINE = 0.2
 
@@ -65,9 +66,9 @@ def filter_leads(record: RhythmRecord) -> np.ndarray:
         if known.any():
             lead[:] = np.interp(places, places[known], signal[known])
     sections = butter(_FILTER_ORDER, _BAND_HZ, "bandpass", fs=record.rate_hz, output="sos")
-    padding = min(round(record.rate_hz), max(leads.shape[1] - 1, 0))
-    filtered = sosfiltfilt(sections, leads, axis=1, padlen=padding)
-    cleaned: np.ndarray = np.where(valid, filtered, 0.0).astype(np.float32)
+    if leads.size:
+        leads = sosfiltfilt(sections, leads, axis=1, padlen=min(round(record.rate_hz), leads.shape[1] - 1))
+    cleaned: np.ndarray = np.where(valid, leads, 0.0).astype(np.float32)
     return cleaned
 
 
@@ -149,7 +150,7 @@ def _spectrum(windows: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _repetition(windows: np.ndarray, rate_hz: float) -> np.ndarray:
-    """VF-filter leakage, and height and place of the autocorrelation's largest peak."""
+    """VF-filter leakage, the height of the autocorrelation's largest peak, and the place of the first such peak."""
     width = windows.shape[-1]
     centred = windows - windows.mean(axis=-1, keepdims=True)
     spectrum = rfft(centred, next_fast_len(2 * width), axis=-1)
@@ -160,7 +161,8 @@ def _repetition(windows: np.ndarray, rate_hz: float) -> np.ndarray:
     inner = correlation[..., first : last + 1]
     peak = (inner[..., 1:-1] >= inner[..., :-2]) & (inner[..., 1:-1] > inner[..., 2:])
     heights = np.where(peak, inner[..., 1:-1], 0.0)
-    place = heights.argmax(axis=-1)
+    # Of a peak and its multiples the first.
+    place = (heights >= _OF_HIGHEST * heights.max(axis=-1, keepdims=True)).argmax(axis=-1)
     return np.stack([_leakage(centred, rate_hz), heights.max(axis=-1), (place + first + 1) / rate_hz], axis=-1)
 
 
