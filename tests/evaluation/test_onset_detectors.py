@@ -14,6 +14,7 @@ import pytest
 from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.episodes import Candidate, reference_of
 from siwcc.evaluation.baselines.onset_detectors import change_point, rate_rule, spectral, tuning, window_classifier
 from siwcc.evaluation.baselines.onset_detectors.rate_rule import RateRule, fast_runs
 from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS, load_detector
@@ -27,7 +28,6 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_starts,
     window_times,
 )
-from siwcc.evaluation.episodes import Candidate
 from siwcc.evaluation.rhythm_curves import CurveSettings
 
 pytestmark = pytest.mark.numeric
@@ -380,14 +380,14 @@ def test_columns_do_not_depend_on_the_order_of_the_leads() -> None:
 
 def test_half_of_a_records_weight_is_near_its_changes() -> None:
     record = make_record("x", [("N", 100.0), ("VT", 50.0), ("N", 100.0)])
-    learned = window_classifier._learned(tuning.reference_of(record), window_classifier.window_columns(record))
+    learned = window_classifier._learned(reference_of(record), window_classifier.window_columns(record))
     time_s = window_times(len(window_classifier.window_columns(record)))[::4]
     near = (np.abs(time_s - 100) < 10) | (np.abs(time_s - 150) < 10)
     assert learned.weight[near].sum() == pytest.approx(0.5)
     assert learned.weight.sum() == pytest.approx(1.0)
     np.testing.assert_array_equal(learned.malignant, (time_s >= 100) & (time_s < 150))
     quiet = make_record("q", [("N", 60.0)])
-    weight = window_classifier._learned(tuning.reference_of(quiet), window_classifier.window_columns(quiet)).weight
+    weight = window_classifier._learned(reference_of(quiet), window_classifier.window_columns(quiet)).weight
     assert weight.sum() == pytest.approx(1.0)
     assert weight.min() == weight.max()
 
@@ -418,7 +418,7 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
 
 def test_settings_are_chosen_by_the_mean_sensitivity() -> None:
     record = make_record("x", [("N", 1800.0), ("VT", 30.0), ("N", 1800.0), ("VF", 30.0)], rate_hz=100.0)
-    reference = tuning.reference_of(record)
+    reference = reference_of(record)
     assert [one.onset_s for one in reference.onsets("episodes")] == [1800.0, 3630.0]
     # One hour: one onset above all false alarms, the other below three of them.
     hit, late, other = (Candidate(t, t + 5, score) for t, score in ((1801.0, 0.9), (3632.0, 0.2), (3700.0, 0.1)))
@@ -431,7 +431,7 @@ def test_settings_are_chosen_by_the_mean_sensitivity() -> None:
 
 
 def test_near_is_within_the_given_time_of_an_onset_or_end() -> None:
-    reference = tuning.reference_of(make_record("x", [("N", 20.0), ("VT", 10.0), ("N", 20.0)], rate_hz=100.0))
+    reference = reference_of(make_record("x", [("N", 20.0), ("VT", 10.0), ("N", 20.0)], rate_hz=100.0))
     time_s = np.array([15.0, 15.1, 19.9, 20.0, 24.9, 25.0, 29.9, 30.0, 34.9, 35.0])
     near = tuning.is_near_change(reference, time_s, 5.0)
     np.testing.assert_array_equal(near, [False, True, True, True, True, False, True, True, True, False])
@@ -439,10 +439,17 @@ def test_near_is_within_the_given_time_of_an_onset_or_end() -> None:
     np.testing.assert_array_equal(malignant, [False] * 3 + [True] * 4 + [False] * 3)
 
 
-def test_all_settings_of_the_grid_are_different() -> None:
-    grid = tuning.curve_grid((0.3, 0.5))
-    assert len(set(grid)) == len(grid) == 4
-    assert all(isinstance(one, CurveSettings) for one in grid)
+def test_all_settings_of_the_grids_are_different() -> None:
+    assert len(set(tuning.curve_grid((0.3, 0.5)))) == 4
+    assert len(set(tuning.rise_grid())) == 4
+
+
+def test_an_onset_of_the_classifier_is_where_its_curve_rises() -> None:
+    probability = np.repeat([0.1, 0.9], [30, 30])
+    (found,) = window_classifier._candidates(probability, tuning.rise_grid()[0])
+    # Windows of 4 s every 0.5 s: the curve rises between the centres of the windows 29 and 30.
+    assert abs(found.onset_s - (2 + 29.5 / 2)) <= 0.5
+    assert found.score == pytest.approx(0.8)
 
 
 # ------------------------------------------------------------------ change points

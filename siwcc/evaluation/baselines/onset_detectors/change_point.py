@@ -15,8 +15,8 @@ from ruptures import KernelCPD
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from siwcc.data.episodes import Candidate
-from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, reference_of
+from siwcc.data.episodes import Candidate, reference_of
+from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings
 from siwcc.evaluation.baselines.onset_detectors.windows import FEATURES, STEP_S, WINDOW_S, window_features
 
 if TYPE_CHECKING:

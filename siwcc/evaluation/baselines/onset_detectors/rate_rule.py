@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from wfdb.processing import xqrs_detect
 
-from siwcc.data.episodes import Candidate
-from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, reference_of
+from siwcc.data.episodes import Candidate, reference_of
+from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings
 from siwcc.evaluation.baselines.onset_detectors.windows import FLOOR_MV, filter_leads
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, curve_grid, reference_of
+from siwcc.data.episodes import reference_of
+from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, curve_grid
 from siwcc.evaluation.baselines.onset_detectors.windows import FEATURES, STEP_S, WINDOW_S, smooth, window_features
 from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from siwcc.data.episodes import Candidate, Reference, make_reference
+from siwcc.data.episodes import Candidate, Reference
 from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onsets import Detections
 from siwcc.evaluation.rhythm_curves import CurveSettings
+from siwcc.evaluation.rhythm_rises import RiseSettings
 
 if TYPE_CHECKING:
-    from siwcc.data.datasets.interface import RhythmRecord
+    pass
 
 Settings = TypeVar("Settings")
 
@@ -22,15 +23,6 @@ FALSE_ALARMS_PER_H = (1.0, 2.0, 5.0, 10.0)
 
 _GAPS_S = (1.0, 3.0)
 _SCORE_S = 2.0
-
-
-def reference_of(record: RhythmRecord) -> Reference:
-    """The annotated episodes and onsets of a record."""
-    return make_reference(
-        *(record.name, record.group, record.changes, record.labels, record.event_labels),
-        rate_hz=record.rate_hz,
-        duration_s=record.duration_s,
-    )
 
 
 def mean_sensitivity(references: Sequence[Reference], candidates: Mapping[str, Sequence[Candidate]]) -> float:
@@ -74,6 +66,15 @@ def curve_grid(levels: Sequence[float]) -> list[CurveSettings]:
         CurveSettings(enter=level, leave=level, least_s=0.0, merge_s=merge_s, score_s=_SCORE_S, onset_at="enter")
         for level in levels
         for merge_s in _GAPS_S
+    ]
+
+
+def rise_grid() -> list[RiseSettings]:
+    """Settings of a curve without a curve of onsets: an onset is where it rises, as for the networks."""
+    return [
+        RiseSettings(rise_s=rise_s, gap_s=0.5, onset_weight=0.0, apart_s=apart_s)
+        for rise_s in (3.0, 6.0)
+        for apart_s in (2.0, 4.0)
     ]
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GroupKFold
 
+from siwcc.data.episodes import reference_of
 from siwcc.evaluation.baselines.onset_detectors.tuning import (
     choose_settings,
     curve_grid,
     is_malignant,
     is_near_change,
-    reference_of,
+    rise_grid,
 )
 from siwcc.evaluation.baselines.onset_detectors.windows import (
     FEATURES,
@@ -32,6 +33,7 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_times,
 )
 from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.interface import RhythmRecord
@@ -65,7 +67,7 @@ class WindowClassifier:
     """
 
     trees: ExtraTreesClassifier
-    curve: CurveSettings
+    curve: CurveSettings | RiseSettings
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
         for place in test:
             name = references[place].record
             curves[name] = _probability(trees, columns[name])
-    curve = choose_settings(curve_grid(_LEVELS), references, lambda settings, name: _candidates(curves[name], settings))
+    grid: list[CurveSettings | RiseSettings] = [*curve_grid(_LEVELS), *rise_grid()]
+    curve = choose_settings(grid, references, lambda settings, name: _candidates(curves[name], settings))
     return WindowClassifier(_fit_trees(learned), curve)
 
 
@@ -158,5 +161,9 @@ def _probability(trees: ExtraTreesClassifier, columns: np.ndarray) -> np.ndarray
     return np.where(amplitude_mv > _LEAST_MV, probability, 0.0)
 
 
-def _candidates(probability: np.ndarray, settings: CurveSettings) -> list[Candidate]:
-    return find_candidates(smooth(probability, _SMOOTHED_WINDOWS), STEP_S, settings, first_s=WINDOW_S / 2)
+def _candidates(probability: np.ndarray, settings: CurveSettings | RiseSettings) -> list[Candidate]:
+    curve, first_s = smooth(probability, _SMOOTHED_WINDOWS), WINDOW_S / 2
+    if isinstance(settings, CurveSettings):
+        return find_candidates(curve, STEP_S, settings, first_s)
+    found = find_rises(np.stack([curve, np.ones(len(curve))]), STEP_S, settings)
+    return [one._replace(onset_s=one.onset_s + first_s, end_s=one.end_s + first_s) for one in found]
