@@ -34,6 +34,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "datasets.herlev": config.HerlevSection,
     "datasets.folder": config.FolderSection,
     "train": config.Train,
+    "onsets": config.Onsets,
+    "onsets.training": config.OnsetTraining,
+    "onsets.curve": config.OnsetCurve,
 }
 LOG = logging.getLogger(__name__)
 
