@@ -40,10 +40,6 @@ def test_the_example_with_the_layer_beats_the_one_without() -> None:
     assert off_px["weighted"] < 1
 
 
-def test_the_page_shows_the_example_as_it_is() -> None:
-    assert EXAMPLE.read_text(encoding="utf-8") in BLOCKS
-
-
 @pytest.mark.slow
 def test_every_block_of_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
