@@ -25,6 +25,7 @@ PAGES = pages()
 
 # Pages whose commands and Python a test of their own runs, where the page is there.
 OWN_TESTS = {
+    "docs/how-to/find-onsets.md": "tests/cli/test_find_onsets_docs.py",
     "docs/how-to/layer.md": "tests/test_layer_page.py",
     "docs/how-to/own-data.md": "tests/workflow/test_own_data.py",
     "docs/how-to/predict.md": "tests/cli/test_predict_docs.py",
