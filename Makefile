@@ -82,16 +82,19 @@ known-study:
 study: known-study setup
 	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
-# The networks in models/: each of every fold, and one of all of them.
+# The networks in models/: of localisers each of every fold, and one of all of them; of detectors each of every fold.
 MODELS_localiser = ecg/none/heatmap
 MODELS_localiser-herlev = nuclei/none/heatmap
-MODEL_FOLDERS = $(patsubst %,results/$(STUDY)/$(MODELS_$(STUDY))/%/seed42,fold1 fold2 fold3 fold4 fold5 all)
+MODELS_onsets-both = onsets
+SHIPPED = models/$(if $(filter onsets,$(MODELS_$(STUDY))),ecg/onsets,$(firstword $(subst /, ,$(MODELS_$(STUDY)))))
+OF_FOLDS = $(patsubst %,results/$(STUDY)/$(MODELS_$(STUDY))/%/seed42/model.pt,fold1 fold2 fold3 fold4 fold5 all)
+MODEL_FILES = $(if $(filter onsets,$(MODELS_$(STUDY))),results/$(STUDY)/onsets/onsets.json,$(OF_FOLDS))
 
 models: setup
-	@test -n "$(MODELS_$(STUDY))" || { echo "make models: give STUDY=localiser or STUDY=localiser-herlev"; exit 2; }
+	@test -n "$(MODELS_$(STUDY))" || { echo "make models: give STUDY=localiser, localiser-herlev or onsets-both"; exit 2; }
 	@$(BIN)/python workflow/unlock.py --configfile $(OVERLAY) $(ARGS)
-	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(addsuffix /model.pt,$(MODEL_FOLDERS))
-	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) models/$(firstword $(subst /, ,$(MODELS_$(STUDY))))
+	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(MODEL_FILES)
+	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) $(SHIPPED)
 
 leakage-ablation:
 	@$(MAKE) study STUDY=leakage-ablation

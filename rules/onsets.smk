@@ -5,6 +5,8 @@ OUTPUTS:         data/recordings/{dataset}.h5                       = whole reco
                  results/{study}/onsets/folds.csv                   = record, group, fold
                  results/{study}/onsets/fold{fold}/seed{seed}/model.pt = a network that has not seen the fold
                  results/{study}/onsets/{method}/{dataset}.csv      = candidates: record, onset_s, end_s, score
+                 results/{study}/onsets/network/{dataset}.curves.h5 = probability at every step
+                 results/{study}/onsets/network/{dataset}.robustness.csv = the same in perturbed recordings
                  results/{study}/onsets/onsets.json                 = threshold and calibration of the networks
                  results/{study}/stats/onsets.csv, onsets_by_record.csv, onsets_by_label.csv,
                  onset_episodes.csv, onset_rates.csv, onset_comparisons.csv, onset_calibration.csv, froc.csv
@@ -165,6 +167,38 @@ rule measure_onsets:
         onsets=onsets_of(config),
     script:
         "../workflow/scripts/measure_onsets.py"
+
+
+rule measure_onset_robustness:
+    """Look for onsets in perturbed recordings, at the thresholds of the unperturbed ones."""
+    input:
+        recordings=data_layout.recordings("{dataset}"),
+        all_recordings=recordings_to_train_on(),
+        folds=layout.onset_folds,
+        models=study.onset_models(),
+        candidates=[
+            layout.onset_candidates("network", name)
+            for name in onsets_of(config).get("dataset", ())
+        ],
+        code=code_of("measure_onset_robustness.py"),
+    output:
+        robustness=layout.onset_robustness("{dataset}"),
+    log:
+        "<logs>/onsets/network/{dataset}.robustness.log",
+    benchmark:
+        layout.benchmark("onsets/network", "{dataset}.robustness")
+    conda:
+        source_file("../envs/siwcc.yaml")
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(120),
+    params:
+        onsets=onsets_of(config),
+        names=config["robustness"],
+        seed=config["seed"],
+    script:
+        "../workflow/scripts/measure_onset_robustness.py"
 
 
 rule plot_froc:

@@ -551,12 +551,12 @@ class OnsetTraining(Section):
     rate_hz: float = Field(default=50.0, gt=0, le=1000, description="Hz, sampling rate of the network's input")
     highpass_hz: float = Field(default=0.5, gt=0, le=100, description="Hz, of the filter that removes the baseline")
     scale_window_s: float = Field(default=61.0, gt=0, le=3600, description="s, over which the running scale is taken")
-    scale_floor_mv: float = Field(default=0.03, gt=0, le=100, description="mV, the smallest scale of a lead")
-    clip: float = Field(default=8.0, gt=0, le=1000, description="largest absolute value of the input, in scales")
+    scale_floor_mv: float = Field(default=0.1, gt=0, le=100, description="mV, the smallest scale of a lead")
+    clip: float = Field(default=20.0, gt=0, le=1000, description="largest absolute value of the input, in scales")
     width: Whole = Field(default=32, ge=1, le=512, description="channels of the network")
-    stem_kernels: tuple[OddWhole, ...] = Field(default=(7, 5), max_length=4, description="samples, odd")
+    stem_kernels: tuple[OddWhole, ...] = Field(default=(7, 5, 5), max_length=4, description="samples, odd")
     stem_strides: tuple[Annotated[Whole, Field(ge=1, le=16)], ...] = Field(
-        default=(2, 2), max_length=4, description="samples, one stride for each stem kernel"
+        default=(2, 2, 2), max_length=4, description="samples, one stride for each stem kernel"
     )
     kernel: OddWhole = Field(default=3, description="steps, odd, of the dilated convolutions")
     dilations: tuple[Annotated[Whole, Field(ge=1, le=4096)], ...] = Field(
@@ -565,9 +565,10 @@ class OnsetTraining(Section):
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="fraction of the channels left out before the last layer"
     )
-    window_s: float = Field(default=40.0, gt=0, le=600, description="s, length of a training window")
-    batches: Whole = Field(default=600, ge=1, le=1_000_000, description="optimiser steps of a training")
-    batch_size: Whole = Field(default=32, ge=2, le=65_536, description="windows of a batch")
+    asinh: bool = Field(default=True, description="take the inverse hyperbolic sine of the input")
+    window_s: float = Field(default=60.0, gt=0, le=600, description="s, length of a training window")
+    batches: Whole = Field(default=1000, ge=1, le=1_000_000, description="optimiser steps of a training")
+    batch_size: Whole = Field(default=22, ge=2, le=65_536, description="windows of a batch")
     learning_rate: float = Field(default=3e-3, gt=0, le=10, description="the largest of a cosine schedule")
     weight_decay: float = Field(default=1e-3, ge=0, le=10, description="of the weights, not in the loss")
     warm_up: Probability = Field(default=0.1, description="fraction of the batches with a rising learning rate")

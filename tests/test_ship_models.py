@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from made_models import write_model
+from made_models import settings_for, write_detector, write_model
 from made_study import write_mapped_study
 from places import load_program
 
-from siwcc.inference.model_folder import ship
+import siwcc
+from siwcc.evaluation.onset_settings import read_onset_settings, write_onset_settings
+from siwcc.inference.model_folder import ship, ship_detectors
 from siwcc.io.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
@@ -105,3 +107,35 @@ def test_what_would_be_taken_for_one_of_them_is_refused(script: ModuleType, arm:
     (out / "fold3.pt").touch()
     assert refusal(script, arm, out).where == str(out / "fold3.pt")
     assert [path.name for path in out.iterdir()] == ["fold3.pt"]
+
+
+@pytest.fixture
+def onsets(tmp_path: Path) -> Path:
+    """Two detectors of a study with their settings and tables."""
+    folder = tmp_path / "study" / "onsets"
+    paths = [write_detector(folder / f"fold{fold}" / "seed42" / "model.pt", fold, fold=fold) for fold in (1, 2)]
+    write_onset_settings(folder / "onsets.json", settings_for(paths))
+    stats = tmp_path / "study" / "stats"
+    stats.mkdir()
+    for name in ("onsets", "onsets_by_record", "onset_rates"):
+        (stats / f"{name}.csv").write_text(name)
+    return folder
+
+
+def test_detectors_are_shipped_with_their_settings(script: ModuleType, onsets: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "onsets"
+    assert script.main([str(onsets), str(out)]) == 0
+    expected = {"fold1.pt", "fold2.pt", "onsets.json", "onsets.csv", "onsets_by_record.csv", "onset_rates.csv"}
+    assert {path.name for path in out.iterdir()} == expected
+    assert (out / "fold2.pt").read_bytes() == (onsets / "fold2" / "seed42" / "model.pt").read_bytes()
+    detector = siwcc.load_detector(out)
+    assert len(detector.models) == 2
+    assert detector.settings == read_onset_settings(onsets / "onsets.json")
+
+
+def test_detectors_of_other_settings_are_not_shipped(onsets: Path, tmp_path: Path) -> None:
+    write_detector(onsets / "fold2" / "seed42" / "model.pt", 9, fold=2)
+    with pytest.raises(InputError) as refused:
+        ship_detectors(onsets, tmp_path / "out")
+    assert refused.value.where == str(onsets / "onsets.json")
+    assert not (tmp_path / "out").exists()

@@ -1,6 +1,7 @@
 """Put the trained networks of one arm of a study into a folder to be given away, with how they were measured.
 
     python workflow/ship_models.py results/localiser/ecg/none/heatmap models/ecg
+    python workflow/ship_models.py results/onsets-both/onsets models/ecg/onsets
 
 See `siwcc.inference.model_folder`.
 """
@@ -11,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siwcc.inference.model_folder import ship
+from siwcc.evaluation.onset_settings import ONSETS
+from siwcc.inference.model_folder import ship, ship_detectors
 from siwcc.io.errors import InputError
 
 
@@ -21,7 +23,8 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        for path in ship(*map(Path, arguments)):
+        source, out = map(Path, arguments)
+        for path in (ship_detectors if (source / ONSETS).is_file() else ship)(source, out):
             print(path)
     except InputError as error:
         print(f"ship_models: {error}", file=sys.stderr)

@@ -13,13 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from siwcc.data.curves import KIND as CURVES
+from siwcc.data.curves import read_curves
+from siwcc.data.episodes import US_PER_H, reference_of
 from siwcc.data.points import VISIBLE_FROM
+from siwcc.data.recordings import KIND as RECORDINGS
+from siwcc.data.recordings import read_recordings
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation import statistics
 from siwcc.evaluation.calibration_file import load_calibration
 from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.methods import Predictions, read_predictions
 from siwcc.evaluation.metrics import balanced_accuracy, r2_scores
+from siwcc.evaluation.onset_settings import read_onset_settings
 from siwcc.io.checksums import read_manifest, read_text, unsealed_json
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, sha256_of
@@ -28,6 +34,7 @@ from siwcc.io.shards import Shard, read_attributes, read_shard, shard_kind
 from siwcc.io.tables import six_decimals
 from siwcc.nn.paper_networks import count_parameters
 from siwcc.training.checkpoint import read_model
+from siwcc.training.rhythm_checkpoint import RhythmModel, may_be_rhythm_model, read_rhythm_model
 
 _MOST_LISTED = 8
 _KNOWN = "a samples or fold file (.h5), a model (.pt), a log, predictions or another table (.csv), a manifest (.json)"
@@ -39,7 +46,8 @@ class Content:
 
     Attributes:
         path: The file.
-        kind: `samples`, `fold`, `model`, `log`, `predictions`, `table`, `manifest`, `calibration` or `config`.
+        kind: `samples`, `fold`, `recordings`, `curves`, `model`, `detector`, `log`, `predictions`, `table`, `manifest`,
+            `calibration`, `onset settings` or `config`.
         facts: Name to a number, a text, or a list or dictionary of such, in the order to be shown; names carry
             units.
     """
@@ -69,6 +77,10 @@ def inspect_file(path: Path) -> Content:
 
 def _inspect_shard(path: Path) -> tuple[str, dict[str, Any]]:
     kind = shard_kind(path)
+    if kind == RECORDINGS:
+        return kind, _recordings_facts(path)
+    if kind == CURVES:
+        return kind, _curves_facts(path)
     describe: Callable[[Shard], dict[str, Any]] = {"samples": _samples_facts, "fold": _fold_facts}[kind]
     named = ("target", "sample_id", "group", "class", *(("copy", "event_visible") if kind == "fold" else ()))
     return kind, describe(read_shard(path, kind, (*named, *_of_several_points(read_attributes(path, kind)))))
@@ -125,6 +137,34 @@ def _fold_facts(shard: Shard) -> dict[str, Any]:
     }
 
 
+def _recordings_facts(path: Path) -> dict[str, Any]:
+    (dataset, records), *_ = read_recordings([path]).items()
+    references = [reference_of(record) for record in records]
+    return {
+        "dataset": dataset,
+        "records": len(records),
+        "groups": len({record.group for record in records}),
+        "hours": six_decimals(sum(record.duration_s for record in records) / 3600),
+        "leads": len(records[0].signal_mv),
+        "rate_hz": records[0].rate_hz,
+        "rhythm_changes": _counts(np.array([label for record in records for label in record.labels], dtype=object)),
+        "event_labels": list(records[0].event_labels),
+        "onsets": sum(len(reference.onsets("episodes")) for reference in references),
+        "malignant_hours": six_decimals(sum(reference.malignant_us for reference in references) / US_PER_H),
+    }
+
+
+def _curves_facts(path: Path) -> dict[str, Any]:
+    curves = read_curves(path)
+    values = np.concatenate(list(curves.by_record.values()))
+    return {
+        "records": len(curves.by_record),
+        "step_s": curves.step_s,
+        "hours": six_decimals(len(values) * curves.step_s / 3600),
+        "mean_probability": six_decimals(float(values.mean())),
+    }
+
+
 def _counts(labels: np.ndarray) -> dict[str, int]:
     return dict(sorted(Counter(map(str, labels)).items(), key=lambda item: (-item[1], item[0])))
 
@@ -165,6 +205,8 @@ def _hidden_facts(arrays: Mapping[str, np.ndarray], rows: np.ndarray, spec: Task
 
 
 def _inspect_model(path: Path) -> tuple[str, dict[str, Any]]:
+    if may_be_rhythm_model(path):
+        return "detector", _detector_facts(read_rhythm_model(path))
     model = read_model(path)
     metadata, spec = model.metadata, model.spec
     seen = list(metadata.training_groups)
@@ -189,6 +231,26 @@ def _inspect_model(path: Path) -> tuple[str, dict[str, Any]]:
         "weights_sha256": metadata.weights_sha256,
     }
     return "model", facts
+
+
+def _detector_facts(model: RhythmModel) -> dict[str, Any]:
+    metadata = model.metadata
+    return {
+        "finds": list(metadata.event_labels),
+        "test_fold": "none, trained on every fold" if metadata.fold == NO_FOLD else metadata.fold,
+        "seed": metadata.seed,
+        "parameters": count_parameters(model.network),
+        "leads": len(metadata.leads),
+        "step_s": model.recipe.step_s,
+        "datasets": sorted(metadata.datasets),
+        "training_groups": {
+            "number": len(metadata.training_groups),
+            "names": _some(list(metadata.training_groups)),
+        },
+        "training": metadata.recipe,
+        "versions": dict(metadata.versions),
+        "weights_sha256": metadata.weights_sha256,
+    }
 
 
 def _some(names: Sequence[str]) -> list[str]:
@@ -278,6 +340,8 @@ def _inspect_json(path: Path) -> tuple[str, dict[str, Any]]:
     content = unsealed_json(path, read_text(path))
     if "probability" in content:
         return "calibration", load_calibration(path).model_dump(mode="json")
+    if "curve_map" in content:
+        return "onset settings", read_onset_settings(path).model_dump(mode="json")
     if "outputs" not in content:
         return "config", content
     manifest = read_manifest(path)

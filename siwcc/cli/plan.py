@@ -214,7 +214,8 @@ def format_plan(plans: list[TaskPlan], config: Config, cores: int | None = None)
         )
     total_s = sum(plan.compute_s for plan in plans) / at_once
     disk = _size(sum(plan.disk_bytes for plan in plans))
-    lines.append(f"  in all about {_duration(total_s)} and {disk}, downloads not counted")
+    not_counted = "downloads and onsets in whole recordings" if config.onsets else "downloads"
+    lines.append(f"  in all about {_duration(total_s)} and {disk}, {not_counted} not counted")
     return "\n".join(lines) + "\n"
 
 

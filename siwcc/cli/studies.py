@@ -49,7 +49,9 @@ def _read_preset(default: Path, path: Path) -> Preset:
     if set(comments) != {"Tests", "Cost"}:
         raise InputError(path, "lacks the comments `# Tests: ...` and `# Cost: ...`", "add them as its first lines")
     arms = len(config.run) * len(config.encodings) * len(config.variants)
-    datasets = tuple(dict.fromkeys(name for task in config.run for name in config.datasets_of(task)))
+    ordered = dict.fromkeys(name for task in config.run for name in config.datasets_of(task))
+    datasets = tuple(dict.fromkeys([*ordered, *config.datasets_in_use]))
+    arms += config.onsets is not None
     networks = arms * config.folds * len(config.seeds) * (4 if path.stem == "leakage-ablation" else 1)
     return Preset(path.stem, comments["Tests"], networks, datasets, comments["Cost"])
 

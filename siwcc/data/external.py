@@ -21,7 +21,7 @@ def open_external(config: Config, task: str, samples_path: Path, training_path: 
         config: Of the study.
         task: `ecg` or `nuclei`.
         samples_path: Its samples file, `<data set>.h5`.
-        training_path: The samples of the task, of which the networks saw four fifths or so each.
+        training_path: The samples of the task, which the networks are trained on.
 
     Raises:
         InputError: a damaged file, one of other preprocessing settings, or a sample that is also in training.

@@ -20,7 +20,7 @@ from siwcc.io.study_layout import external_place
 from siwcc.io.tables import columns_of, read_lines, write_lines
 
 ENSEMBLE = "ensemble"
-"""In place of a fold: the networks of all folds together."""
+"""In place of a fold: the networks of all folds together, those of one seed."""
 _NAMED = ("network", "seed", "group")
 
 

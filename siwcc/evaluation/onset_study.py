@@ -135,9 +135,7 @@ def _add_at_threshold(
     measures: OnsetMeasures, detections: Detections, thresholds: Thresholds, fold_of: Mapping[str, int]
 ) -> None:
     """What is found at the chosen thresholds."""
-    kept = {
-        each.record: _kept(detections.of(each), thresholds, fold_of.get(each.record)) for each in detections.references
-    }
+    kept = kept_by_record(detections.references, detections.candidates, thresholds, fold_of)
     shown = {"threshold": thresholds.mean if fold_of else thresholds.of_all}
     counted = replace(detections, candidates=kept)
     quiet = counted.without_episodes()
@@ -150,9 +148,26 @@ def _add_at_threshold(
     measures.onset_episodes.extend(_with([measure_episodes(counted, _KEEPS_ALL)], shown))
 
 
-def _kept(candidates: Sequence[Candidate], thresholds: Thresholds, fold: int | None) -> list[Candidate]:
-    least = thresholds.of_all if fold is None else thresholds.of_fold[fold]
-    return [candidate for candidate in candidates if candidate.score >= least]
+def kept_by_record(
+    references: Sequence[Reference],
+    candidates: Mapping[str, Sequence[Candidate]],
+    thresholds: Thresholds,
+    fold_of: Mapping[str, int],
+) -> dict[str, list[Candidate]]:
+    """The candidates of each record that count.
+
+    Args:
+        references: The records.
+        candidates: By record.
+        thresholds: Of the method.
+        fold_of: By record; empty for an external data set.
+    """
+    least = {each.record: thresholds.of_all for each in references}
+    least |= {record: thresholds.of_fold[fold] for record, fold in fold_of.items() if record in least}
+    return {
+        record: [candidate for candidate in candidates.get(record, ()) if candidate.score >= threshold]
+        for record, threshold in least.items()
+    }
 
 
 def _with(lines: Sequence[Any], values: Mapping[str, float]) -> list[Any]:

@@ -111,6 +111,11 @@ class StudyFiles:
         """The probabilities that the networks gave, of every data set."""
         return [self.layout.onset_curves(name) for name in (self.config.onsets.datasets if self.config.onsets else ())]
 
+    def onset_robustness(self) -> list[Path]:
+        """What the networks found in perturbed recordings, of every data set, if the config asks for it."""
+        names = self.config.onsets.datasets if self.config.onsets and self.config.perturbations_of("ecg") else ()
+        return [self.layout.onset_robustness(name) for name in names]
+
     def onset_tables(self) -> list[Path]:
         """The tables of the stage that looks for onsets."""
         return [self.layout.table(name) for name in ONSET_TABLES]
@@ -119,7 +124,7 @@ class StudyFiles:
         """All files of the stage that looks for onsets; none if the study has no such stage."""
         if self.config.onsets is None:
             return []
-        found = [*self.onset_models(), *self.onset_candidates(), *self.onset_curves()]
+        found = [*self.onset_models(), *self.onset_candidates(), *self.onset_curves(), *self.onset_robustness()]
         return [self.layout.onset_folds, *found, *self.onset_tables(), self.layout.onset_settings]
 
     def tables(self) -> list[Path]:

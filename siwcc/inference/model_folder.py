@@ -16,14 +16,17 @@ from siwcc.data.folds import read_folds_csv
 from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.calibration_file import write_calibration
 from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
+from siwcc.evaluation.onset_settings import ONSETS, read_onset_settings
 from siwcc.evaluation.reliability_table import calibrate_arm
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
 from siwcc.io.run_key import MODEL, NO_FOLD, PREDICTIONS, fold_name
-from siwcc.io.study_layout import CALIBRATION, StudyLayout, table_name
+from siwcc.io.study_layout import CALIBRATION, FOLD_MODELS, StudyLayout, TableName, table_name
 
 if TYPE_CHECKING:
     from siwcc.training.checkpoint import TrainedModel
+
+_SHIPPED_TABLES: tuple[TableName, ...] = ("onsets", "onsets_by_record", "onset_rates")
 
 
 def ship(arm: Path, out: Path, with_all: bool = True) -> list[Path]:
@@ -53,6 +56,39 @@ def ship(arm: Path, out: Path, with_all: bool = True) -> list[Path]:
     task = arm.parents[1]
     strata = StudyLayout(task.parent).strata_csv(task.name)
     return [*(out / f"{name}.pt" for name in models), *_measure(predictions, strata, first, out)]
+
+
+def ship_detectors(onsets: Path, out: Path) -> list[Path]:
+    """Copy the detectors of a study, their settings and how they were measured.
+
+    Args:
+        onsets: `results/<study>/onsets`, one seed.
+        out: The folder to fill.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: a network is missing or damaged, there are several seeds, the settings are of other networks, or
+            the folder holds networks of other folds.
+    """
+    from siwcc.training.rhythm_checkpoint import read_rhythm_model
+
+    settings = read_onset_settings(onsets / ONSETS)
+    models = [read_rhythm_model(path) for path in sorted(onsets.glob(FOLD_MODELS))]
+    names = [fold_name(model.metadata.fold) for model in models]
+    if len(set(names)) < len(names):
+        raise InputError(onsets, "holds networks of several seeds", "leave those of one")
+    if {model.metadata.weights_sha256 for model in models} != set(settings.weights_sha256):
+        raise InputError(onsets / ONSETS, "is of other networks than those next to it", "run the study again")
+    check_model_folder(out, names, has_calibration=False)
+    copied = {out / f"{name}.pt": model.path for name, model in zip(names, models, strict=True)}
+    tables = StudyLayout(onsets.parent)
+    copied |= {out / ONSETS: onsets / ONSETS}
+    copied |= {out / table_name(name): tables.table(name) for name in _SHIPPED_TABLES}
+    for path, source in copied.items():
+        write_bytes(path, source.read_bytes())
+    return list(copied)
 
 
 def _sources(arm: Path, with_all: bool) -> dict[str, Path]:

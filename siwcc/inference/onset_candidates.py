@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from siwcc.data.curves import Curves, write_curves
 from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.episodes import Candidate
 from siwcc.evaluation.onset_tables import write_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
@@ -18,40 +21,62 @@ from siwcc.training.rhythm_checkpoint import RhythmModel, read_rhythm_model
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class FoldNetworks:
+    """The networks of a study, and which record may be given to which.
+
+    Attributes:
+        models: Of every fold and seed.
+        fold_of: By record; empty for an external data set.
+        settings: From curves to candidates.
+    """
+
+    models: Sequence[RhythmModel]
+    fold_of: Mapping[str, int]
+    settings: RiseSettings
+
+    @classmethod
+    def read(cls, paths: Sequence[Path], fold_of: Mapping[str, int], settings: RiseSettings) -> FoldNetworks:
+        """From the files of the networks.
+
+        Raises:
+            InputError: one is missing or damaged.
+        """
+        return cls([read_rhythm_model(path) for path in paths], fold_of, settings)
+
+    @property
+    def step_s(self) -> float:
+        """From one step of the curves to the next."""
+        return self.models[0].recipe.step_s
+
+    def curves(self, record: RhythmRecord) -> np.ndarray:
+        """Mean curves of the networks that have not seen the record's fold; of all, if it is in none."""
+        fold = self.fold_of.get(record.name)
+        networks = [model.network for model in self.models if fold in (None, model.metadata.fold)]
+        return rhythm_curves(networks, model_signal(record.signal_mv, record.rate_hz, self.models[0].recipe))
+
+    def find(self, record: RhythmRecord) -> list[Candidate]:
+        """Candidates in a record."""
+        return find_rises(self.curves(record), self.step_s, self.settings)
+
+
 def write_network_candidates(
-    records: Sequence[RhythmRecord],
-    fold_of: Mapping[str, int],
-    model_paths: Sequence[Path],
-    settings: RiseSettings,
-    candidates_path: Path,
-    curves_path: Path,
+    records: Sequence[RhythmRecord], networks: FoldNetworks, candidates_path: Path, curves_path: Path
 ) -> None:
-    """Apply to each record the networks that have not seen its fold; to a record in no fold all of them.
+    """Find onsets in the records of one data set.
 
     Args:
-        records: Of one data set.
-        fold_of: By record; empty for an external data set.
-        model_paths: Networks of every fold and seed; the curve is the mean of those that are applied.
-        settings: From the curve to candidates.
+        records: Of the data set.
+        networks: Of the study.
         candidates_path: The CSV to write.
         curves_path: The curves to write.
-
-    Raises:
-        InputError: a model that is missing or damaged.
     """
     # The bytes depend on it.
     torch.set_num_threads(1)
-    models = [read_rhythm_model(path) for path in model_paths]
-    recipe = models[0].recipe
     curves, found = {}, {}
     for number, record in enumerate(records, start=1):
-        networks = [model.network for model in _unseen(models, fold_of.get(record.name))]
-        both = rhythm_curves(networks, model_signal(record.signal_mv, record.rate_hz, recipe))
-        curves[record.name], found[record.name] = both[0], find_rises(both, recipe.step_s, settings)
+        both = networks.curves(record)
+        curves[record.name], found[record.name] = both[0], find_rises(both, networks.step_s, networks.settings)
         logger.info("%d of %d: record %s, %d candidates", number, len(records), record.name, len(found[record.name]))
     write_candidates(candidates_path, found)
-    write_curves(curves_path, Curves(recipe.step_s, curves))
-
-
-def _unseen(models: Sequence[RhythmModel], fold: int | None) -> list[RhythmModel]:
-    return [model for model in models if fold in (None, model.metadata.fold)]
+    write_curves(curves_path, Curves(networks.step_s, curves))

@@ -13,8 +13,8 @@ import torch
 from siwcc.nn.rhythm_network import RhythmNetwork
 from siwcc.training.rhythm_windows import RhythmRecipe, prepare_signal
 
-# Steps of a block's output: at 50 Hz with a stride of 4 about five minutes.
-_BLOCK_STEPS = 4096
+# Steps of a block's output: at 50 Hz with a stride of 8 about five minutes.
+_BLOCK_STEPS = 2048
 
 
 def model_signal(signal_mv: np.ndarray, rate_hz: float, recipe: RhythmRecipe) -> np.ndarray:

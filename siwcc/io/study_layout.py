@@ -208,6 +208,10 @@ class StudyLayout:
         """The probability that the networks gave at every step of the recordings of a data set."""
         return self.onsets / "network" / f"{dataset}.curves.h5"
 
+    def onset_robustness(self, dataset: str) -> Path:
+        """What the networks found in perturbed recordings of a data set."""
+        return self.onsets / "network" / f"{dataset}.robustness.csv"
+
     @property
     def onset_settings(self) -> Path:
         """Threshold, calibration and accuracy of the networks, for use on other recordings."""

@@ -11,6 +11,7 @@ from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import DEFINITIONS, reference_of
 from siwcc.evaluation.onset_calibration import MOMENT, ONSET, CalibrationLine
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S
+from siwcc.evaluation.onset_robustness_table import OnsetRobustness
 from siwcc.evaluation.onset_tables import (
     FrocPoint,
     LabelLine,
@@ -25,6 +26,7 @@ from siwcc.evaluation.study_files import NETWORK, ONSET_METHODS
 from siwcc.io.tables import read_lines
 from siwcc.report.figures.froc import DATASETS, plot_froc
 from siwcc.report.figures.onset_errors import plot_onset_errors
+from siwcc.report.figures.robustness import TITLES
 from siwcc.report.figures.style import FigureFiles
 from siwcc.report.study import Study
 
@@ -57,6 +59,7 @@ class OnsetTable:
         quiet: The network on the records without episodes; None where every record has one, or none has.
         labels, records: Of the network, by rhythm label and by record.
         calibration: Of the probability of an onset, and of a moment.
+        robustness: Of the networks in perturbed recordings; may be empty.
     """
 
     title: str
@@ -66,6 +69,7 @@ class OnsetTable:
     labels: Sequence[LabelLine]
     records: Sequence[RecordLine]
     calibration: dict[str, CalibrationLine]
+    robustness: Sequence[tuple[str, OnsetRobustness]]
 
     @property
     def first(self) -> OnsetLine:
@@ -101,6 +105,7 @@ def onset_tables(study: Study) -> list[OnsetTable]:
                 labels=[line for line in labels if (line.dataset, line.method) == (name, NETWORK)],
                 records=[line for line in records if (line.dataset, line.method) == (name, NETWORK)],
                 calibration={line.of: line for line in calibration if line.dataset == name},
+                robustness=_robustness(study.layout.onset_robustness(name)),
             )
         )
     return found
@@ -117,6 +122,12 @@ def _row(
         at_rate=next(iter(of_method), None),
         comparison=next((test for test in tests if test.control == method), None),
     )
+
+
+def _robustness(path: Path) -> list[tuple[str, OnsetRobustness]]:
+    """What each line is of, in words, and the line."""
+    lines = read_lines(path, OnsetRobustness) if path.is_file() else []
+    return [(f"{TITLES['ecg', line.perturbation]}, {line.level} {line.unit}", line) for line in lines]
 
 
 def default_threshold(onsets_path: Path, dataset: str) -> float:

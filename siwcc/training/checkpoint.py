@@ -77,7 +77,8 @@ class Metadata(_Checked):
         spec: Shapes, coordinates and units of its task.
         layer_encoding: Name of the first layer's encoding; `none` if what it appends is precomputed.
         signal_channels: Channels that the network is given.
-        dataset, dataset_protocol, task_protocol, train: Of the config that it was trained with.
+        dataset, dataset_protocol, task_protocol, train: Of the config that it was trained with. Of several data sets
+            the first two are `siwcc.io.joined_samples.joined_name` and `siwcc.config.JoinedDatasets.protocol`.
         training_groups: Records or slide images that it has seen, sorted.
         versions: Of siwcc and torch.
         weights_sha256: `weights_digest` of the tensors beside it.

@@ -11,11 +11,15 @@ import cv2
 import h5py
 import numpy as np
 import pytest
-from made_models import METADATA, network, written
+from made_models import METADATA, network, settings_for, write_detector, written
 from made_study import EPOCHS, copied_study, shared_study
 
 from siwcc.cli.inspect import contents_json, format_contents, inspect_file
 from siwcc.cli.main import main
+from siwcc.data.curves import Curves, write_curves
+from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.recordings import write_recordings
+from siwcc.evaluation.onset_settings import write_onset_settings
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_shard, shard_writer
 from siwcc.report.figures.inspection import plot_content
@@ -85,6 +89,24 @@ def test_a_model(model: Path) -> None:
     assert (facts["network"], facts["encoding"], facts["test_fold"]) == ("nimesha, full", "weighted", 2)
     assert facts["training_groups"] == {"number": 2, "names": ["r1", "r2"]}
     assert (facts["input_shape"], facts["outputs"]) == ([2, 48], ["prediction_s"])
+
+
+def test_files_of_the_onsets_stage(tmp_path: Path) -> None:
+    signal = np.zeros((2, 7200), dtype=np.float32)
+    changes = np.array([0, 1000, 1500], dtype=np.int64)
+    record = RhythmRecord("a", "s", 2.0, signal, changes, ("N", "VT", "N"), ("VT",))
+    write_recordings(tmp_path / "x.h5", [record], {"dataset": "x"})
+    facts = inspect_file(tmp_path / "x.h5").facts
+    assert (facts["records"], facts["hours"], facts["onsets"], facts["malignant_hours"]) == (1, 1.0, 1, 0.069444)
+    assert facts["rhythm_changes"] == {"N": 2, "VT": 1}
+    write_curves(tmp_path / "c.h5", Curves(0.5, {"a": np.array([0.25, 0.75], dtype=np.float32)}))
+    assert inspect_file(tmp_path / "c.h5").facts["mean_probability"] == 0.5
+    detector = write_detector(tmp_path / "d.pt", fold=3, training_groups=["b", "c"])
+    content = inspect_file(detector)
+    assert (content.kind, content.facts["test_fold"], content.facts["training_groups"]["number"]) == ("detector", 3, 2)
+    write_onset_settings(tmp_path / "onsets.json", settings_for([detector], threshold=0.25))
+    content = inspect_file(tmp_path / "onsets.json")
+    assert (content.kind, content.facts["threshold"]) == ("onset settings", 0.25)
 
 
 def test_a_model_of_every_fold_says_so(tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_leakage_is_that_of_a_plain_loop() -> None:
     passed = sum(abs(window[k] + window[k - half]) for k in range(half, 200))
     compared = sum(abs(window[k]) + abs(window[k - half]) for k in range(half, 200))
     expected = (passed + 200 * FLOOR_MV) / (compared + 200 * FLOOR_MV)
-    assert_same(_leakage(window[np.newaxis], RATE_HZ), np.array([expected]), FLOAT64)
+    assert_same(_leakage(window[np.newaxis]), np.array([expected]), FLOAT64)
 
 
 def test_a_running_median() -> None:

@@ -10,7 +10,7 @@ from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import reference_of
 from siwcc.evaluation.onset_tables import read_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
-from siwcc.inference.onset_candidates import write_network_candidates
+from siwcc.inference.onset_candidates import FoldNetworks, write_network_candidates
 from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 from siwcc.training.rhythm_checkpoint import read_rhythm_model
 
@@ -33,7 +33,7 @@ def test_a_record_is_predicted_by_the_networks_that_have_not_seen_its_fold(tmp_p
         write_detector(tmp_path / f"{fold}{seed}.pt", 2 * fold + seed, fold=fold) for fold in (1, 2) for seed in (0, 1)
     ]
     files = (tmp_path / "found.csv", tmp_path / "curves.h5")
-    write_network_candidates(records, {"a": 1, "b": 2}, paths, SETTINGS, *files)
+    write_network_candidates(records, FoldNetworks.read(paths, {"a": 1, "b": 2}, SETTINGS), *files)
     step_s, curves = read_curves(files[1])
     assert step_s == RECIPE.step_s
     for of, chosen in zip(records, (paths[:2], paths[2:], paths), strict=True):
@@ -46,6 +46,6 @@ def test_the_same_bytes_twice(tmp_path):
     paths = [write_detector(tmp_path / "1.pt", fold=1)]
     for name in ("x", "y"):
         files = (tmp_path / f"{name}.csv", tmp_path / f"{name}.h5")
-        write_network_candidates([record("a", 1)], {"a": 1}, paths, SETTINGS, *files)
+        write_network_candidates([record("a", 1)], FoldNetworks.read(paths, {"a": 1}, SETTINGS), *files)
     for kind in ("csv", "h5"):
         assert (tmp_path / f"x.{kind}").read_bytes() == (tmp_path / f"y.{kind}").read_bytes()

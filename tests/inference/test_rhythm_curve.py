@@ -12,7 +12,7 @@ from siwcc.training.rhythm import new_network, prepare_signal
 from siwcc.training.rhythm_windows import RhythmRecipe
 
 pytestmark = pytest.mark.numeric
-RECIPE = RhythmRecipe(width=8, dilations=(1, 2, 4))
+RECIPE = RhythmRecipe(width=8, stem_kernels=(7, 5), stem_strides=(2, 2), dilations=(1, 2, 4))
 
 
 def signal_of(samples: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_a_network_in_training_stays_so_and_predicts_as_in_evaluation():
 
 
 def test_networks_of_other_strides_are_refused():
-    other = new_network(RhythmRecipe(stem_strides=(2, 5)), 2, 0)
+    other = new_network(RhythmRecipe(stem_kernels=(7, 5), stem_strides=(2, 5)), 2, 0)
     for networks in ([], [new_network(RECIPE, 2, 0), other]):
         with pytest.raises(ValueError, match="stride"):
             rhythm_curves(networks, signal_of(100))

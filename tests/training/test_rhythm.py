@@ -18,9 +18,26 @@ from siwcc.training.rhythm_windows import RhythmRecipe, WindowDrawer, Windows, p
 
 pytestmark = pytest.mark.numeric
 RATE_HZ = 100.0
-# Nothing is done to the windows.
+# Nothing is done to the windows; what the tests count with is given, whatever the defaults are.
 PLAIN = RhythmRecipe(
-    paste=0, burst=0, flat=0, sign=0, order=0, turn=0, silence=0, noise=0, wander=0, gain=1, speed=1, near_change=0
+    scale_floor_mv=0.03,
+    clip=8.0,
+    stem_kernels=(7, 5),
+    stem_strides=(2, 2),
+    window_s=40.0,
+    batch_size=32,
+    paste=0,
+    burst=0,
+    flat=0,
+    sign=0,
+    order=0,
+    turn=0,
+    silence=0,
+    noise=0,
+    wander=0,
+    gain=1,
+    speed=1,
+    near_change=0,
 )
 SMALL = replace(PLAIN, width=8, dilations=(1, 2), window_s=20, batches=4, batch_size=4)
 
@@ -48,7 +65,7 @@ class TestPreparedSignal:
     def test_a_sine_is_scaled_to_its_standard_deviation(self):
         time = np.arange(6000) / RATE_HZ
         sine = np.sin(2 * np.pi * 3 * time)
-        prepared = prepare_signal(np.stack([sine + 5, 0.1 * sine]), RATE_HZ, RhythmRecipe())
+        prepared = prepare_signal(np.stack([sine + 5, 0.1 * sine]), RATE_HZ, PLAIN)
         expected = math.sqrt(2) * np.sin(2 * np.pi * 3 * np.arange(3000) / 50)
         assert prepared.shape == (2, 3000)
         assert prepared.dtype == np.float32
@@ -58,7 +75,7 @@ class TestPreparedSignal:
     def test_a_weak_lead_is_scaled_to_the_floor_and_large_values_are_clipped(self):
         time = np.arange(6000) / RATE_HZ
         weak = 0.003 * np.sin(2 * np.pi * 3 * time)
-        prepared = prepare_signal(np.stack([weak, np.where(time == 30, 1e4, weak)]), RATE_HZ, RhythmRecipe())
+        prepared = prepare_signal(np.stack([weak, np.where(time == 30, 1e4, weak)]), RATE_HZ, PLAIN)
         assert np.abs(prepared[0, 500:-500]).max() == pytest.approx(0.1, rel=0.01)
         assert prepared[1].max() == 8.0
 
@@ -66,7 +83,7 @@ class TestPreparedSignal:
         signal = np.random.default_rng(0).standard_normal((2, 4000))
         signal[0, 1000:2000] = np.nan
         signal[1] = np.nan
-        prepared = prepare_signal(signal, RATE_HZ, RhythmRecipe())
+        prepared = prepare_signal(signal, RATE_HZ, PLAIN)
         assert np.isfinite(prepared).all()
         assert not prepared[0, 500:1000].any()
         assert np.abs(prepared[0, :499]).min() > 0
@@ -74,8 +91,8 @@ class TestPreparedSignal:
 
     def test_a_part_between_whole_seconds_with_margins_is_as_in_the_whole(self):
         signal = np.random.default_rng(0).standard_normal((1, 30_037)) * np.linspace(1, 5, 30_037)
-        whole = prepare_signal(signal, RATE_HZ, RhythmRecipe())
-        part = prepare_signal(signal[:, 5_000:25_000], RATE_HZ, RhythmRecipe())
+        whole = prepare_signal(signal, RATE_HZ, PLAIN)
+        part = prepare_signal(signal[:, 5_000:25_000], RATE_HZ, PLAIN)
         assert_same(part[:, 2_000:-2_000], whole[:, 4_500:10_500], FLOAT32)
 
 

@@ -31,6 +31,7 @@ STUDY: dict[str, Any] = {
         "other": {"format": "wfdb", "event_labels": ["VFL", "VT"], "synthetic": {"samples": 2, "seed": 2}},
     },
     "train": {"epochs": 1, "device": "cpu"},
+    "robustness": ["lead_missing"],
     "onsets": {"dataset": "own", "external": ["other"], "training": TRAINING},
 }
 METHODS = ("network", *DETECTORS)
@@ -66,6 +67,20 @@ def test_every_method_is_measured_on_own_and_external_records(place: Place) -> N
     onsets = {row["onsets"] for row in rows if (row["dataset"], row["definition"]) == ("own", "episodes")}
     assert onsets == {str(sum(int(row["onsets"]) for row in folds))}
     assert "Onsets in whole recordings" in (results / "report.html").read_text()
+
+
+def test_perturbed_recordings_are_measured_at_the_thresholds_of_the_unperturbed_ones(place: Place) -> None:
+    results = place.folder / "results" / "whole"
+    for dataset in ("own", "other"):
+        (plain,) = (
+            row
+            for row in read(results / "stats" / "onsets.csv")
+            if (row["method"], row["dataset"], row["subset"]) == ("network", dataset, "all")
+            and (row["definition"], row["tolerance_s"]) == ("episodes", "2.5")
+        )
+        first, *others = read(results / "onsets" / "network" / f"{dataset}.robustness.csv")
+        assert (first["found"], first["false_alarms_per_h"]) == (plain["found"], plain["false_alarms_per_h"])
+        assert [(row["level"], row["unperturbed"]) for row in others] == [("lead 1", "0"), ("lead 2", "0")]
 
 
 def test_only_the_data_sets_of_the_tasks_are_cut_into_samples(place: Place) -> None:

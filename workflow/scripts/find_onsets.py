@@ -13,17 +13,16 @@ if __name__ == "__main__":
         from siwcc.data.recording_folds import read_recording_folds
         from siwcc.data.recordings import read_named
         from siwcc.evaluation.rhythm_rises import RiseSettings
-        from siwcc.inference.onset_candidates import write_network_candidates
+        from siwcc.inference.onset_candidates import FoldNetworks, write_network_candidates
 
+        dataset, of_folds = snakemake.wildcards.dataset, [Path(path) for path in snakemake.input.all_recordings]
         write_network_candidates(
-            records=read_named(
-                snakemake.wildcards.dataset,
-                Path(snakemake.input.recordings),
-                [Path(path) for path in snakemake.input.all_recordings],
+            records=read_named(dataset, Path(snakemake.input.recordings), of_folds),
+            networks=FoldNetworks.read(
+                [Path(path) for path in snakemake.input.models],
+                read_recording_folds(Path(snakemake.input.folds), dataset),
+                RiseSettings(**snakemake.params.curve),
             ),
-            fold_of=read_recording_folds(Path(snakemake.input.folds), snakemake.wildcards.dataset),
-            model_paths=[Path(path) for path in snakemake.input.models],
-            settings=RiseSettings(**snakemake.params.curve),
             candidates_path=Path(snakemake.output.candidates),
             curves_path=Path(snakemake.output.curves),
         )

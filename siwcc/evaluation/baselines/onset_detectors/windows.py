@@ -163,10 +163,10 @@ def _repetition(windows: np.ndarray, rate_hz: float) -> np.ndarray:
     heights = np.where(peak, inner[..., 1:-1], 0.0)
     # Of a peak and its multiples the first.
     place = (heights >= _OF_HIGHEST * heights.max(axis=-1, keepdims=True)).argmax(axis=-1)
-    return np.stack([_leakage(centred, rate_hz), heights.max(axis=-1), (place + first + 1) / rate_hz], axis=-1)
+    return np.stack([_leakage(centred), heights.max(axis=-1), (place + first + 1) / rate_hz], axis=-1)
 
 
-def _leakage(centred: np.ndarray, rate_hz: float) -> np.ndarray:
+def _leakage(centred: np.ndarray) -> np.ndarray:
     """What a narrow stop band at the mean frequency lets pass, as a fraction; 1 for a flat lead.
 
     S. Kuo, R. Dillman, Computer detection of ventricular fibrillation, Computers in Cardiology 1978.
