@@ -190,7 +190,7 @@ class OnsetComparison:
     """One line of `onset_comparisons.csv`: two methods with at most so many false alarms per hour.
 
     Attributes:
-        dataset, definition, tolerance_s, limit_per_h: As in `onsets_at_rate.csv`.
+        dataset, definition, tolerance_s, limit_per_h: As in `onset_rates.csv`.
         control, study: The methods.
         subjects: With onsets; each is one observation of the test.
         onsets, control_found, study_found: Annotated onsets, and those that each method found.
