@@ -591,12 +591,12 @@ class OnsetTraining(Section):
     flat: Probability = Field(default=0.1, description="probability of a flat stretch")
     sign: Probability = Field(default=0.5, description="probability that a lead changes its sign")
     order: Probability = Field(default=0.5, description="probability that the leads change places")
-    turn: Probability = Field(default=0.3, description="probability that two leads are turned in their plane")
+    turn: Probability = Field(default=0.1, description="probability that two leads are turned in their plane")
     silence: Probability = Field(default=0.15, description="probability that one lead is silent")
-    noise: float = Field(default=0.3, ge=0, le=10, description="most white noise, in scales")
-    wander: float = Field(default=0.5, ge=0, le=10, description="most baseline wander, in scales")
-    gain: float = Field(default=1.5, ge=1, le=100, description="largest factor of the amplitude, up or down")
-    speed: float = Field(default=1.15, ge=1, le=10, description="largest factor of the time axis, up or down")
+    noise: float = Field(default=0.15, ge=0, le=10, description="most white noise, in scales")
+    wander: float = Field(default=0.25, ge=0, le=10, description="most baseline wander, in scales")
+    gain: float = Field(default=1.3, ge=1, le=100, description="largest factor of the amplitude, up or down")
+    speed: float = Field(default=1.08, ge=1, le=10, description="largest factor of the time axis, up or down")
 
     @model_validator(mode="after")
     def _ranges(self) -> OnsetTraining:

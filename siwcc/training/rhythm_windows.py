@@ -95,12 +95,12 @@ class RhythmRecipe:
     flat: float = 0.1
     sign: float = 0.5
     order: float = 0.5
-    turn: float = 0.3
+    turn: float = 0.1
     silence: float = 0.15
-    noise: float = 0.3
-    wander: float = 0.5
-    gain: float = 1.5
-    speed: float = 1.15
+    noise: float = 0.15
+    wander: float = 0.25
+    gain: float = 1.3
+    speed: float = 1.08
 
     @property
     def outputs(self) -> int:
