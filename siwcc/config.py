@@ -581,8 +581,8 @@ class OnsetTraining(Section):
     onset_sigma_s: float = Field(default=0.3, ge=0, le=60, description="s, of the onset's target; 0: no such output")
     onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")
     onset_positive: float = Field(default=5.0, gt=0, le=1000, description="of an onset against none, in its loss")
-    paste: Probability = Field(default=0.3, description="probability of a pasted stretch of another rhythm")
-    paste_s: Range = Field(default=(1.5, 6.0), description="s, length of a pasted stretch")
+    paste: Probability = Field(default=0.35, description="probability of a pasted stretch of another rhythm")
+    paste_s: Range = Field(default=(1.2, 6.0), description="s, length of a pasted stretch")
     paste_labels: tuple[str, ...] = Field(
         default=("VT", "VFL", "VF", "VFIB"), description="malignant rhythms that are pasted"
     )

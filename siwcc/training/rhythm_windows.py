@@ -87,8 +87,8 @@ class RhythmRecipe:
     onset_sigma_s: float = 0.3
     onset_weight: float = 1.0
     onset_positive: float = 5.0
-    paste: float = 0.3
-    paste_s: tuple[float, float] = (1.5, 6.0)
+    paste: float = 0.35
+    paste_s: tuple[float, float] = (1.2, 6.0)
     paste_labels: tuple[str, ...] = ("VT", "VFL", "VF", "VFIB")
     fade_s: float = 0.15
     burst: float = 0.15
