@@ -38,7 +38,7 @@ P_FIRST, P_SECOND = 81 / (81 + math.e), 2.25 / (2.25 + math.e)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two detectors with their settings; the first was trained on s1 and r2."""
-    paths = [write_detector(tmp_path / "onsets/fold1.pt", 1, training_groups=["made/s1", "r2"])]
+    paths = [write_detector(tmp_path / "onsets/fold1.pt", 1, training_groups=["made.s1", "r2"])]
     paths.append(write_detector(tmp_path / "onsets/fold2.pt", 2, fold=2, training_groups=["r2"]))
     write_onset_settings(tmp_path / "onsets" / ONSETS, settings_for(paths))
     return tmp_path
