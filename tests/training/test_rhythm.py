@@ -125,6 +125,13 @@ class TestTargets:
         assert not len(drawer.records[0].onsets)
         assert not drawer.records[0].targets[2].any()
 
+    def test_a_record_without_a_change_has_no_loss(self):
+        record = replace(made_record({0: "N"}), changes=np.array([], dtype=np.int64), labels=())
+        windows = WindowDrawer([record], PLAIN, np.random.default_rng(0)).draw()
+        assert np.count_nonzero(windows.signal)
+        for target in windows[1:]:
+            assert not target.any()
+
     def test_windows_are_cut_with_their_targets(self):
         record = made_record({0: "N", 50: "VT", 70: "N"})
         recipe = replace(PLAIN, near_onset=1.0, window_s=30)
