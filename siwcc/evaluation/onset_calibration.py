@@ -18,7 +18,7 @@ from siwcc.data.curves import Curves
 from siwcc.data.episodes import DEFINITIONS, Candidate, Reference
 from siwcc.evaluation.calibration import equal_count_bins, record_weights, score
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, IGNORED, judge
-from siwcc.evaluation.onset_settings import PlattMap, logit
+from siwcc.evaluation.onset_settings import MAX_COEFFICIENT, PlattMap, logit
 
 ONSET, MOMENT = "onset", "moment"
 
@@ -123,7 +123,9 @@ def fit_platt(rows: Rows) -> PlattMap:
     model = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000)
     model.fit(logit(rows.value)[:, np.newaxis], rows.happened, weight)
     a, b = float(model.coef_[0, 0]), float(model.intercept_[0])
-    return PlattMap(a=round(max(a, 0.0), 6), b=round(b, 6))
+    # Of scores that are told apart without an error it may be of any steepness: then p = 0.5 stays where it is.
+    within = min(1.0, MAX_COEFFICIENT / max(abs(a), abs(b), 1.0))
+    return PlattMap(a=round(max(a * within, 0.0), 6), b=round(b * within, 6))
 
 
 def measure_calibration(dataset: str, of: str, rows: Rows, probability: np.ndarray) -> CalibrationLine:
