@@ -23,7 +23,7 @@ import numpy as np
 from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.evaluation.onset_settings import OnsetSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
-from siwcc.inference.arrays import as_leads, checked_rate, refuse_all_but_path, refuse_path
+from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
 from siwcc.inference.inputs import groups_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
 from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
@@ -198,8 +198,8 @@ class OnsetDetector:
 
     def _find(self, source: SignalBlocks, threshold: float | None, progress: Progress | None) -> Onsets:
         threshold = self.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError("threshold", f"is {threshold:g}", "give a number from 0 to 1")
+        if not (is_number(threshold) and 0 <= threshold <= 1):
+            raise InputError("threshold", f"is {threshold!r}", "give a number from 0 to 1")
         extent = _Extent(len(source.leads))
         curves, step_s = self._curves(source, extent, progress)
         settings = self.settings
