@@ -416,6 +416,12 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
     assert left_out == [(0, 1), (2, 3), (4, 5)]
 
 
+def test_the_classifier_learns_from_a_single_subject() -> None:
+    record = make_record("t", [("N", 60.0), ("VF", 40.0), ("N", 60.0)], seed=1)
+    (found,) = window_classifier.detect(record, window_classifier.fit([record]))
+    assert abs(found.onset_s - 60.0) < 4
+
+
 def test_settings_are_chosen_by_the_mean_sensitivity() -> None:
     record = make_record("x", [("N", 1800.0), ("VT", 30.0), ("N", 1800.0), ("VF", 30.0)], rate_hz=100.0)
     reference = reference_of(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onsets import Detections
 from siwcc.evaluation.rhythm_curves import CurveSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings
-
-if TYPE_CHECKING:
-    pass
 
 Settings = TypeVar("Settings")
 

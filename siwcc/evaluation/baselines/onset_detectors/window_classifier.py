@@ -83,7 +83,7 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     """Learn the trees from all records, and choose the levels by trees that learned from other subjects.
 
     Args:
-        records: Of two subjects at least, with malignant and other rhythms.
+        records: With malignant and other rhythms. Of a single subject the trees learn from it, too.
     """
     references, columns = [], {}
     for record in records:
@@ -92,8 +92,7 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     learned = [_learned(reference, columns[reference.record]) for reference in references]
     groups = [reference.group for reference in references]
     curves: dict[str, np.ndarray] = {}
-    folds = GroupKFold(min(_FOLDS, len(set(groups)))).split(groups, groups=groups)
-    for train, test in folds:
+    for train, test in _folds(groups):
         trees = _fit_trees([learned[place] for place in train])
         for place in test:
             name = references[place].record
@@ -101,6 +100,12 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     grid: list[CurveSettings | RiseSettings] = [*curve_grid(_LEVELS), *rise_grid()]
     curve = choose_settings(grid, references, lambda settings, name: _candidates(curves[name], settings))
     return WindowClassifier(_fit_trees(learned), curve)
+
+
+def _folds(groups: Sequence[str]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Places of the records to learn from, and of those to predict."""
+    every, subjects = np.arange(len(groups)), len(set(groups))
+    return GroupKFold(min(_FOLDS, subjects)).split(groups, groups=groups) if subjects > 1 else [(every, every)]
 
 
 def detect(record: RhythmRecord, fitted: WindowClassifier) -> list[Candidate]:
