@@ -131,7 +131,7 @@ def default_threshold(least_score: float, score_map: PlattMap) -> float:
     """The least probability of an onset that is reported by default.
 
     Args:
-        least_score: Infinite if no candidate may count: then the probability is 1, which no score has.
+        least_score: Infinite if no candidate may count: then it is 1, the highest of all.
         score_map: From a score to its probability.
     """
     return float(score_map.of(least_score)) if isfinite(least_score) else 1.0
