@@ -16,6 +16,7 @@ from tolerances import FLOAT32, FLOAT64, assert_same
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import Candidate, reference_of
 from siwcc.evaluation.baselines.onset_detectors import change_point, rate_rule, spectral, tuning, window_classifier
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.baselines.onset_detectors.rate_rule import RateRule, fast_runs
 from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS, load_detector
 from siwcc.evaluation.baselines.onset_detectors.windows import (
@@ -28,7 +29,6 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_starts,
     window_times,
 )
-from siwcc.evaluation.rhythm_curves import CurveSettings
 
 pytestmark = pytest.mark.numeric
 
@@ -105,7 +105,7 @@ def record_with(label: str, **kwargs: Any) -> RhythmRecord:
 
 def test_the_registry_has_a_name_for_each_module() -> None:
     folder = Path(rate_rule.__file__).parent
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "registry", "tuning", "windows"}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "curves", "registry", "tuning", "windows"}
     assert set(DETECTORS) == modules
     with pytest.raises(ValueError, match="no detector 'other'"):
         load_detector("other")

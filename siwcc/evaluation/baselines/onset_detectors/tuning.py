@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from siwcc.data.episodes import Candidate, Reference
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onsets import Detections
-from siwcc.evaluation.rhythm_curves import CurveSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings
 
 Settings = TypeVar("Settings")
@@ -59,11 +59,7 @@ def curve_grid(levels: Sequence[float]) -> list[CurveSettings]:
     Args:
         levels: Of the curve, in (0, 1].
     """
-    return [
-        CurveSettings(enter=level, leave=level, least_s=0.0, merge_s=merge_s, score_s=_SCORE_S, onset_at="enter")
-        for level in levels
-        for merge_s in _GAPS_S
-    ]
+    return [CurveSettings(level, merge_s, _SCORE_S) for level in levels for merge_s in _GAPS_S]
 
 
 def rise_grid() -> list[RiseSettings]:

@@ -16,6 +16,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GroupKFold
 
 from siwcc.data.episodes import reference_of
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import (
     choose_settings,
     curve_grid,
@@ -32,7 +33,6 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_features,
     window_times,
 )
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 
 if TYPE_CHECKING:
