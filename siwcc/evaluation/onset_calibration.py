@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siwcc.data.curves import Curves
-from siwcc.data.episodes import DEFINITIONS, Candidate, Reference
+from siwcc.data.episodes import DEFINITIONS, Candidate, Reference, is_malignant
 from siwcc.evaluation.calibration import equal_count_bins, record_weights, score
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, IGNORED, judge
 from siwcc.evaluation.onset_settings import MAX_COEFFICIENT, PlattMap, logit
@@ -97,12 +97,8 @@ def moment_rows(references: Sequence[Reference], curves: Curves) -> Rows:
     for reference in references:
         curve = curves.by_record[reference.record]
         steps = np.arange(0, len(curve), max(1, round(_EVERY_S / curves.step_s)))
-        times_s = steps * curves.step_s
-        inside = np.zeros(len(steps), dtype=bool)
-        for episode in reference.episodes:
-            inside |= (times_s >= episode.onset_s) & (times_s < episode.end_s)
         value.append(curve[steps].astype(np.float64))
-        happened.append(inside)
+        happened.append(is_malignant(reference, steps * curves.step_s))
         record.append(np.full(len(steps), reference.record, dtype=object))
     return Rows(*(np.concatenate(columns) for columns in (value, happened, record)))
 

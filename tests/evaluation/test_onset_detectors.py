@@ -14,7 +14,7 @@ import pytest
 from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.data.datasets.interface import RhythmRecord
-from siwcc.data.episodes import Candidate, reference_of
+from siwcc.data.episodes import Candidate, is_malignant, reference_of
 from siwcc.evaluation.baselines.onset_detectors import change_point, rate_rule, spectral, tuning, window_classifier
 from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.baselines.onset_detectors.rate_rule import RateRule, fast_runs
@@ -441,7 +441,7 @@ def test_near_is_within_the_given_time_of_an_onset_or_end() -> None:
     time_s = np.array([15.0, 15.1, 19.9, 20.0, 24.9, 25.0, 29.9, 30.0, 34.9, 35.0])
     near = tuning.is_near_change(reference, time_s, 5.0)
     np.testing.assert_array_equal(near, [False, True, True, True, True, False, True, True, True, False])
-    malignant = tuning.is_malignant(reference, time_s)
+    malignant = is_malignant(reference, time_s)
     np.testing.assert_array_equal(malignant, [False] * 3 + [True] * 4 + [False] * 3)
 
 

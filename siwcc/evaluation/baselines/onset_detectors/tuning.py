@@ -71,14 +71,6 @@ def rise_grid() -> list[RiseSettings]:
     ]
 
 
-def is_malignant(reference: Reference, time_s: np.ndarray) -> np.ndarray:
-    """Whether each time is within an episode, bool (times,)."""
-    inside = np.zeros(time_s.shape, dtype=bool)
-    for episode in reference.episodes:
-        inside |= (time_s >= episode.onset_s) & (time_s < episode.end_s)
-    return inside
-
-
 def is_near_change(reference: Reference, time_s: np.ndarray, within_s: float) -> np.ndarray:
     """Whether each time is closer than `within_s` to the onset or the end of an episode, bool (times,)."""
     near = np.zeros(time_s.shape, dtype=bool)

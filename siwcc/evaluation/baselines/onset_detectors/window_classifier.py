@@ -15,12 +15,11 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GroupKFold
 
-from siwcc.data.episodes import reference_of
+from siwcc.data.episodes import is_malignant, reference_of
 from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import (
     choose_settings,
     curve_grid,
-    is_malignant,
     is_near_change,
     rise_grid,
 )
