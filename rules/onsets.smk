@@ -236,7 +236,7 @@ rule plot_onset_errors:
         all_recordings=recordings_to_train_on(),
         candidates=layout.onset_candidates("network", "{dataset}"),
         curves=layout.onset_curves("{dataset}"),
-        onsets=layout.table("onsets"),
+        by_record=layout.table("onsets_by_record"),
         code=code_of("plot_onset_errors.py"),
     output:
         svg=report(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -542,7 +543,17 @@ class Tasks(Section):
 # ------------------------------------------------------- onsets in recordings
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-OddWhole = Annotated[Whole, Field(ge=1, le=255)]
+# Baselines filter the leads from 0.5 to 40 Hz.
+_LEAST_ONSETS_HZ = 100.0
+
+
+def _check_odd(value: int) -> int:
+    if value % 2 == 0:
+        raise PydanticCustomError("odd", "must be odd")
+    return value
+
+
+OddWhole = Annotated[Whole, Field(ge=1, le=255), AfterValidator(_check_odd)]
 
 
 class OnsetTraining(Section):
@@ -578,7 +589,7 @@ class OnsetTraining(Section):
     balance: Probability = Field(default=0.5, description="0: every onset alike; 1: every record alike")
     merge_gap_s: float = Field(default=3.0, ge=0, le=600, description="s, time between closer intervals has no loss")
     ignored_s: float = Field(default=0.2, ge=0, le=600, description="s to either side of a change without loss")
-    onset_sigma_s: float = Field(default=0.3, ge=0, le=60, description="s, of the onset's target; 0: no such output")
+    onset_sigma_s: float = Field(default=0.3, gt=0, le=60, description="s, standard deviation of the onset's target")
     onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")
     onset_positive: float = Field(default=5.0, gt=0, le=1000, description="of an onset against none, in its loss")
     paste: Probability = Field(default=0.35, description="probability of a pasted stretch of another rhythm")
@@ -605,6 +616,8 @@ class OnsetTraining(Section):
             raise ValueError(f"stem_strides: must have as many as stem_kernels ({len(self.stem_kernels)})")
         if self.highpass_hz >= self.rate_hz / 2:
             raise ValueError(f"highpass_hz: must be below half of rate_hz ({self.rate_hz / 2:g})")
+        if self.near_onset + self.near_change > 1:
+            raise ValueError(f"near_change: must be at most 1 with near_onset ({self.near_onset:g})")
         return self
 
 
@@ -831,19 +844,22 @@ class Config(Section):
         if len(set(onsets.datasets)) < len(onsets.datasets):
             raise ValueError(f"onsets: a data set is there twice in {list(onsets.datasets)}")
         first: RecordsDataset | None = None
+        checked: list[str] = []
         for name in onsets.datasets:
-            section = self._existing_dataset("onsets.dataset", name)
+            key = f"onsets.{'external' if name in onsets.external else 'dataset'}"
+            section = self._existing_dataset(key, name)
             if not isinstance(section, RecordsDataset):
-                raise ValueError(f"onsets.dataset: {name!r} has no annotated rhythms: its format is {section.format!r}")
-            if not section.rate_hz.is_integer():
-                raise ValueError(f"datasets.{name}.rate_hz: must be a whole number for onsets.dataset")
-            if name in onsets.external and any(
-                _origin_of(section) == _origin_of(self.datasets[own]) for own in onsets.dataset
-            ):
-                raise ValueError(f"onsets.external: {name!r} is what the networks are trained on")
+                raise ValueError(f"{key}: {name!r} has no annotated rhythms: its format is {section.format!r}")
+            if not section.rate_hz.is_integer() or section.rate_hz < _LEAST_ONSETS_HZ:
+                raise ValueError(
+                    f"datasets.{name}.rate_hz: must be a whole number of at least {_LEAST_ONSETS_HZ:g} for {key}"
+                )
+            if other := self._of_the_same_files(name, checked):
+                raise ValueError(f"{key}: {name!r} and {other!r} are the same files")
+            checked.append(name)
             first = first or section
             if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
-                raise ValueError(f"onsets.dataset: {name!r} has another rate or number of leads than the first")
+                raise ValueError(f"{key}: {name!r} has another rate or number of leads than the first")
 
     def _check_robustness(self) -> None:
         for name in self.robustness:
@@ -877,6 +893,17 @@ class Config(Section):
         problem = unlike({name: self.datasets[name] for name in names})
         if problem:
             raise ValueError(f"tasks.{task}.dataset: {problem}")
+        for number, name in enumerate(names):
+            # Of one folder, two tables may name different files.
+            if not isinstance(self.datasets[name], FolderSection) and (
+                other := self._of_the_same_files(name, names[:number])
+            ):
+                raise ValueError(f"tasks.{task}.dataset: {other!r} and {name!r} are the same files")
+
+    def _of_the_same_files(self, name: str, others: Iterable[str]) -> str:
+        """The first of other data sets that is read from where this one is; empty if there is none."""
+        origin = _origin_of(self.datasets[name])
+        return next((other for other in others if origin == _origin_of(self.datasets[other])), "")
 
     def _check_external(self, task: str, names: Sequence[str]) -> None:
         key, others = f"external.{task}", self.external_of(task)
@@ -887,9 +914,8 @@ class Config(Section):
             problem = unlike({names[0]: self.datasets[names[0]], other: self.datasets[other]})
             if problem:
                 raise ValueError(f"{key}: {problem}")
-            for name in names:
-                if _origin_of(self.datasets[name]) == _origin_of(self.datasets[other]):
-                    raise ValueError(f"{key}: {other!r} is what the networks are trained on ({name!r})")
+            if name := self._of_the_same_files(other, names):
+                raise ValueError(f"{key}: {other!r} is what the networks are trained on ({name!r})")
 
     def _check_dataset(self, task: str, name: str, key: str) -> None:
         section = self._existing_dataset(key, name)

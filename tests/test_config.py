@@ -359,6 +359,65 @@ def test_an_external_data_set_fits_and_is_not_trained_on(
         parse_config(external_values(**changes) | {"external": {"ecg": external}})
 
 
+def onsets_values(onsets: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A study of onsets; `changes` are of the data set mitdb."""
+    values = default_values() | {"onsets": onsets}
+    values["datasets"]["mitdb"] |= changes
+    return values
+
+
+def test_onsets_are_looked_for_in_own_and_external_data_sets() -> None:
+    config = parse_config(onsets_values({"dataset": "vfdb", "external": ["mitdb"]}))
+    assert config.onsets is not None
+    assert (config.onsets.dataset, config.onsets.datasets) == (("vfdb",), ("vfdb", "mitdb"))
+    assert config.datasets_in_use == ["mitdb", "sipakmed", "vfdb"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "changes", "found"),
+    [
+        ("dataset", [], {}, []),
+        ("dataset", 3, {}, ["3"]),
+        ("dataset", ["vfdb", "vfdb"], {}, ["twice"]),
+        ("dataset", ["vfbd"], {}, ["'vfbd'", "vfdb"]),
+        ("dataset", ["sipakmed"], {}, ["'sipakmed'"]),
+        ("external", ["vfdb"], {}, ["twice", "vfdb"]),
+        ("external", ["sipakmed"], {}, ["'sipakmed'"]),
+        ("external", ["mitbd"], {}, ["'mitbd'", "mitdb"]),
+        ("external", ["mitdb"], {"leads": [0]}, ["'mitdb'"]),
+        ("external", ["mitdb"], {"rate_hz": 360}, ["'mitdb'"]),
+        ("external", ["mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
+        ("dataset", ["vfdb", "mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
+        ("training.near_change", 0.6, {}, ["0.5"]),
+        ("training.onset_sigma_s", 0, {}, ["0"]),
+        ("training.kernel", 4, {}, ["4", "odd"]),
+        ("training.stem_kernels", [7, 4, 5], {}, ["4", "odd"]),
+    ],
+)
+def test_a_study_of_onsets_that_cannot_be_done_is_refused(
+    key: str, value: object, changes: dict[str, Any], found: list[str]
+) -> None:
+    onsets: dict[str, Any] = {"dataset": ["vfdb"]}
+    section, _, name = key.rpartition(".")
+    (onsets.setdefault(section, {}) if section else onsets)[name] = value
+    with refused("config", "onsets", *found, remedy=None):
+        parse_config(onsets_values(onsets, **changes))
+
+
+@pytest.mark.parametrize("rate_hz", [50, 250.5])
+def test_recordings_have_a_whole_rate_that_baselines_can_filter(rate_hz: float) -> None:
+    values = onsets_values({"dataset": ["mitdb"]}, rate_hz=rate_hz)
+    with refused("config", "datasets.mitdb.rate_hz", "100", remedy=None):
+        parse_config(values)
+
+
+def test_a_task_does_not_read_the_same_files_under_two_names() -> None:
+    values = external_values(url="https://physionet.org/files/vfdb/1.0.0/") | {"external": {}}
+    values["tasks"]["ecg"]["dataset"] = ["vfdb", "mitdb"]
+    with refused("config", "tasks.ecg.dataset: ", "'mitdb'", "'vfdb'", remedy=None):
+        parse_config(values)
+
+
 def test_external_data_sets_are_given_by_task() -> None:
     with refused("config", "external.mri", remedy=None):
         parse_config(default_values() | {"external": {"mri": ["mitdb"]}})

@@ -91,6 +91,14 @@ class Reference:
         return microseconds(self.duration_s) - self.malignant_us
 
 
+def is_malignant(reference: Reference, time_s: np.ndarray) -> np.ndarray:
+    """Whether each time is within an episode, bool (times,)."""
+    inside = np.zeros(time_s.shape, dtype=bool)
+    for episode in reference.episodes:
+        inside |= (time_s >= episode.onset_s) & (time_s < episode.end_s)
+    return inside
+
+
 def microseconds(time_s: float) -> int:
     """The nearest whole microsecond."""
     return round(float(time_s) * 1_000_000)

@@ -109,4 +109,7 @@ def read_recording_folds(path: Path, dataset: str | None = None) -> dict[str, in
         InputError: missing or damaged.
     """
     rows = read_csv(path, COLUMNS)
+    wrong = next((place for place, row in enumerate(rows, start=2) if not row["fold"].isdecimal()), None)
+    if wrong is not None:
+        raise InputError(path, f"line {wrong} has no number of a fold", "delete it and run again")
     return {row["record"]: int(row["fold"]) for row in rows if dataset in (None, row["dataset"])}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -93,18 +94,16 @@ def read_recordings(paths: Sequence[Path]) -> dict[str, list[RhythmRecord]]:
     """The records of recordings files by data set, sorted by name.
 
     Args:
-        paths: One file for each data set. A record or subject of two sets is named `<dataset>.<name>`.
+        paths: One file for each data set. A record or subject of two sets is named `<dataset>.<name>`, and so is all of
+            a subject with such a record.
 
     Raises:
         InputError: a file that is missing, damaged, foreign or of another version.
     """
     by_set = dict(map(_read, paths))
-    taken = [{name for record in records for name in (record.name, record.group)} for records in by_set.values()]
-    twice = {name for names in taken for name in names if sum(name in others for others in taken) > 1}
-    return {
-        dataset: [_renamed(record, dataset) if twice & {record.name, record.group} else record for record in records]
-        for dataset, records in by_set.items()
-    }
+    of_sets = [{name for record in records for name in (record.name, record.group)} for records in by_set.values()]
+    twice = {name for name, count in Counter(name for names in of_sets for name in names).items() if count > 1}
+    return {dataset: _renamed(records, dataset, twice) for dataset, records in by_set.items()}
 
 
 def read_named(dataset: str, path: Path, of_folds: Sequence[Path]) -> list[RhythmRecord]:
@@ -121,6 +120,9 @@ def read_named(dataset: str, path: Path, of_folds: Sequence[Path]) -> list[Rhyth
 def _read(path: Path) -> tuple[str, list[RhythmRecord]]:
     """The data set's name and its records."""
     shard = read_shard(path, KIND, ("record", "group", "length", "begins", "signal"))
+    if shard.attributes.get("dataset") != path.stem:
+        problem = f"has the data set {shard.attributes.get('dataset')!r}, which is not its name"
+        raise InputError(path, problem, "give it its own name again, or delete it and run again")
     try:
         rhythms = ("", *json.loads(shard.attributes["rhythms"]))
         settings = {
@@ -176,5 +178,11 @@ def _rows_of(record: RhythmRecord, known: dict[str, int]) -> dict[str, np.ndarra
     }
 
 
-def _renamed(record: RhythmRecord, dataset: str) -> RhythmRecord:
-    return replace(record, name=f"{dataset}{SEPARATOR}{record.name}", group=f"{dataset}{SEPARATOR}{record.group}")
+def _renamed(records: Sequence[RhythmRecord], dataset: str, twice: Collection[str]) -> list[RhythmRecord]:
+    """The records, with the data set's name in front of all names of a subject that has one of `twice`."""
+    subjects = {record.group for record in records if record.name in twice or record.group in twice}
+    front = f"{dataset}{SEPARATOR}"
+    return [
+        replace(record, name=front + record.name, group=front + record.group) if record.group in subjects else record
+        for record in records
+    ]

@@ -17,7 +17,7 @@ from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.io.checksums import MANIFEST
 from siwcc.io.files import read_csv, write_csv, write_manifest
 from siwcc.io.study_layout import external_place
-from siwcc.io.tables import columns_of, read_lines, write_lines
+from siwcc.io.tables import columns_of, write_lines
 
 ENSEMBLE = "ensemble"
 """In place of a fold: the networks of all folds together, those of one seed."""
@@ -167,12 +167,3 @@ def _summed_up(
 def write_external(path: Path, lines: Sequence[External]) -> None:
     """Write `stats/external.csv` in one step, numbers in full precision."""
     write_lines(path, columns_of(External), lines)
-
-
-def read_external(path: Path) -> list[External]:
-    """The lines of an `external.csv`.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    return read_lines(path, External)

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from siwcc.data.curves import Curves
-from siwcc.data.episodes import DEFINITIONS, Candidate, Reference
+from siwcc.data.episodes import DEFINITIONS, Candidate, Reference, is_malignant
 from siwcc.evaluation.calibration import equal_count_bins, record_weights, score
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, IGNORED, judge
-from siwcc.evaluation.onset_settings import PlattMap, logit
+from siwcc.evaluation.onset_settings import MAX_COEFFICIENT, PlattMap, logit
 
 ONSET, MOMENT = "onset", "moment"
 
@@ -97,12 +97,8 @@ def moment_rows(references: Sequence[Reference], curves: Curves) -> Rows:
     for reference in references:
         curve = curves.by_record[reference.record]
         steps = np.arange(0, len(curve), max(1, round(_EVERY_S / curves.step_s)))
-        times_s = steps * curves.step_s
-        inside = np.zeros(len(steps), dtype=bool)
-        for episode in reference.episodes:
-            inside |= (times_s >= episode.onset_s) & (times_s < episode.end_s)
         value.append(curve[steps].astype(np.float64))
-        happened.append(inside)
+        happened.append(is_malignant(reference, steps * curves.step_s))
         record.append(np.full(len(steps), reference.record, dtype=object))
     return Rows(*(np.concatenate(columns) for columns in (value, happened, record)))
 
@@ -123,7 +119,9 @@ def fit_platt(rows: Rows) -> PlattMap:
     model = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000)
     model.fit(logit(rows.value)[:, np.newaxis], rows.happened, weight)
     a, b = float(model.coef_[0, 0]), float(model.intercept_[0])
-    return PlattMap(a=round(max(a, 0.0), 6), b=round(b, 6))
+    # Of scores that are told apart without an error it may be of any steepness: then p = 0.5 stays where it is.
+    within = min(1.0, MAX_COEFFICIENT / max(abs(a), abs(b), 1.0))
+    return PlattMap(a=round(max(a * within, 0.0), 6), b=round(b * within, 6))
 
 
 def measure_calibration(dataset: str, of: str, rows: Rows, probability: np.ndarray) -> CalibrationLine:

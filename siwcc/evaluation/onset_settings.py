@@ -33,7 +33,8 @@ ONSETS = "onsets.json"
 _MAX_BYTES = 1 << 20
 _MOST_ROWS = 100
 _MAX_NAME = 50
-_MAX_SLOPE = 1000.0
+MAX_COEFFICIENT = 1000.0
+"""Of a map; a larger one is no map that was fitted to many rows."""
 # Probabilities of 0 and 1 have no logit.
 _LEAST = 1e-6
 _REMEDY = f"take an {ONSETS} that this version of siwcc wrote, or delete it and run again"
@@ -41,7 +42,7 @@ _REMEDY = f"take an {ONSETS} that this version of siwcc wrote, or delete it and 
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Seconds = Annotated[FiniteFloat, Field(ge=0, le=86_400)]
 Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME)]
-Coefficient = Annotated[FiniteFloat, Field(ge=-_MAX_SLOPE, le=_MAX_SLOPE)]
+Coefficient = Annotated[FiniteFloat, Field(ge=-MAX_COEFFICIENT, le=MAX_COEFFICIENT)]
 
 
 def logit(score: ArrayLike) -> np.ndarray:
@@ -62,7 +63,7 @@ class PlattMap(_Checked):
         b: Offset.
     """
 
-    a: Annotated[FiniteFloat, Field(ge=0, le=_MAX_SLOPE)]
+    a: Annotated[FiniteFloat, Field(ge=0, le=MAX_COEFFICIENT)]
     b: Coefficient
 
     def of(self, score: ArrayLike) -> np.ndarray:

@@ -36,7 +36,7 @@ from siwcc.evaluation.onsets import (
 )
 
 RATES_PER_H = (1.0, 2.0, 5.0, 10.0)
-"""False alarms per hour at which methods are compared."""
+"""False alarms per hour at which methods are compared, with those that the study's thresholds are chosen for."""
 
 _KEEPS_ALL = 0.0
 
@@ -127,7 +127,7 @@ def measure_study(
         every = {method: Detections(method, dataset, tuple(of_set), candidates[method, dataset]) for method in methods}
         for method, detections in every.items():
             _add_at_threshold(measures, detections, chosen[method], fold_of.get(dataset, {}))
-        _add_curves(measures, every, network)
+        _add_curves(measures, every, network, sorted({*RATES_PER_H, limit_per_h}))
     return measures, chosen[network]
 
 
@@ -135,6 +135,7 @@ def _add_at_threshold(
     measures: OnsetMeasures, detections: Detections, thresholds: Thresholds, fold_of: Mapping[str, int]
 ) -> None:
     """What is found at the chosen thresholds."""
+    least = _by_record(detections.references, thresholds, fold_of)
     kept = kept_by_record(detections.references, detections.candidates, thresholds, fold_of)
     shown = {"threshold": thresholds.mean if fold_of else thresholds.of_all}
     counted = replace(detections, candidates=kept)
@@ -143,7 +144,8 @@ def _add_at_threshold(
     if quiet.references and len(quiet.references) < len(counted.references):
         lines = measure_onsets(quiet, _KEEPS_ALL, DEFINITIONS[:1], (FALSE_ALARM_TOLERANCE_S,))
         measures.onsets.extend(_with(lines, shown))
-    measures.onsets_by_record.extend(_with(measure_by_record(counted, _KEEPS_ALL), shown))
+    by_record = measure_by_record(counted, _KEEPS_ALL)
+    measures.onsets_by_record.extend(replace(line, threshold=least[line.record]) for line in by_record)
     measures.onsets_by_label.extend(_with(measure_by_label(counted, _KEEPS_ALL), shown))
     measures.onset_episodes.extend(_with([measure_episodes(counted, _KEEPS_ALL)], shown))
 
@@ -162,29 +164,35 @@ def kept_by_record(
         thresholds: Of the method.
         fold_of: By record; empty for an external data set.
     """
-    least = {each.record: thresholds.of_all for each in references}
-    least |= {record: thresholds.of_fold[fold] for record, fold in fold_of.items() if record in least}
     return {
         record: [candidate for candidate in candidates.get(record, ()) if candidate.score >= threshold]
-        for record, threshold in least.items()
+        for record, threshold in _by_record(references, thresholds, fold_of).items()
     }
+
+
+def _by_record(references: Sequence[Reference], thresholds: Thresholds, fold_of: Mapping[str, int]) -> dict[str, float]:
+    """The threshold of each record; arguments of `kept_by_record`."""
+    names = [each.record for each in references]
+    return {name: thresholds.of_fold[fold_of[name]] if fold_of else thresholds.of_all for name in names}
 
 
 def _with(lines: Sequence[Any], values: Mapping[str, float]) -> list[Any]:
     return [replace(line, **values) for line in lines]
 
 
-def _add_curves(measures: OnsetMeasures, every: Mapping[str, Detections], network: str) -> None:
-    """What is found at every threshold."""
+def _add_curves(
+    measures: OnsetMeasures, every: Mapping[str, Detections], network: str, rates_per_h: Sequence[float]
+) -> None:
+    """What is found at every threshold, and with at most so many false alarms per hour."""
     frocs: dict[tuple[str, float], Froc] = {
         (method, tolerance_s): sweep_thresholds(detections, DEFINITIONS[0], tolerance_s)
         for (method, detections), tolerance_s in product(every.items(), TOLERANCES_S)
     }
     for (_, tolerance_s), froc in frocs.items():
-        measures.onset_rates.extend(froc.at(rate) for rate in RATES_PER_H)
+        measures.onset_rates.extend(froc.at(rate) for rate in rates_per_h)
         if tolerance_s == FALSE_ALARM_TOLERANCE_S:
             measures.froc.extend(froc.points())
-    for method, rate in product(every, RATES_PER_H):
+    for method, rate in product(every, rates_per_h):
         if method != network:
             control, study = (frocs[name, FALSE_ALARM_TOLERANCE_S] for name in (method, network))
             measures.onset_comparisons.append(compare_at(control, study, rate))

@@ -66,7 +66,7 @@ class OnsetLine:
 
 @dataclass(frozen=True)
 class RecordLine:
-    """One line of `onsets_by_record.csv`; the columns are as in `onsets.csv`."""
+    """One line of `onsets_by_record.csv`; the columns are as in `onsets.csv`, the threshold is the record's own."""
 
     method: str
     dataset: str

@@ -16,6 +16,7 @@ from siwcc.data.episodes import Candidate
 from siwcc.evaluation.onset_tables import write_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
+from siwcc.io.errors import InputError
 from siwcc.training.rhythm_checkpoint import RhythmModel, read_rhythm_model
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,13 @@ class FoldNetworks:
         return self.models[0].recipe.step_s
 
     def curves(self, record: RhythmRecord) -> np.ndarray:
-        """Mean curves of the networks that have not seen the record's fold; of all, if it is in none."""
+        """Mean curves of the networks that have not seen the record's fold; of all, if the data set is external.
+
+        Raises:
+            InputError: the record is in no fold, and others are.
+        """
+        if self.fold_of and record.name not in self.fold_of:
+            raise InputError(f"record {record.name}", "is in no fold", "delete folds.csv and run again")
         fold = self.fold_of.get(record.name)
         networks = [model.network for model in self.models if fold in (None, model.metadata.fold)]
         return rhythm_curves(networks, model_signal(record.signal_mv, record.rate_hz, self.models[0].recipe))

@@ -23,8 +23,8 @@ import numpy as np
 from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.evaluation.onset_settings import OnsetSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
-from siwcc.inference.arrays import as_leads, checked_rate, refuse_all_but_path, refuse_path
-from siwcc.inference.inputs import group_of, kind_of
+from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
+from siwcc.inference.inputs import groups_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
 from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
 from siwcc.inference.signal_blocks import SignalBlocks, blocks_of_array, open_signal
@@ -198,8 +198,8 @@ class OnsetDetector:
 
     def _find(self, source: SignalBlocks, threshold: float | None, progress: Progress | None) -> Onsets:
         threshold = self.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise InputError("threshold", f"is {threshold:g}", "give a number from 0 to 1")
+        if not (is_number(threshold) and 0 <= threshold <= 1):
+            raise InputError("threshold", f"is {threshold!r}", "give a number from 0 to 1")
         extent = _Extent(len(source.leads))
         curves, step_s = self._curves(source, extent, progress)
         settings = self.settings
@@ -323,9 +323,5 @@ def _finite(block_mv: np.ndarray) -> np.ndarray:
 
 def _has_seen(model: RhythmModel, path: Path) -> bool:
     """Whether the subject of a file's name is one of the training: its own name, or with that of its data set."""
-    groups = model.metadata.training_groups
-    for dataset, settings in model.metadata.datasets.items():
-        group = group_of(path, settings)
-        if group in groups or f"{dataset}/{group}" in groups:
-            return True
-    return False
+    groups = groups_of(path, {"datasets": model.metadata.datasets})
+    return not groups.isdisjoint(model.metadata.training_groups)

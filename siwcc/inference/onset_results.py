@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import NamedTuple, cast
 
 from siwcc.config import Onsets
@@ -117,13 +118,23 @@ def _settings(files: StudyFiles, measures: OnsetMeasures, thresholds: Thresholds
     models = [read_rhythm_model(path) for path in files.onset_models()]
     return onset_settings(
         RiseSettings(**onsets.curve.model_dump()),
-        threshold=float(maps.score.of(min(thresholds.of_all, 1.0))),
+        threshold=default_threshold(thresholds.of_all, maps.score),
         tolerance_s=FALSE_ALARM_TOLERANCE_S,
         score_map=maps.score,
         curve_map=maps.curve,
         measured=tuple(_measured(onsets, line) for line in measures.onsets if _is_shown(line)),
         weights_sha256=tuple(model.metadata.weights_sha256 for model in models),
     )
+
+
+def default_threshold(least_score: float, score_map: PlattMap) -> float:
+    """The least probability of an onset that is reported by default.
+
+    Args:
+        least_score: Infinite if no candidate may count: then it is 1, the highest of all.
+        score_map: From a score to its probability.
+    """
+    return float(score_map.of(least_score)) if isfinite(least_score) else 1.0
 
 
 def _is_shown(line: onset_tables.OnsetLine) -> bool:

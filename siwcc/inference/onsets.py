@@ -198,9 +198,10 @@ class Onsets(list[Onset]):
         end = 0
         for onset, following in pairwise([*self, None]):
             assert onset is not None  # noqa: S101 - only the last is None
-            changes[min(round(onset.onset_s * rate_hz), last)] = (MALIGNANT, round(100 * onset.rank))
-            # Another one may be found in a malignant rhythm.
-            end = max(end, round(onset.end_s * rate_hz))
+            begin = min(round(onset.onset_s * rate_hz), last)
+            changes[begin] = (MALIGNANT, round(100 * onset.rank))
+            # Another one may be found in a malignant rhythm; none ends where it begins.
+            end = max(end, round(onset.end_s * rate_hz), begin + 1)
             if end < (last if following is None else min(round(following.onset_s * rate_hz), last)):
                 changes[end] = (OTHER, 0)
         with TemporaryDirectory(prefix="siwcc-") as scratch:

@@ -60,7 +60,7 @@ def _onset_drawings(study: Study) -> Iterator[Callable[[], None]]:
             records=read_named(name, data.recordings(name), trained_on),
             candidates_path=study.layout.onset_candidates(NETWORK, name),
             curves_path=study.layout.onset_curves(name),
-            onsets_path=table("onsets"),
+            by_record_path=table("onsets_by_record"),
             files=_files(study, figure_stem("onset_errors", dataset=name)),
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from siwcc.data.curves import read_curves
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import DEFINITIONS, reference_of
-from siwcc.evaluation.onset_calibration import MOMENT, ONSET, CalibrationLine
+from siwcc.evaluation.onset_calibration import CalibrationLine
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S
 from siwcc.evaluation.onset_robustness_table import OnsetRobustness
 from siwcc.evaluation.onset_tables import (
@@ -23,6 +23,7 @@ from siwcc.evaluation.onset_tables import (
 )
 from siwcc.evaluation.onsets import ALL, TOLERANCES_S, WITHOUT_EPISODES
 from siwcc.evaluation.study_files import NETWORK, ONSET_METHODS
+from siwcc.io.errors import InputError
 from siwcc.io.tables import read_lines
 from siwcc.report.figures.froc import DATASETS, plot_froc
 from siwcc.report.figures.onset_errors import plot_onset_errors
@@ -130,10 +131,14 @@ def _robustness(path: Path) -> list[tuple[str, OnsetRobustness]]:
     return [(f"{TITLES['ecg', line.perturbation]}, {line.level} {line.unit}", line) for line in lines]
 
 
-def default_threshold(onsets_path: Path, dataset: str) -> float:
-    """The least score of the networks' candidates that count in a data set."""
-    lines = read_lines(onsets_path, OnsetLine)
-    return next(line.threshold for line in lines if (line.method, line.dataset) == (NETWORK, dataset))
+def _thresholds(by_record_path: Path, records: Sequence[RhythmRecord], dataset: str) -> dict[str, float]:
+    """The least score of the networks' candidates that count, by record."""
+    lines = read_lines(by_record_path, RecordLine)
+    found = {line.record: line.threshold for line in lines if (line.method, line.dataset) == (NETWORK, dataset)}
+    absent = [record.name for record in records if record.name not in found]
+    if absent:
+        raise InputError(by_record_path, f"lacks the record {absent[0]} of {dataset}", "delete it and run again")
+    return found
 
 
 def draw_froc(froc_path: Path, onsets_path: Path, files: FigureFiles) -> None:
@@ -153,7 +158,7 @@ def draw_onset_errors(
     records: Sequence[RhythmRecord],
     candidates_path: Path,
     curves_path: Path,
-    onsets_path: Path,
+    by_record_path: Path,
     files: FigureFiles,
 ) -> None:
     """Draw the false alarms and misses of the networks in a data set that are furthest off.
@@ -162,8 +167,5 @@ def draw_onset_errors(
         InputError: a file is missing or damaged.
     """
     candidates = read_candidates(candidates_path, [reference_of(record) for record in records])
-    threshold = default_threshold(onsets_path, dataset)
-    plot_onset_errors(records, candidates, read_curves(curves_path), threshold, files)
-
-
-__all__ = ["MOMENT", "ONSET", "OnsetTable", "draw_froc", "draw_onset_errors", "onset_tables"]
+    thresholds = _thresholds(by_record_path, records, dataset)
+    plot_onset_errors(records, candidates, read_curves(curves_path), thresholds, files)

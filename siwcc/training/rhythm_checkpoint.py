@@ -156,14 +156,19 @@ def _recipe(path: Path, metadata: RhythmMetadata) -> RhythmRecipe:
         recipe = TypeAdapter(RhythmRecipe).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         raise InputError(path, f"its recipe is wrong {_first(error)}", _REMEDY) from error
-    problem = _recipe_problem(recipe, len(metadata.leads))
+    problem = recipe_problem(recipe, len(metadata.leads))
     if problem:
         raise InputError(path, f"its recipe describes no network that can be used: {problem}", _REMEDY)
     return recipe
 
 
-def _recipe_problem(recipe: RhythmRecipe, leads: int) -> str:
-    """What is out of bounds; empty if nothing."""
+def recipe_problem(recipe: RhythmRecipe, leads: int) -> str:
+    """Why networks of a recipe cannot be read and used; empty if they can.
+
+    Args:
+        recipe: Of the training.
+        leads: How many the networks take.
+    """
     sizes = (*recipe.stem_kernels, *recipe.stem_strides, *recipe.dilations, recipe.kernel, recipe.width)
     if not sizes or min(sizes) < 1:
         return "a size is below 1"
@@ -173,6 +178,8 @@ def _recipe_problem(recipe: RhythmRecipe, leads: int) -> str:
         return "a scale is not above 0"
     if not 1 <= len(recipe.stem_strides) <= _MAX_LAYERS or len(recipe.dilations) > _MAX_LAYERS:
         return "no layer, or too many"
+    if recipe.window_samples < recipe.stride:
+        return "a window is shorter than a step"
     if recipe.width > _MAX_WIDTH or max(recipe.kernel, *recipe.stem_kernels) > _MAX_KERNEL:
         return "too wide"
     weights = recipe.width * recipe.width * (sum(recipe.stem_kernels) + 2 * recipe.kernel * len(recipe.dilations))

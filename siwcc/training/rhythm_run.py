@@ -12,9 +12,10 @@ import torch
 import siwcc
 from siwcc.config import OnsetTraining, RecordsDataset
 from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
 from siwcc.training.rhythm import train_rhythm_network
-from siwcc.training.rhythm_checkpoint import rhythm_model_bytes
+from siwcc.training.rhythm_checkpoint import recipe_problem, rhythm_model_bytes
 from siwcc.training.rhythm_windows import RhythmRecipe
 
 _LINES = 20
@@ -46,11 +47,17 @@ def train_fold(
         seed: Of everything that is drawn.
         training: Every number of the training.
         path: The model to write.
+
+    Raises:
+        InputError: no network of this training could be used.
     """
+    recipe, leads = recipe_of(training), list(next(iter(sections.values())).leads)
+    if problem := recipe_problem(recipe, len(leads)):
+        raise InputError("config: onsets.training", f"makes no network that can be used: {problem}")
     # The bytes depend on it.
     torch.set_num_threads(1)
     seen = [record for records in by_dataset.values() for record in records if fold_of[record.name] != fold]
-    recipe, started_at = recipe_of(training), time.monotonic()
+    started_at = time.monotonic()
 
     def tell(number: int, of_all: int, loss: float) -> None:
         if number * _LINES // of_all > (number - 1) * _LINES // of_all:
@@ -59,7 +66,7 @@ def train_fold(
     network = train_rhythm_network(seen, recipe, seed, tell)
     metadata = {
         "recipe": recipe.to_json(),
-        "leads": list(next(iter(sections.values())).leads),
+        "leads": leads,
         "event_labels": sorted({label for record in seen for label in record.event_labels}),
         "datasets": {name: section.protocol() for name, section in sections.items()},
         "training_groups": sorted({record.group for record in seen}),

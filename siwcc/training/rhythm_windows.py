@@ -239,7 +239,7 @@ class _Prepared:
 
 def _malignant_spans(record: RhythmRecord, labels: Sequence[str], rate_hz: float) -> list[_Span]:
     """Intervals of these rhythms, in samples at another rate; neighbours are one."""
-    ends = [*record.changes[1:], record.signal_mv.shape[1]]
+    ends = [*record.changes, record.signal_mv.shape[1]][1:]
     spans: list[_Span] = []
     for start, end, label in zip(record.changes, ends, record.labels, strict=True):
         if label in labels:

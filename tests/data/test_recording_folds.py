@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.recording_folds import Subject, deal_out, read_recording_folds, write_recording_folds
@@ -58,6 +59,13 @@ def test_many_subjects_fill_the_folds_evenly():
     for label in ("VT", "VF"):
         having = Counter(fold_of[name] for name, subject in given.items() if label in subject.labels)
         assert max(having.values()) - min(having.values()) <= 1
+
+
+def test_a_damaged_fold_is_refused(tmp_path):
+    path = tmp_path / "folds.csv"
+    path.write_text("dataset,record,group,onsets,fold\nx,1,1,2,1\nx,2,2,2,two\n")
+    with refused(path, "3"):
+        read_recording_folds(path)
 
 
 def test_too_few_subjects_with_an_onset_are_refused(tmp_path):

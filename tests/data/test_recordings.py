@@ -70,6 +70,24 @@ def test_records_and_subjects_of_two_sets_are_kept_apart(tmp_path):
     assert [record.group for records in found.values() for record in records] == ["x.1", "x.s", "y.1", "y.s"]
 
 
+def test_a_subject_with_a_record_of_two_sets_stays_one(tmp_path):
+    records = [make_record("1", 60, "1"), make_record("2", 60, "1"), make_record("4", 60)]
+    write_recordings(tmp_path / "x.h5", records, {"dataset": "x"})
+    write_recordings(tmp_path / "y.h5", [make_record("2", 60), make_record("3", 60)], {"dataset": "y"})
+    found = read_recordings([tmp_path / "x.h5", tmp_path / "y.h5"])
+    assert {name: [(record.name, record.group) for record in records] for name, records in found.items()} == {
+        "x": [("x.1", "x.1"), ("x.2", "x.1"), ("4", "4")],
+        "y": [("y.2", "y.2"), ("3", "3")],
+    }
+
+
+def test_a_file_of_another_data_set_than_its_name_is_refused(tmp_path):
+    write_recordings(tmp_path / "y.h5", [make_record("1", 60)], {"dataset": "x"})
+    with pytest.raises(InputError) as caught:
+        read_recordings([tmp_path / "y.h5"])
+    assert caught.value.where == str(tmp_path / "y.h5")
+
+
 def test_a_file_without_records_is_not_written(tmp_path):
     with pytest.raises(InputError):
         write_recordings(tmp_path / "x.h5", [], {"dataset": "x"})

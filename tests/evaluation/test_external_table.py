@@ -11,14 +11,15 @@ import pytest
 from siwcc.data.tasks.interface import ErrorLimits
 from siwcc.evaluation.external_table import (
     ENSEMBLE,
+    External,
     OfNetwork,
     measure_external,
-    read_external,
     write_external,
     write_external_predictions,
 )
 from siwcc.io.files import read_csv
 from siwcc.io.study_layout import StudyLayout
+from siwcc.io.tables import read_lines
 
 LIMITS = {"ecg": ErrorLimits("s", 0.5, 1.0, isolated_s=20.0)}
 
@@ -98,7 +99,7 @@ def test_intervals_are_over_records(layout: StudyLayout) -> None:
 def test_what_is_written_is_read_again(layout: StudyLayout) -> None:
     lines = lines_of(layout)
     write_external(layout.table("external"), lines)
-    assert read_external(layout.table("external")) == lines
+    assert read_lines(layout.table("external"), External) == lines
 
 
 def test_of_several_points_the_first_is_measured_where_it_is_visible(tmp_path: Path) -> None:

@@ -54,6 +54,16 @@ def test_a_map_never_falls():
     assert fit_platt(turned).a == 0.0
 
 
+@pytest.mark.parametrize("apart", [0.1, 1e-3, 1e-5])
+def test_a_map_of_scores_that_are_told_apart_has_bounds_and_its_middle(apart):
+    value, record = np.array([0.6, 0.6 + apart] * 9), np.array(list("abc") * 6, dtype=object)
+    found = fit_platt(Rows(value, np.array([False, True] * 9), record))
+    assert 0 < found.a <= 1000
+    assert abs(found.b) <= 1000
+    low, high = found.of([0.6, 0.6 + apart])
+    assert low < 0.5 < high
+
+
 def test_rows_of_a_fold_do_not_shape_their_own_map():
     rows, fold_of = random_rows(3), {name: 1 + place % 2 for place, name in enumerate("abcdef")}
     first = np.array([fold_of[name] == 1 for name in rows.record])

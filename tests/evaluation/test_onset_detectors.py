@@ -14,8 +14,9 @@ import pytest
 from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.data.datasets.interface import RhythmRecord
-from siwcc.data.episodes import Candidate, reference_of
+from siwcc.data.episodes import Candidate, is_malignant, reference_of
 from siwcc.evaluation.baselines.onset_detectors import change_point, rate_rule, spectral, tuning, window_classifier
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.baselines.onset_detectors.rate_rule import RateRule, fast_runs
 from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS, load_detector
 from siwcc.evaluation.baselines.onset_detectors.windows import (
@@ -28,7 +29,6 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_starts,
     window_times,
 )
-from siwcc.evaluation.rhythm_curves import CurveSettings
 
 pytestmark = pytest.mark.numeric
 
@@ -105,7 +105,7 @@ def record_with(label: str, **kwargs: Any) -> RhythmRecord:
 
 def test_the_registry_has_a_name_for_each_module() -> None:
     folder = Path(rate_rule.__file__).parent
-    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "registry", "tuning", "windows"}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "curves", "registry", "tuning", "windows"}
     assert set(DETECTORS) == modules
     with pytest.raises(ValueError, match="no detector 'other'"):
         load_detector("other")
@@ -416,6 +416,12 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
     assert left_out == [(0, 1), (2, 3), (4, 5)]
 
 
+def test_the_classifier_learns_from_a_single_subject() -> None:
+    record = make_record("t", [("N", 60.0), ("VF", 40.0), ("N", 60.0)], seed=1)
+    (found,) = window_classifier.detect(record, window_classifier.fit([record]))
+    assert abs(found.onset_s - 60.0) < 4
+
+
 def test_settings_are_chosen_by_the_mean_sensitivity() -> None:
     record = make_record("x", [("N", 1800.0), ("VT", 30.0), ("N", 1800.0), ("VF", 30.0)], rate_hz=100.0)
     reference = reference_of(record)
@@ -435,7 +441,7 @@ def test_near_is_within_the_given_time_of_an_onset_or_end() -> None:
     time_s = np.array([15.0, 15.1, 19.9, 20.0, 24.9, 25.0, 29.9, 30.0, 34.9, 35.0])
     near = tuning.is_near_change(reference, time_s, 5.0)
     np.testing.assert_array_equal(near, [False, True, True, True, True, False, True, True, True, False])
-    malignant = tuning.is_malignant(reference, time_s)
+    malignant = is_malignant(reference, time_s)
     np.testing.assert_array_equal(malignant, [False] * 3 + [True] * 4 + [False] * 3)
 
 

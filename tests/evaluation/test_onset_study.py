@@ -90,9 +90,29 @@ def test_own_records_get_the_thresholds_of_their_folds_and_external_ones_that_of
     assert (external_line.found, external_line.false_alarms, external_line.threshold) == (1, 1, 0.8)
     assert lines["external", "without_episodes"].false_alarms_per_h == pytest.approx(1.0)
     assert ("own", "without_episodes") not in lines
-    by_record = {(line.dataset, line.record): (line.found, line.false_alarms) for line in measures.onsets_by_record}
-    expected = {("own", "a"): (1, 1), ("own", "b"): (0, 0), ("external", "c"): (1, 0), ("external", "d"): (0, 1)}
-    assert by_record == expected
+    assert {
+        (line.dataset, line.record): (line.found, line.false_alarms, line.threshold)
+        for line in measures.onsets_by_record
+    } == {
+        ("own", "a"): (1, 1, 0.6),
+        ("own", "b"): (0, 0, 0.8),
+        ("external", "c"): (1, 0, 0.8),
+        ("external", "d"): (0, 1, 0.8),
+    }
+
+
+@pytest.mark.parametrize("alarms", [[], [Candidate(300.0, 310.0, 0.7)]])
+def test_where_nothing_is_found_and_no_external_record_has_an_onset(alarms):
+    candidates = {(method, name): {} for method in ("network", "rule") for name in ("own", "other")}
+    candidates["network", "own"] = {"a": alarms}
+    references = {"own": [reference("a"), reference("b")], "other": [reference("c", ())]}
+    measures, thresholds = measure_study(references, candidates, {"own": {"a": 1, "b": 2}}, 5.0, "network")
+    assert (thresholds.of_fold, thresholds.of_all) == ({1: math.inf, 2: math.inf}, math.inf)
+    for line in measures.onsets:
+        assert (line.found, line.false_alarms, line.false_alarms_per_h) == (0, 0, 0.0)
+        assert line.sensitivity == 0.0 if line.dataset == "own" else math.isnan(line.sensitivity)
+    for test in measures.onset_comparisons:
+        assert test.p_greater == 1.0 if test.dataset == "own" else math.isnan(test.p_greater)
 
 
 def test_every_method_is_compared_with_the_network_at_every_rate():
@@ -101,12 +121,12 @@ def test_every_method_is_compared_with_the_network_at_every_rate():
     of_methods = {("network", "own"): candidates, ("few", "own"): few}
     measures, _ = measure_study({"own": references}, of_methods, {"own": fold_of}, LIMIT_PER_H, "network")
     assert [(test.control, test.study, test.limit_per_h) for test in measures.onset_comparisons] == [
-        ("few", "network", rate) for rate in RATES_PER_H
+        ("few", "network", rate) for rate in (*RATES_PER_H, LIMIT_PER_H)
     ]
     assert {(line.method, line.tolerance_s, line.limit_per_h) for line in measures.onset_rates} == {
         (method, tolerance_s, rate)
         for method in ("network", "few")
         for tolerance_s in (1.0, 2.5, 5.0)
-        for rate in RATES_PER_H
+        for rate in (*RATES_PER_H, LIMIT_PER_H)
     }
     assert {line.method for line in measures.froc} == {"network", "few"}

@@ -38,7 +38,7 @@ P_FIRST, P_SECOND = 81 / (81 + math.e), 2.25 / (2.25 + math.e)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two detectors with their settings; the first was trained on s1 and r2."""
-    paths = [write_detector(tmp_path / "onsets/fold1.pt", 1, training_groups=["made/s1", "r2"])]
+    paths = [write_detector(tmp_path / "onsets/fold1.pt", 1, training_groups=["made.s1", "r2"])]
     paths.append(write_detector(tmp_path / "onsets/fold2.pt", 2, fold=2, training_groups=["r2"]))
     write_onset_settings(tmp_path / "onsets" / ONSETS, settings_for(paths))
     return tmp_path
@@ -236,6 +236,21 @@ def test_onsets_within_an_episode_are_annotated_in_the_order_of_time(by_hand: On
     assert read.sample.tolist() == [0, 500, 1000, 2000, 2500, 3000]
     assert read.num.tolist() == [0, 90, 80, 70, 0, 60]
     assert read.aux_note == [OTHER, MALIGNANT, MALIGNANT, MALIGNANT, OTHER, MALIGNANT]
+
+
+def test_an_episode_without_a_length_is_annotated(by_hand: OnsetDetector, tmp_path: Path) -> None:
+    found = by_hand.find_onsets(waves(5000), 50.0)
+    found[:] = [Onset(10.0, 10.0, 0.9, 0.5)]
+    found.annotate(tmp_path / "x.siw")
+    read = wfdb.rdann(str(tmp_path / "x"), "siw")
+    assert read.sample.tolist() == [0, 500, 501]
+    assert read.aux_note == [OTHER, MALIGNANT, OTHER]
+
+
+@pytest.mark.parametrize("threshold", ["0.5", math.nan, 1.1, [0.5, 0.6]])
+def test_a_threshold_is_a_number_from_0_to_1(folder: Path, threshold: object) -> None:
+    with refused("threshold", repr(threshold), remedy="1"):
+        siwcc.load_detector(folder).find_onsets(waves(500), 50.0, threshold=threshold)
 
 
 def test_an_edf_is_annotated_at_its_sampling_rate(by_hand: OnsetDetector, tmp_path: Path) -> None:

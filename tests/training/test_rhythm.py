@@ -12,6 +12,8 @@ import torch
 from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
+from siwcc.inference.rhythm_curve import rhythm_curves
 from siwcc.training import rhythm_windows
 from siwcc.training.rhythm import new_network, rhythm_loss, train_rhythm_network
 from siwcc.training.rhythm_windows import RhythmRecipe, WindowDrawer, Windows, prepare_signal
@@ -42,18 +44,20 @@ PLAIN = RhythmRecipe(
 SMALL = replace(PLAIN, width=8, dilations=(1, 2), window_s=20, batches=4, batch_size=4)
 
 
-def made_record(changes_s: dict[float, str], duration_s: float = 120, leads: int = 2, seed: int = 0) -> RhythmRecord:
+def made_record(
+    changes_s: dict[float, str], duration_s: float = 120, leads: int = 2, seed: int = 0, rate_hz: float = RATE_HZ
+) -> RhythmRecord:
     """Spikes every 0.8 s, in a malignant rhythm a sine of 4 Hz."""
-    time = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+    time = np.arange(round(duration_s * rate_hz)) / rate_hz
     label = np.array(list(changes_s.values()))[np.searchsorted(list(changes_s), time, side="right") - 1]
     beats = np.where(time % 0.8 < 0.05, 1.0, 0.0)
     signal = np.where(label == "VT", np.sin(2 * np.pi * 4 * time), beats)
     noise = np.random.default_rng(seed).standard_normal((leads, len(time)))
-    changes = np.array([round(at * RATE_HZ) for at in changes_s])
+    changes = np.array([round(at * rate_hz) for at in changes_s])
     return RhythmRecord(
         name=f"r{seed}",
         group=f"r{seed}",
-        rate_hz=RATE_HZ,
+        rate_hz=rate_hz,
         signal_mv=(signal + 0.02 * noise).astype(np.float32),
         changes=changes,
         labels=tuple(changes_s.values()),
@@ -95,6 +99,15 @@ class TestPreparedSignal:
         part = prepare_signal(signal[:, 5_000:25_000], RATE_HZ, PLAIN)
         assert_same(part[:, 2_000:-2_000], whole[:, 4_500:10_500], FLOAT32)
 
+    @pytest.mark.parametrize("rate_hz", [100, 128, 250, 257, 360, 500])
+    def test_no_rate_moves_the_signal_in_time(self, rate_hz):
+        time = np.arange(60 * rate_hz) / rate_hz
+        bump = np.exp(-0.5 * ((time - 30.013) / 0.05) ** 2)[np.newaxis]
+        prepared = prepare_signal(bump, rate_hz, PLAIN)[0]
+        near = slice(1495, 1507)
+        centre = (prepared[near] * np.arange(60 * 50)[near]).sum() / prepared[near].sum() / 50
+        assert centre == pytest.approx(30.013, abs=2e-3)
+
 
 class TestTargets:
     def drawn(self, record: RhythmRecord, recipe: RhythmRecipe) -> np.ndarray:
@@ -124,6 +137,13 @@ class TestTargets:
         drawer = WindowDrawer([made_record({0: "VT", 40: "N"})], PLAIN, np.random.default_rng(0))
         assert not len(drawer.records[0].onsets)
         assert not drawer.records[0].targets[2].any()
+
+    def test_a_record_without_a_change_has_no_loss(self):
+        record = replace(made_record({0: "N"}), changes=np.array([], dtype=np.int64), labels=())
+        windows = WindowDrawer([record], PLAIN, np.random.default_rng(0)).draw()
+        assert np.count_nonzero(windows.signal)
+        for target in windows[1:]:
+            assert not target.any()
 
     def test_windows_are_cut_with_their_targets(self):
         record = made_record({0: "N", 50: "VT", 70: "N"})
@@ -276,6 +296,21 @@ class TestTraining:
         inside, outside = (time > 41) & (time < 59), (time < 39) | (time > 61)
         assert probability[inside].min() > 0.7
         assert probability[outside].max() < 0.4
+
+    def test_an_onset_is_found_where_it_is_at_any_rate(self):
+        changes = {0: "N", 30: "VT", 45: "N", 70.37: "VT", 90: "N"}
+        recipe = replace(SMALL, width=12, dilations=(1, 2, 4, 8), batches=150, batch_size=12, ema_decay=0.95)
+        network = train_rhythm_network([made_record(changes, seed=seed) for seed in (0, 1)], recipe, 0)
+        truth = np.array([20.03 + 30.07 * number for number in range(20)])
+        beats = {0.0: "N", **dict.fromkeys(truth, "VT"), **{time + 12: "N" for time in truth}}
+        for rate_hz in (128.0, 250.0, 360.0):
+            record = made_record(dict(sorted(beats.items())), 630, rate_hz=rate_hz)
+            curves = rhythm_curves([network], prepare_signal(record.signal_mv, rate_hz, recipe))
+            found = [one.onset_s for one in find_rises(curves, recipe.step_s, RiseSettings()) if one.score > 0.3]
+            assert len(found) == len(truth)
+            # A step is 0.08 s.
+            assert abs(np.mean(found - truth)) < 0.08
+            assert np.abs(found - truth).max() < 0.5
 
     def test_a_recipe_in_json(self):
         recipe = RhythmRecipe(dilations=(1, 2), paste_labels=("VT",), batches=7)

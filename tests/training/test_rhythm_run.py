@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from siwcc.config import OnsetCurve, OnsetTraining, parse_dataset
 from siwcc.data.datasets.interface import RhythmRecord
@@ -53,6 +54,21 @@ def test_a_training_repeats_to_the_byte_and_another_seed_differs(study, tmp_path
         train_fold(*study, 1, seed, SMALL, tmp_path / name)
     content = {name: (tmp_path / name).read_bytes() for name in ("one", "again", "other")}
     assert content["one"] == content["again"] != content["other"]
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"scale_window_s": 1000.0},
+        {"dilations": (4096,)},
+        {"stem_kernels": (), "stem_strides": ()},
+        {"window_s": 0.05},
+    ],
+)
+def test_a_training_whose_network_could_not_be_read_is_not_begun(study, tmp_path, training):
+    with refused("config: onsets.training", remedy=None):
+        train_fold(*study, 1, 0, OnsetTraining(**training), tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
 
 
 def test_the_config_has_every_number_of_a_training_with_its_default():

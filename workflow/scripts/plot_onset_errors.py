@@ -21,6 +21,6 @@ if __name__ == "__main__":
             records=read_named(dataset, Path(snakemake.input.recordings), trained_on),
             candidates_path=Path(snakemake.input.candidates),
             curves_path=Path(snakemake.input.curves),
-            onsets_path=Path(snakemake.input.onsets),
+            by_record_path=Path(snakemake.input.by_record),
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

@@ -60,7 +60,7 @@ def plot_onset_errors(
     records: Sequence[RhythmRecord],
     candidates: Mapping[str, Sequence[Candidate]],
     curves: Curves,
-    threshold: float,
+    thresholds: Mapping[str, float],
     files: FigureFiles,
 ) -> None:
     """Draw the false alarms with the highest scores and the misses with the lowest probability, two of each record.
@@ -69,10 +69,10 @@ def plot_onset_errors(
         records: Of one data set.
         candidates: Of the networks, by record.
         curves: Their probabilities.
-        threshold: Least score of a candidate that counts.
+        thresholds: Least score of a candidate that counts, by record.
         files: The figures and the numbers in them.
     """
-    cases = find_cases(records, candidates, curves, threshold)
+    cases = find_cases(records, candidates, curves, thresholds)
     alarms, misses = ([case for case in cases if case.kind == kind] for kind in (ALARM, MISS))
     ranked = [(rank, case) for part in (alarms, misses) for rank, case in enumerate(part, start=1)]
     write_csv(files.data, COLUMNS, [(case.kind, rank, *_cells(case)) for rank, case in ranked])
@@ -92,13 +92,17 @@ def plot_onset_errors(
 
 
 def find_cases(
-    records: Sequence[RhythmRecord], candidates: Mapping[str, Sequence[Candidate]], curves: Curves, threshold: float
+    records: Sequence[RhythmRecord],
+    candidates: Mapping[str, Sequence[Candidate]],
+    curves: Curves,
+    thresholds: Mapping[str, float],
 ) -> list[Case]:
     """At most ten false alarms, the highest score first, then at most ten misses, the lowest probability first."""
     alarms, misses = [], []
     for record in records:
         reference = reference_of(record)
-        judged = judge(reference, candidates.get(record.name, ()), DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, threshold)
+        found, least = candidates.get(record.name, ()), thresholds[record.name]
+        judged = judge(reference, found, DEFINITIONS[0], FALSE_ALARM_TOLERANCE_S, least)
         for candidate in judged.unmatched(FALSE_ALARM):
             rhythm = _rhythm_at(record, candidate.onset_s)
             alarms.append(Case(ALARM, record.name, candidate.onset_s, candidate.score, rhythm))

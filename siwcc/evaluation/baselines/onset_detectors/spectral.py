@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from siwcc.data.episodes import reference_of
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, curve_grid
 from siwcc.evaluation.baselines.onset_detectors.windows import FEATURES, STEP_S, WINDOW_S, smooth, window_features
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.interface import RhythmRecord

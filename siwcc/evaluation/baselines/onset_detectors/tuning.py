@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from siwcc.data.episodes import Candidate, Reference
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.onset_froc import sweep_thresholds
 from siwcc.evaluation.onsets import Detections
-from siwcc.evaluation.rhythm_curves import CurveSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings
-
-if TYPE_CHECKING:
-    pass
 
 Settings = TypeVar("Settings")
 
@@ -62,11 +59,7 @@ def curve_grid(levels: Sequence[float]) -> list[CurveSettings]:
     Args:
         levels: Of the curve, in (0, 1].
     """
-    return [
-        CurveSettings(enter=level, leave=level, least_s=0.0, merge_s=merge_s, score_s=_SCORE_S, onset_at="enter")
-        for level in levels
-        for merge_s in _GAPS_S
-    ]
+    return [CurveSettings(level, merge_s, _SCORE_S) for level in levels for merge_s in _GAPS_S]
 
 
 def rise_grid() -> list[RiseSettings]:
@@ -76,14 +69,6 @@ def rise_grid() -> list[RiseSettings]:
         for rise_s in (3.0, 6.0)
         for apart_s in (2.0, 4.0)
     ]
-
-
-def is_malignant(reference: Reference, time_s: np.ndarray) -> np.ndarray:
-    """Whether each time is within an episode, bool (times,)."""
-    inside = np.zeros(time_s.shape, dtype=bool)
-    for episode in reference.episodes:
-        inside |= (time_s >= episode.onset_s) & (time_s < episode.end_s)
-    return inside
 
 
 def is_near_change(reference: Reference, time_s: np.ndarray, within_s: float) -> np.ndarray:

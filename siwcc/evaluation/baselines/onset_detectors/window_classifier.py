@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GroupKFold
 
-from siwcc.data.episodes import reference_of
+from siwcc.data.episodes import is_malignant, reference_of
+from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import (
     choose_settings,
     curve_grid,
-    is_malignant,
     is_near_change,
     rise_grid,
 )
@@ -32,7 +32,6 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_features,
     window_times,
 )
-from siwcc.evaluation.rhythm_curves import CurveSettings, find_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     """Learn the trees from all records, and choose the levels by trees that learned from other subjects.
 
     Args:
-        records: Of two subjects at least, with malignant and other rhythms.
+        records: With malignant and other rhythms. Of a single subject the trees learn from it, too.
     """
     references, columns = [], {}
     for record in records:
@@ -92,8 +91,7 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     learned = [_learned(reference, columns[reference.record]) for reference in references]
     groups = [reference.group for reference in references]
     curves: dict[str, np.ndarray] = {}
-    folds = GroupKFold(min(_FOLDS, len(set(groups)))).split(groups, groups=groups)
-    for train, test in folds:
+    for train, test in _folds(groups):
         trees = _fit_trees([learned[place] for place in train])
         for place in test:
             name = references[place].record
@@ -101,6 +99,12 @@ def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
     grid: list[CurveSettings | RiseSettings] = [*curve_grid(_LEVELS), *rise_grid()]
     curve = choose_settings(grid, references, lambda settings, name: _candidates(curves[name], settings))
     return WindowClassifier(_fit_trees(learned), curve)
+
+
+def _folds(groups: Sequence[str]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Places of the records to learn from, and of those to predict."""
+    every, subjects = np.arange(len(groups)), len(set(groups))
+    return GroupKFold(min(_FOLDS, subjects)).split(groups, groups=groups) if subjects > 1 else [(every, every)]
 
 
 def detect(record: RhythmRecord, fitted: WindowClassifier) -> list[Candidate]:
