@@ -638,7 +638,7 @@ class Onsets(Section):
     dataset: Names = Field(min_length=1, description="data sets with annotated rhythms; folds by subject")
     external: Names = Field(default=(), description="data sets that no network is trained on")
     false_alarms_per_h: float = Field(
-        default=5.0, gt=0, le=3600, description="of the default threshold, per hour of non-malignant time"
+        default=1.0, gt=0, le=3600, description="of the default threshold, per hour of non-malignant time"
     )
     training: OnsetTraining = OnsetTraining()
     curve: OnsetCurve = OnsetCurve()

@@ -32,7 +32,7 @@ from siwcc.report.external import external_tables
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
-from siwcc.report.onsets import onset_tables
+from siwcc.report.onsets import COMPARED_PER_H, onset_tables
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
 from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
@@ -150,6 +150,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         **_measured_content(study, measured, set(papers_tasks(data, config))),
         "confidence": confidence_arms(measured.reliability, study.layout, config),
         "onsets": onset_tables(study),
+        "compared_per_h": COMPARED_PER_H,
     }
 
 

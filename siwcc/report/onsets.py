@@ -32,6 +32,10 @@ from siwcc.report.figures.style import FigureFiles
 from siwcc.report.study import Study
 
 
+COMPARED_PER_H = 5.0
+"""False alarms per hour at which the page compares methods."""
+
+
 @dataclass(frozen=True)
 class OnsetRow:
     """One method on one data set.
@@ -39,7 +43,7 @@ class OnsetRow:
     Attributes:
         name: Of the method, in words.
         found: At the default threshold, within 1, 2.5 and 5 s.
-        at_rate: With at most the study's false alarms per hour, within 2.5 s.
+        at_rate: With at most `COMPARED_PER_H` false alarms per hour, within 2.5 s.
         comparison: The network against this method at that rate; None for the network itself.
     """
 
@@ -94,8 +98,8 @@ def onset_tables(study: Study) -> list[OnsetTable]:
     calibration = read_lines(table("onset_calibration"), CalibrationLine)
     found = []
     for name in onsets.datasets:
-        limits = [rate for rate in rates if rate.dataset == name and rate.limit_per_h == onsets.false_alarms_per_h]
-        compared = [test for test in tests if test.dataset == name and test.limit_per_h == onsets.false_alarms_per_h]
+        limits = [rate for rate in rates if rate.dataset == name and rate.limit_per_h == COMPARED_PER_H]
+        compared = [test for test in tests if test.dataset == name and test.limit_per_h == COMPARED_PER_H]
         own = [line for line in lines if line.dataset == name and line.definition == DEFINITIONS[0]]
         found.append(
             OnsetTable(
