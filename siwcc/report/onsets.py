@@ -31,7 +31,6 @@ from siwcc.report.figures.robustness import TITLES
 from siwcc.report.figures.style import FigureFiles
 from siwcc.report.study import Study
 
-
 COMPARED_PER_H = 5.0
 """False alarms per hour at which the page compares methods."""
 
