@@ -33,7 +33,7 @@ class Subject(NamedTuple):
 
 
 def deal_out(subjects: Mapping[str, Subject], folds: int) -> dict[str, int]:
-    """The fold, from 1, of each subject; no fold has more than its share of the subjects, rounded up.
+    """The fold, from 1, of each subject; none has more than their number by that of folds, rounded up.
 
     Labels are taken in the order of how many subjects have them, and of each label the subjects that are in no fold
     yet, those with most onsets first. A subject gets the fold with the fewest subjects of that label, of these the one

@@ -24,7 +24,7 @@ class OnsetLine:
         subset: `all` records, or those `without_episodes`.
         definition: Of an onset: `episodes`, or `labels` for the paper's.
         tolerance_s: Largest time difference of a matched candidate.
-        threshold: Least score of a candidate that counts.
+        threshold: Least score of a candidate that counts; of several folds the mean, infinite if one has none.
         records, subjects, hours, nonmalignant_hours: What was looked at.
         onsets, found: Annotated onsets, and those with a candidate.
         sensitivity: Found, of the onsets, 0 ... 1.

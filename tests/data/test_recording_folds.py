@@ -35,7 +35,7 @@ def test_the_rarest_rhythm_is_dealt_out_first():
     assert deal_out(given, 3) == {"a": 1, "b": 2, "c": 3, "d": 1, "e": 2, "f": 3}
 
 
-def test_no_fold_has_more_than_its_share_of_the_subjects():
+def test_no_fold_has_more_subjects_than_an_even_part():
     given = subjects(*((name, 1, "VT") for name in "abcde"), *((name, 0, "") for name in "fg"))
     assert Counter(deal_out(given, 3).values()) == {1: 2, 2: 2, 3: 3}
 
