@@ -32,7 +32,7 @@ from siwcc.report.external import external_tables
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
-from siwcc.report.onsets import COMPARED_PER_H, onset_tables
+from siwcc.report.onsets import COMPARED_PER_H, onset_sentence, onset_tables
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
 from siwcc.report.records import comparison_name, record_groups, variance_groups, view_name
@@ -83,6 +83,7 @@ def write_report(study: Study, resources: Resources, path: Path, measured: Measu
     environment = open_templates()
     environment.filters.update(comparison_name=comparison_name, view_name=view_name)
     environment.globals.update(hoped_word=hoped_word, arm=lambda name: arm_style(name).label)
+    environment.globals.update(onset_sentence=onset_sentence)
     environment.globals.update(best_note=note, visibility_sentences=visibility_sentences)
     content = _content(study, resources, measured or measure(study, resources.published))
     write_page(environment, "report.html.j2", content, path)
@@ -98,6 +99,7 @@ def _summary(content: Mapping[str, Any]) -> Iterator[str]:
     networks = f"{content['runs_there']} of {content['runs']} networks"
     yield f"study {content['study']}: {'; '.join([*samples, networks])}"
     yield from (method_words(best) for best in content["bests"])
+    yield from (f"onsets in whole recordings of {onset_sentence(table)}" for table in content["onsets"])
     if content["config"].comparisons:
         yield content["verdict"].headline
 

@@ -30,6 +30,7 @@ from siwcc.report.figures.onset_errors import plot_onset_errors
 from siwcc.report.figures.robustness import TITLES
 from siwcc.report.figures.style import FigureFiles
 from siwcc.report.study import Study
+from siwcc.report.wording import DASH, p_words, three
 
 COMPARED_PER_H = 5.0
 """False alarms per hour at which the page compares methods."""
@@ -113,6 +114,26 @@ def onset_tables(study: Study) -> list[OnsetTable]:
             )
         )
     return found
+
+
+def onset_sentence(table: OnsetTable) -> str:
+    """What the networks find in a data set with few false alarms, in a sentence, next to the best baseline."""
+    first, *others = [row for row in table.rows if row.at_rate is not None]
+    best = max(others, key=lambda row: row.at_rate.sensitivity if row.at_rate else 0.0)
+    test = best.comparison
+    against = f" (p {p_words(test.p_two_sided)})" if test else ""
+    return (
+        f"{table.title}: {_percent(first)} of the onsets within {FALSE_ALARM_TOLERANCE_S:g} s at "
+        f"{COMPARED_PER_H:g} false alarms per hour; best baseline, {best.name}: {_percent(best)}{against}."
+    )
+
+
+def _percent(row: OnsetRow) -> str:
+    rate = row.at_rate
+    if rate is None:
+        return DASH
+    low, high = three(100 * rate.sensitivity_low), three(100 * rate.sensitivity_high)
+    return f"{three(100 * rate.sensitivity)} % [{low}, {high}]"
 
 
 def _row(

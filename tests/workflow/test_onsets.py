@@ -67,6 +67,8 @@ def test_every_method_is_measured_on_own_and_external_records(place: Place) -> N
     onsets = {row["onsets"] for row in rows if (row["dataset"], row["definition"]) == ("own", "episodes")}
     assert onsets == {str(sum(int(row["onsets"]) for row in folds))}
     assert "Onsets in whole recordings" in (results / "report.html").read_text()
+    lines = [line for line in (results / "summary.txt").read_text().splitlines() if line.startswith("onsets")]
+    assert [line.split(": ")[0].split()[-1] for line in lines] == ["own", "other"]
 
 
 def test_perturbed_recordings_are_measured_at_the_thresholds_of_the_unperturbed_ones(place: Place) -> None:
