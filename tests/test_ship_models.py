@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +14,10 @@ from places import load_program
 
 import siwcc
 from siwcc.evaluation.onset_settings import read_onset_settings, write_onset_settings
+from siwcc.evaluation.onset_tables import OnsetLine, RateLine, RecordLine, write_onset_table
 from siwcc.inference.model_folder import ship, ship_detectors
 from siwcc.io.errors import InputError
+from siwcc.io.tables import read_lines
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
 
@@ -117,8 +120,10 @@ def onsets(tmp_path: Path) -> Path:
     write_onset_settings(folder / "onsets.json", settings_for(paths))
     stats = tmp_path / "study" / "stats"
     stats.mkdir()
-    for name in ("onsets", "onsets_by_record", "onset_rates"):
-        (stats / f"{name}.csv").write_text(name)
+    kinds = {"onsets": OnsetLine, "onsets_by_record": RecordLine, "onset_rates": RateLine}
+    for name, kind in kinds.items():
+        values = {field.name: {"int": 1, "float": 0.5, "str": "x"}[str(field.type)] for field in fields(kind)}
+        write_onset_table(stats / f"{name}.csv", kind, [kind(**{**values, "method": m}) for m in ("network", "rule")])
     return folder
 
 
@@ -126,7 +131,9 @@ def test_detectors_are_shipped_with_their_settings(script: ModuleType, onsets: P
     out = tmp_path / "out" / "onsets"
     assert script.main([str(onsets), str(out)]) == 0
     expected = {"fold1.pt", "fold2.pt", "onsets.json", "onsets.csv", "onsets_by_record.csv", "onset_rates.csv"}
-    assert {path.name for path in out.iterdir()} == expected
+    names = {path.name for path in out.iterdir() if not path.name.endswith(".manifest.json")}
+    assert names == expected
+    assert [line.method for line in read_lines(out / "onsets.csv", OnsetLine)] == ["network"]
     assert (out / "fold2.pt").read_bytes() == (onsets / "fold2" / "seed42" / "model.pt").read_bytes()
     detector = siwcc.load_detector(out)
     assert len(detector.models) == 2

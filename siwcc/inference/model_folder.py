@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from siwcc.config import MAP_VARIANTS
 from siwcc.data.folds import read_folds_csv
@@ -17,16 +17,23 @@ from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.calibration_file import write_calibration
 from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
 from siwcc.evaluation.onset_settings import ONSETS, read_onset_settings
+from siwcc.evaluation.onset_tables import OnsetLine, RateLine, RecordLine, write_onset_table
 from siwcc.evaluation.reliability_table import calibrate_arm
+from siwcc.evaluation.study_files import NETWORK
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
 from siwcc.io.run_key import MODEL, NO_FOLD, PREDICTIONS, fold_name
 from siwcc.io.study_layout import CALIBRATION, FOLD_MODELS, StudyLayout, TableName, table_name
+from siwcc.io.tables import read_lines
 
 if TYPE_CHECKING:
     from siwcc.training.checkpoint import TrainedModel
 
-_SHIPPED_TABLES: tuple[TableName, ...] = ("onsets", "onsets_by_record", "onset_rates")
+_SHIPPED_TABLES: dict[TableName, type[Any]] = {
+    "onsets": OnsetLine,
+    "onsets_by_record": RecordLine,
+    "onset_rates": RateLine,
+}
 
 
 def ship(arm: Path, out: Path, with_all: bool = True) -> list[Path]:
@@ -59,7 +66,7 @@ def ship(arm: Path, out: Path, with_all: bool = True) -> list[Path]:
 
 
 def ship_detectors(onsets: Path, out: Path) -> list[Path]:
-    """Copy the detectors of a study, their settings and how they were measured.
+    """Copy the detectors of a study, their settings and how they, without the baselines, were measured.
 
     Args:
         onsets: `results/<study>/onsets`, one seed.
@@ -85,10 +92,14 @@ def ship_detectors(onsets: Path, out: Path) -> list[Path]:
     copied = {out / f"{name}.pt": model.path for name, model in zip(names, models, strict=True)}
     tables = StudyLayout(onsets.parent)
     copied |= {out / ONSETS: onsets / ONSETS}
-    copied |= {out / table_name(name): tables.table(name) for name in _SHIPPED_TABLES}
     for path, source in copied.items():
         write_bytes(path, source.read_bytes())
-    return list(copied)
+    written = list(copied)
+    for name, kind in _SHIPPED_TABLES.items():
+        written.append(out / table_name(name))
+        lines = [line for line in read_lines(tables.table(name), kind) if line.method == NETWORK]
+        write_onset_table(written[-1], kind, lines)
+    return written
 
 
 def _sources(arm: Path, with_all: bool) -> dict[str, Path]:
