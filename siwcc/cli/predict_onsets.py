@@ -193,7 +193,7 @@ def _explain(detector: OnsetDetector, choices: Sequence[_Choice]) -> None:
         for row in settings.measured:
             sensitivity = "" if row.sensitivity is None else f"{row.sensitivity:.0%} of {row.onsets} onsets found, "
             alarms = f"{row.false_alarms_per_hour:.3g} false alarms per hour"
-            note(f"measured at p = {settings.threshold:g} on {row.dataset}, {row.evaluation}: {sensitivity}{alarms}")
+            note(f"measured at p = {settings.threshold:.2g} on {row.dataset}, {row.evaluation}: {sensitivity}{alarms}")
     for choice in choices:
         if choice.used is not detector:
             note(

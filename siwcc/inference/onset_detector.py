@@ -107,7 +107,7 @@ class OnsetDetector:
         """One line: networks, rhythms, threshold and what they take."""
         networks = f"{len(self.models)} network{'s' * (len(self.models) > 1)}"
         leads = ", ".join(map(str, self.leads))
-        least = f"{'score' if self.settings is None else 'p'} >= {self.threshold:g}"
+        least = f"{'score' if self.settings is None else 'p'} >= {self.threshold:.2g}"
         return f"OnsetDetector({networks}, onsets of {' '.join(self.event_labels)}, {least}, leads {leads})"
 
     def _repr_html_(self) -> str:
