@@ -38,7 +38,7 @@ __all__ = ["UNet"]
 WIDTHS = (16, 24, 32, 48, 64)
 STRIDE = 2
 # Standard deviation of the Gaussian around the point, and of the one that a peak is taken after, in scores.
-SPREAD = 1.5
+SPREAD = 1.0
 SMOOTHING = 1.5
 _STEM_KERNEL = 5
 _SMALLEST_LEVEL = 4

@@ -99,7 +99,7 @@ class TestDecoding:
         assert mean.decode(log_map)[0].tolist() == pytest.approx([x, y], abs=1e-3)
 
     def test_the_gaussian_of_the_loss_has_the_width_that_is_asked_for(self):
-        for options, sigma_px in ((HeatmapOptions(), 3.0), (HeatmapOptions(sigma=5.0), 5.0)):
+        for options, sigma_px in ((HeatmapOptions(), 2.0), (HeatmapOptions(sigma=5.0), 5.0)):
             network = make((64, 64), options=options).double()
             wanted = network._gaussian(torch.tensor([[30.0, 32.0]], dtype=torch.float64))[0, 0]
             row, column = wanted[16], wanted[:, 15]
