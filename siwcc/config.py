@@ -700,7 +700,7 @@ def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
 
 def _unet_recipe() -> RecipeChanges:
     return RecipeChanges(
-        epochs=10,
+        epochs=7,
         batch_size=16,
         learning_rate=2e-3,
         schedule="one_cycle",

@@ -24,7 +24,8 @@ blocks; a score belongs to the pixel in the middle of what those see, every four
 
 What tells them positions, beside the input: the zeros that the convolutions see beyond the edges.
 
-Three ways to read a map are there, each with the loss that suits it:
+Three ways to read a map are there, each with the loss that suits it; a recipe may choose another loss, decoder or width
+of the Gaussian (`HeatmapOptions`):
 
     soft_argmax   the mean place under the softmax; the loss is the squared error of that place, plus the
                   Jensen-Shannon divergence between the softmax and a Gaussian around the point (DSNT, Nibali et al.

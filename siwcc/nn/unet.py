@@ -1,13 +1,14 @@
 """A U-Net for images: scores at half of the resolution, from a small and from a wide field.
 
-    (B, C, H, W) -> stem, stride 2 -> block --------------------------- + -> block -> scores (B, points, H / 2, W / 2)
-                                        '-> stride 2 -> block ------- + '
-                                                          '-> ... --- '
+    (B, C, H, W) -> stem, stride 2 -> block ---------------------------- + -> block -> scores (B, points, H / 2, W / 2)
+                                        '-> mean of 2 x 2 -> block --- + '
+                                                           '-> ... --- '
                                                       deepest level: mean over the image added
 
 Each level has half of the places of the one above along each axis. On the way up a level's features are brought to the
 width of the level above, repeated to its size, added to its features, and convolved (Ronneberger et al. 2015,
-arXiv:1505.04597, which joins the features in place of the sum). As many levels follow the first as leave at least four
+arXiv:1505.04597, which joins the features in place of the sum). Mean and repetition have the same middle: a mirrored
+image has a mirrored field. As many levels follow the first as leave at least four
 places along each axis, up to four:
 
 | level | pixels apart | channels | places, 128 pixels |
@@ -39,7 +40,7 @@ WIDTHS = (16, 24, 32, 48, 64)
 STRIDE = 2
 # Standard deviation of the Gaussian around the point, and of the one that a peak is taken after, in scores.
 SPREAD = 1.0
-SMOOTHING = 1.5
+SMOOTHING = 2.0
 _STEM_KERNEL = 5
 _SMALLEST_LEVEL = 4
 
@@ -64,7 +65,11 @@ class Pyramid(nn.Module):
     def __init__(self, in_channels: int, widths: Sequence[int], stride: int) -> None:
         super().__init__()
         self.stem = _convolution(in_channels, widths[0], _STEM_KERNEL, stride)
-        self.down = nn.ModuleList(_convolution(above, below, 3, 2) for above, below in pairwise(widths))
+        self.down = nn.ModuleList(
+            # A place of the coarser level is the middle of the two by two that it is repeated to on the way up.
+            nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), _convolution(above, below, 3))
+            for above, below in pairwise(widths)
+        )
         self.blocks = nn.ModuleList(ResidualBlock(width, (3, 3), 1) for width in widths)
         self.whole = nn.Conv2d(widths[-1], widths[-1], 1)
         self.narrow = nn.ModuleList(nn.Conv2d(below, above, 1, bias=False) for above, below in pairwise(widths))

@@ -161,7 +161,7 @@ class PlainUNet(nn.Module):
         widths = [16, 24, 32, 48, 64][: 1 + sum(size // 2 // 2**level >= 8 for level in range(4))]
         pairs = list(itertools.pairwise(widths))
         self.stem = nn.Sequential(*self.layers(channels, widths[0], 5, 2))
-        self.down = nn.ModuleList(nn.Sequential(*self.layers(fine, coarse, 3, 2)) for fine, coarse in pairs)
+        self.down = nn.ModuleList(nn.Sequential(*self.layers(fine, coarse, 3, 1)) for fine, coarse in pairs)
         self.same = nn.ModuleList(
             nn.Sequential(*self.layers(width, width, 3, 1), *self.layers(width, width, 3, 1)[:2]) for width in widths
         )
@@ -179,7 +179,8 @@ class PlainUNet(nn.Module):
         features = torch.relu(features + self.same[level](features))
         if level == len(self.down):
             return features + self.mean(features.mean((2, 3)))[:, :, None, None]
-        below = self.from_level(level + 1, self.down[level](features))
+        corners = [features[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        below = self.from_level(level + 1, self.down[level](sum(corners) / 4))
         narrow = self.narrow[level](below.movedim(1, 3)).movedim(3, 1)
         repeated = narrow.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         return self.up[level](features + repeated[:, :, : features.shape[2], : features.shape[3]])
@@ -188,7 +189,7 @@ class PlainUNet(nn.Module):
         scores = self.head(self.from_level(0, self.stem(image)))[:, 0]
         share = torch.softmax(scores.flatten(1), 1).view(scores.shape)
         step = 2 * SCALES["lakshya"] / (image.shape[-1] - 1)
-        return torch.stack([torch.stack(peak_place(one, 2, spread=1.5)) for one in share]) * step
+        return torch.stack([torch.stack(peak_place(one, 2, spread=2.0)) for one in share]) * step
 
 
 def peak_place(share: torch.Tensor, axes: int, spread: float | None = None) -> list[torch.Tensor]:
