@@ -7,9 +7,9 @@
 
 Each level has half of the places of the one above along each axis. On the way up a level's features are brought to the
 width of the level above, repeated to its size, added to its features, and convolved (Ronneberger et al. 2015,
-arXiv:1505.04597, which joins the features in place of the sum). Mean and repetition have the same middle: a mirrored
-image has a mirrored field. As many levels follow the first as leave at least four
-places along each axis, up to four:
+arXiv:1505.04597, which joins the features in place of the sum). Mean and repetition have the same middle, so the levels
+are not shifted against each other. As many levels follow the first as leave at least four places along each axis, up to
+four:
 
 | level | pixels apart | channels | places, 128 pixels |
 |---|---|---|---|
