@@ -47,11 +47,13 @@ EncodingName = Literal[
     "fourier",
     "learned",
 ]
-VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median"]
+VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median", "unet"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 # They take each lead of a signal without its offset and scale: `siwcc.nn.paper_networks`.
 STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
-MAP_VARIANTS: tuple[VariantName, ...] = ("heatmap", "median", "dense")
+IMAGE_VARIANTS: tuple[VariantName, ...] = ("unet",)
+"""Networks for images only."""
+MAP_VARIANTS: tuple[VariantName, ...] = ("unet", "heatmap", "median", "dense")
 """Networks with a heatmap, which give a confidence; the most accurate first (docs/explanation/localiser.md)."""
 TaskName = Literal["ecg", "nuclei"]
 EcgPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
@@ -664,6 +666,17 @@ class OnlineAugmentation(Section):
     patch: float = Field(
         default=0.0, ge=0, le=1, description="probability of a silent part beside the points; over time only"
     )
+    mirror: float = Field(
+        default=0.0, ge=0, le=1, description="images: probability of each mirroring: left-right, top-bottom, x for y"
+    )
+
+
+LossName = Literal["cross_entropy", "squared_error", "adaptive_wing", "soft_argmax"]
+DecoderName = Literal["arg_max", "soft_argmax", "median"]
+
+
+HEATMAP_KEYS = ("loss", "decoder", "heatmap_sigma")
+"""What a recipe may change about a heatmap."""
 
 
 class RecipeChanges(Section):
@@ -677,6 +690,9 @@ class RecipeChanges(Section):
     balance: float | None = Field(default=None, ge=0, le=1)
     new_copies: bool | None = None
     online_augmentation: OnlineAugmentation | None = None
+    loss: LossName | None = None
+    decoder: DecoderName | None = None
+    heatmap_sigma: float | None = Field(default=None, gt=0, le=10_000)
 
 
 def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
@@ -692,7 +708,19 @@ def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
             sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.8
         ),
     )
-    return dict.fromkeys(STANDARDISED, recipe)
+    return dict.fromkeys(STANDARDISED, recipe) | {"unet": _unet_recipe()}
+
+
+def _unet_recipe() -> RecipeChanges:
+    return RecipeChanges(
+        epochs=7,
+        batch_size=16,
+        learning_rate=2e-3,
+        schedule="one_cycle",
+        balance=0.0,
+        new_copies=True,
+        online_augmentation=OnlineAugmentation(mirror=0.5),
+    )
 
 
 class Train(Section):
@@ -712,6 +740,16 @@ class Train(Section):
     )
     new_copies: bool = Field(default=False, description="every drawn row is a copy that never was before, moved only")
     online_augmentation: OnlineAugmentation = OnlineAugmentation()
+    loss: LossName | None = Field(
+        default=None,
+        description="of a heatmap (siwcc.nn.heatmap_losses); null: cross_entropy, for dense soft_argmax",
+    )
+    decoder: DecoderName | None = Field(
+        default=None, description="how a point is read from a heatmap; null: arg_max, for dense and median their own"
+    )
+    heatmap_sigma: float | None = Field(
+        default=None, gt=0, le=10_000, description="s or px, of the Gaussian around the point; null: the variant's"
+    )
     by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_backbone_recipe)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
@@ -724,6 +762,14 @@ class Train(Section):
         changes = self.by_variant.get(cast(VariantName, variant), RecipeChanges())
         given = {name: value for name in RecipeChanges.model_fields if (value := getattr(changes, name)) is not None}
         return self.model_copy(update=given | {"by_variant": {}})
+
+    def recorded(self) -> dict[str, Any]:
+        """As plain JSON types, without keys that are not set and that older versions did not have."""
+        values = self.model_dump(mode="json")
+        of_heatmap = {name: values.pop(name) for name in HEATMAP_KEYS}
+        if not self.online_augmentation.mirror:
+            del values["online_augmentation"]["mirror"]
+        return values | {name: value for name, value in of_heatmap.items() if value is not None}
 
 
 def check_cores(settings: Train, cores: int) -> None:
@@ -835,6 +881,10 @@ class Config(Section):
             self._check_stored_weights(variant)
         if "ecg" in self.run:
             self._check_ecg()
+            for_images = [name for name in self.variants if name in IMAGE_VARIANTS]
+            if for_images:
+                problem = "is a network for images; take heatmap for ecg, or run nuclei alone"
+                raise ValueError(f"variants: {for_images[0]!r} {problem}")
         self._check_robustness()
         if self.onsets is not None:
             self._check_onsets(self.onsets)

@@ -186,7 +186,12 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         ("seed", -1, "greater than or equal to 0", "-1"),
         ("seeds.0", -1, "greater than or equal to 0", "-1"),
         ("encodings.0", "polar", "'none', 'coord', 'weighted', ", "'polar'"),
-        ("variants.0", "half", "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap' or 'median'", "'half'"),
+        (
+            "variants.0",
+            "half",
+            "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap', 'median' or 'unet'",
+            "'half'",
+        ),
         ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
         ("study", "a/b", "pattern", "'a/b'"),
         ("study", "../x", "pattern", "'../x'"),
@@ -269,6 +274,21 @@ def test_a_stored_weighted_channel_goes_with_the_leads_as_they_are(variant: str,
     with refused("config", "tasks.ecg.weighted_at", variant, what, "model_rate", remedy=None):
         parse_config(values)
     assert parse_config(values | {"encodings": ["none"], "comparisons": []}).variants == (variant,)
+
+
+def test_a_network_for_images_is_not_trained_on_signals() -> None:
+    values = changed("variants", ["heatmap", "unet"])
+    with refused("config", "variants:", "'unet'", "ecg", remedy=None):
+        parse_config(values)
+    assert parse_config(values | {"run": ["nuclei"]}).variants == ("heatmap", "unet")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("loss", "hinge"), ("decoder", "mean"), ("heatmap_sigma", 0), ("online_augmentation", {"mirror": 1.5})],
+)
+def test_a_wrong_recipe_of_a_heatmap_is_named(key: str, value: object) -> None:
+    assert f"train.by_variant.unet.{key}" in problem_of(f"train.by_variant.unet.{key}", value)
 
 
 def test_windows_are_longer_than_what_the_filter_adds() -> None:

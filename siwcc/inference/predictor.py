@@ -38,7 +38,7 @@ from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, 
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
 from siwcc.io.errors import InputError
 from siwcc.io.shards import Shard
-from siwcc.nn.heatmap_networks import STRIDE, DenseNet, mean_map
+from siwcc.nn.heatmap_networks import DenseNet, mean_map
 from siwcc.training.checkpoint import TrainedModel
 
 if TYPE_CHECKING:
@@ -132,6 +132,12 @@ class Predictor:
             # The networks may differ, and their first layers; what they are shown may not.
             if (model.spec, _input_of(model)) != (self.spec, self._input):
                 raise InputError(model.path, f"is made for other inputs than {models[0].path}", "use them one by one")
+        mapped = [(model, body.stride) for model in models if isinstance(body := model.network.body, DenseNet)]
+        self._stride = mapped[0][1] if mapped else 1
+        for model, stride in mapped:
+            if stride != self._stride:
+                problem = f"makes a heatmap of another resolution than {mapped[0][0].path}"
+                raise InputError(model.path, problem, "use them one by one")
 
     @property
     def task(self) -> str:
@@ -367,7 +373,7 @@ class Predictor:
         window = self._window
         cut = [_cut(signal_mv, start, window.samples) for start in starts]
         outputs_of = self._outputs(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
-        step_s = STRIDE[1] * self.spec.extent[0] / (self.spec.shape[0] - 1)
+        step_s = self._stride * self.spec.extent[0] / (self.spec.shape[0] - 1)
         found = []
         for row, (start, (_, missing)) in enumerate(zip(starts, cut, strict=True)):
             start_s = start / exact_hz
@@ -386,7 +392,7 @@ class Predictor:
         left, top, _, _ = (int(value) for value in placed.content_box)
         longest = max(placed.original_width, placed.original_height)
         shift, zoom = np.array([left, top]), longest / frame.image_size
-        step = STRIDE[2] * zoom
+        step = self._stride * zoom
         grid = _Grid((-left * zoom, -top * zoom), (step, step), axes=2)
         return replace(self._prediction(outputs_of, 0, shift, zoom, grid), source=np.asarray(image))
 

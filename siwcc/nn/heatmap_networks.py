@@ -24,7 +24,8 @@ blocks; a score belongs to the pixel in the middle of what those see, every four
 
 What tells them positions, beside the input: the zeros that the convolutions see beyond the edges.
 
-Three ways to read a map are there, each with the loss that suits it:
+Three ways to read a map are there, each with the loss that suits it; a recipe may choose another loss, decoder or width
+of the Gaussian (`HeatmapOptions`):
 
     soft_argmax   the mean place under the softmax; the loss is the squared error of that place, plus the
                   Jensen-Shannon divergence between the softmax and a Gaussian around the point (DSNT, Nibali et al.
@@ -48,17 +49,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from siwcc.nn.fused_block import check_signal, mean_and_maximum, to_channels_last
+from siwcc.nn.heatmap_losses import adaptive_wing, squared_error
 
-__all__ = ["DenseNet", "Readout", "ResidualNet", "Standardise", "mean_map"]
+__all__ = ["DenseNet", "HeatmapOptions", "Loss", "Readout", "ResidualNet", "Standardise", "mean_map"]
 
 Readout = Literal["soft_argmax", "arg_max", "median"]
+Loss = Literal["cross_entropy", "squared_error", "adaptive_wing", "soft_argmax"]
 
 WIDTH = 32
 # By the number of axes: samples or pixels between two scores.
@@ -80,6 +83,25 @@ _SMALLEST_DEVIATION = 1e-3
 # Steps from the first to the last score: a peak has two neighbours.
 _SMALLEST_MAP = 2
 _SMALLEST_FRACTION = 1e-9
+# Of a heatmap that is trained to be a Gaussian of height 1: lower values count as this.
+_SMALLEST_HEIGHT = 1e-6
+
+
+class HeatmapOptions(NamedTuple):
+    """What a recipe changes about a heatmap network; None: as the variant has it.
+
+    Attributes:
+        loss: What training makes small; see `siwcc.nn.heatmap_losses` for those that are not in this module.
+        decoder: How a point is read from the heatmap.
+        sigma: Standard deviation of the Gaussian around the point, seconds or pixels.
+    """
+
+    loss: Loss | None = None
+    decoder: Readout | None = None
+    sigma: float | None = None
+
+
+AS_THE_VARIANT = HeatmapOptions()
 
 
 class Standardise(nn.Module):
@@ -158,13 +180,16 @@ class _Body(nn.Module):
         super().__init__()
         _check_shape(type(self).__name__, shape)
         self.input_shape = (in_channels, *shape)
-        self.backbone = _backbone(in_channels, len(shape))
+        self.backbone = self._make_backbone(in_channels, shape)
 
     def features(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, WIDTH, H, W)."""
         check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2) if signal.dim() == 3 else signal
         return cast(Tensor, self.backbone(image.contiguous(memory_format=torch.channels_last)))
+
+    def _make_backbone(self, in_channels: int, shape: tuple[int, ...]) -> nn.Module:
+        return _backbone(in_channels, len(shape))
 
 
 class ResidualNet(_Body):
@@ -205,6 +230,7 @@ class DenseNet(_Body):
         readout: `soft_argmax`, `arg_max` or `median`; see the module.
         points: How many points are looked for, each with a map of its own.
         can_be_absent: Whether a point may be absent; see the module.
+        options: Another loss, decoder or width of the Gaussian than those of the readout.
 
     Shape:
         Input (B, in_channels, *shape); output (B, points * axes): x before y, point by point.
@@ -221,24 +247,44 @@ class DenseNet(_Body):
         readout: Readout,
         points: int = 1,
         can_be_absent: bool = False,
+        options: HeatmapOptions = AS_THE_VARIANT,
     ) -> None:
         super().__init__(in_channels, shape)
-        self.readout = readout
+        self.readout = options.decoder or readout
+        self.trained_by = options.loss or ("soft_argmax" if readout == "soft_argmax" else "cross_entropy")
         self.points = points
-        self.head = nn.Conv2d(WIDTH, points, 1)
-        self.absence = nn.Linear(2 * WIDTH, points) if can_be_absent else None
+        width = self._width(len(shape))
+        self.head = nn.Conv2d(width, points, 1)
+        self.absence = nn.Linear(2 * width, points) if can_be_absent else None
+        self.stride = stride = self._stride(len(shape))
         # x first, as predictions are.
-        stride = STRIDE[len(shape)]
         self.step = tuple(stride * last / (size - 1) for size, last in zip(shape[::-1], extent, strict=True))
-        self.spread = SPREAD[len(shape)]
         self.temperature = TEMPERATURE[len(shape)]
-        self.smoothing = SMOOTHING[len(shape)]
+        self.smoothing = self._smoothing(len(shape))
+        spread = self._spread(len(shape))
+        self.sigma = tuple(spread * step if options.sigma is None else options.sigma for step in self.step)
         self.around = tuple(AROUND * last for last in extent)
         # Whole numbers, exact in every dtype; no part of the weights.
         for name, size in zip("xy", shape[::-1], strict=False):
             numbers = torch.arange(-(-size // stride), dtype=torch.float32)
             self.register_buffer(f"number_{name}", numbers, persistent=False)
         to_channels_last(self)
+
+    def _width(self, dims: int) -> int:
+        """Channels of the features."""
+        return WIDTH
+
+    def _stride(self, dims: int) -> int:
+        """Samples or pixels between two scores."""
+        return STRIDE[dims]
+
+    def _spread(self, dims: int) -> float:
+        """Standard deviation of the Gaussian, in scores, where no option gives it."""
+        return SPREAD[dims]
+
+    def _smoothing(self, dims: int) -> float:
+        """Standard deviation of the Gaussian that a peak is taken after, in scores."""
+        return SMOOTHING[dims]
 
     @property
     def _axes(self) -> list[Tensor]:
@@ -256,12 +302,38 @@ class DenseNet(_Body):
 
     def log_fractions(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
         """The map, (B, points, H, W), and the fraction for an absent point, (B, points), as logarithms."""
+        return self._fractions(*self._scores(signal))
+
+    def log_map_and_loss(self, signal: Tensor, target: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+        """The map of `log_map`, and what training makes small; target and deviation as in `loss`."""
+        scores, absent = self._scores(signal)
+        log_map, log_absent = self._fractions(scores, absent)
+        if not self._is_regressed:
+            return log_map, self.loss(log_map, target, deviation, log_absent)
+        return log_map, self._regression_loss(scores, absent, target)
+
+    @property
+    def _is_regressed(self) -> bool:
+        """Whether the scores are trained to be a Gaussian of height 1, so that no softmax is taken of them."""
+        return self.trained_by in ("squared_error", "adaptive_wing")
+
+    def _scores(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores of the places, (B, points, H, W), and of an absent point, (B, points)."""
         features = self.features(signal)
-        scores = self.head(features)
-        if self.absence is None:
+        absent = None if self.absence is None else self.absence(mean_and_maximum(features))
+        return self.head(features), absent
+
+    def _fractions(self, scores: Tensor, absent: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What `log_fractions` gives, from the scores."""
+        if self._is_regressed:
+            heights = scores.clamp_min(_SMALLEST_HEIGHT).log()
+            places = functional.log_softmax(heights.flatten(2), dim=2).view(scores.shape)
+            if absent is None:
+                return places, None
+            return places + functional.logsigmoid(-absent)[:, :, None, None], functional.logsigmoid(absent)
+        if absent is None:
             return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape), None
-        absent = self.absence(mean_and_maximum(features)).unsqueeze(2)
-        fractions = functional.log_softmax(torch.cat([scores.flatten(2), absent], dim=2), dim=2)
+        fractions = functional.log_softmax(torch.cat([scores.flatten(2), absent.unsqueeze(2)], dim=2), dim=2)
         return fractions[:, :, :-1].reshape(scores.shape), fractions[:, :, -1]
 
     def forward(self, signal: Tensor) -> Tensor:
@@ -275,13 +347,17 @@ class DenseNet(_Body):
 
     def decode(self, log_map: Tensor) -> Tensor:
         """The point that a heatmap encodes, (B, points, H, W) -> (B, points * axes); as if it were visible."""
-        if self.absence is not None:
-            log_map = log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
+        log_map = self._as_if_visible(log_map)
         if self.readout == "soft_argmax":
             return self._mean_place(log_map.exp()).flatten(1)
         broad = self._at_temperature(log_map)
         places = self._median_place(broad) if self.readout == "median" else self._peak_place(broad)
         return places.flatten(1)
+
+    def _as_if_visible(self, log_map: Tensor) -> Tensor:
+        if self.absence is None:
+            return log_map
+        return log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
 
     def confidence(self, log_map: Tensor, prediction: Tensor) -> Tensor:
         """How much of the map lies around its prediction: within 5 % of the extent along each axis.
@@ -301,7 +377,7 @@ class DenseNet(_Body):
         return mass.sum((2, 3)).clamp(max=1)
 
     def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_absent: Tensor | None = None) -> Tensor:
-        """What training makes small; see the module.
+        """What training makes small by cross-entropy or soft-argmax; see the module.
 
         Args:
             log_map: (B, points, H, W).
@@ -312,9 +388,9 @@ class DenseNet(_Body):
         if log_absent is not None:
             return self._loss_with_absence(log_map, log_absent, target, deviation)
         wanted = self._gaussian(target)
-        if self.readout != "soft_argmax":
+        if self.trained_by != "soft_argmax":
             return -(wanted * log_map).sum((2, 3)).mean()
-        error = (self.decode(log_map) - target) / deviation
+        error = (self._mean_place(log_map.exp()).flatten(1) - target) / deviation
         return error.square().mean() + _divergence(log_map, wanted).mean()
 
     def _loss_with_absence(self, log_map: Tensor, log_absent: Tensor, target: Tensor, deviation: Tensor) -> Tensor:
@@ -322,13 +398,30 @@ class DenseNet(_Body):
         target = torch.where(known, target, torch.zeros_like(target))
         there = known.view(len(target), self.points, -1).all(2).to(log_map.dtype)
         wanted = self._gaussian(target) * there[:, :, None, None]
-        if self.readout != "soft_argmax":
+        if self.trained_by != "soft_argmax":
             return -((wanted * log_map).sum((2, 3)) + (1 - there) * log_absent).mean()
-        error = torch.where(known, (self.decode(log_map) - target) / deviation, torch.zeros_like(target))
+        mean_place = self._mean_place(self._as_if_visible(log_map).exp()).flatten(1)
+        error = torch.where(known, (mean_place - target) / deviation, torch.zeros_like(target))
         fractions = torch.cat([log_map.flatten(2), log_absent.unsqueeze(2)], dim=2).unsqueeze(3)
         all_wanted = torch.cat([wanted.flatten(2), (1 - there).unsqueeze(2)], dim=2).unsqueeze(3)
         squared = error.square().sum() / known.sum().clamp_min(1)
         return squared + _divergence(fractions, all_wanted).mean()
+
+    def _regression_loss(self, scores: Tensor, absent: Tensor | None, target: Tensor) -> Tensor:
+        """How far the scores are from a Gaussian of height 1, or from 0 where the point is absent."""
+        known = target.isfinite()
+        there = known.view(len(target), self.points, -1).all(2).to(scores.dtype)
+        target = torch.where(known, target, torch.zeros_like(target))
+        wanted = self._heights(target) * there[:, :, None, None]
+        # Places under a Gaussian: the loss does not depend on the size of the image.
+        area = math.prod(math.sqrt(math.pi) * sigma / step for sigma, step in zip(self.sigma, self.step, strict=True))
+        of_place = adaptive_wing if self.trained_by == "adaptive_wing" else squared_error
+        # Of an error of 1 at the peak: beside the loss of absence all count alike.
+        unit = of_place(scores.new_zeros(1, 1, 1, 1), scores.new_ones(1, 1, 1, 1)).flatten()
+        error = of_place(scores, wanted).sum((2, 3)).mean() / (area * unit[0])
+        if absent is None:
+            return error
+        return error + functional.binary_cross_entropy_with_logits(absent, 1 - there)
 
     def _at_temperature(self, log_map: Tensor) -> Tensor:
         """A heatmap at a higher softmax temperature, of the same shape."""
@@ -372,17 +465,29 @@ class DenseNet(_Body):
 
     def _gaussian(self, target: Tensor) -> Tensor:
         """(B, points, H, W), fractions of a Gaussian around each target that sum to 1."""
+        return _outer([logit.softmax(dim=2) for logit in self._log_heights(target)])
+
+    def _heights(self, target: Tensor) -> Tensor:
+        """(B, points, H, W), a Gaussian of height 1 around each target."""
+        return _outer([logit.exp() for logit in self._log_heights(target)])
+
+    def _log_heights(self, target: Tensor) -> list[Tensor]:
+        """Logarithms of a Gaussian of height 1 along each axis, (B, points, places), x first."""
         at = target.view(len(target), self.points, -1)
-        parts = []
-        for axis, (coordinate, step) in enumerate(zip(self._axes, self.step, strict=True)):
-            logit = -0.5 * ((coordinate - at[:, :, axis, None]) / (self.spread * step)) ** 2
-            parts.append(logit.softmax(dim=2))
-        return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
+        return [
+            -0.5 * ((coordinate - at[:, :, axis, None]) / sigma) ** 2
+            for axis, (coordinate, sigma) in enumerate(zip(self._axes, self.sigma, strict=True))
+        ]
 
 
 def mean_map(log_maps: Sequence[Tensor]) -> Tensor:
     """The mean of the maps of several networks, each (B, points, H, W), as logarithms."""
     return torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(log_maps))
+
+
+def _outer(parts: Sequence[Tensor]) -> Tensor:
+    """A map from its parts along the axes, (B, points, places) each, x first."""
+    return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
 
 
 def _along(fraction: Tensor) -> tuple[Tensor, Tensor]:

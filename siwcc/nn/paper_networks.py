@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from siwcc.config import PAPERS_VARIANTS
 from siwcc.nn.coordinate_channels import CoordinateChannels, find_encoding
 from siwcc.nn.fused_block import Block, check_signal, mean_and_maximum, to_channels_last
-from siwcc.nn.heatmap_networks import DenseNet, Readout, ResidualNet, Standardise
+from siwcc.nn.heatmap_networks import AS_THE_VARIANT, DenseNet, HeatmapOptions, Readout, ResidualNet, Standardise
+from siwcc.nn.unet import UNet
 
 __all__ = [
     "NETWORKS",
@@ -74,6 +75,7 @@ class Encoded(NamedTuple):
         extent: Coordinate of the last sample, x first: seconds or pixels.
         output_scale: The largest prediction, in the same unit.
         points: How many points are looked for; the predictions of all stand side by side, x before y.
+        options: Of a network with a heatmap.
     """
 
     channels: int
@@ -81,6 +83,7 @@ class Encoded(NamedTuple):
     extent: tuple[float, ...]
     output_scale: float
     points: int = 1
+    options: HeatmapOptions = AS_THE_VARIANT
 
 
 class LearnablePool(nn.Module):
@@ -280,10 +283,10 @@ def _residual(signal: Encoded) -> ResidualNet:
     return ResidualNet(signal.channels, signal.shape, signal.output_scale, signal.points)
 
 
-def _dense(signal: Encoded, readout: Readout) -> DenseNet:
+def _dense(signal: Encoded, readout: Readout, network: type[DenseNet] = DenseNet) -> DenseNet:
     # A single point is always there; of several, one may be absent.
     several = signal.points > 1
-    return DenseNet(signal.channels, signal.shape, signal.extent, readout, signal.points, can_be_absent=several)
+    return network(signal.channels, signal.shape, signal.extent, readout, signal.points, several, signal.options)
 
 
 # How the variants that make a heatmap read it.
@@ -293,13 +296,14 @@ _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
     "residual": _residual,
     **{variant: partial(_dense, readout=readout) for variant, readout in READOUTS.items()},
 }
-# By (network of the task, variant). Every network has every variant.
+# By (network of the task, variant). Every network has every variant but those for images only.
 NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
     ("nimesha", "full"): partial(NimeshaNet.for_signal, variant="full"),
     ("nimesha", "reduced"): partial(NimeshaNet.for_signal, variant="reduced"),
     ("lakshya", "full"): partial(LakshyaNet.for_signal, variant="full"),
     ("lakshya", "reduced"): partial(LakshyaNet.for_signal, variant="reduced"),
     **{(network, name): make for network in ("nimesha", "lakshya") for name, make in _OF_EVERY_TASK.items()},
+    ("lakshya", "unet"): partial(_dense, readout="arg_max", network=UNet),
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 # Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
@@ -361,6 +365,7 @@ def build_localiser(
     extent: tuple[float, ...],
     output_scale: float,
     points: int = 1,
+    options: HeatmapOptions = AS_THE_VARIANT,
 ) -> Localiser:
     """A localiser with new weights, drawn from torch's global random numbers.
 
@@ -373,19 +378,24 @@ def build_localiser(
         extent: Coordinate of the last sample, x first: seconds or pixels.
         output_scale: The largest prediction, in the same unit.
         points: How many points are looked for.
+        options: Of a variant with a heatmap; the others have no use for them.
 
     Raises:
-        ValueError: an unknown name, or a shape that the network cannot take.
+        ValueError: an unknown name, a variant that the network does not have, or a shape that it cannot take.
     """
     known = dict.fromkeys(name for name, _ in NETWORKS)
     if network not in known:
         raise ValueError(f"unknown network {network!r}: choose one of {', '.join(known)}")
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+    if (network, variant) not in NETWORKS:
+        there = ", ".join(name for of, name in NETWORKS if of == network)
+        raise ValueError(f"the network {network!r} has no variant {variant!r}: choose one of {there}")
     channels = signal_channels + find_encoding(encoding).added(len(shape))
     layer = CoordinateChannels(encoding, extent, shape=shape)
     prepare = Standardise() if variant in STANDARDISED and len(shape) == 1 else None
-    return Localiser(layer, NETWORKS[network, variant](Encoded(channels, shape, extent, output_scale, points)), prepare)
+    encoded = Encoded(channels, shape, extent, output_scale, points, options)
+    return Localiser(layer, NETWORKS[network, variant](encoded), prepare)
 
 
 def count_parameters(module: nn.Module) -> int:

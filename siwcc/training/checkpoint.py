@@ -21,10 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from siwcc.config import HEATMAP_KEYS, RecipeChanges
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.checksums import MAX_JSON_BYTES, checked_bytes, sealed_json, unsealed_json
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import RunKey
+from siwcc.nn.heatmap_networks import AS_THE_VARIANT, HeatmapOptions
 from siwcc.nn.paper_networks import Localiser, build_localiser
 
 MAX_MODEL_BYTES = 256 << 20
@@ -108,7 +110,23 @@ class TrainedModel:
     network: Localiser
 
 
-def network_for(spec: TaskSpec, variant: str, encoding: str, signal_channels: int) -> Localiser:
+def options_of(train: Mapping[str, Any]) -> HeatmapOptions:
+    """What a recipe changes about a heatmap, from the config's `train` or from the metadata of a model.
+
+    Raises:
+        ValueError: a loss, decoder or width that does not exist.
+    """
+    try:
+        recipe = RecipeChanges.model_validate({name: train.get(name) for name in HEATMAP_KEYS})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ValueError(f"{first['loc'][0]}: {first['msg']}") from error
+    return HeatmapOptions(recipe.loss, recipe.decoder, recipe.heatmap_sigma)
+
+
+def network_for(
+    spec: TaskSpec, variant: str, encoding: str, signal_channels: int, options: HeatmapOptions = AS_THE_VARIANT
+) -> Localiser:
     """A new network for signals of a task; its weights are drawn from torch's global random numbers.
 
     Args:
@@ -116,6 +134,7 @@ def network_for(spec: TaskSpec, variant: str, encoding: str, signal_channels: in
         variant: Of the task's network, a second key of `siwcc.nn.paper_networks.NETWORKS`.
         encoding: Of the first layer.
         signal_channels: Channels that the network is given.
+        options: What `options_of` gives.
 
     Raises:
         ValueError: an unknown name, or a shape that the network cannot take.
@@ -129,6 +148,7 @@ def network_for(spec: TaskSpec, variant: str, encoding: str, signal_channels: in
         extent=spec.extent,
         output_scale=spec.output_scale,
         points=len(spec.points),
+        options=options,
     )
 
 
@@ -242,7 +262,8 @@ def _network(path: Path, metadata: Metadata) -> Localiser:
         )
     try:
         with WithoutInitialisation():
-            return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels)
+            options = options_of(metadata.train)
+            return network_for(spec, metadata.run.variant, metadata.layer_encoding, metadata.signal_channels, options)
     except (ValueError, RuntimeError) as error:
         raise InputError(path, f"its metadata describe no network ({error})", _REMEDY) from error
 

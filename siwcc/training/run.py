@@ -37,8 +37,8 @@ from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
-from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, tensor_problem
-from siwcc.training.sampling import augment_online, draw_order, learning_rate_at, new_copies
+from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, options_of, tensor_problem
+from siwcc.training.sampling import Mirrored, augment_online, draw_order, learning_rate_at, new_copies
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
@@ -165,7 +165,7 @@ def _open_run(
     _check_visible(key, train)
     device = usable_device(settings.device)
     torch.manual_seed(key.seed)
-    network = _build(key, train).to(device)
+    network = _build(key, train, settings).to(device)
     compiles = _uses_compiler(settings, device, train, network)
     _, channels = train.layer_encoding(key.encoding)
     parts = [_Part(*part) for part in zip(inputs, open_batches(inputs, key.encoding, device, resident), strict=True)]
@@ -194,9 +194,9 @@ def _check_visible(key: RunKey, train: Inputs) -> None:
             raise InputError(_name(key), f"the point {name!r} is visible in {count} of the training rows", remedy)
 
 
-def _build(key: RunKey, inputs: Inputs) -> Localiser:
+def _build(key: RunKey, inputs: Inputs, settings: Train) -> Localiser:
     encoding, channels = inputs.layer_encoding(key.encoding)
-    return network_for(inputs.spec, key.variant, encoding, channels)
+    return network_for(inputs.spec, key.variant, encoding, channels, options_of(settings.model_dump()))
 
 
 def _uses_compiler(settings: Train, device: torch.device, train: Inputs, network: Localiser) -> bool:
@@ -312,10 +312,11 @@ def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarra
             group["lr"] = learning_rate_at(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
         perturbed = augment_online(signal, settings.online_augmentation, run.order, kept[number])
-        prediction, loss = _predict_and_loss(run, perturbed, target, centre, scale)
+        mirrored = Mirrored.draw(perturbed, settings.online_augmentation.mirror, train.inputs.spec.extent, run.order)
+        prediction, loss = _predict_and_loss(run, mirrored.image(perturbed), mirrored.points(target), centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
-        predictions.append(prediction.detach())
+        predictions.append(mirrored.points_before(prediction.detach()))
     return torch.cat(predictions).cpu().numpy()
 
 
@@ -335,10 +336,10 @@ def _predict_and_loss(
     """
     body = run.network.body
     if isinstance(body, DenseNet):
-        log_map, log_absent = body.log_fractions(run.network.encoded(signal))
+        log_map, loss = body.log_map_and_loss(run.network.encoded(signal), target, scale)
         with torch.no_grad():
             prediction = body.decode(log_map)
-        return prediction, body.loss(log_map, target, scale, log_absent)
+        return prediction, loss
     prediction = run.forward(signal)
     if len(run.train.inputs.spec.points) > 1:
         known = target.isfinite()
@@ -565,7 +566,7 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
         run_place(run.key),
         written,
         run=run.key._asdict(),
-        train=run.settings.model_dump(mode="json"),
+        train=run.settings.recorded(),
         inputs={path.name: sha256_of(path) for path in fold_paths},
     )
 
@@ -603,7 +604,7 @@ def _metadata(run: _Run, fold_paths: Sequence[Path]) -> dict[str, Any]:
         "dataset": attributes["dataset"],
         "dataset_protocol": json.loads(attributes["dataset_protocol"]),
         "task_protocol": json.loads(attributes["protocol"]),
-        "train": run.settings.model_dump(mode="json"),
+        "train": run.settings.recorded(),
         "training_groups": sorted(set(run.train.inputs.group)),
         "versions": {"siwcc": siwcc.__version__, "torch": torch.__version__},
     }

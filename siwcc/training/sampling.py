@@ -6,6 +6,8 @@ Everything is drawn from the run's own generator, whose state is saved with the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -90,6 +92,56 @@ def augment_online(
             kept = signal.new_empty(len(signal), 0, device="cpu")
         signal = signal.masked_fill(_patch(kept, signal.shape[2], settings, generator).to(signal.device), 0.0)
     return signal
+
+
+class Mirrored(NamedTuple):
+    """Which images of a batch are mirrored: x and y changed for each other, then left-right, then top-bottom.
+
+    Attributes:
+        chosen: bool (B, 3) on the device; None: no image.
+        extent: Coordinate of the last pixel, x first.
+    """
+
+    chosen: Tensor | None
+    extent: Sequence[float]
+
+    @classmethod
+    def draw(cls, image: Tensor, probability: float, extent: Sequence[float], generator: torch.Generator) -> Mirrored:
+        """A new choice for a batch, (B, channels, H, W); nothing is drawn for signals over time or at probability 0."""
+        if not probability or image.dim() != 4:
+            return cls(None, extent)
+        chosen = _chance(probability, generator, len(image), 3)
+        if image.shape[2] != image.shape[3]:
+            chosen[:, 0] = False
+        return cls(chosen.to(image.device), extent)
+
+    def image(self, image: Tensor) -> Tensor:
+        """The images, mirrored, of the same shape."""
+        if self.chosen is None:
+            return image
+        swap, across, down = self.chosen.view(-1, 3, 1, 1, 1).unbind(1)
+        if self.chosen[:, 0].any():
+            image = torch.where(swap, image.transpose(2, 3), image)
+        image = torch.where(across, image.flip(3), image)
+        return torch.where(down, image.flip(2), image)
+
+    def points(self, target: Tensor) -> Tensor:
+        """Where points go, (B, points * 2), x before y."""
+        return target if self.chosen is None else self._reflected(self._swapped(target))
+
+    def points_before(self, target: Tensor) -> Tensor:
+        """Where points of the mirrored images come from: the inverse of `points`."""
+        return target if self.chosen is None else self._swapped(self._reflected(target))
+
+    def _swapped(self, target: Tensor) -> Tensor:
+        assert self.chosen is not None  # noqa: S101 - narrows the type
+        each = target.view(len(target), -1, 2)
+        return torch.where(self.chosen[:, :1, None], each.flip(2), each).flatten(1)
+
+    def _reflected(self, target: Tensor) -> Tensor:
+        assert self.chosen is not None  # noqa: S101 - narrows the type
+        each = target.view(len(target), -1, 2)
+        return torch.where(self.chosen[:, None, 1:], each.new_tensor(self.extent) - each, each).flatten(1)
 
 
 def _chance(probability: float, generator: torch.Generator, *shape: int) -> Tensor:

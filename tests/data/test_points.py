@@ -17,7 +17,7 @@ from made_study import made_config, write_study
 from tolerances import FLOAT32, FLOAT64, assert_same
 
 from siwcc.cli.inspect import inspect_file
-from siwcc.config import Train, parse_config
+from siwcc.config import OnlineAugmentation, Train, parse_config
 from siwcc.data.augment.interface import augment_module, of_point
 from siwcc.data.folds import STRATA_COLUMNS
 from siwcc.data.points import hide, output_suffixes, points_of, visible_points
@@ -418,7 +418,7 @@ def test_inspect_says_how_often_a_point_is_missing(study: Study) -> None:
     ("task", "variant"),
     [
         *(("ecg", variant) for variant in ("heatmap", "median", "dense", "full", "pooled", "residual")),
-        *(("nuclei", variant) for variant in ("heatmap", "full")),
+        *(("nuclei", variant) for variant in ("heatmap", "unet", "full")),
     ],
 )
 def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_path: Path) -> None:
@@ -431,7 +431,7 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     train_run(key, study.fold_paths(task), study.samples_path(task), settings, files)
     found = read_predictions(files.predictions)
     assert found.suffixes == SUFFIXES[task]
-    assert (found.visibility is not None) == (variant in ("heatmap", "median", "dense"))
+    assert (found.visibility is not None) == (variant in ("heatmap", "median", "dense", "unet"))
     inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), False)
     # Six decimals in predictions.csv; R2 of one epoch is a few units.
     np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
@@ -444,6 +444,27 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
         assert float(log[f"test_r2{suffix}"]) == pytest.approx(expected, abs=1e-4)
     model = read_model(files.model)
     assert list(model.spec.points) == POINTS[task]
+
+
+def test_a_recipe_with_another_loss_and_decoder_is_kept_in_the_model(request, tmp_path: Path) -> None:
+    study = request.getfixturevalue("nuclei_study")
+    key = RunKey("nuclei", "none", "unet", 1, 42)
+    recipe = {"loss": "squared_error", "decoder": "soft_argmax", "heatmap_sigma": 5.0}
+    mirrored = OnlineAugmentation(mirror=0.5)
+    settings = Train(epochs=1, batch_size=16, device="cpu", new_copies=True, online_augmentation=mirrored, **recipe)
+    folder = tmp_path / "nuclei" / "none" / "unet" / "fold1" / "seed42"
+    folder.mkdir(parents=True)
+    files = RunFiles.in_folder(folder)
+    train_run(key, study.fold_paths("nuclei"), study.samples_path("nuclei"), settings, files)
+    model = read_model(files.model)
+    assert {name: model.metadata.train[name] for name in recipe} == recipe
+    assert (model.network.body.trained_by, model.network.body.readout) == ("squared_error", "soft_argmax")
+    assert model.network.body.sigma == (5.0, 5.0)
+    inputs = augment_module("nuclei").open_inputs(study.fold_paths("nuclei")[:1], study.samples_path("nuclei"), False)
+    with torch.inference_mode():
+        prediction = model.network(inputs.batch(np.arange(len(inputs.target)), "none")).numpy()
+    # Six decimals in predictions.csv, float32 of up to 64 px.
+    np.testing.assert_allclose(read_predictions(files.predictions).prediction, prediction, rtol=0, atol=1e-4)
 
 
 def test_a_point_that_is_absent_in_training_is_named(study: Study, tmp_path: Path, monkeypatch) -> None:

@@ -169,12 +169,14 @@ def test_intervals_cover_the_truth():
 
 
 def test_the_variants_with_a_map_are_those_of_the_networks():
-    made = {variant: build_localiser("nimesha", variant, "none", 2, (500,), (20.0,), 20.0).body for variant in VARIANTS}
+    image = {"signal_channels": 3, "shape": (64, 64), "extent": (63.0, 63.0), "output_scale": 63.0}
+    made = {variant: build_localiser("lakshya", variant, "none", **image).body for variant in VARIANTS}
     assert {variant for variant, body in made.items() if isinstance(body, DenseNet)} == set(MAP_VARIANTS)
 
 
 def test_the_arm_that_is_shown_is_chosen_by_name():
     assert shown_arm(["coord", "none"], ["full", "dense", "heatmap"]) == ("coord", "heatmap")
+    assert shown_arm(["none"], ["heatmap", "unet"]) == ("none", "unet")
     assert shown_arm(["none"], ["dense"]) == ("none", "dense")
     assert shown_arm(["none"], ["dense", "median"]) == ("none", "median")
     assert shown_arm(["none"], ["full", "pooled"]) is None

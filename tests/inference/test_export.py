@@ -46,6 +46,7 @@ ENCODED = {
     ("lakshya", "dense"): "coord_unit",
     ("lakshya", "heatmap"): "weighted",
     ("lakshya", "median"): "none",
+    ("lakshya", "unet"): "weighted",
 }
 
 

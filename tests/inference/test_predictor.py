@@ -347,6 +347,20 @@ def test_a_recording_without_a_value_has_no_signal() -> None:
     assert prediction.is_empty
 
 
+def test_heatmaps_of_another_resolution_do_not_predict_together(tmp_path: Path) -> None:
+    coarse, fine, plain = (
+        write_model(tmp_path / f"{name}.pt", name, task="nuclei") for name in ("heatmap", "unet", "full")
+    )
+    with pytest.raises(InputError) as caught:
+        siwcc.load_model([coarse, fine])
+    assert caught.value.where == str(fine)
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for model, step_px in (([coarse, plain], 4.0), ([plain, fine], 2.0)):
+        heatmap = siwcc.load_model(model).predict(image).heatmap
+        assert heatmap.step == (step_px, step_px)
+        assert heatmap.values.shape == (32 / step_px, 32 / step_px)
+
+
 def test_networks_for_other_inputs_do_not_prediction_together(tmp_path: Path) -> None:
     one = write_model(tmp_path / "1.pt")
     others = [

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import itertools
+import math
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tolerances import FLOAT32, FLOAT64, assert_same, largest
 from torch import nn
 from torch.nn import functional
 
-from siwcc.config import TaskName
+from siwcc.config import IMAGE_VARIANTS
 from siwcc.nn.coordinate_channels import ENCODINGS, encode
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import (
@@ -152,12 +153,51 @@ def median_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
     return places
 
 
-def peak_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
+class PlainUNet(nn.Module):
+    """A U-Net level by level; its deepest features are what is left when no level below would have four places."""
+
+    def __init__(self, channels: int, size: int, variant: str):
+        super().__init__()
+        widths = [16, 24, 32, 48, 64][: 1 + sum(size // 2 // 2**level >= 8 for level in range(4))]
+        pairs = list(itertools.pairwise(widths))
+        self.stem = nn.Sequential(*self.layers(channels, widths[0], 5, 2))
+        self.down = nn.ModuleList(nn.Sequential(*self.layers(fine, coarse, 3, 1)) for fine, coarse in pairs)
+        self.same = nn.ModuleList(
+            nn.Sequential(*self.layers(width, width, 3, 1), *self.layers(width, width, 3, 1)[:2]) for width in widths
+        )
+        self.mean = nn.Linear(widths[-1], widths[-1])
+        self.narrow = nn.ModuleList(nn.Linear(coarse, fine, bias=False) for fine, coarse in pairs)
+        self.up = nn.ModuleList(nn.Sequential(*self.layers(fine, fine, 3, 1)) for fine, _ in pairs)
+        self.head = nn.Conv2d(widths[0], 1, 1)
+
+    @staticmethod
+    def layers(inputs: int, outputs: int, taps: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, taps, stride, padding=taps // 2, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    def from_level(self, level: int, features):
+        features = torch.relu(features + self.same[level](features))
+        if level == len(self.down):
+            return features + self.mean(features.mean((2, 3)))[:, :, None, None]
+        corners = [features[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        below = self.from_level(level + 1, self.down[level](sum(corners) / 4))
+        narrow = self.narrow[level](below.movedim(1, 3)).movedim(3, 1)
+        repeated = narrow.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        return self.up[level](features + repeated[:, :, : features.shape[2], : features.shape[3]])
+
+    def forward(self, image):
+        scores = self.head(self.from_level(0, self.stem(image)))[:, 0]
+        share = torch.softmax(scores.flatten(1), 1).view(scores.shape)
+        step = 2 * SCALES["lakshya"] / (image.shape[-1] - 1)
+        return torch.stack([torch.stack(peak_place(one, 2, spread=2.0)) for one in share]) * step
+
+
+def peak_place(share: torch.Tensor, axes: int, spread: float | None = None) -> list[torch.Tensor]:
     """The highest place of one map after a Gaussian, by a loop over places, with a parabola along each axis."""
-    spread = 16.0 if axes == 1 else 1.0
+    spread = spread or (16.0 if axes == 1 else 1.0)
     share = share ** (1 / 1.75) if axes == 1 else share
     image = share[None] if axes == 1 else share
-    reach = 48 if axes == 1 else 3
+    reach = math.ceil(3 * spread)
     window = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=share.dtype) / spread) ** 2)
     window = window / window.sum()
     smooth = torch.stack([correlate(line, window) for line in image])
@@ -237,6 +277,7 @@ PLAIN = {
     ("lakshya", "pooled"): plain_pooled_2d,
     **{("nimesha", variant): plain_residual(1, 20.0) for variant in ("residual", "dense", "heatmap", "median")},
     **{("lakshya", variant): plain_residual(2, 255.0) for variant in ("residual", "dense", "heatmap", "median")},
+    ("lakshya", "unet"): PlainUNet,
 }
 # Channels and samples along each axis, in training and in evaluation.
 # 250 and 125 samples are odd after one and no pooling: the odd last sample is dropped.
@@ -253,11 +294,13 @@ def build_body(name: str, variant: str, channels: int, size: int) -> nn.Module:
 
 def test_every_network_has_its_cases():
     assert set(PLAIN) == set(NETWORKS)
-    assert set(NETWORKS) == {(name, variant) for name in SIZES for variant in VARIANTS}
+    of_signals = {("nimesha", variant) for variant in VARIANTS if variant not in IMAGE_VARIANTS}
+    assert set(NETWORKS) == of_signals | {("lakshya", variant) for variant in VARIANTS}
 
 
 def test_figures_have_a_name_for_every_network():
-    assert set(MODELS) == {(task, variant) for task in get_args(TaskName) for variant in VARIANTS}
+    on_signals = {("ecg", variant) for variant in VARIANTS if variant not in IMAGE_VARIANTS}
+    assert set(MODELS) == on_signals | {("nuclei", variant) for variant in VARIANTS}
 
 
 @EVERY_NETWORK
@@ -520,10 +563,15 @@ def standardise(signal: torch.Tensor) -> torch.Tensor:
 class TestLocaliser:
     # Each network without coordinates, and each encoding in the paper's networks.
     @pytest.mark.parametrize(
-        ("variant", "encoding"),
-        [*((variant, "none") for variant in VARIANTS), *(("full", name) for name in ENCODINGS if name != "none")],
+        ("task", "variant", "encoding"),
+        [
+            (task, variant, encoding)
+            for task in (ECG, IMAGE)
+            for variant in VARIANTS
+            if (task["network"], variant) in NETWORKS
+            for encoding in (ENCODINGS if variant == "full" else ["none"])
+        ],
     )
-    @pytest.mark.parametrize("task", [ECG, IMAGE])
     def test_is_the_body_on_the_encoded_signal(self, task, variant, encoding):
         torch.manual_seed(0)
         localiser = build_localiser(**task, encoding=encoding, variant=variant).eval()

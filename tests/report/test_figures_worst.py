@@ -6,13 +6,14 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from made_models import write_model
 from made_study import shared_mapped_study
 from tolerances import FLOAT32, assert_same
 
 from siwcc.io.errors import InputError
 from siwcc.report.figures.style import FigureFiles
-from siwcc.report.figures.worst import WorstInputs, find_worst, plot_worst
+from siwcc.report.figures.worst import WorstInputs, find_worst, map_of, plot_worst
 
 
 @pytest.fixture(scope="module", params=["ecg", "nuclei"])
@@ -35,8 +36,9 @@ def test_the_map_is_that_of_the_prediction(worst) -> None:
         assert_same(case.values.sum(), 1.0, FLOAT32)
         # What lies within 5 % of the extent along each axis is the confidence that the file says.
         mass = case.values.astype(np.float64)
-        # Samples or pixels between two scores.
+        # Samples or pixels between two scores, of the networks named heatmap.
         stride = 1 if mass.ndim == 1 else 4
+        assert case.stride == stride
         for axis, (last, size) in enumerate(zip(spec.extent, spec.shape[::-1], strict=True)):
             places = mass.shape[mass.ndim - 1 - axis]
             near = np.abs(np.arange(places) * stride * last / (size - 1) - case.prediction[axis]) <= 0.05 * last
@@ -71,8 +73,13 @@ def test_the_numbers_of_the_figure_are_the_files(worst, tmp_path) -> None:
 
 
 def test_a_network_without_a_map_is_one_line(worst, tmp_path) -> None:
-    from siwcc.report.figures.worst import map_of
-
     model = write_model(tmp_path / "model.pt", "full")
     with pytest.raises(InputError):
         map_of(model, np.zeros((1, 2, 40)))  # type: ignore[arg-type]
+
+
+def test_the_map_of_a_unet_has_a_place_for_every_second_pixel(tmp_path) -> None:
+    model = write_model(tmp_path / "model.pt", "unet", task="nuclei")
+    values, stride = map_of(model, torch.rand(1, 3, 32, 32))
+    assert (values.shape, stride) == ((16, 16), 2)
+    assert_same(values.sum(), 1.0, FLOAT32)

@@ -113,6 +113,8 @@ def changed(change: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> by
         (lambda m, w: m["spec"].update({"shape": [4096, 4096]}), "4096"),
         (lambda m, w: m["spec"].update({"output_scale": -1.0}), "spec.output_scale"),
         (lambda m, w: m.update({"signal_channels": 10**9}), "signal_channels"),
+        (lambda m, w: m["train"].update({"decoder": "x" * 99}), "decoder"),
+        (lambda m, w: m["train"].update({"heatmap_sigma": 0}), "heatmap_sigma"),
         (lambda m, w: m.update({"more": 1}), "more"),
         (lambda m, w: m.pop("run"), " run"),
     ],

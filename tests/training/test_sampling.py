@@ -10,7 +10,7 @@ import torch
 from tolerances import FLOAT32, assert_same
 
 from siwcc.config import OnlineAugmentation, Train
-from siwcc.training.sampling import augment_online, draw_order, learning_rate_at, new_copies
+from siwcc.training.sampling import Mirrored, augment_online, draw_order, learning_rate_at, new_copies
 
 # Fractions and means of seeded draws have the absolute bound of their sampling error: at least three standard errors.
 pytestmark = pytest.mark.numeric
@@ -216,5 +216,64 @@ class TestRecipeOfAVariant:
         changed["online_augmentation"]["sign"] = 1.0
         assert train.of("dense").model_dump() == changed
 
+    def test_keys_that_are_not_set_leave_no_trace_in_a_model(self):
+        train = Train(by_variant={"unet": {"loss": "adaptive_wing", "online_augmentation": {"mirror": 0.5}}})
+        plain, own = train.of("full").recorded(), train.of("unet").recorded()
+        later = {"loss", "decoder", "heatmap_sigma"}
+        assert set(train.model_dump()) - set(plain) == later
+        assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {"mirror"}
+        assert own == plain | {
+            "loss": "adaptive_wing",
+            "online_augmentation": plain["online_augmentation"] | {"mirror": 0.5},
+        }
+
     def test_the_papers_networks_have_no_recipe_of_their_own(self):
-        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median"}
+        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median", "unet"}
+
+
+class TestMirrored:
+    def draw(self, size=(6, 6), count=64, probability=0.5) -> tuple[torch.Tensor, torch.Tensor, Mirrored]:
+        """Images whose one bright pixel is the point, two points in each; and what is done to them."""
+        generator = torch.Generator().manual_seed(0)
+        rows, columns = (torch.randint(extent, (count, 2), generator=generator) for extent in size)
+        image = torch.zeros(count, 2, *size)
+        for point in range(2):
+            image[torch.arange(count), point, rows[:, point], columns[:, point]] = 1
+        target = torch.stack([columns, rows], dim=2).flatten(1).float()
+        return image, target, Mirrored.draw(image, probability, (size[1] - 1.0, size[0] - 1.0), generator)
+
+    @pytest.mark.parametrize("size", [(6, 6), (4, 7)])
+    def test_points_go_with_the_pixels_and_back(self, size):
+        image, target, mirrored = self.draw(size)
+        moved, points = mirrored.image(image), mirrored.points(target)
+        at = points.long().view(-1, 2, 2)
+        number = torch.arange(len(image))
+        for point in range(2):
+            assert (moved[number, point, at[:, point, 1], at[:, point, 0]] == 1).all()
+        assert moved.sum() == image.sum()
+        assert torch.equal(mirrored.points_before(points), target)
+
+    def test_all_eight_symmetries_of_a_square(self):
+        corner = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]).expand(400, -1, -1, -1)
+        mirrored = Mirrored.draw(corner, 0.5, (1.0, 1.0), torch.Generator().manual_seed(1))
+        _, counts = mirrored.image(corner).flatten(1).unique(dim=0, return_counts=True)
+        # 50 of each are expected, with a standard deviation of 6.6.
+        assert len(counts) == 8
+        assert counts.min() > 25
+
+    def test_by_hand(self):
+        mirrored = Mirrored(torch.tensor([[True, True, False], [False, False, True]]), (9.0, 9.0))
+        points = mirrored.points(torch.tensor([[2.0, 3.0, 9.0, 0.0], [2.0, 3.0, float("nan"), float("nan")]]))
+        # x for y gives (3, 2) and (0, 9), left-right (6, 2) and (9, 9).
+        assert points[0].tolist() == [6.0, 2.0, 9.0, 9.0]
+        assert points[1, :2].tolist() == [2.0, 6.0]
+        assert points[1, 2:].isnan().all()
+
+    def test_nothing_is_drawn_where_nothing_is_done(self):
+        generator = torch.Generator().manual_seed(0)
+        before = generator.get_state()
+        for signal, probability in ((torch.zeros(2, 3, 4, 4), 0.0), (torch.zeros(2, 3, 500), 0.5)):
+            mirrored = Mirrored.draw(signal, probability, (1.0,), generator)
+            assert mirrored.image(signal) is signal
+            assert mirrored.points(signal) is mirrored.points_before(signal) is signal
+        assert torch.equal(generator.get_state(), before)

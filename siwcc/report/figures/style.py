@@ -57,6 +57,7 @@ MODELS = {
     **{(task, "dense"): "Dense net, mean of the map" for task in ("ecg", "nuclei")},
     **{(task, "heatmap"): "Dense net, peak of the map" for task in ("ecg", "nuclei")},
     **{(task, "median"): "Dense net, median of the map" for task in ("ecg", "nuclei")},
+    ("nuclei", "unet"): "U-Net, peak of the map",
 }
 TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
 GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}

@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siwcc.config import MAP_VARIANTS
 from siwcc.data.augment.interface import Inputs, augment_module
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import FoldPredictions, Strata, read_methods, read_strata
@@ -21,7 +22,7 @@ from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
 from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import MODEL, RunKey, run_key_of
-from siwcc.nn.heatmap_networks import STRIDE, DenseNet
+from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.report.figures.inputs import (
     PREDICTION,
     PREDICTION_MARK,
@@ -87,6 +88,7 @@ class Worst:
         confidence: 0 ... 1.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
         values: float32 (*places), the heatmap: fractions that sum to 1.
+        stride: Samples or pixels between two of its places.
     """
 
     sample_id: str
@@ -99,6 +101,7 @@ class Worst:
     confidence: float
     signal: np.ndarray
     values: np.ndarray
+    stride: int
 
 
 def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_record: int = OF_A_RECORD) -> list[int]:
@@ -183,6 +186,7 @@ def _open(part: FoldPredictions, row: int, inputs: Inputs, strata: Strata) -> Wo
             else f"has predictions for {sample_id}, which is not in the fold file"
         )
         raise InputError(part.path, problem, "delete it and run again")
+    values, stride = map_of(part.path.with_name(MODEL), inputs.batch(place, key.encoding))
     return Worst(
         sample_id=sample_id,
         record=str(strata.group[part.sample[row]]),
@@ -193,26 +197,30 @@ def _open(part: FoldPredictions, row: int, inputs: Inputs, strata: Strata) -> Wo
         error=float(predictions.error()[row]),
         confidence=float(predictions.confidence[row]),
         signal=inputs.batch(place, "none").numpy()[0],
-        values=map_of(part.path.with_name(MODEL), inputs.batch(place, key.encoding)),
+        values=values,
+        stride=stride,
     )
 
 
-def map_of(model_path: Path, signal: torch.Tensor) -> np.ndarray:
-    """The map of a trained network for one row, float32 (places,) along time, or (rows, columns).
+def map_of(model_path: Path, signal: torch.Tensor) -> tuple[np.ndarray, int]:
+    """The map of a trained network for one row.
 
     Args:
         model_path: A `model.pt`.
         signal: (1, signal channels, *shape).
+
+    Returns:
+        float32 (places,) along time, or (rows, columns); samples or pixels between two places.
 
     Raises:
         InputError: no such file, damaged, or a network without a map.
     """
     network = read_model(model_path).network
     if not isinstance(network.body, DenseNet):
-        raise InputError(model_path, "makes no heatmap", "take one of the variants dense and heatmap")
+        raise InputError(model_path, "makes no heatmap", f"take one of the variants {', '.join(MAP_VARIANTS)}")
     with _one_thread(), torch.inference_mode():
         values = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
-    return np.asarray(values[0] if signal.dim() == 3 else values)
+    return np.asarray(values[0] if signal.dim() == 3 else values), network.body.stride
 
 
 @contextmanager
@@ -241,11 +249,11 @@ def _panels(cases: Sequence[Worst], spec: TaskSpec) -> tuple[int, int]:
     return -(-len(cases) // columns), columns
 
 
-def _coordinates(spec: TaskSpec, values: np.ndarray) -> list[np.ndarray]:
+def _coordinates(spec: TaskSpec, case: Worst) -> list[np.ndarray]:
     """Where the places of a map lie along each axis, x first, in the task's unit."""
     return [
-        np.arange(places) * STRIDE[len(spec.shape)] * last / (size - 1)
-        for places, size, last in zip(values.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
+        np.arange(places) * case.stride * last / (size - 1)
+        for places, size, last in zip(case.values.shape[::-1], spec.shape[::-1], spec.extent, strict=True)
     ]
 
 
@@ -258,7 +266,7 @@ def _draw_windows(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
     for rank, case in enumerate(cases):
         leads, below = axes[2 * (rank // columns) : 2 * (rank // columns) + 2, rank % columns]
         draw_leads(leads, spec, case.signal)
-        below.fill_between(_coordinates(spec, case.values)[0], case.values, color=VERMILION, alpha=0.55, linewidth=0)
+        below.fill_between(_coordinates(spec, case)[0], case.values, color=VERMILION, alpha=0.55, linewidth=0)
         for axis in (leads, below):
             _mark_times(axis, case)
         leads.tick_params(axis="x", length=0, labelbottom=False)
@@ -290,7 +298,7 @@ def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         axis.set_visible(False)
     for rank, (axis, case) in enumerate(zip(axes.ravel(), cases, strict=False)):
         show_image(axis, picture_of(case.signal), _title(rank, case, spec.unit, lines=True))
-        x, y = _coordinates(spec, case.values)
+        x, y = _coordinates(spec, case)
         levels = [level * float(case.values.max()) for level in _LEVELS]
         axis.contour(x, y, case.values, levels=levels, colors=[SKY, SKY], linewidths=[0.7, 1.3])
         mark_point(axis, case.target, TARGET_MARK)
