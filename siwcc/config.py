@@ -715,7 +715,7 @@ def _unet_recipe() -> RecipeChanges:
     return RecipeChanges(
         epochs=7,
         batch_size=16,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
         schedule="one_cycle",
         balance=0.0,
         new_copies=True,
