@@ -152,7 +152,12 @@ def _row(
 def _robustness(path: Path) -> list[tuple[str, OnsetRobustness]]:
     """What each line is of, in words, and the line."""
     lines = read_lines(path, OnsetRobustness) if path.is_file() else []
-    return [(f"{TITLES['ecg', line.perturbation]}, {line.level} {line.unit}", line) for line in lines]
+    return [(f"{TITLES['ecg', line.perturbation]}, {_strength(line)}", line) for line in lines]
+
+
+def _strength(line: OnsetRobustness) -> str:
+    """With its unit, where it is a number."""
+    return f"{line.level} {line.unit}" if line.level == f"{line.strength:g}" else line.level
 
 
 def _thresholds(by_record_path: Path, records: Sequence[RhythmRecord], dataset: str) -> dict[str, float]:
