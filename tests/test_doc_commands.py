@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -308,12 +309,19 @@ def _marked_plans() -> list[object]:
     return [first, *(pytest.param(words, marks=pytest.mark.slow) for words in rest)]
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 @pytest.mark.parametrize("words", _marked_plans(), ids=lambda words: " ".join(words[1:]).replace(f"{REPOSITORY}/", ""))
 def test_what_snakemake_would_do_can_be_planned(words: tuple[str, ...], tmp_path: Path) -> None:
     folder, data = tmp_path / "study", tmp_path / "raw"
     for each in (folder, data):
         each.mkdir()
-    asked = [word.replace("DATA", str(data)) for word in words]
+    numbers = count()
+    # No two sets are in one folder.
+    asked = [re.sub("DATA", lambda _: str(made(data / str(next(numbers)))), word) for word in words]
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--workflow-profile", "none", *asked],
         cwd=folder,
