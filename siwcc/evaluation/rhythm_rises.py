@@ -60,8 +60,9 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
     if not curves.shape[1]:
         return []
     score = score_curve(curves, step_s, settings)
+    below = np.flatnonzero(curves[0] < settings.end_level)
     return [
-        Candidate(step * step_s, _end(curves[0], step, step_s, settings) * step_s, float(score[step]))
+        Candidate(step * step_s, _end(curves[0], below, step, step_s, settings) * step_s, float(score[step]))
         for step in _peaks(score, round(settings.apart_s / step_s), settings.least_score)
     ]
 
@@ -78,11 +79,11 @@ def _peaks(score: np.ndarray, apart: int, least: float) -> list[int]:
     return found
 
 
-def _end(rhythm: np.ndarray, onset: int, step_s: float, settings: RiseSettings) -> int:
-    """The first step after an episode."""
+def _end(rhythm: np.ndarray, below: np.ndarray, onset: int, step_s: float, settings: RiseSettings) -> int:
+    """The first step after an episode; `below` are the steps at which the rhythm is below `end_level`."""
     first = min(len(rhythm) - 1, onset + round(settings.gap_s / step_s))
     # It may rise to the level a little later than at the onset.
     inside = rhythm[first : first + round(settings.rise_s / step_s) + 1]
     first += int(inside.argmax())
-    below = np.flatnonzero(rhythm[first:] < settings.end_level)
-    return first + int(below[0]) if len(below) else len(rhythm)
+    place = int(np.searchsorted(below, first))
+    return int(below[place]) if place < len(below) else len(rhythm)

@@ -15,9 +15,10 @@ from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.data.episodes import Candidate
 from siwcc.evaluation.onset_tables import write_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
+from siwcc.inference.rhythm_curve import rhythm_curves
 from siwcc.io.errors import InputError
 from siwcc.training.rhythm_checkpoint import RhythmModel, read_rhythm_model
+from siwcc.training.rhythm_windows import prepare_signal
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class FoldNetworks:
             raise InputError(f"record {record.name}", "is in no fold", "delete folds.csv and run again")
         fold = self.fold_of.get(record.name)
         networks = [model.network for model in self.models if fold in (None, model.metadata.fold)]
-        return rhythm_curves(networks, model_signal(record.signal_mv, record.rate_hz, self.models[0].recipe))
+        return rhythm_curves(networks, prepare_signal(record.signal_mv, record.rate_hz, self.models[0].recipe))
 
     def find(self, record: RhythmRecord) -> list[Candidate]:
         """Candidates in a record."""

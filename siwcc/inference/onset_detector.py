@@ -26,11 +26,12 @@ from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
 from siwcc.inference.inputs import groups_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
+from siwcc.inference.rhythm_curve import rhythm_curves
 from siwcc.inference.signal_blocks import SignalBlocks, blocks_of_array, open_signal
 from siwcc.io.console import warn
 from siwcc.io.errors import InputError
 from siwcc.training.rhythm_checkpoint import RhythmModel
+from siwcc.training.rhythm_windows import prepare_signal
 
 Progress = Callable[[int, int], None]
 """Called with the seconds of the recording that are done, and of all."""
@@ -235,7 +236,7 @@ class OnsetDetector:
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop
             extent.add(part.signal_mv)
-            signal = model_signal(self._all_leads(part.signal_mv), source.rate_hz, self.recipe)
+            signal = prepare_signal(self._all_leads(part.signal_mv), source.rate_hz, self.recipe)
             curves[:, core:stop] = rhythm_curves(networks, signal)[:, core - first : stop - first]
             if progress is not None:
                 progress(round(part.core_stop / source.rate_hz), round(source.samples / source.rate_hz))

@@ -1,6 +1,7 @@
 """From a recording to the probabilities of a malignant rhythm and of its onset over time.
 
-signal, mV -> `model_signal` -> `rhythm_curves`, two probabilities per step -> `siwcc.evaluation.rhythm_rises`
+signal, mV -> `siwcc.training.rhythm_windows.prepare_signal` -> `rhythm_curves`, two probabilities per step
+    -> `siwcc.evaluation.rhythm_rises`
 """
 
 from __future__ import annotations
@@ -11,24 +12,9 @@ import numpy as np
 import torch
 
 from siwcc.nn.rhythm_network import RhythmNetwork
-from siwcc.training.rhythm_windows import RhythmRecipe, prepare_signal
 
 # Steps of a block's output: at 50 Hz with a stride of 8 about five minutes.
 _BLOCK_STEPS = 2048
-
-
-def model_signal(signal_mv: np.ndarray, rate_hz: float, recipe: RhythmRecipe) -> np.ndarray:
-    """A recording as the networks of a recipe take it.
-
-    Args:
-        signal_mv: float (leads, samples), NaN where invalid.
-        rate_hz: Its rate.
-        recipe: That of the networks' training.
-
-    Returns:
-        float32 (leads, T) at the recipe's rate, in units of the running scale; 0 where invalid.
-    """
-    return prepare_signal(signal_mv, rate_hz, recipe)
 
 
 def rhythm_curves(networks: Sequence[RhythmNetwork], signal: np.ndarray, block_steps: int = _BLOCK_STEPS) -> np.ndarray:
@@ -39,7 +25,7 @@ def rhythm_curves(networks: Sequence[RhythmNetwork], signal: np.ndarray, block_s
 
     Args:
         networks: With the same outputs and one stride.
-        signal: float32 (leads, T), from `model_signal`.
+        signal: float32 (leads, T), from `prepare_signal`.
         block_steps: Steps per block.
 
     Returns:

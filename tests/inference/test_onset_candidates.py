@@ -12,8 +12,9 @@ from siwcc.data.episodes import reference_of
 from siwcc.evaluation.onset_tables import read_candidates
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.onset_candidates import FoldNetworks, write_network_candidates
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
+from siwcc.inference.rhythm_curve import rhythm_curves
 from siwcc.training.rhythm_checkpoint import read_rhythm_model
+from siwcc.training.rhythm_windows import prepare_signal
 
 SETTINGS = RiseSettings(rise_s=1.0)
 
@@ -25,7 +26,7 @@ def record(name: str, seed: int) -> RhythmRecord:
 
 def curves_of(paths, of) -> np.ndarray:
     networks = [read_rhythm_model(path).network for path in paths]
-    return rhythm_curves(networks, model_signal(of.signal_mv, of.rate_hz, RECIPE))
+    return rhythm_curves(networks, prepare_signal(of.signal_mv, of.rate_hz, RECIPE))
 
 
 def test_a_record_is_predicted_by_the_networks_that_have_not_seen_its_fold(tmp_path):

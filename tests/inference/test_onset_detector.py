@@ -18,7 +18,8 @@ from siwcc.evaluation.onset_settings import ONSETS, write_onset_settings
 from siwcc.inference import onset_detector, signal_blocks
 from siwcc.inference.onset_detector import OnsetDetector
 from siwcc.inference.onsets import MALIGNANT, OTHER, Onset
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
+from siwcc.inference.rhythm_curve import rhythm_curves
+from siwcc.training.rhythm_windows import prepare_signal
 
 pytestmark = pytest.mark.numeric
 
@@ -72,7 +73,7 @@ def test_blocks_give_the_curve_of_the_whole_recording(
     assert len(steps) == 3
     assert steps[-1] == (round(signal.shape[1] / rate_hz),) * 2
     networks = [rhythm_network(seed) for seed in (1, 2)]
-    prepared = model_signal(np.where(np.isfinite(signal), signal, np.nan), rate_hz, RECIPE)
+    prepared = prepare_signal(np.where(np.isfinite(signal), signal, np.nan), rate_hz, RECIPE)
     at_once = rhythm_curves(networks, prepared)[0]
     assert np.ptp(at_once) > 0.1
     assert_same(found.curve, at_once, FLOAT32)

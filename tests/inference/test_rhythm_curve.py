@@ -7,8 +7,8 @@ import pytest
 import torch
 from tolerances import FLOAT32, assert_same
 
-from siwcc.inference.rhythm_curve import model_signal, rhythm_curves
-from siwcc.training.rhythm import new_network, prepare_signal
+from siwcc.inference.rhythm_curve import rhythm_curves
+from siwcc.training.rhythm import new_network
 from siwcc.training.rhythm_windows import RhythmRecipe
 
 pytestmark = pytest.mark.numeric
@@ -44,11 +44,6 @@ def test_networks_of_other_strides_are_refused():
     for networks in ([], [new_network(RECIPE, 2, 0), other]):
         with pytest.raises(ValueError, match="stride"):
             rhythm_curves(networks, signal_of(100))
-
-
-def test_the_signal_is_prepared_as_in_training():
-    signal = signal_of(3000)
-    assert np.array_equal(model_signal(signal, 250.0, RECIPE), prepare_signal(signal, 250.0, RECIPE))
 
 
 def test_what_a_network_sees_at_a_time_does_not_grow_with_the_recording():
