@@ -176,10 +176,7 @@ rule measure_onset_robustness:
         all_recordings=recordings_to_train_on(),
         folds=layout.onset_folds,
         models=study.onset_models(),
-        candidates=[
-            layout.onset_candidates("network", name)
-            for name in onsets_of(config).get("dataset", ())
-        ],
+        by_record=layout.table("onsets_by_record"),
         code=code_of("measure_onset_robustness.py"),
     output:
         robustness=layout.onset_robustness("{dataset}"),
@@ -194,7 +191,7 @@ rule measure_onset_robustness:
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        onsets=onsets_of(config),
+        curve=onsets_of(config).get("curve"),
         names=config["robustness"],
         seed=config["seed"],
     script:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -115,6 +115,18 @@ def read_named(dataset: str, path: Path, of_folds: Sequence[Path]) -> list[Rhyth
         of_folds: Files of the data sets whose records have a fold; `path` may be among them.
     """
     return read_recordings(of_folds if path in of_folds else [path])[dataset]
+
+
+def read_all(of_folds: Sequence[Path], external: Sequence[Path]) -> Iterator[tuple[str, list[RhythmRecord]]]:
+    """Each data set's name and records, named as by `read_named`; each file is read once.
+
+    Args:
+        of_folds: Files of the data sets whose records have a fold.
+        external: Files of the others.
+    """
+    yield from read_recordings(of_folds).items()
+    for path in external:
+        yield from read_recordings([path]).items()
 
 
 def _read(path: Path) -> tuple[str, list[RhythmRecord]]:

@@ -135,10 +135,10 @@ def _add_at_threshold(
     measures: OnsetMeasures, detections: Detections, thresholds: Thresholds, fold_of: Mapping[str, int]
 ) -> None:
     """What is found at the chosen thresholds."""
-    least = _by_record(detections.references, thresholds, fold_of)
-    kept = kept_by_record(detections.references, detections.candidates, thresholds, fold_of)
+    names = [each.record for each in detections.references]
+    least = {name: thresholds.of_fold[fold_of[name]] if fold_of else thresholds.of_all for name in names}
     shown = {"threshold": thresholds.mean if fold_of else thresholds.of_all}
-    counted = replace(detections, candidates=kept)
+    counted = replace(detections, candidates=kept_by_record(detections.candidates, least))
     quiet = counted.without_episodes()
     measures.onsets.extend(_with(measure_onsets(counted, _KEEPS_ALL), shown))
     if quiet.references and len(quiet.references) < len(counted.references):
@@ -151,29 +151,18 @@ def _add_at_threshold(
 
 
 def kept_by_record(
-    references: Sequence[Reference],
-    candidates: Mapping[str, Sequence[Candidate]],
-    thresholds: Thresholds,
-    fold_of: Mapping[str, int],
+    candidates: Mapping[str, Sequence[Candidate]], least: Mapping[str, float]
 ) -> dict[str, list[Candidate]]:
     """The candidates of each record that count.
 
     Args:
-        references: The records.
         candidates: By record.
-        thresholds: Of the method.
-        fold_of: By record; empty for an external data set.
+        least: Least score of a candidate, by record.
     """
     return {
         record: [candidate for candidate in candidates.get(record, ()) if candidate.score >= threshold]
-        for record, threshold in _by_record(references, thresholds, fold_of).items()
+        for record, threshold in least.items()
     }
-
-
-def _by_record(references: Sequence[Reference], thresholds: Thresholds, fold_of: Mapping[str, int]) -> dict[str, float]:
-    """The threshold of each record; arguments of `kept_by_record`."""
-    names = [each.record for each in references]
-    return {name: thresholds.of_fold[fold_of[name]] if fold_of else thresholds.of_all for name in names}
 
 
 def _with(lines: Sequence[Any], values: Mapping[str, float]) -> list[Any]:

@@ -289,3 +289,23 @@ def read_candidates(path: Path, references: Sequence[Reference]) -> dict[str, li
             raise InputError(path, f"line {number} has the score {line.score}, which is not 0 ... 1", _REMEDY)
         candidates[line.record].append(Candidate(line.onset_s, line.end_s, line.score))
     return {record: sorted(found) for record, found in candidates.items()}
+
+
+def read_thresholds(path: Path, method: str, dataset: str, records: Iterable[str]) -> dict[str, float]:
+    """The least score of a method's candidates that count, by record, from `onsets_by_record.csv`.
+
+    Args:
+        path: The table.
+        method: Whose candidates.
+        dataset: Of the records.
+        records: Names that must be there.
+
+    Raises:
+        InputError: the table is missing or damaged, or lacks a record.
+    """
+    lines = read_lines(path, RecordLine)
+    found = {line.record: line.threshold for line in lines if (line.method, line.dataset) == (method, dataset)}
+    absent = [record for record in records if record not in found]
+    if absent:
+        raise InputError(path, f"lacks the record {absent[0]} of {dataset}", _REMEDY)
+    return found

@@ -8,9 +8,9 @@ from typing import NamedTuple, cast
 
 from siwcc.config import Onsets
 from siwcc.data.curves import read_curves
-from siwcc.data.episodes import DEFINITIONS, Candidate, Reference, reference_of
+from siwcc.data.episodes import DEFINITIONS, Reference, reference_of
 from siwcc.data.recording_folds import read_recording_folds
-from siwcc.data.recordings import read_named
+from siwcc.data.recordings import read_all
 from siwcc.evaluation import onset_tables
 from siwcc.evaluation.onset_calibration import (
     MOMENT,
@@ -65,14 +65,11 @@ def write_measures(files: StudyFiles, data: DataLayout) -> None:
         InputError: a file that is missing or damaged.
     """
     onsets, layout = cast(Onsets, files.config.onsets), files.layout
-    paths = [data.recordings(name) for name in onsets.dataset]
-    references = {
-        name: [reference_of(record) for record in read_named(name, data.recordings(name), paths)]
-        for name in onsets.datasets
-    }
+    of_folds, external = ([data.recordings(name) for name in names] for names in (onsets.dataset, onsets.external))
+    references = {name: list(map(reference_of, records)) for name, records in read_all(of_folds, external)}
     fold_of = {name: read_recording_folds(layout.onset_folds, name) for name in onsets.dataset}
     candidates = {
-        (method, name): read_candidates_of(files, method, name, references[name])
+        (method, name): onset_tables.read_candidates(layout.onset_candidates(method, name), references[name])
         for method in ONSET_METHODS
         for name in onsets.datasets
     }
@@ -82,13 +79,6 @@ def write_measures(files: StudyFiles, data: DataLayout) -> None:
         lines = maps.lines if name == "onset_calibration" else getattr(measures, name)
         onset_tables.write_onset_table(layout.table(name), kind, lines)
     write_onset_settings(layout.onset_settings, _settings(files, measures, thresholds, maps))
-
-
-def read_candidates_of(
-    files: StudyFiles, method: str, dataset: str, references: Sequence[Reference]
-) -> Mapping[str, Sequence[Candidate]]:
-    """What a method found in a data set, by record."""
-    return onset_tables.read_candidates(files.layout.onset_candidates(method, dataset), references)
 
 
 def _calibrate(

@@ -19,8 +19,8 @@ from siwcc.data.recording_folds import read_recording_folds
 from siwcc.data.recordings import read_named
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S
 from siwcc.evaluation.onset_robustness_table import OnsetRobustness
-from siwcc.evaluation.onset_study import Thresholds, choose_thresholds, kept_by_record
-from siwcc.evaluation.onset_tables import OnsetLine, read_candidates
+from siwcc.evaluation.onset_study import kept_by_record
+from siwcc.evaluation.onset_tables import OnsetLine, read_thresholds
 from siwcc.evaluation.onsets import Detections, measure_onsets
 from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.evaluation.study_files import NETWORK, StudyFiles
@@ -45,21 +45,13 @@ def write_onset_robustness(files: StudyFiles, data: DataLayout, dataset: str, pa
     Raises:
         InputError: a file that is missing or damaged.
     """
-    onsets, config = cast(Onsets, files.config.onsets), files.config
-    of_folds = [data.recordings(name) for name in onsets.dataset]
-    references: list[Reference] = []
-    found: dict[str, list[Candidate]] = {}
-    for name in onsets.dataset:
-        of_set = [reference_of(record) for record in read_named(name, data.recordings(name), of_folds)]
-        references += of_set
-        found |= read_candidates(files.layout.onset_candidates(NETWORK, name), of_set)
-    folds = files.layout.onset_folds
-    thresholds = choose_thresholds(references, found, read_recording_folds(folds), onsets.false_alarms_per_h)
-    settings, own = RiseSettings(**onsets.curve.model_dump()), read_recording_folds(folds, dataset)
+    onsets, layout = cast(Onsets, files.config.onsets), files.layout
+    records = read_named(dataset, data.recordings(dataset), [data.recordings(name) for name in onsets.dataset])
+    least = read_thresholds(layout.table("onsets_by_record"), NETWORK, dataset, [record.name for record in records])
+    settings, own = RiseSettings(**onsets.curve.model_dump()), read_recording_folds(layout.onset_folds, dataset)
     networks = FoldNetworks.read(files.onset_models(), own, settings)
-    records = read_named(dataset, data.recordings(dataset), of_folds)
-    names = config.perturbations_of("ecg")
-    lines = measure_onset_robustness(dataset, records, networks, thresholds, names, config.seed)
+    names = files.config.perturbations_of("ecg")
+    lines = measure_onset_robustness(dataset, records, networks, least, names, files.config.seed)
     write_lines(path, columns_of(OnsetRobustness), lines)
 
 
@@ -67,7 +59,7 @@ def measure_onset_robustness(
     dataset: str,
     records: Sequence[RhythmRecord],
     networks: FoldNetworks,
-    thresholds: Thresholds,
+    least: Mapping[str, float],
     names: Sequence[str],
     seed: int,
 ) -> list[OnsetRobustness]:
@@ -77,7 +69,7 @@ def measure_onset_robustness(
         dataset: Its name.
         records: Its records.
         networks: Of the study; each record is predicted by those that have not seen it.
-        thresholds: Chosen on unperturbed records.
+        least: Least score of a candidate, by record, chosen on unperturbed records.
         names: Of the perturbations, see `siwcc.inference.robustness.ecg`.
         seed: The study's.
 
@@ -97,7 +89,7 @@ def measure_onset_robustness(
             changed = np.where(np.isfinite(record.signal_mv), signal, np.nan).astype(np.float32)
             found[record.name] = networks.find(replace(record, signal_mv=changed))
         logger.info("%s, %s %s: done", dataset, perturbation.name, perturbation.level(strength))
-        line = _measured(dataset, references, kept_by_record(references, found, thresholds, networks.fold_of))
+        line = _measured(dataset, references, kept_by_record(found, least))
         lines.append(_line(perturbation, strength, line))
     return lines
 

@@ -48,21 +48,25 @@ def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
 
 
 def _onset_drawings(study: Study) -> Iterator[Callable[[], None]]:
-    onsets, table, data = study.config.onsets, study.layout.table, DataLayout(study.data)
+    onsets, table = study.config.onsets, study.layout.table
     if onsets is None or not all(path.is_file() for path in study.files.onset_tables()):
         return
     yield partial(draw_froc, table("froc"), table("onsets"), _files(study, figure_stem("froc")))
-    trained_on = [data.recordings(name) for name in onsets.dataset]
     for name in onsets.datasets:
         yield partial(
-            draw_onset_errors,
-            dataset=name,
-            records=read_named(name, data.recordings(name), trained_on),
-            candidates_path=study.layout.onset_candidates(NETWORK, name),
-            curves_path=study.layout.onset_curves(name),
-            by_record_path=table("onsets_by_record"),
-            files=_files(study, figure_stem("onset_errors", dataset=name)),
+            _draw_onset_errors, study, name, [DataLayout(study.data).recordings(own) for own in onsets.dataset]
         )
+
+
+def _draw_onset_errors(study: Study, dataset: str, of_folds: Sequence[Path]) -> None:
+    draw_onset_errors(
+        dataset=dataset,
+        records=read_named(dataset, DataLayout(study.data).recordings(dataset), of_folds),
+        candidates_path=study.layout.onset_candidates(NETWORK, dataset),
+        curves_path=study.layout.onset_curves(dataset),
+        by_record_path=study.layout.table("onsets_by_record"),
+        files=_files(study, figure_stem("onset_errors", dataset=dataset)),
+    )
 
 
 def _draw_samples(study: Study, task: str) -> None:

@@ -20,10 +20,10 @@ from siwcc.evaluation.onset_tables import (
     RateLine,
     RecordLine,
     read_candidates,
+    read_thresholds,
 )
 from siwcc.evaluation.onsets import ALL, TOLERANCES_S, WITHOUT_EPISODES
 from siwcc.evaluation.study_files import NETWORK, ONSET_METHODS
-from siwcc.io.errors import InputError
 from siwcc.io.tables import read_lines
 from siwcc.report.figures.froc import DATASETS, plot_froc
 from siwcc.report.figures.onset_errors import plot_onset_errors
@@ -160,16 +160,6 @@ def _strength(line: OnsetRobustness) -> str:
     return f"{line.level} {line.unit}" if line.level == f"{line.strength:g}" else line.level
 
 
-def _thresholds(by_record_path: Path, records: Sequence[RhythmRecord], dataset: str) -> dict[str, float]:
-    """The least score of the networks' candidates that count, by record."""
-    lines = read_lines(by_record_path, RecordLine)
-    found = {line.record: line.threshold for line in lines if (line.method, line.dataset) == (NETWORK, dataset)}
-    absent = [record.name for record in records if record.name not in found]
-    if absent:
-        raise InputError(by_record_path, f"lacks the record {absent[0]} of {dataset}", "delete it and run again")
-    return found
-
-
 def draw_froc(froc_path: Path, onsets_path: Path, files: FigureFiles) -> None:
     """Draw `froc.csv`, with the default thresholds.
 
@@ -196,5 +186,5 @@ def draw_onset_errors(
         InputError: a file is missing or damaged.
     """
     candidates = read_candidates(candidates_path, [reference_of(record) for record in records])
-    thresholds = _thresholds(by_record_path, records, dataset)
+    thresholds = read_thresholds(by_record_path, NETWORK, dataset, [record.name for record in records])
     plot_onset_errors(records, candidates, read_curves(curves_path), thresholds, files)
