@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gc
 import io
-import json
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from made_models import waves, write_model, write_record
+from predicting import predicted, refusal
 from tolerances import FLOAT32
 
 from siwcc.cli import predict as predict_command
@@ -50,20 +50,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def predictions(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[list[dict], list[str]]:
-    assert main(["predict", *map(str, arguments), "--format", "json"]) == 0
-    out, err = capsys.readouterr()
-    return json.loads(out), err.splitlines()
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert main(["predict", *map(str, arguments)]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = [line for line in err.splitlines() if line.startswith("siwcc: ")]
-    return line.removeprefix("siwcc: ")
-
-
 # ------------------------------------------------------------------- models
 
 
@@ -90,7 +76,7 @@ def test_a_folder_stands_for_its_models(tmp_path: Path) -> None:
 
 
 def test_of_a_folder_those_prediction_that_have_not_seen_the_record(place: Path, capsys) -> None:
-    rows, said = predictions(capsys, place / "folds", place / "r1", place / "new", "--at", 5)
+    rows, said = predicted(capsys, place / "folds", place / "r1", place / "new", "--at", 5)
     assert [[of["model"] for of in row["of_each"]] for row in rows] == [
         [str(place / "folds/fold3.pt")],
         [str(place / f"folds/fold{number}.pt") for number in (1, 2, 3)],
@@ -113,12 +99,12 @@ def test_of_a_folder_those_prediction_that_have_not_seen_the_record(place: Path,
 def test_files_named_one_by_one_all_prediction_and_are_warned_of(place: Path, capsys) -> None:
     first, second = place / "folds/fold1.pt", place / "folds/fold2.pt"
     for arguments in ([first, second, place / "r1"], [first, place / "r1", "--model", second]):
-        rows, said = predictions(capsys, *arguments, "--at", 5)
+        rows, said = predicted(capsys, *arguments, "--at", 5)
         assert (rows[0]["models"], rows[0]["models_that_saw_it"], rows[0]["prediction_s"]) == (2, 2, 5.0)
         (warning,) = said[1:]
         assert warning.startswith(f"warning: {place / 'r1'}: ")
         assert re.findall(r"fold\d\.pt", warning) == [first.name, second.name]
-    rows, _ = predictions(capsys, first, place / "r1", "--at", 5, "--model", place / "folds/fold3.pt", "--unseen-only")
+    rows, _ = predicted(capsys, first, place / "r1", "--at", 5, "--model", place / "folds/fold3.pt", "--unseen-only")
     assert (rows[0]["models"], rows[0]["prediction_s"]) == (1, 4.5)
     line = refusal(capsys, first, second, place / "r1", "--at", 5, "--unseen-only")
     assert line.startswith(f"{place / 'r1'}: ")
@@ -155,11 +141,11 @@ def test_csv_and_table_say_the_same(place: Path, capsys) -> None:
 
 
 def test_a_prediction_below_the_least_confidence_is_none(place: Path, capsys) -> None:
-    (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5)
+    (row,), _ = predicted(capsys, place / "map.pt", place / "new", "--at", 5)
     sure = row["confidence"]
     assert row["result"] == "found"
     assert 0 < sure < 1
-    (row,), _ = predictions(capsys, place / "map.pt", place / "new", "--at", 5, "--min-confidence", sure + 1e-4)
+    (row,), _ = predicted(capsys, place / "map.pt", place / "new", "--at", 5, "--min-confidence", sure + 1e-4)
     assert (row["result"], row["prediction_s"], row["confidence"]) == ("below the threshold", None, sure)
     assert row["of_each"][0]["prediction_s"] > 3
     assert main(["predict", str(place / "map.pt"), str(place / "new"), "--at", "5", "--min-confidence", "1"]) == 0
@@ -169,7 +155,7 @@ def test_a_prediction_below_the_least_confidence_is_none(place: Path, capsys) ->
 def test_a_window_without_any_signal_has_no_prediction(place: Path, tmp_path: Path, capsys) -> None:
     signal_mv = waves(600)
     signal_mv[:, 300:520] = np.nan
-    rows, _ = predictions(capsys, place / "folds", write_record(tmp_path, "gap", signal_mv), "--at", 8, 5)
+    rows, _ = predicted(capsys, place / "folds", write_record(tmp_path, "gap", signal_mv), "--at", 8, 5)
     assert [(row["result"], row["prediction_s"], row["no_signal_s"]) for row in rows] == [
         ("no signal", None, 4.0),
         ("found", 4.5, 1.0),
@@ -177,7 +163,7 @@ def test_a_window_without_any_signal_has_no_prediction(place: Path, tmp_path: Pa
 
 
 def test_a_single_lead_of_a_csv_is_told(place: Path, capsys) -> None:
-    rows, said = predictions(capsys, place / "folds", place / "one.csv", "--rate", 100)
+    rows, said = predicted(capsys, place / "folds", place / "one.csv", "--rate", 100)
     assert [(row["window_start_s"], row["prediction_s"]) for row in rows] == [(0.0, 1.5)]
     (leads,) = said[1:]
     assert leads.startswith(f"{place / 'one.csv'}: ")
@@ -185,7 +171,7 @@ def test_a_single_lead_of_a_csv_is_told(place: Path, capsys) -> None:
 
 
 def test_images_are_predicted_in_their_own_pixels(place: Path, capsys) -> None:
-    rows, said = predictions(capsys, place / "image.pt", place / "11-22-01.bmp", place / "other.png")
+    rows, said = predicted(capsys, place / "image.pt", place / "11-22-01.bmp", place / "other.png")
     assert rows[0] | {"input": ""} == rows[1] | {"input": "", "models_that_saw_it": 1} | {"of_each": rows[0]["of_each"]}
     assert -1 <= rows[0]["x_px"] <= 61
     assert set(rows[0]) == {
@@ -207,7 +193,7 @@ def test_a_figure_has_the_same_bytes_and_a_mark_for_every_prediction(place: Path
     for kind, start in ((".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")):
         first, second = tmp_path / f"1{kind}", tmp_path / f"2{kind}"
         for path in (first, second):
-            rows, said = predictions(capsys, place / "map.pt", place / "r1", "--at", 5, "--plot", path)
+            rows, said = predicted(capsys, place / "map.pt", place / "r1", "--at", 5, "--plot", path)
             assert str(path) in said[-1]
         assert first.read_bytes().startswith(start)
         assert first.read_bytes() == second.read_bytes()
@@ -243,7 +229,7 @@ def test_many_windows_are_drawn_at_a_glance(place: Path, tmp_path: Path, monkeyp
     assert re.findall(r"\d+", upper.get_title(loc="left").removeprefix("r1")) == ["0", "13"]
     points = [line for line in lower.lines if line.get_marker() == "o"]
     assert len(points) == 13
-    rows, _ = predictions(capsys, place / "map.pt", place / "r1", "--every", 0.5)
+    rows, _ = predicted(capsys, place / "map.pt", place / "r1", "--every", 0.5)
     assert [point.get_ydata()[0] for point in points] == pytest.approx([row["confidence"] for row in rows], abs=SAME)
 
 
@@ -251,7 +237,7 @@ def test_an_images_figure_has_the_point_in_its_pixels(place: Path, tmp_path: Pat
     arguments = (place / "image.pt", place / "other.png", "--plot", tmp_path / "a.png")
     (figure,) = drawn(monkeypatch, capsys, *arguments)
     (axis,) = figure.axes
-    (row,), _ = predictions(capsys, *arguments[:2])
+    (row,), _ = predicted(capsys, *arguments[:2])
     cross = [line for line in axis.lines if line.get_marker() == "x"][-1]
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == pytest.approx((row["x_px"], row["y_px"]), abs=SAME_PX)
     assert axis.get_xlim() == (-0.5, 59.5)
@@ -279,7 +265,7 @@ def test_several_inputs_have_a_figure_each(tmp_path: Path) -> None:
 def test_damaged_annotations_do_not_cost_the_figure(place: Path, tmp_path: Path, capsys) -> None:
     record = write_record(tmp_path, "r9", waves(300), 50, [(100, "VT")])
     (tmp_path / "r9.atr").write_bytes((tmp_path / "r9.atr").read_bytes()[:-1])
-    _, said = predictions(capsys, place / "map.pt", record, "--at", 3, "--plot", tmp_path / "a.png")
+    _, said = predicted(capsys, place / "map.pt", record, "--at", 3, "--plot", tmp_path / "a.png")
     assert said[1].startswith(f"warning: {tmp_path / 'r9.atr'}: ")
     assert (tmp_path / "a.png").is_file()
 
@@ -325,7 +311,7 @@ def test_a_name_that_is_no_text_is_predicted_and_drawn(place: Path, tmp_path: Pa
     except OSError:
         pytest.skip("this file system takes names in UTF-8 alone")
     figure = tmp_path / "a.svg"
-    rows, said = predictions(capsys, place / "image.pt", image, "--plot", figure)
+    rows, said = predicted(capsys, place / "image.pt", image, "--plot", figure)
     assert rows[0]["input"] == str(image)
     assert str(figure) in said[-1]
     assert figure.read_bytes().startswith(b"<?xml")
@@ -342,12 +328,12 @@ def test_names_are_drawn_as_they_are(place: Path, tmp_path: Path, capsys, name: 
     folder.mkdir()
     image, figure = folder / f"{name}.png", folder / f"{name}.figure.svg"
     image.write_bytes((place / "other.png").read_bytes())
-    rows, _ = predictions(capsys, place / "image.pt", image, "--plot", figure)
+    rows, _ = predicted(capsys, place / "image.pt", image, "--plot", figure)
     assert rows[0]["input"] == str(image)
     assert figure.read_bytes().startswith(b"<?xml")
     for part in (place / "r1.hea", place / "r1.dat"):
         (folder / part.name).write_bytes(part.read_bytes().replace(b"lead0", f"lead {name}".encode()))
-    predictions(capsys, place / "map.pt", folder / "r1", "--at", 5, "--plot", folder / "r1.png")
+    predicted(capsys, place / "map.pt", folder / "r1", "--at", 5, "--plot", folder / "r1.png")
     assert (folder / "r1.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -369,7 +355,7 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(predictor_module, "read_signal_file", counted)
     drawn = ["--plot", tmp_path / "p.png"] if plots else []
-    rows, said = predictions(capsys, place / "map.pt", *records, "--at", 5, *drawn)
+    rows, said = predicted(capsys, place / "map.pt", *records, "--at", 5, *drawn)
     assert alive == [0, 0, 0]
     assert [row["input"] for row in rows] == [str(record) for record in records]
     figures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import wfdb
 from made_models import settings_for, waves, write_detector, write_model, write_record
+from predicting import predicted, refusal
 
 from siwcc.cli.main import main
 from siwcc.evaluation.onset_settings import ONSETS, write_onset_settings
@@ -64,25 +65,11 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onset_detector, "rhythm_curves", curves)
 
 
-def onsets(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[list[dict], list[str]]:
-    assert main(["predict", *map(str, arguments), "--format", "json"]) == 0
-    out, err = capsys.readouterr()
-    return json.loads(out), err.splitlines()
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert main(["predict", *map(str, arguments)]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = [line for line in err.splitlines() if line.startswith("siwcc: ")]
-    return line.removeprefix("siwcc: ")
-
-
 # ---------------------------------------------------------------- which model
 
 
 def test_detectors_list_onsets_and_localisers_predict_in_windows(place: Path, capsys) -> None:
-    rows, said = onsets(capsys, place / "both", place / "new")
+    rows, said = predicted(capsys, place / "both", place / "new")
     assert [list(row) for row in rows] == [COLUMNS]
     (row,) = rows
     assert (row["input"], row["models"], row["models_that_saw_it"]) == (str(place / "new"), 2, 0)
@@ -92,24 +79,24 @@ def test_detectors_list_onsets_and_localisers_predict_in_windows(place: Path, ca
     # 75 % of 8 onsets, 2 false alarms per hour.
     assert any("75%" in line and " 8 " in line and " 2 " in line for line in said)
     for windows, count in ((["--all-windows"], 4), (["--at", 5], 1), (["--every", 6], 2)):
-        rows, _ = onsets(capsys, place / "both", place / "new", *windows)
+        rows, _ = predicted(capsys, place / "both", place / "new", *windows)
         assert len(rows) == count
         assert rows[0]["models"] == 2
         assert "prediction_s" in rows[0]
-    rows, _ = onsets(capsys, place / "localisers", place / "new", "--all-windows")
-    same, _ = onsets(capsys, place / "localisers", place / "new")
+    rows, _ = predicted(capsys, place / "localisers", place / "new", "--all-windows")
+    same, _ = predicted(capsys, place / "localisers", place / "new")
     assert rows == same
     assert len(rows) == 4
 
 
 def test_a_network_that_was_trained_on_the_record_is_left_out(place: Path, capsys) -> None:
-    rows, said = onsets(capsys, place / "both", place / "r1", "--threshold", 0.4)
+    rows, said = predicted(capsys, place / "both", place / "r1", "--threshold", 0.4)
     (row,) = rows
     assert (row["models"], row["models_that_saw_it"]) == (1, 0)
     assert row["p_onset"] == pytest.approx(P_SECOND, abs=2e-6)
     assert any(line.startswith(f"{place / 'r1'}: ") and "fold2.pt" in line for line in said)
     first = place / "both/onsets/fold1.pt"
-    rows, said = onsets(capsys, first, place / "r1")
+    rows, said = predicted(capsys, first, place / "r1")
     assert rows[0]["models_that_saw_it"] == 1
     assert any(line.startswith(f"warning: {place / 'r1'}: ") for line in said)
     assert str(place / "r1") in refusal(capsys, first, place / "r1", "--unseen-only")
@@ -137,18 +124,18 @@ def test_a_csv_has_the_columns_of_every_row(place: Path, capsys) -> None:
 
 
 def test_a_recording_as_csv_with_one_lead(place: Path, capsys) -> None:
-    rows, said = onsets(capsys, place / "both", place / "one.csv", "--rate", 50)
+    rows, said = predicted(capsys, place / "both", place / "one.csv", "--rate", 50)
     assert rows[0]["end_s"] == pytest.approx(6.0, abs=1e-6)
     assert any(line.startswith(f"{place / 'one.csv'}: lead 0 alone") for line in said)
 
 
 def test_a_detector_without_settings_has_a_score_and_no_probability(place: Path, tmp_path: Path, capsys) -> None:
     detector = write_detector(tmp_path / "d.pt", probability=0.8)
-    rows, said = onsets(capsys, detector, place / "new")
+    rows, said = predicted(capsys, detector, place / "new")
     assert rows[0]["p_onset"] is None
     assert rows[0]["score"] == pytest.approx(0.8, abs=2e-6)
     assert any(ONSETS in line for line in said)
-    assert onsets(capsys, detector, place / "new", "--threshold", 0.81)[0] == []
+    assert predicted(capsys, detector, place / "new", "--threshold", 0.81)[0] == []
 
 
 # ------------------------------------------------------------------- options
@@ -193,13 +180,13 @@ def test_windows_are_chosen_in_one_way(place: Path) -> None:
 
 def test_annotations_go_into_a_folder_or_a_file(place: Path, tmp_path: Path, capsys) -> None:
     folder = tmp_path / "annotations"
-    onsets(capsys, place / "both", place / "new", place / "r1", "--annotate", folder, "--threshold", 0.4)
+    predicted(capsys, place / "both", place / "new", place / "r1", "--annotate", folder, "--threshold", 0.4)
     assert sorted(path.name for path in folder.iterdir()) == ["new.siw", "r1.siw"]
     for name, percent in (("new", round(100 * P_BOTH)), ("r1", round(100 * P_SECOND))):
         read = wfdb.rdann(str(folder / name), "siw")
         assert (read.sample.tolist(), read.num.tolist()) == ([0, 124, 372], [0, percent, 0])
         assert read.aux_note == ["(NONMAL", "(MAL", "(NONMAL"]
-    _, said = onsets(capsys, place / "both", place / "new", "--annotate", tmp_path / "a.siw")
+    _, said = predicted(capsys, place / "both", place / "new", "--annotate", tmp_path / "a.siw")
     assert (tmp_path / "a.siw").read_bytes() == (folder / "new.siw").read_bytes()
     assert any(str(tmp_path / "a.siw") in line for line in said)
 
@@ -227,7 +214,7 @@ def test_nothing_is_written_if_a_later_recording_is_damaged(place: Path, tmp_pat
 
 
 def test_a_figure_for_each_recording(place: Path, tmp_path: Path, capsys) -> None:
-    _, said = onsets(capsys, place / "both", place / "new", place / "r1", "--plot", tmp_path / "a.svg")
+    _, said = predicted(capsys, place / "both", place / "new", place / "r1", "--plot", tmp_path / "a.svg")
     figures = [tmp_path / "a-new.svg", tmp_path / "a-r1.svg"]
     assert all(figure.read_text().startswith("<?xml") for figure in figures)
     assert [line.removeprefix("drew ") for line in said if line.startswith("drew ")] == [str(path) for path in figures]
