@@ -52,9 +52,17 @@ def with_intervals(parts: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[s
     Args:
         parts: By name: of all rows (1,), and of each draw (draws,).
     """
-    found = {name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()}
+    return interval_columns({name: interval_of(float(of_all[0]), drawn) for name, (of_all, drawn) in parts.items()})
+
+
+def interval_columns(intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    """Columns `<name>`, `<name>_low` and `<name>_high` of each."""
     ends = {"": "value", "_low": "low", "_high": "high"}
-    return {f"{name}{suffix}": float(getattr(found[name], end)) for name in parts for suffix, end in ends.items()}
+    return {
+        f"{name}{suffix}": float(getattr(interval, end))
+        for name, interval in intervals.items()
+        for suffix, end in ends.items()
+    }
 
 
 class Sums(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from siwcc.data.episodes import US_PER_H, Definition
 from siwcc.evaluation import statistics
-from siwcc.evaluation.bootstrap import Interval, interval_of
+from siwcc.evaluation.bootstrap import Interval, interval_columns, interval_of
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, sweep
 from siwcc.evaluation.onset_tables import FrocPoint, OnsetComparison, RateLine
 from siwcc.evaluation.onsets import Detections, fraction
@@ -79,9 +79,7 @@ class Froc:
             false_alarms_per_h=self.rate_at(level),
             onsets=int(self.onsets.sum()),
             found=int(self.found[level].sum()),
-            sensitivity=sensitivity.value,
-            sensitivity_low=sensitivity.low,
-            sensitivity_high=sensitivity.high,
+            **interval_columns({"sensitivity": sensitivity}),
         )
 
     def rate_at(self, level: int) -> float:
@@ -150,9 +148,7 @@ def compare_at(control: Froc, study: Froc, limit_per_h: float) -> OnsetCompariso
         study_found=int(found[1].sum()),
         control_per_h=control.rate_at(levels[0]),
         study_per_h=study.rate_at(levels[1]),
-        difference=difference.value,
-        difference_low=difference.low,
-        difference_high=difference.high,
+        **interval_columns({"difference": difference}),
         subjects_better=int(np.count_nonzero(differences > 0)),
         subjects_worse=int(np.count_nonzero(differences < 0)),
         p_greater=flips["greater"].p,

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from siwcc.data.episodes import DEFINITIONS, US_PER_H, Candidate, Definition, Reference, microseconds
-from siwcc.evaluation.bootstrap import Interval, interval_of, times_drawn
+from siwcc.evaluation.bootstrap import Interval, interval_columns, interval_of, times_drawn
 from siwcc.evaluation.onset_matching import FALSE_ALARM, FALSE_ALARM_TOLERANCE_S, IGNORED, LATE, Judged, judge
 from siwcc.evaluation.onset_tables import EpisodeLine, LabelLine, OnsetLine, RecordLine
 
@@ -131,18 +131,10 @@ def _onset_line(detections: Detections, definition: Definition, tolerance_s: flo
         nonmalignant_hours=_hours(quiet_us),
         onsets=sum(onsets),
         found=sum(found),
-        sensitivity=sensitivity.value,
-        sensitivity_low=sensitivity.low,
-        sensitivity_high=sensitivity.high,
+        **interval_columns({"sensitivity": sensitivity, "ppv": ppv, "false_alarms_per_h": per_h}),
         candidates=sum(candidates),
-        ppv=ppv.value,
-        ppv_low=ppv.low,
-        ppv_high=ppv.high,
         false_alarms=sum(alarms),
         late=sum(len(each.unmatched(LATE)) for each in alarmed),
-        false_alarms_per_h=per_h.value,
-        false_alarms_per_h_low=per_h.low,
-        false_alarms_per_h_high=per_h.high,
         error_median_s=error_median_s,
         error_p90_s=error_p90_s,
     )
@@ -223,9 +215,7 @@ def measure_by_label(
                 records=sum(map(bool, onsets)),
                 onsets=sum(onsets),
                 found=sum(found),
-                sensitivity=sensitivity.value,
-                sensitivity_low=sensitivity.low,
-                sensitivity_high=sensitivity.high,
+                **interval_columns({"sensitivity": sensitivity}),
             )
         )
     return lines
@@ -243,31 +233,24 @@ def measure_episodes(detections: Detections, threshold: float) -> EpisodeLine:
         np.array(counts, dtype=np.int64).reshape(-1, 7).T.tolist()
     )
     ratio = detections.subjects.ratio
-    sensitivity, ppv = ratio(detected, episodes), ratio(true, candidates)
-    duration_sensitivity, duration_ppv = ratio(common_us, malignant_us), ratio(common_us, candidate_us)
+    ratios = {
+        "sensitivity": ratio(detected, episodes),
+        "ppv": ratio(true, candidates),
+        "duration_sensitivity": ratio(common_us, malignant_us),
+        "duration_ppv": ratio(common_us, candidate_us),
+    }
     return EpisodeLine(
         method=detections.method,
         dataset=detections.dataset,
         threshold=threshold,
         episodes=sum(episodes),
         detected=sum(detected),
-        sensitivity=sensitivity.value,
-        sensitivity_low=sensitivity.low,
-        sensitivity_high=sensitivity.high,
+        **interval_columns(ratios),
         candidates=sum(candidates),
         true_candidates=sum(true),
-        ppv=ppv.value,
-        ppv_low=ppv.low,
-        ppv_high=ppv.high,
         malignant_hours=_hours(malignant_us),
         candidate_hours=_hours(candidate_us),
         common_hours=_hours(common_us),
-        duration_sensitivity=duration_sensitivity.value,
-        duration_sensitivity_low=duration_sensitivity.low,
-        duration_sensitivity_high=duration_sensitivity.high,
-        duration_ppv=duration_ppv.value,
-        duration_ppv_low=duration_ppv.low,
-        duration_ppv_high=duration_ppv.high,
     )
 
 
