@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.data import SEED, fold_paths, open_set, paper_config
 from benchmarks.workers import Message, rounds
-from siwcc.config import EcgTask
-from siwcc.data.augment.ecg import make_copies, read_windows, sample_of
+from siwcc.config import SignalTask
+from siwcc.data.augment.signal import make_copies, read_windows, sample_of
 from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.io.shards import Shard, read_shard
 from siwcc.training.torch_setup import keep_large_buffers
@@ -146,7 +146,7 @@ def _r2(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
 def augment(signal: np.ndarray, event_sample: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
     """The six steps of the paper's section 2.1 on one window, with numpy and scipy and the paper's ranges.
 
-    The draws come in the order of `siwcc.data.augment.ecg`, so that one generator gives the same copy. Takes and
+    The draws come in the order of `siwcc.data.augment.signal`, so that one generator gives the same copy. Takes and
     returns a signal, float64 (2, samples) in mV at 250 Hz, and the index of its event.
     """
     samples = signal.shape[1]
@@ -233,12 +233,12 @@ def time_augmentation(connection: Connection, arguments: Message) -> None:
     Arguments: `samples`, `folder`, `windows`, `copies`.
     """
     samples = open_set(Path(arguments["samples"]))
-    shard = read_windows(samples.path, EcgTask(), samples.dataset)
+    shard = read_windows(samples.path, SignalTask(), samples.dataset)
     copies, rows = range(1, arguments["copies"] + 1), range(min(arguments["windows"], len(samples.sample_ids)))
     for _ in rounds(connection):
         times_s = [time.perf_counter()]
         for row in rows:
-            make_copies(sample_of(shard, row), copies, EcgTask(), samples.dataset, SEED)
+            make_copies(sample_of(shard, row), copies, SignalTask(), samples.dataset, SEED)
         times_s.append(time.perf_counter())
         for row in rows:
             for copy in copies:

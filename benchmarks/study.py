@@ -60,7 +60,7 @@ def paper_size() -> StudySize:
     """From `config.yaml`."""
     config = paper_config()
     runs = len(config.encodings) * len(config.variants) * config.folds * len(config.seeds)
-    return StudySize(WINDOWS * config.tasks.ecg.copies_per_sample, runs, config.train.epochs)
+    return StudySize(WINDOWS * config.tasks["ecg"].copies_per_sample, runs, config.train.epochs)
 
 
 def study_s(size: StudySize, cores: int, copy_s: float, rate: float, rest_s: float) -> float:

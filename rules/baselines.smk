@@ -15,7 +15,7 @@ rule predict_baseline:
         code=lambda w: code_of(
             "predict_baseline.py",
             module_of_baseline(w.baseline),
-            f"data.augment.{w.task}",
+            f"data.augment.{kind_of(w)}",
         ),
     output:
         predictions=layout.baseline("{task}", "{baseline}"),

@@ -108,10 +108,15 @@ def tasks_of_other_data():
     return [task for task in config["run"] if not has_papers_data(task)]
 
 
+def kind_of(wildcards):
+    """What the samples of a rule's task are, which names the modules of the package that read them."""
+    return study.config.kind_of(wildcards.task)
+
+
 def has_papers_data(task):
     """Whether a task reads one data set, which is real and of the paper's format."""
     section, *others = study.config.sections_of(task).values()
-    return not others and not section.synthetic and section.format == PAPERS_FORMAT[task]
+    return not others and not section.synthetic and section.format == PAPERS_FORMAT.get(task)
 
 
 def tasks_of_other_protocol():

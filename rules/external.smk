@@ -15,7 +15,7 @@ rule predict_external:
         models=[layout.model(run) for run in arm_runs(config["seeds"])],
         samples=data_layout.samples("{dataset}"),
         training=samples_of,
-        code=lambda w: code_of("predict_external.py", f"data.augment.{w.task}"),
+        code=lambda w: code_of("predict_external.py", f"data.augment.{kind_of(w)}"),
     output:
         predictions=report(
             layout.external("{task}", "{encoding}", "{variant}", "{dataset}"),
@@ -49,7 +49,7 @@ rule predict_external_baseline:
         code=lambda w: code_of(
             "predict_external_baseline.py",
             module_of_baseline(w.baseline),
-            f"data.augment.{w.task}",
+            f"data.augment.{kind_of(w)}",
         ),
     output:
         predictions=layout.external_baseline("{task}", "{baseline}", "{dataset}"),

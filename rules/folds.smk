@@ -28,6 +28,7 @@ rule assign_folds:
         folds=config["folds"],
         by=config["folds_by"],
         seed=config["seed"],
+        rule=lambda w: study.config.task(w.task).folds_rule,
         protocol=dataset_protocol,
     script:
         "../workflow/scripts/assign_folds.py"
@@ -38,7 +39,9 @@ rule augment_fold:
     input:
         samples=samples_of,
         folds=layout.folds_csv("{task}"),
-        code=lambda w: code_of("augment_fold.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
+        code=lambda w: code_of(
+            "augment_fold.py", f"data.augment.{kind_of(w)}", f"data.tasks.{kind_of(w)}"
+        ),
     output:
         fold=layout.fold("{task}", "{fold}"),
     log:
@@ -53,7 +56,7 @@ rule augment_fold:
     resources:
         mem_mb=growing(3000),
     params:
-        task=lookup(dpath="tasks/{task}", within=config),
+        task=lambda w: study.config.task(w.task).protocol(),
         seed=config["seed"],
         protocol=dataset_protocol,
     script:

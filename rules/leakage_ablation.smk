@@ -30,7 +30,7 @@ rule summarise_leakage:
             package_file(f"report/templates/{name}")
             for name in ["leakage.html.j2", "macros.html.j2", "report.css"]
         ],
-        code=code_of("summarise_leakage.py", "data.tasks.ecg"),
+        code=code_of("summarise_leakage.py", "data.tasks.signal"),
     output:
         svg=report(
             page.figure("svg"),

@@ -92,7 +92,7 @@ rule plot_encodings:
     input:
         fold=layout.fold("{task}", 1),
         samples=samples_of,
-        code=lambda w: code_of("plot_encodings.py", f"data.augment.{w.task}"),
+        code=lambda w: code_of("plot_encodings.py", f"data.augment.{kind_of(w)}"),
     output:
         svg=report(
             layout.figure(FIGURES["encodings"], "svg"),
@@ -123,7 +123,7 @@ rule plot_predictions:
         predictions=[layout.predictions(run) for run in arm_runs(config["seeds"][:1])],
         folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
-        code=lambda w: code_of("plot_predictions.py", f"data.augment.{w.task}"),
+        code=lambda w: code_of("plot_predictions.py", f"data.augment.{kind_of(w)}"),
     output:
         svg=report(
             layout.figure(FIGURES["predictions"], "svg"),
@@ -198,6 +198,8 @@ rule plot_targets:
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
+    params:
+        title=lambda w: study.config.task(w.task).shown_title,
     script:
         "../workflow/scripts/plot_targets.py"
 
@@ -232,6 +234,8 @@ rule plot_records:
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
+    params:
+        group=lambda w: study.config.task(w.task).group,
     script:
         "../workflow/scripts/plot_records.py"
 
@@ -271,7 +275,7 @@ rule plot_worst:
         folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
         strata=layout.strata_csv("{task}"),
-        code=lambda w: code_of("plot_worst.py", f"data.augment.{w.task}"),
+        code=lambda w: code_of("plot_worst.py", f"data.augment.{kind_of(w)}"),
     output:
         svg=report(
             layout.figure(FIGURES["worst"], "svg"),
@@ -317,6 +321,8 @@ rule plot_robustness:
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
+    params:
+        title=lambda w: study.config.task(w.task).shown_title,
     script:
         "../workflow/scripts/plot_robustness.py"
 

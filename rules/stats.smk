@@ -218,7 +218,7 @@ rule measure_robustness:
         samples=samples_of,
         code=lambda w: code_of(
             "measure_robustness.py",
-            f"inference.robustness.{w.task}",
+            f"inference.robustness.{kind_of(w)}",
         ),
     output:
         robustness=report(

@@ -16,7 +16,9 @@ rule train_network:
     input:
         folds=layout.folds("{task}", config["folds"]),
         samples=samples_of,
-        code=lambda w: code_of("train_network.py", f"data.augment.{w.task}", f"data.tasks.{w.task}"),
+        code=lambda w: code_of(
+            "train_network.py", f"data.augment.{kind_of(w)}", f"data.tasks.{kind_of(w)}"
+        ),
     output:
         log=layout.log(RUN),
         model=layout.model(RUN),

@@ -55,15 +55,19 @@ IMAGE_VARIANTS: tuple[VariantName, ...] = ("unet",)
 """Networks for images only."""
 MAP_VARIANTS: tuple[VariantName, ...] = ("unet", "heatmap", "median", "dense")
 """Networks with a heatmap, which give a confidence; the most accurate first (docs/explanation/localiser.md)."""
-TaskName = Literal["ecg", "nuclei"]
-EcgPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
-NucleiPerturbation = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
-PerturbationName = Literal[EcgPerturbation, NucleiPerturbation]
-PERTURBATIONS = {"ecg": get_args(EcgPerturbation), "nuclei": get_args(NucleiPerturbation)}
-# The format of the data set on which the paper reports each task.
+Kind = Literal["signal", "image"]
+"""What a task's samples are: signals over time, or images."""
+SignalPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
+ImagePerturbation = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
+PerturbationName = Literal[SignalPerturbation, ImagePerturbation]
+PERTURBATIONS: dict[Kind, tuple[str, ...]] = {
+    "signal": get_args(SignalPerturbation),
+    "image": get_args(ImagePerturbation),
+}
+# The format of the data set on which the paper reports each of its tasks.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
-EcgPoint = Literal["onset", "end"]
-NucleiPoint = Literal["nucleus", "cytoplasm"]
+RecordPoint = Literal["onset", "end"]
+CellPoint = Literal["nucleus", "cytoplasm"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Range = tuple[float, float]
 
@@ -83,6 +87,33 @@ def _as_list(value: object) -> object:
 
 
 Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
+Side = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=16, le=4096, multiple_of=16)]
+
+
+def _side_or_shape(value: object) -> object:
+    # [256, 256] and 256 are the same frame; both give the same bytes.
+    return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
+
+
+_SIDE, _SHAPE = "(side)", "(height, width)"
+ImageSize = Annotated[
+    Annotated[Side, Tag(_SIDE)] | Annotated[tuple[Side, Side], Tag(_SHAPE)],
+    Discriminator(lambda value: _SHAPE if isinstance(value, list | tuple) else _SIDE),
+    BeforeValidator(_side_or_shape),
+]
+
+
+def _shape_of_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _as_texts(value: object) -> object:
+    # YAML reads the ending of a column such as x1 as a number.
+    if not isinstance(value, list | tuple):
+        return value
+    return [[_text(part) for part in entry] if isinstance(entry, list | tuple) else entry for entry in value]
+
+
 Leads = tuple[Annotated[Whole, Field(ge=0, lt=64)], ...]
 
 
@@ -168,13 +199,13 @@ class DatasetSection(Section):
 class _RecordsSection(DatasetSection):
     """What the sets of WFDB records with rhythm annotations share."""
 
-    task: ClassVar[Literal["ecg"]] = "ecg"
+    kind: ClassVar[Literal["signal"]] = "signal"
 
     format: str
     event_labels: tuple[str, ...] = Field(min_length=1, description="rhythm labels that count as an event")
     window_s: float = Field(default=20.0, gt=0, le=600, description="seconds")
     rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="Hz; other rates are resampled")
-    points: tuple[EcgPoint, ...] = Field(default=("onset",), min_length=1, description="what the samples say")
+    points: tuple[RecordPoint, ...] = Field(default=("onset",), min_length=1, description="what the samples say")
 
     @model_validator(mode="after")
     def _points(self) -> Self:
@@ -231,15 +262,25 @@ class WfdbSection(_RecordsSection):
 class _CellSection(DatasetSection):
     """What the sets of single cells share."""
 
-    task: ClassVar[Literal["nuclei"]] = "nuclei"
+    kind: ClassVar[Literal["image"]] = "image"
 
     image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="pixels")
-    points: tuple[NucleiPoint, ...] = Field(default=("nucleus",), min_length=1, description="what the samples say")
+    points: tuple[CellPoint, ...] = Field(default=("nucleus",), min_length=1, description="what the samples say")
 
     @model_validator(mode="after")
     def _points(self) -> _CellSection:
         _check_points(self.points, "nucleus")
         return self
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the images, pixels."""
+        return _shape_of_size(self.image_size)
+
+    @property
+    def colours(self) -> int:
+        """Channels of the images."""
+        return 3
 
 
 class SipakmedSection(_CellSection):
@@ -266,39 +307,67 @@ class FolderSection(DatasetSection):
     """A folder of recordings or images of your own, with a table of the target in each (docs/how-to/own-data.md)."""
 
     format: Literal["folder"] = Field(description="recordings or images of your own, with a table of targets")
-    task: TaskName = Field(description="ecg: a time in a recording; nuclei: a point in an image")
+    kind: Kind = Field(description="signal: a time in a recording; image: a point in an image")
     table: str = Field(
         default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
     )
     leads: Leads = Field(
-        default=(0, 1), min_length=1, max_length=16, description="ecg: leads that are used, by number, from 0"
+        default=(0, 1), min_length=1, max_length=16, description="signal: leads that are used, by number, from 0"
     )
-    window_s: float = Field(default=20.0, gt=0, le=600, description="ecg: seconds")
-    rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="ecg: Hz; other rates are resampled")
-    csv_rate_hz: float | None = Field(default=None, gt=0, le=100_000, description="ecg: Hz of recordings that are CSVs")
-    image_size: Whole = Field(default=256, ge=16, le=4096, multiple_of=16, description="nuclei: pixels")
+    window_s: float = Field(default=20.0, gt=0, le=600, description="signal: seconds")
+    rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="signal: Hz; other rates are resampled")
+    csv_rate_hz: float | None = Field(default=None, gt=0, le=100_000, description="signal: Hz of CSVs")
+    image_size: ImageSize = Field(default=256, description="image: pixels, of the square or [height, width]")
+    colours: Literal[1, 3] = Field(default=3, description="image: channels, 3 for RGB or 1 for grey")
+    points_from: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...], BeforeValidator(_as_texts)] = (
+        Field(
+            default=(),
+            description="image: [point, endings], the centroid of the points in columns x<ending>, y<ending>; "
+            "not given: one point in x, y",
+        )
+    )
+    order_by: Literal["y"] | None = Field(
+        default=None, description="image: y: several points from top to bottom, whatever the table calls them"
+    )
+    columns: dict[Literal["file", "group", "class", "sample_id"], str] = Field(
+        default_factory=dict, description="what the table calls a column, if not file, group, class or sample_id"
+    )
+    files_in: str = Field(
+        default="", pattern=r"^[^\\\x00]*$", description="folder of the files below path; not given: path itself"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> FolderSection:
         if self.path is None and self.synthetic is None:
             raise ValueError("path: is missing: it names the folder that holds the table and what it lists")
         _check_leads(self.leads)
-        for name in self._of_other_task():
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name}: has no meaning for a data set of the task {self.task}")
+        if len(set(self.points)) < len(self.points):
+            raise ValueError(f"points_from: a point is there twice in {list(self.points)}")
+        for name in self._of_other_kind():
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(f"{name}: has no meaning for a data set of the kind {self.kind}")
         return self
 
     @property
     def points(self) -> tuple[str, ...]:
-        """The one point that a table has."""
-        return ("onset",) if self.task == "ecg" else ("nucleus",)
+        """The points of a row of the table."""
+        return ("onset",) if self.kind == "signal" else tuple(name for name, *_ in self.points_from) or ("nucleus",)
 
-    def _of_other_task(self) -> tuple[str, ...]:
-        return ("image_size",) if self.task == "ecg" else ("leads", "window_s", "rate_hz", "csv_rate_hz")
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the images, pixels."""
+        return _shape_of_size(self.image_size)
+
+    def _of_other_kind(self) -> tuple[str, ...]:
+        if self.kind == "signal":
+            return "image_size", "colours", "points_from", "order_by"
+        return "leads", "window_s", "rate_hz", "csv_rate_hz"
 
     def protocol(self) -> dict[str, Any]:
-        """The values that change the samples; of those for one task only, that task's."""
-        return {name: value for name, value in super().protocol().items() if name not in self._of_other_task()}
+        """The values that change the samples; of those for one kind only, that kind's."""
+        unset = {name for name in ("points_from", "order_by", "columns", "files_in") if not getattr(self, name)}
+        left_out = {*self._of_other_kind(), *unset, *(("colours",) if self.colours == 3 else ())}
+        return {name: value for name, value in super().protocol().items() if name not in left_out}
 
 
 _SECTION_OF_FORMAT: dict[str, type[DatasetSection]] = {
@@ -328,9 +397,9 @@ class JoinedDatasets:
         return next(iter(self.sections.values()))
 
     @property
-    def task(self) -> TaskName:
+    def kind(self) -> Kind:
         """As in each section."""
-        return cast(TaskName, self._first.task)
+        return cast(Kind, self._first.kind)
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -353,9 +422,14 @@ class JoinedDatasets:
         return float(self._first.rate_hz)
 
     @property
-    def image_size(self) -> int:
-        """Pixels."""
-        return int(self._first.image_size)
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return cast(tuple[int, int], self._first.image_shape)
+
+    @property
+    def colours(self) -> int:
+        """Channels of the images."""
+        return int(self._first.colours)
 
     def protocol(self) -> dict[str, Any]:
         """The values that change the samples, of each data set."""
@@ -363,16 +437,17 @@ class JoinedDatasets:
 
 
 TaskDataset = AnyDataset | JoinedDatasets
-EcgDataset = VfdbSection | WfdbSection | FolderSection | JoinedDatasets
+SignalDataset = VfdbSection | WfdbSection | FolderSection | JoinedDatasets
 ImageDataset = SipakmedSection | HerlevSection | FolderSection | JoinedDatasets
 
 
 def _shape_of(section: AnyDataset) -> dict[str, object]:
     """What must be the same in data sets whose samples are used together."""
-    if section.task == "nuclei":
-        return {"task": section.task, "image_size": section.image_size, "points": list(section.points)}
+    if section.kind == "image":
+        frame: dict[str, object] = {"image_size": section.image_size, "colours": section.colours}
+        return {"kind": section.kind, **frame, "points": list(section.points)}
     shape = {"rate_hz": section.rate_hz, "window_s": section.window_s, "number of leads": len(section.leads)}
-    return {"task": section.task, **shape, "points": list(section.points)}
+    return {"kind": section.kind, **shape, "points": list(section.points)}
 
 
 def unlike(sections: Mapping[str, AnyDataset]) -> str:
@@ -444,7 +519,7 @@ def protocols_of(values: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
 # -------------------------------------------------------------------- tasks
 
 
-class EcgAugmentation(Section):
+class SignalAugmentation(Section):
     """The six steps of the paper's section 2.1, in their order."""
 
     shift_s: float = Field(default=5.0, ge=0, description="seconds to either side; not used by `shift: rewindow`")
@@ -458,7 +533,7 @@ class EcgAugmentation(Section):
     scale: Range = (0.8, 1.2)
 
     @model_validator(mode="after")
-    def _ranges(self) -> EcgAugmentation:
+    def _ranges(self) -> SignalAugmentation:
         _check_range("dropout_s", self.dropout_s, 0, 600)
         _check_range("noise_fraction", self.noise_fraction, 0, 1)
         _check_range("wander_fraction", self.wander_fraction, 0, 1)
@@ -471,13 +546,72 @@ class EcgAugmentation(Section):
         return self
 
 
-class EcgTask(Section):
-    """Time of a rhythm change in a window of some leads."""
+class TaskSection(Section):
+    """What every task has, whatever its kind."""
 
+    name: Name = Field(exclude=True, description="the entry's key under tasks; not given in the file")
+    kind: Kind = Field(description="signal: points in time; image: points in an image")
+    dataset: DatasetNames = Field(description="a name under datasets, or a list of several")
+    points: tuple[Name, ...] = Field(
+        min_length=1, description="points to predict, the data set's first one first; not given: all that it has"
+    )
+    title: str = Field(default="", max_length=80, description="of the task in the report; not given: its name")
+    sample: str = Field(default="sample", min_length=1, description="what a sample is called; with s for several")
+    group: str = Field(default="group", min_length=1, description="what a group is called; with s for several")
+    folds_rule: Literal["kfold", "every_kth"] = Field(
+        default="kfold", description="how folds_by: sample deals out the samples (siwcc.data.folds)"
+    )
+    limits: tuple[float, float] = Field(description="what counts as close, fine and coarse")
+
+    # Words, which change no number.
+    _of_report: ClassVar[frozenset[str]] = frozenset({"kind", "title", "sample", "group", "folds_rule"})
+
+    @model_validator(mode="after")
+    def _distinct_points(self) -> Self:
+        if len(set(self.points)) != len(self.points):
+            raise ValueError(f"points: each point once, not {list(self.points)}")
+        if not 0 < self.limits[0] <= self.limits[1]:
+            raise ValueError(f"limits: must be [fine, coarse] with 0 < fine <= coarse, not {list(self.limits)}")
+        return self
+
+    @property
+    def shown_title(self) -> str:
+        """What the report calls the task."""
+        return self.title or self.name
+
+    @property
+    def samples(self) -> tuple[str, str]:
+        """What one sample and several are called."""
+        return self.sample, f"{self.sample}s"
+
+    @property
+    def groups(self) -> tuple[str, str]:
+        """What one group and several are called."""
+        return self.group, f"{self.group}s"
+
+    @property
+    def has_zero_edges(self) -> bool:
+        """Whether augmentation leaves zeros at the edges, as in the paper."""
+        raise NotImplementedError
+
+    def protocol(self) -> dict[str, Any]:
+        """The values that shape the folds, as plain JSON types; limits only where they are not the kind's."""
+        values = _without_single_point(self.model_dump(mode="json", exclude=set(self._of_report)))
+        if self.limits == type(self).model_fields["limits"].default:
+            del values["limits"]
+        return values
+
+
+class SignalTask(TaskSection):
+    """Points in time in a window of some leads; the defaults are the paper's first task."""
+
+    name: Name = Field(default="ecg", exclude=True, description="the entry's key under tasks; not given in the file")
+    kind: Literal["signal"] = "signal"
     dataset: DatasetNames = Field(default="vfdb", description="a name under datasets, or a list of several")
-    points: tuple[EcgPoint, ...] = Field(
+    points: tuple[Name, ...] = Field(
         default=("onset",), min_length=1, description="points to predict: docs/how-to/several-points.md"
     )
+    limits: tuple[float, float] = Field(default=(0.5, 1.0), description="s, what counts as close: fine and coarse")
     copies_per_sample: Whole = Field(default=100, ge=1, le=10_000)
     shift: Literal["zero_fill", "rewindow"] = Field(
         default="zero_fill", description="zero_fill: as the paper; rewindow: each copy is cut out of the recording"
@@ -485,21 +619,21 @@ class EcgTask(Section):
     weighted_at: Literal["model_rate", "source_rate"] = "model_rate"
     median_samples: Whole = Field(default=11, ge=1, le=1001, description="odd; source samples")
     decimate_by: Whole = Field(default=10, ge=1, le=1000, description="source samples for one model sample")
-    augmentation: EcgAugmentation = EcgAugmentation()
+    augmentation: SignalAugmentation = SignalAugmentation()
 
-    def protocol(self) -> dict[str, Any]:
-        """The values that shape the folds, as plain JSON types."""
-        return _without_single_point(self.model_dump(mode="json"))
+    @property
+    def has_zero_edges(self) -> bool:
+        """Whether augmentation leaves zeros at the edges, as in the paper."""
+        return self.shift == "zero_fill"
 
     @model_validator(mode="after")
-    def _odd(self) -> EcgTask:
-        _check_points(self.points, "onset")
+    def _odd(self) -> SignalTask:
         if self.median_samples % 2 == 0:
             raise ValueError(f"median_samples: must be odd, not {self.median_samples}")
         return self
 
 
-class NucleiAugmentation(Section):
+class ImageAugmentation(Section):
     """Random affine of the paper's section 2.1."""
 
     translation_px: float = Field(default=20.0, ge=0, description="pixels of a 256-pixel image, to either side")
@@ -507,39 +641,89 @@ class NucleiAugmentation(Section):
     scale: Range = (0.75, 1.25)
 
     @model_validator(mode="after")
-    def _ranges(self) -> NucleiAugmentation:
+    def _ranges(self) -> ImageAugmentation:
         _check_range("scale", self.scale, 0.01, 100)
         return self
 
 
-class NucleiTask(Section):
-    """Centre of the nucleus in an image of one cell."""
+class ImageTask(TaskSection):
+    """Points in an image; the defaults are the paper's second task."""
 
+    name: Name = Field(default="nuclei", exclude=True, description="the entry's key under tasks; not given in the file")
+    kind: Literal["image"] = "image"
     dataset: DatasetNames = Field(default="sipakmed", description="a name under datasets, or a list of several")
-    points: tuple[NucleiPoint, ...] = Field(
+    points: tuple[Name, ...] = Field(
         default=("nucleus",), min_length=1, description="points to predict: docs/how-to/several-points.md"
+    )
+    limits: tuple[float, float] = Field(
+        default=(0.05, 0.1), description="fraction of the image's height, what counts as close: fine and coarse"
     )
     copies_per_sample: Whole = Field(default=20, ge=1, le=10_000)
     border: Literal["zero", "reflect"] = Field(
         default="zero", description="zero: as the paper; reflect: mirror the image, no target outside the frame"
     )
-    augmentation: NucleiAugmentation = NucleiAugmentation()
+    augmentation: ImageAugmentation = ImageAugmentation()
 
-    def protocol(self) -> dict[str, Any]:
-        """The values that shape the folds, as plain JSON types."""
-        return _without_single_point(self.model_dump(mode="json"))
-
-    @model_validator(mode="after")
-    def _points(self) -> NucleiTask:
-        _check_points(self.points, "nucleus")
-        return self
+    @property
+    def has_zero_edges(self) -> bool:
+        """Whether augmentation leaves zeros at the edges, as in the paper."""
+        return self.border == "zero"
 
 
-class Tasks(Section):
-    """The tasks that exist."""
+AnyTask = SignalTask | ImageTask
+Task = Annotated[AnyTask, Field(discriminator="kind")]
+TASK_OF_KIND: dict[Kind, type[AnyTask]] = {"signal": SignalTask, "image": ImageTask}
+# By the discriminator, which is in the location of a problem.
+_SECTIONS: dict[str, type[Section]] = {**_SECTION_OF_FORMAT, **TASK_OF_KIND}
+PAPERS_TASKS: dict[str, dict[str, Any]] = {
+    "ecg": {"kind": "signal", "title": "ECG changepoints", "sample": "event", "group": "record"},
+    "nuclei": {
+        "kind": "image",
+        "title": "Nucleus centres",
+        "sample": "cell",
+        "group": "slide image",
+        "folds_rule": "every_kth",
+    },
+}
+"""What the paper's tasks are where a study says nothing else of them; their other defaults are their kind's."""
 
-    ecg: EcgTask = EcgTask()
-    nuclei: NucleiTask = NucleiTask()
+KIND_OF_TASK: dict[str, Kind] = {name: task["kind"] for name, task in PAPERS_TASKS.items()}
+"""The kinds of the paper's tasks, which the command line takes by name."""
+
+
+def _filled_tasks(given: object, datasets: object) -> object:
+    """The entries of `tasks` with their names, the paper's tasks among them, and points where none are given."""
+    if not isinstance(given, Mapping):
+        return given
+    tasks: dict[Any, Any] = {name: {**task} for name, task in PAPERS_TASKS.items()}
+    for name, values in given.items():
+        if isinstance(values, TaskSection):
+            values = {**values.model_dump(), "name": values.name}
+        if not isinstance(values, Mapping):
+            tasks[name] = values
+            continue
+        if values.get("name", name) != name:
+            raise ValueError(f"tasks.{name}.name: the name is the key; leave it out")
+        tasks[name] = {**tasks.get(name, {"dataset": None}), **values}
+    for name, values in tasks.items():
+        if isinstance(values, dict):
+            values["name"] = name
+            if name not in PAPERS_TASKS and values.get("points") is None:
+                values["points"] = _all_points(values.get("dataset"), datasets)
+    return tasks
+
+
+def _all_points(names: object, datasets: object) -> object:
+    """The points of a task's data set, or of the first of several; None where there is no such data set."""
+    name = names[0] if isinstance(names, list | tuple) and names else names
+    section = datasets.get(name) if isinstance(datasets, Mapping) else None
+    if section is None:
+        return None
+    try:
+        return (section if isinstance(section, DatasetSection) else parse_dataset(section)).points  # type: ignore[attr-defined]
+    except InputError:
+        # Said by the data set's own check.
+        return None
 
 
 # ------------------------------------------------------- onsets in recordings
@@ -800,8 +984,8 @@ class Config(Section):
     """A whole study."""
 
     study: Name = "paper"
-    run: tuple[TaskName, ...] = Field(default=("ecg", "nuclei"), min_length=1)
-    tasks: Tasks = Tasks()
+    run: tuple[Name, ...] = Field(default=("ecg", "nuclei"), min_length=1)
+    tasks: dict[Name, Task] = Field(default_factory=dict, validate_default=True)
     datasets: dict[Name, Dataset]
     encodings: tuple[EncodingName, ...] = Field(default=("coord", "weighted"), min_length=1)
     variants: tuple[VariantName, ...] = Field(default=("full", "reduced"), min_length=1)
@@ -813,15 +997,31 @@ class Config(Section):
     robustness: tuple[PerturbationName, ...] = Field(
         default=(), description="perturbations of the test samples; each task is given those that it has"
     )
-    external: dict[TaskName, tuple[Name, ...]] = Field(
+    external: dict[Name, tuple[Name, ...]] = Field(
         default_factory=dict, description="data sets that the networks of a task are tested on and that they never see"
     )
     train: Train = Train()
     onsets: Onsets | None = Field(default=None, description="onsets in whole recordings; null: not looked for")
 
-    def task(self, name: str) -> EcgTask | NucleiTask:
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_tasks(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return {**values, "tasks": _filled_tasks(values.get("tasks", {}), values.get("datasets"))}
+
+    def task(self, name: str) -> AnyTask:
         """The section of a task."""
-        return self.tasks.ecg if name == "ecg" else self.tasks.nuclei
+        return self.tasks[name]
+
+    def kind_of(self, task: str) -> Kind:
+        """What a task's samples are."""
+        return self.tasks[task].kind
+
+    @property
+    def signal_tasks(self) -> dict[str, SignalTask]:
+        """The tasks to run whose samples are signals."""
+        return {name: task for name in self.run if isinstance(task := self.tasks[name], SignalTask)}
 
     def datasets_of(self, task: str) -> tuple[str, ...]:
         """The names of the data sets that a task reads."""
@@ -840,7 +1040,7 @@ class Config(Section):
 
     def external_of(self, task: str) -> tuple[str, ...]:
         """The names of the data sets that the networks of a task are tested on and that they never see."""
-        return self.external.get(cast(TaskName, task), ())
+        return self.external.get(task, ())
 
     def sections_of(self, task: str) -> dict[str, AnyDataset]:
         """The sections of the data sets that a task reads, by name."""
@@ -852,12 +1052,16 @@ class Config(Section):
 
     def perturbations_of(self, task: str) -> tuple[str, ...]:
         """Those of `robustness` that a task has, in their order."""
-        return tuple(name for name in self.robustness if name in PERTURBATIONS[task])
+        return tuple(name for name in self.robustness if name in PERTURBATIONS[self.kind_of(task)])
+
+    @property
+    def signal_perturbations(self) -> tuple[str, ...]:
+        """Those of `robustness` that are done to signals, in their order."""
+        return tuple(name for name in self.robustness if name in PERTURBATIONS["signal"])
 
     def papers_protocol(self, task: str) -> bool:
         """Whether a task's folds and augmentation are the paper's: published values are of no other protocol."""
-        zeros = self.tasks.ecg.shift == "zero_fill" if task == "ecg" else self.tasks.nuclei.border == "zero"
-        return zeros and self.folds_by == "sample"
+        return task in PAPERS_FORMAT and self.tasks[task].has_zero_edges and self.folds_by == "sample"
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -871,19 +1075,23 @@ class Config(Section):
                 raise ValueError(f"comparisons: {absent[0]!r} is not among encodings {list(self.encodings)}")
             if pair[0] == pair[1]:
                 raise ValueError(f"comparisons: {pair[0]!r} is compared with itself")
+        for name in self.run:
+            self._check_task_exists(f"run: {name!r}", name)
+        for name in self.external:
+            self._check_task_exists(f"external.{name}:", name)
         for task in self.run:
             names = self.datasets_of(task)
             for name in names:
                 self._check_dataset(task, name, f"tasks.{task}.dataset")
             self._check_joined(task, names)
             self._check_external(task, names)
-        for variant in self.variants:
-            self._check_stored_weights(variant)
-        if "ecg" in self.run:
-            self._check_ecg()
-            for_images = [name for name in self.variants if name in IMAGE_VARIANTS]
+        for key, settings in self.signal_tasks.items():
+            for variant in self.variants:
+                self._check_stored_weights(key, settings, variant)
+            self._check_signal_task(key, settings)
+            for_images = [variant for variant in self.variants if variant in IMAGE_VARIANTS]
             if for_images:
-                problem = "is a network for images; take heatmap for ecg, or run nuclei alone"
+                problem = f"is a network for images; take heatmap for {key}, or run tasks of images alone"
                 raise ValueError(f"variants: {for_images[0]!r} {problem}")
         self._check_robustness()
         if self.onsets is not None:
@@ -911,20 +1119,27 @@ class Config(Section):
             if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
                 raise ValueError(f"{key}: {name!r} has another rate or number of leads than the first")
 
+    def _check_task_exists(self, place: str, name: str) -> None:
+        if name not in self.tasks:
+            meant = did_you_mean(name, self.tasks)
+            raise ValueError(f"{place} is not among tasks {sorted(self.tasks)}{f'; {meant}' if meant else ''}")
+
     def _check_robustness(self) -> None:
+        kinds = {task: PERTURBATIONS[self.kind_of(task)] for task in self.run}
         for name in self.robustness:
-            if not any(name in PERTURBATIONS[task] for task in self.run):
-                known = "; ".join(f"{task}: {', '.join(PERTURBATIONS[task])}" for task in self.run)
+            if not any(name in known for known in kinds.values()):
+                known = "; ".join(f"{task}: {', '.join(names)}" for task, names in kinds.items())
                 raise ValueError(f"robustness: {name!r} is not done to what is run (known for {known})")
-        if "lead_missing" in self.perturbations_of("ecg") and "ecg" in self.run:
-            data = self.dataset_of("ecg")
-            assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
-            if len(data.leads) == 1:
+        for task in self.signal_tasks:
+            if "lead_missing" in self.robustness and len(self._signals_of(task).leads) == 1:
                 raise ValueError("robustness: 'lead_missing' would leave nothing of a recording of one lead")
 
-    def _check_stored_weights(self, variant: VariantName) -> None:
-        stores = self.tasks.ecg.weighted_at == "source_rate" and "weighted" in self.encodings
-        if "ecg" not in self.run or not stores:
+    def _signals_of(self, task: str) -> SignalDataset:
+        """What a task of signals reads."""
+        return cast(SignalDataset, self.dataset_of(task))
+
+    def _check_stored_weights(self, name: str, task: SignalTask, variant: VariantName) -> None:
+        if task.weighted_at != "source_rate" or "weighted" not in self.encodings:
             return
         if any(self.train.of(variant).online_augmentation.model_dump().values()):
             unreached = "train.online_augmentation"
@@ -933,7 +1148,7 @@ class Config(Section):
         else:
             return
         raise ValueError(
-            f"tasks.ecg.weighted_at: source_rate stores the weighted channel, which {variant}'s {unreached} "
+            f"tasks.{name}.weighted_at: source_rate stores the weighted channel, which {variant}'s {unreached} "
             "would not reach; use model_rate"
         )
 
@@ -969,14 +1184,16 @@ class Config(Section):
 
     def _check_dataset(self, task: str, name: str, key: str) -> None:
         section = self._existing_dataset(key, name)
-        if section.task != task:
-            found = f"{name!r} has format {section.format!r}, for the task {section.task}"
+        if section.kind != self.kind_of(task):
+            found = f"{name!r} has format {section.format!r}, for tasks of the kind {section.kind}"
             raise ValueError(f"{key}: {found}")
-        absent = [point for point in self.task(task).points if point not in section.points]
+        points, there = self.task(task).points, ", ".join(section.points)
+        absent = [point for point in points if point not in section.points]
         if absent:
-            there = ", ".join(section.points)
             remedy = "give a data set under another name these points"
             raise ValueError(f"tasks.{task}.points: {name!r} has {there} and not {absent[0]!r}; {remedy}")
+        if points[0] != section.points[0]:
+            raise ValueError(f"tasks.{task}.points: must begin with {section.points[0]!r}, as {name!r} does")
 
     def _existing_dataset(self, key: str, name: str) -> AnyDataset:
         if name not in self.datasets:
@@ -985,31 +1202,30 @@ class Config(Section):
             raise ValueError(f"{key}: {name!r} is not among datasets {sorted(self.datasets)}{hint}")
         return self.datasets[name]
 
-    def _check_ecg(self) -> None:
-        task = self.tasks.ecg
-        data = self.dataset_of("ecg")
-        assert isinstance(data, EcgDataset)  # noqa: S101 - narrows the type
+    def _check_signal_task(self, key: str, task: SignalTask) -> None:
+        data = self._signals_of(key)
         nyquist_hz = data.rate_hz / 2
         for name in ("lowpass_hz", "highpass_hz", "wander_hz"):
             edge_hz = max(getattr(task.augmentation, name))
             if edge_hz >= nyquist_hz:
                 raise ValueError(
-                    f"tasks.ecg.augmentation.{name}: {edge_hz:g} Hz is not below half the sampling rate "
-                    f"of {' and '.join(self.datasets_of('ecg'))} ({nyquist_hz:g} Hz)"
+                    f"tasks.{key}.augmentation.{name}: {edge_hz:g} Hz is not below half the sampling rate "
+                    f"of {' and '.join(self.datasets_of(key))} ({nyquist_hz:g} Hz)"
                 )
         if task.shift == "zero_fill" and task.augmentation.shift_s >= data.window_s / 2:
-            raise ValueError(f"tasks.ecg.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
+            raise ValueError(f"tasks.{key}.augmentation.shift_s: must be below half a window ({data.window_s / 2:g} s)")
         # So there is always room for the patch beside the points.
         longest_s = data.window_s / (1 + len(task.points))
         if task.augmentation.dropout_s[1] >= longest_s:
-            raise ValueError(f"tasks.ecg.augmentation.dropout_s: must stay below {longest_s:g} s")
+            raise ValueError(f"tasks.{key}.augmentation.dropout_s: must stay below {longest_s:g} s")
         if data.window_s * data.rate_hz / task.decimate_by < 32:
-            raise ValueError("tasks.ecg.decimate_by: leaves fewer than 32 samples of a window")
+            raise ValueError(f"tasks.{key}.decimate_by: leaves fewer than 32 samples of a window")
         # What `filtfilt` adds at either end for a band-pass.
         order = task.augmentation.filter_order
         padding = 3 * (2 * order + 1)
         if data.window_s * data.rate_hz <= padding:
-            raise ValueError(f"tasks.ecg.augmentation.filter_order: {order} needs more than {padding} samples a window")
+            problem = f"{order} needs more than {padding} samples a window"
+            raise ValueError(f"tasks.{key}.augmentation.filter_order: {problem}")
 
 
 def shown_arm(encodings: Sequence[str], variants: Sequence[str]) -> tuple[str, str] | None:
@@ -1039,19 +1255,22 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
-        problem = _misspelt_dataset(error, values) or _first_problem(error)
+        problem = _misspelt_entry(error, values) or _first_problem(error)
         raise InputError("config", problem, "see the comments in config.yaml") from error
 
 
-def _misspelt_dataset(error: ValidationError, values: Mapping[str, Any]) -> str:
+_ENTRIES = {"datasets": "no data set that exists, and has no format", "tasks": "no task that exists, and has no kind"}
+
+
+def _misspelt_entry(error: ValidationError, values: Mapping[str, Any]) -> str:
     """`datasets={vfbd: {path: ...}}` makes a new data set, which has no format; empty where that is not the problem."""
     for problem in error.errors(include_url=False):
-        if problem["type"] == "union_tag_not_found" and problem["loc"][0] == "datasets" and len(problem["loc"]) == 2:
+        section = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "union_tag_not_found" and section in _ENTRIES and len(problem["loc"]) == 2:
             name = str(problem["loc"][1])
-            meant = did_you_mean(name, [known for known in values["datasets"] if known != name])
-            return f"datasets.{name}: is no data set that exists, and has no format for a new one; {meant}" * bool(
-                meant
-            )
+            known = {*values.get(section, ()), *(PAPERS_TASKS if section == "tasks" else ())}
+            meant = did_you_mean(name, sorted(known - {name}))
+            return f"{section}.{name}: is {_ENTRIES[section]} for a new one; {meant}" * bool(meant)
     return ""
 
 
@@ -1110,13 +1329,14 @@ def _first_problem(error: ValidationError) -> str:
     place = [
         str(part)
         for i, part in enumerate(problem["loc"])
-        if not (i == 2 and part in _SECTION_OF_FORMAT) and part not in (_ONE, _SEVERAL)
+        if not (i == 2 and part in _SECTIONS) and part not in (_ONE, _SEVERAL, _SIDE, _SHAPE)
     ]
     key = ".".join(place)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_similar_key(problem['loc'])}"
     if problem["type"] == "union_tag_not_found":
-        return f"{key}.format: is missing (allowed: {', '.join(_SECTION_OF_FORMAT)})"
+        tag, known = ("kind", TASK_OF_KIND) if place[0] == "tasks" else ("format", _SECTION_OF_FORMAT)
+        return f"{key}.{tag}: is missing (allowed: {', '.join(known)})"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":
         prefix = ".".join(place)
@@ -1139,6 +1359,7 @@ _RENAMED = {
     "jitter": "online_augmentation",
     "made_up": "synthetic",
     "variants_per_sample": "copies_per_sample",
+    "task": "kind",
 }
 
 
@@ -1154,11 +1375,11 @@ def _similar_key(location: tuple[int | str, ...]) -> str:
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     model: type[Section] = Config
     for part in location:
-        if part in _SECTION_OF_FORMAT:
-            model = _SECTION_OF_FORMAT[str(part)]
+        if part in _SECTIONS:
+            model = _SECTIONS[str(part)]
         elif part in model.model_fields:
             annotation = model.model_fields[str(part)].annotation
             for kind in (annotation, *get_args(annotation)):
                 if isinstance(kind, type) and issubclass(kind, Section):
                     model = kind
-    return sorted(model.model_fields)
+    return sorted(name for name, field in model.model_fields.items() if not field.exclude)

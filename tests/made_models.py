@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import wfdb
 
-from siwcc.config import EcgTask, HerlevSection, NucleiTask, VfdbSection
+from siwcc.config import SignalTask, HerlevSection, ImageTask, VfdbSection
 from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.evaluation.onset_settings import Measured, OnsetSettings, PlattMap, onset_settings
 from siwcc.evaluation.rhythm_rises import RiseSettings
@@ -25,13 +25,13 @@ from siwcc.training.rhythm_windows import RhythmRecipe
 
 # 4 s at 50 Hz: 200 samples, 40 of the model's.
 ECG_SECTION = VfdbSection(format="vfdb", window_s=4.0, rate_hz=50.0)
-ECG_TASK = EcgTask(
+ECG_TASK = SignalTask(
     decimate_by=5,
     median_samples=3,
     augmentation={"shift_s": 1.0, "dropout_s": [0.5, 1.0], "lowpass_hz": [10.0, 20.0], "highpass_hz": [0.5, 2.0]},
 )
 IMAGE_SECTION = HerlevSection(format="herlev", image_size=32)
-IMAGE_TASK = NucleiTask(dataset="herlev")
+IMAGE_TASK = ImageTask(dataset="herlev")
 
 
 def write_model(

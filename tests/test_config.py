@@ -15,7 +15,9 @@ from snakemake.utils import update_config
 from siwcc import config as config_module
 from siwcc.config import (
     Config,
+    FolderSection,
     HerlevSection,
+    ImageTask,
     JoinedDatasets,
     SipakmedSection,
     Train,
@@ -77,13 +79,88 @@ def test_the_paper_is_what_config_yaml_says() -> None:
     assert (config.folds, config.seed, config.seeds) == (5, 42, (42,))
     assert (config.train.epochs, config.train.batch_size, config.train.learning_rate) == (15, 32, 1e-3)
     assert config.comparisons == (("coord", "weighted"),)
-    assert config.tasks.ecg.copies_per_sample == 100
-    assert config.tasks.nuclei.copies_per_sample == 20
+    assert config.tasks["ecg"].copies_per_sample == 100
+    assert config.tasks["nuclei"].copies_per_sample == 20
     assert isinstance(config.dataset_of("ecg"), VfdbSection)
     assert config.dataset_of("ecg").event_labels == ("VF", "VFIB", "VFL", "VT", "ASYS", "HGEA")
     assert isinstance(config.dataset_of("nuclei"), SipakmedSection)
-    assert config.task("ecg") is config.tasks.ecg
-    assert config.task("nuclei") is config.tasks.nuclei
+    assert config.task("ecg") is config.tasks["ecg"]
+    assert config.task("nuclei") is config.tasks["nuclei"]
+
+
+def spine_values(**task: Any) -> dict[str, Any]:
+    """A study of a new task on a folder of images with three points from five corners."""
+    values = default_values()
+    values["datasets"]["rays"] = {
+        "format": "folder", "kind": "image", "path": "rays", "colours": 1, "image_size": [128, 64],
+        "points_from": [["top", 1, 2], ["middle", 3, 4], ["end", 5]], "columns": {"group": "subject"},
+    }  # fmt: skip
+    values["tasks"]["spine"] = {"kind": "image", "dataset": "rays", **task}
+    return values | {"run": ["spine"]}
+
+
+def test_a_new_task_is_an_entry() -> None:
+    config = parse_config(spine_values(title="Vertebrae", sample="radiograph", group="subject"))
+    task, data = config.task("spine"), config.dataset_of("spine")
+    assert (task.name, config.kind_of("spine"), task.points) == ("spine", "image", ("top", "middle", "end"))
+    assert (task.shown_title, task.samples, task.group) == ("Vertebrae", ("radiograph", "radiographs"), "subject")
+    assert isinstance(data, FolderSection)
+    assert (data.image_shape, data.colours) == ((128, 64), 1)
+    assert data.points_from == (("top", "1", "2"), ("middle", "3", "4"), ("end", "5"))
+    assert not config.papers_protocol("spine")
+    # The paper's tasks are still there, as they were.
+    default = parse_config(default_values())
+    assert (config.task("ecg"), config.task("nuclei")) == (default.task("ecg"), default.task("nuclei"))
+
+
+def test_a_new_task_survives_the_file_of_the_study_and_its_protocols(tmp_path: Path) -> None:
+    config = parse_config(spine_values(limits=[0.02, 0.04]))
+    write_config(tmp_path / "config.json", config)
+    assert read_config(tmp_path / "config.json") == config
+    task, data = config.task("spine"), config.dataset_of("spine")
+    assert parse_protocol(json.loads(json.dumps(data.protocol()))).protocol() == data.protocol()
+    assert {"name", "title", "kind", "sample", "group"}.isdisjoint(task.protocol())
+    assert ImageTask.model_validate({"name": "spine", **task.protocol()}).limits == (0.02, 0.04)
+    # The words and the limits of the kind are no part of what is in the folds.
+    assert "limits" not in config.task("nuclei").protocol()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"kind": None}, ["tasks.spine.kind", "signal, image"]),
+        ({"dataset": "vfdb"}, ["tasks.spine.dataset", "'vfdb'", "signal"]),
+        ({"points": ["middle"]}, ["tasks.spine.points", "'top'"]),
+        ({"points": ["top", "top"]}, ["tasks.spine.points", "each point once"]),
+        ({"points": ["top", "head"]}, ["tasks.spine.points", "'head'"]),
+        ({"limits": [0.1, 0.05]}, ["tasks.spine.limits", "[0.1, 0.05]"]),
+        ({"shift": "rewindow"}, ["tasks.spine.shift"]),
+        ({"name": "other"}, ["tasks.spine.name"]),
+    ],
+)
+def test_a_new_task_that_cannot_be_is_refused_by_name(changes: dict[str, Any], found: list[str]) -> None:
+    values = spine_values(**changes)
+    values["tasks"]["spine"] = {key: value for key, value in values["tasks"]["spine"].items() if value is not None}
+    with refused("config", *found, remedy=None):
+        parse_config(values)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("run", "run: 'ecgs'"), ("tasks", "tasks.ecgs"), ("external", "external.ecgs")]
+)
+def test_a_misspelt_task_is_named_with_what_was_meant(key: str, meant: str) -> None:
+    wrong = {"run": ["ecgs"], "tasks": {"ecgs": {"dataset": "vfdb"}}, "external": {"ecgs": ["mitdb"]}}
+    with refused("config", meant, "did you mean 'ecg'?", remedy=None):
+        parse_config(default_values() | {key: wrong[key]})
+
+
+def test_a_square_has_one_size_however_it_is_given() -> None:
+    values = {"format": "folder", "kind": "image", "path": "x"}
+    square = parse_dataset({**values, "image_size": [64, 64]})
+    assert square == parse_dataset({**values, "image_size": 64})
+    assert square.protocol()["image_size"] == 64
+    with pytest.raises(InputError, match="dataset.image_size"):
+        parse_dataset({**values, "image_size": [64, 60]})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +186,7 @@ def test_each_task_is_given_the_perturbations_that_it_has() -> None:
 
 
 def test_the_only_lead_cannot_be_missing() -> None:
-    own = {"format": "folder", "task": "ecg", "path": "mine", "leads": [1]}
+    own = {"format": "folder", "kind": "signal", "path": "mine", "leads": [1]}
     values = default_values() | {"run": ["ecg"], "robustness": ["polarity"]}
     values["datasets"]["mine"] = own
     values["tasks"]["ecg"]["dataset"] = "mine"
@@ -143,7 +220,6 @@ def test_checked_values_are_valid_again() -> None:
         ("epoch", 3, None),
         ("fold", 3, "folds"),
         ("train.epoch", 3, "epochs"),
-        ("tasks.ecgs", {}, "ecg"),
         ("tasks.ecg.copy_per_sample", 3, "copies_per_sample"),
         ("tasks.ecg.augmentation.lowpas_hz", [30, 50], "lowpass_hz"),
         ("tasks.nuclei.augmentation.rotation_degrees", 3, "rotation_deg"),
@@ -192,7 +268,6 @@ def test_allowed_keys_are_those_of_the_section() -> None:
             "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap', 'median' or 'unet'",
             "'half'",
         ),
-        ("run.0", "eeg", "'ecg' or 'nuclei'", "'eeg'"),
         ("study", "a/b", "pattern", "'a/b'"),
         ("study", "../x", "pattern", "'../x'"),
         ("tasks.ecg.copies_per_sample", 0, "greater than or equal to 1", "0"),
@@ -241,7 +316,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: object, al
         ("tasks.ecg.dataset", ["vfdb", "a b"], ["tasks.ecg.dataset.0:", "'a b'"]),
         ("tasks.ecg.dataset", ["vfdb", "mitdb", "vfdb"], ["tasks.ecg.dataset:", "twice"]),
         ("tasks.ecg.dataset", ["vfdb", "mitbd"], ["tasks.ecg.dataset:", "'mitbd'", "mitdb"]),
-        ("tasks.ecg.dataset", ["vfdb", "sipakmed"], ["tasks.ecg.dataset:", "'sipakmed'", "nuclei"]),
+        ("tasks.ecg.dataset", ["vfdb", "sipakmed"], ["tasks.ecg.dataset:", "'sipakmed'", "image"]),
         ("tasks.ecg.median_samples", 10, ["tasks.ecg.median_samples:", "odd", "10"]),
         ("tasks.ecg.augmentation.scale", [1.2, 0.8], ["tasks.ecg.augmentation.scale:", "<= 100", "[1.2, 0.8]"]),
         ("tasks.ecg.augmentation.scale", [1.2], ["tasks.ecg.augmentation.scale.1:"]),
@@ -267,7 +342,7 @@ def test_values_that_do_not_fit_together(key: str, value: object, found: list[st
 )
 def test_a_stored_weighted_channel_goes_with_the_leads_as_they_are(variant: str, what: str) -> None:
     values = changed("tasks.ecg.weighted_at", "source_rate")
-    assert parse_config(values).tasks.ecg.weighted_at == "source_rate"
+    assert parse_config(values).tasks["ecg"].weighted_at == "source_rate"
     values["variants"] = [variant]
     if what == "standardised leads":
         values["train"]["by_variant"] = {}
@@ -306,13 +381,13 @@ def test_windows_are_longer_than_what_the_filter_adds() -> None:
     with refused("config", "augmentation.filter_order", 8, 51, remedy=None):
         parse_config(values)
     ecg["augmentation"]["filter_order"] = 7
-    assert parse_config(values).tasks.ecg.augmentation.filter_order == 7
+    assert parse_config(values).tasks["ecg"].augmentation.filter_order == 7
 
 
 def test_a_longer_shift_does_not_matter_to_windows_cut_anew() -> None:
     values = changed("tasks.ecg.augmentation.shift_s", 10)
     values["tasks"]["ecg"]["shift"] = "rewindow"
-    assert parse_config(values).tasks.ecg.shift == "rewindow"
+    assert parse_config(values).tasks["ecg"].shift == "rewindow"
 
 
 def test_a_data_set_without_format_is_told_the_formats() -> None:
@@ -363,7 +438,7 @@ def test_an_external_data_set_is_read_and_belongs_to_no_task() -> None:
     ("external", "changes", "found"),
     [
         (["mitbd"], {}, ["'mitbd'", "mitdb"]),
-        (["sipakmed"], {}, ["'sipakmed'", "nuclei"]),
+        (["sipakmed"], {}, ["'sipakmed'", "image"]),
         (["mitdb", "mitdb"], {}, ["twice"]),
         (["vfdb"], {}, ["'vfdb'"]),
         (["mitdb"], {"rate_hz": 360}, ["rate_hz", "360"]),
@@ -447,7 +522,7 @@ def test_one_data_set_in_a_list_is_that_data_set_alone() -> None:
     one = parse_config(changed("tasks.ecg.dataset", ["vfdb"]))
     assert one.model_dump_json() == parse_config(default_values()).model_dump_json()
     assert (one.datasets_of("ecg"), one.dataset_of("ecg")) == (("vfdb",), one.datasets["vfdb"])
-    assert one.tasks.ecg.protocol()["dataset"] == "vfdb"
+    assert one.tasks["ecg"].protocol()["dataset"] == "vfdb"
 
 
 def test_several_data_sets_are_used_as_one(tmp_path: Path) -> None:
@@ -456,7 +531,7 @@ def test_several_data_sets_are_used_as_one(tmp_path: Path) -> None:
     assert config.datasets_in_use == ["mitdb", "sipakmed", "vfdb"]
     joined = config.dataset_of("ecg")
     assert isinstance(joined, JoinedDatasets)
-    assert (joined.task, joined.rate_hz, joined.window_s, joined.leads) == ("ecg", 250, 20, (0, 1))
+    assert (joined.kind, joined.rate_hz, joined.window_s, joined.leads) == ("signal", 250, 20, (0, 1))
     assert joined.protocol() == {"datasets": {name: config.datasets[name].protocol() for name in ("mitdb", "vfdb")}}
     write_config(tmp_path / "config.json", config)
     assert read_config(tmp_path / "config.json") == config
@@ -557,7 +632,7 @@ def test_data_have_one_origin() -> None:
         parse_dataset({"format": "vfdb", "path": "/a", **synthetic})
     with refused("config: dataset", "synthetic", "sipakmed", remedy=None):
         parse_dataset({"format": "herlev", **synthetic})
-    section = parse_dataset({"format": "folder", "task": "ecg", **synthetic})
+    section = parse_dataset({"format": "folder", "kind": "signal", **synthetic})
     assert parse_protocol(section.protocol()) == section
 
 

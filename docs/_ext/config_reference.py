@@ -24,10 +24,10 @@ from siwcc import config
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": config.Config,
-    "tasks.ecg": config.EcgTask,
-    "tasks.ecg.augmentation": config.EcgAugmentation,
-    "tasks.nuclei": config.NucleiTask,
-    "tasks.nuclei.augmentation": config.NucleiAugmentation,
+    "tasks.ecg": config.SignalTask,
+    "tasks.ecg.augmentation": config.SignalAugmentation,
+    "tasks.nuclei": config.ImageTask,
+    "tasks.nuclei.augmentation": config.ImageAugmentation,
     "datasets.vfdb": config.VfdbSection,
     "datasets.mitdb": config.WfdbSection,
     "datasets.sipakmed": config.SipakmedSection,

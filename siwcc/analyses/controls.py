@@ -28,11 +28,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from siwcc.config import Train
+from siwcc.config import SignalTask, Train
 from siwcc.data.augment.interface import copy_rng
 from siwcc.data.folds import FOLD_COLUMNS, STRATA_COLUMNS
-from siwcc.data.tasks.ecg import error_limits
 from siwcc.data.tasks.interface import TaskSpec
+from siwcc.data.tasks.signal import error_limits
 from siwcc.evaluation import statistics
 from siwcc.evaluation.comparisons import Row, compare_study, format_rows, write_rows
 from siwcc.evaluation.logs import read_log
@@ -168,7 +168,7 @@ def draw_signal(peaks: Peaks) -> np.ndarray:
 
 
 def make_rows(control: Control, fold: int, seed: int, size: Size) -> dict[str, np.ndarray]:
-    """The arrays of a fold file, named and shaped as `siwcc.data.augment.ecg.write_fold` has them.
+    """The arrays of a fold file, named and shaped as `siwcc.data.augment.signal.write_fold` has them.
 
     Of every signal there is copy 0 without noise, and copy 1 with white noise of 0.1 mV, other in each lead:
     as in the study, copy 0 is never trained on and reported apart.
@@ -331,7 +331,7 @@ def run_control(
         baseline_paths=[],
         strata_paths=[layout.strata_csv(TASK)],
         comparisons=comparisons,
-        limits={TASK: error_limits(SPEC)},
+        limits={TASK: error_limits(SPEC, SignalTask().limits)},
     )
     write_rows(layout.table("comparisons"), rows)
     write_text(layout.table3, format_rows(rows, "table"))

@@ -16,11 +16,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from siwcc.config import Config, read_config
+from siwcc.config import Config, SignalTask, read_config
 from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.evaluation.comparisons import read_rows
 from siwcc.evaluation.methods import (
@@ -80,7 +80,7 @@ class Cell:
     @property
     def spec(self) -> TaskSpec:
         """Shapes and units of its task."""
-        return task_module(TASK).make_spec(self.config.task(TASK), self.config.dataset_of(TASK))
+        return task_module("signal").make_spec(self.config.task(TASK), self.config.dataset_of(TASK))
 
     def strata(self) -> Strata:
         """Read what is known of its samples.
@@ -159,11 +159,11 @@ def open_cells(folders: Sequence[Path]) -> list[Cell]:
     for folder in folders:
         path = StudyLayout(folder).config
         config = read_config(path)
-        points = config.tasks.ecg.points
+        points = config.task(TASK).points
         if len(points) > 1:
             problem = f"asks for the points {', '.join(points)}, and protocols are compared by one point"
             raise InputError(path, problem, f"set tasks.ecg.points to {points[0]} alone")
-        protocol = Protocol(config.folds_by, config.tasks.ecg.shift)
+        protocol = Protocol(config.folds_by, cast(SignalTask, config.task(TASK)).shift)
         if protocol in cells:
             problem = f"has folds by {protocol.folds_by} and {protocol.shift}, as {cells[protocol].folder} has"
             raise InputError(folder, problem, "give one study for each cell of the 2 x 2 ablation")
@@ -191,7 +191,7 @@ def _check_alike(cells: Sequence[Cell]) -> None:
 
 def _common_settings(config: Config) -> dict[str, Any]:
     """What must be the same in every cell, by section; where the machine keeps its data may differ."""
-    ecg = config.tasks.ecg.model_dump(exclude={"shift"})
+    ecg = config.task(TASK).model_dump(exclude={"shift"})
     values = config.model_dump(include={"run", "encodings", "variants", "seeds", "folds", "seed", "comparisons"})
     train = config.train.model_dump(exclude={"device"})
     return values | {"tasks.ecg": ecg, "train": train, "datasets": config.dataset_of(TASK).protocol()}
@@ -235,7 +235,7 @@ _FoldScores = dict[tuple[Method, View], tuple[float, list[float]]]
 def _fold_scores(cell: Cell) -> _FoldScores:
     """R2 of all folds together, and of each, by method and view."""
     strata = cell.strata()
-    isolated_s = task_module(TASK).error_limits(cell.spec).isolated_s
+    isolated_s = StudyFiles(cell.layout, cell.config).limits(TASK).isolated_s
     baselines = cell.layout.found_baselines(TASK)
     found: _FoldScores = {}
     for method, parts in read_methods(run_paths(cell), baselines, {TASK: strata}):

@@ -172,6 +172,7 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_demo_data(options: argparse.Namespace) -> int:
+    from siwcc.config import KIND_OF_TASK
     from siwcc.data.datasets.synthetic.write import write_synthetic
     from siwcc.io.locks import locked_folder
 
@@ -179,7 +180,7 @@ def _run_demo_data(options: argparse.Namespace) -> int:
         raise InputError("--samples, --seed", "must be at least 1 and 0")
     # Two seeds at once would leave a mixture of both.
     with locked_folder(options.folder, "another process is writing synthetic files there"):
-        write_synthetic(options.task, options.folder, options.samples, options.seed, options.layout)
+        write_synthetic(KIND_OF_TASK[options.task], options.folder, options.samples, options.seed, options.layout)
     print(options.folder)
     return 0
 

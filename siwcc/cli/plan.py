@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from siwcc.config import AnyDataset, Config, TaskDataset, Train
+from siwcc.config import AnyDataset, Config, Kind, SignalDataset, TaskDataset, Train
 from siwcc.data.datasets.folder_table import Table
 from siwcc.data.datasets.manifest import raw_folder
 from siwcc.data.tasks.interface import TaskSpec, task_module
-from siwcc.inference.robustness.ecg import make_perturbations
-from siwcc.inference.robustness.nuclei import PERTURBATIONS
+from siwcc.inference.robustness.image import PERTURBATIONS
+from siwcc.inference.robustness.interface import Perturbation
+from siwcc.inference.robustness.signal import make_perturbations
 from siwcc.io.console import tracked
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.shards import read_shard
@@ -26,7 +27,7 @@ from siwcc.training.torch_setup import Adam, keep_large_buffers
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "mitdb": 71, "sipakmed": 4023, "herlev": 917}
 # Of the synthetic sets: usable events of a record, usable fraction of the cells.
-_SYNTHETIC_SHARE = {"ecg": 4.7, "nuclei": 0.96}
+_SYNTHETIC_SHARE: dict[Kind, float] = {"signal": 4.7, "image": 0.96}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
 _SECONDS_A_JOB = 2.0
@@ -76,7 +77,7 @@ def plan_study(config: Config, data_root: Path) -> list[TaskPlan]:
 
 def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
     settings, dataset = config.task(task), config.dataset_of(task)
-    spec = task_module(task).make_spec(settings, dataset)
+    spec = task_module(settings.kind).make_spec(settings, dataset)
     counted = [_count_samples(name, section, data_root) for name, section in config.sections_of(task).items()]
     samples, source = sum(count for count, _ in counted), "; ".join(source for _, source in counted)
     rows = samples * settings.copies_per_sample
@@ -90,7 +91,7 @@ def _plan_task(config: Config, task: str, data_root: Path) -> TaskPlan:
         compute_s += runs * _run_s(train, rows, config.folds, of_a_step_s, of_a_batch_s)
         compute_s += perturbed * len(config.seeds) * of_a_batch_s / train.batch_size
         step_s.append(of_a_step_s)
-    if task == "ecg":
+    if settings.kind == "signal":
         compute_s += (rows + perturbed * len(config.variants)) * _SECONDS_AN_ECG_COPY
     return TaskPlan(
         task=task,
@@ -110,7 +111,7 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
     if path.is_file():
         return len(read_shard(path, "samples", names=("sample_id",)).arrays["sample_id"]), str(path)
     if dataset.synthetic is not None:
-        return round(dataset.synthetic.samples * _SYNTHETIC_SHARE[dataset.task]), "estimate for synthetic data"
+        return round(dataset.synthetic.samples * _SYNTHETIC_SHARE[dataset.kind]), "estimate for synthetic data"
     if dataset.format == "folder":
         table = Table(dataset, raw_folder(name, dataset, DataLayout(data_root).raw))
         return len(table.rows), f"rows of {table.path}"
@@ -127,7 +128,9 @@ def _count_samples(name: str, dataset: AnyDataset, data_root: Path) -> tuple[int
 
 def _perturbed_cases(config: Config, task: str, dataset: TaskDataset) -> int:
     """How often every test sample is perturbed: each strength of what the study names."""
-    known = make_perturbations(len(dataset.leads), dataset.rate_hz) if dataset.task == "ecg" else PERTURBATIONS
+    known: Sequence[Perturbation] = PERTURBATIONS
+    if isinstance(dataset, SignalDataset) and dataset.kind == "signal":
+        known = make_perturbations(len(dataset.leads), dataset.rate_hz)
     return sum(len(item.strengths) for item in known if item.name in config.perturbations_of(task))
 
 
@@ -182,7 +185,7 @@ def _positions(spec: TaskSpec) -> int:
 
 
 def _disk_bytes(spec: TaskSpec, dataset: TaskDataset, samples: int, rows: int) -> int:
-    if dataset.task == "ecg":
+    if dataset.kind == "signal":
         source = round(dataset.window_s * dataset.rate_hz)
         floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)
         return round(4 * floats * _COMPRESSED_SHARE)

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from siwcc.config import Kind
 from siwcc.inference.inputs import SignalFile, groups_of, kind_of, name_of, rhythm_changes_of
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
@@ -120,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         for path, figure in plots.items():
             publish(drafts[path], figure, told[path].unmarked)
     rows = [row for one in told.values() for row in one.rows]
-    _write(rows, predictor.task, predictor.probability_name, options.format)
+    _write(rows, predictor.kind, predictor.probability_name, options.format)
     return 0
 
 
@@ -174,7 +175,7 @@ def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse
     for path in inputs:
         predictor.check_kind(path)
         for name in ("at", "every", "rate", "leads"):
-            if predictor.task == "nuclei" and getattr(options, name) is not None:
+            if predictor.kind == "image" and getattr(options, name) is not None:
                 raise InputError(f"--{name}", "has no meaning for images", "leave it out")
 
 
@@ -203,7 +204,7 @@ def _predict(
     path: Path, used: Predictor, seen: tuple[Path, ...], options: argparse.Namespace, progress: Progress | None
 ) -> Predicted:
     found = used.predict_file(path, options.at, options.every, options.leads, options.rate, progress)
-    if progress is not None and used.task == "nuclei":
+    if progress is not None and used.kind == "image":
         progress(1, 1)
     return Predicted(path, found, seen)
 
@@ -222,7 +223,7 @@ def _explain(
     predictor: Predictor, inputs: Sequence[Path], chosen: Sequence[tuple[Predictor, tuple[Path, ...]]]
 ) -> None:
     """What is assumed, and which networks predict where not all do or some should not be trusted; a line each."""
-    thing = "an event in each window, the first of several," if predictor.task == "ecg" else "a point in each image"
+    thing = "an event in each window, the first of several," if predictor.kind == "signal" else "a point in each image"
     tells = len(predictor.spec.points) > 1 and predictor.tells_visible
     but = "says of each point whether it is visible" if tells else "always returns a prediction"
     note(f"a localiser assumes {thing} and {but}; for research, not for clinical decisions")
@@ -328,19 +329,19 @@ def _of_each(prediction: Prediction) -> list[dict[str, Any]]:
     ]
 
 
-def _write(rows: Sequence[dict[str, Any]], task: str, column: str, kind: str) -> None:
+def _write(rows: Sequence[dict[str, Any]], kind: Kind, column: str, form: str) -> None:
     from siwcc.inference.prediction import probability_words
 
-    if kind == "json":
+    if form == "json":
         sys.stdout.write(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
         return
-    if kind == "csv":
+    if form == "csv":
         sys.stdout.write(_as_csv(rows))
         return
     several = "point" in rows[0]
     added = [probability_words(column)] if column else []
-    head = [*_HEADS[task][:1], *(["point"] if several else []), *_HEADS[task][1:], *added, "models"]
-    lines = [[*_cells(row, task), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
+    head = [*_HEADS[kind][:1], *(["point"] if several else []), *_HEADS[kind][1:], *added, "models"]
+    lines = [[*_cells(row, kind), *([_fixed(row[column], 2)] if column else []), str(row["models"])] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.write("\n".join(aligned([head, *lines])) + "\n")
         return
@@ -366,17 +367,17 @@ def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-_HEADS = {
-    "ecg": ["recording", "window (s)", "prediction (s)", "lowest .. highest", "SD", "confidence"],
-    "nuclei": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence"],
+_HEADS: dict[Kind, list[str]] = {
+    "signal": ["recording", "window (s)", "prediction (s)", "lowest .. highest", "SD", "confidence"],
+    "image": ["image", "x (px)", "lowest .. highest", "y (px)", "lowest .. highest", "confidence"],
 }
 
 
-def _cells(row: dict[str, Any], task: str) -> list[str]:
+def _cells(row: dict[str, Any], kind: Kind) -> list[str]:
     found = row["result"] == "found"
     confidence = _fixed(row["confidence"], 2)
     named = [row["input"], *([row["point"]] if "point" in row else [])]
-    if task == "ecg":
+    if kind == "signal":
         window = f"{row['window_start_s']:.2f} .. {row['window_end_s']:.2f}"
         edge = " (edge)" if row["at_window_edge"] else ""
         prediction = f"{_fixed(row['prediction_s'], 2)}{edge}" if found else row["result"]

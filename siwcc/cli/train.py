@@ -71,7 +71,7 @@ class Training:
     @property
     def task(self) -> str:
         """`ecg` or `nuclei`."""
-        return self.data.section.task
+        return self.data.task
 
     @property
     def study(self) -> StudyFiles:
@@ -121,7 +121,7 @@ def prepare(options: argparse.Namespace) -> Training:
     data = open_data(options.data, DataOptions(*asked, usual_size))
     check_folds(options.data, data, options.folds)
     work = options.work or options.out.with_name(f"{options.out.name}.work")
-    preset = root / "resources" / "studies" / f"{PRESETS[data.section.task]}.yaml"
+    preset = root / "resources" / "studies" / f"{PRESETS[data.task]}.yaml"
     values = study_values(data, options, read_yaml(preset))
     config = parse_config(merged(read_yaml(root / "config.yaml"), values))
     _check_places(data, options.out, work)
@@ -206,7 +206,7 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
 
 def study_values(data: TrainingData, options: argparse.Namespace, preset: Mapping[str, Any]) -> dict[str, Any]:
     """The study's file: the localiser preset with these data, one encoding, and a training for each fold."""
-    task = data.section.task
+    task = data.task
     settings: dict[str, Any] = {"dataset": DATASET}
     epochs = options.epochs or (_QUICK_EPOCHS[task] if options.quick else None)
     if options.quick:
@@ -262,7 +262,9 @@ def _run_study(training: Training, cores: int | None, targets: Sequence[Path]) -
 
 def described(data: TrainingData) -> str:
     """`56 events of 11 recordings, 11 groups`."""
-    counts = f"{data.rows} events of {data.files} recordings" if data.section.task == "ecg" else f"{data.rows} images"
+    counts = (
+        f"{data.rows} events of {data.files} recordings" if data.section.kind == "signal" else f"{data.rows} images"
+    )
     return f"{counts}, {data.groups} groups"
 
 
@@ -295,9 +297,9 @@ def _data_lines(training: Training, strata: Path) -> Iterator[str]:
     used = read_csv(strata, ("sample_id", "group"))
     excluded_path = training.samples.excluded(DATASET)
     excluded = read_csv(excluded_path, ("sample_id", "reason"))
-    noun = "events" if training.task == "ecg" else "images"
+    noun = "events" if training.data.section.kind == "signal" else "images"
     groups = len({row["group"] for row in used})
-    files = f" of {training.data.files} recordings" if training.task == "ecg" else ""
+    files = f" of {training.data.files} recordings" if training.data.section.kind == "signal" else ""
     yield f"trained on {len(used)} {noun}{files}, {groups} groups, in {training.config.folds} folds"
     yield f"{len(excluded)} of {len(used) + len(excluded)} rows excluded" + (f" ({excluded_path})" if excluded else "")
     yield from (f"  {row['sample_id']}: {row['reason']}" for row in excluded[:_MOST_EXCLUDED])
@@ -308,7 +310,9 @@ def _data_lines(training: Training, strata: Path) -> Iterator[str]:
 def _table_lines(rows: Sequence[MethodAccuracy], training: Training) -> Iterator[str]:
     first = rows[0]
     size_px = getattr(training.data.section, "image_size", 0)
-    square = f", in px of the image fitted into {size_px} x {size_px} px" if training.task == "nuclei" else ""
+    square = (
+        f", in px of the image fitted into {size_px} x {size_px} px" if training.data.section.kind == "image" else ""
+    )
     what = "error on augmented copies of groups that were not trained on"
     yield f"{what}, with the 95 % interval over {first.groups} groups{square}:"
     unit = first.unit

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from siwcc.config import AnyDataset, FolderSection, VfdbSection, parse_dataset
+from siwcc.config import KIND_OF_TASK, AnyDataset, FolderSection, Kind, VfdbSection, parse_dataset
 from siwcc.data.datasets.csv_signals import read_csv_signal
 from siwcc.data.datasets.csv_times import TIME_COLUMN
 from siwcc.data.datasets.folder_table import PLACE_COLUMNS, Row, Table
@@ -23,7 +23,8 @@ from siwcc.io.spelling import did_you_mean
 TABLE = "samples.csv"
 
 _GUIDE = "docs/how-to/own-data.md"
-_COLUMNS = {"ecg": "file, time_s and group", "nuclei": "file, x, y and group"}
+_COLUMNS: dict[Kind, str] = {"signal": "file, time_s and group", "image": "file, x, y and group"}
+_TABLES: dict[Kind, str] = {"signal": "a table of recordings", "image": "a table of images"}
 _MOST_SHOWN = 12
 
 
@@ -65,6 +66,11 @@ class TrainingData:
     rows: int
     groups: int
     example: Path
+
+    @property
+    def task(self) -> str:
+        """The task of the project that is trained: that of the paper of the same kind."""
+        return next(task for task, kind in KIND_OF_TASK.items() if kind == self.section.kind)
 
 
 def open_data(path: Path, options: DataOptions) -> TrainingData:
@@ -124,13 +130,14 @@ def _why_no_data(path: Path, names: Sequence[str], has_headers: bool) -> tuple[s
     recordings = sum(name.lower().endswith(".csv") for name in names)
     if tables:
         return f"holds no {TABLE}", f"name the table: siwcc train {path / tables[0]}"
+    kind: Kind = "signal"
     if has_headers:
-        what, task = "WFDB records without annotations (.atr)", "ecg"
+        what = "WFDB records without annotations (.atr)"
     elif images or recordings:
-        what, task = (f"{images} image(s)", "nuclei") if images else (f"{recordings} CSV(s)", "ecg")
+        what, kind = (f"{images} image(s)", "image") if images else (f"{recordings} CSV(s)", "signal")
     else:
         return f"holds neither {TABLE} nor WFDB records with annotations", f"see {_GUIDE}"
-    return f"holds {what} and no {TABLE}", f"write it with the columns {_COLUMNS[task]}: {_GUIDE}"
+    return f"holds {what} and no {TABLE}", f"write it with the columns {_COLUMNS[kind]}: {_GUIDE}"
 
 
 # --------------------------------------------------------------------- table
@@ -138,14 +145,14 @@ def _why_no_data(path: Path, names: Sequence[str], has_headers: bool) -> tuple[s
 
 def _open_table(folder: Path, name: str, options: DataOptions) -> TrainingData:
     path = folder / name
-    task = options.task or _task_of(path)
-    _refuse(options, ["labels"] + (["rate_hz", "leads"] if task == "nuclei" else ["image_size"]), _kind(task))
-    values: dict[str, Any] = {"format": "folder", "task": task, "path": str(folder.resolve()), "table": name}
-    if task == "nuclei":
+    kind = KIND_OF_TASK[options.task] if options.task else _kind_of_table(path)
+    _refuse(options, ["labels"] + (["rate_hz", "leads"] if kind == "image" else ["image_size"]), _TABLES[kind])
+    values: dict[str, Any] = {"format": "folder", "kind": kind, "path": str(folder.resolve()), "table": name}
+    if kind == "image":
         values["image_size"] = options.image_size or options.usual_image_size
     table = Table(_folder_section(values), folder)
     first = {row.file: row for row in table.rows}
-    if task == "ecg":
+    if kind == "signal":
         values |= {"csv_rate_hz": options.rate_hz, "leads": _leads(table, first, options)}
     section = _folder_section(values)
     reader_for("folder").raw_files(section, folder)
@@ -159,18 +166,18 @@ def _folder_section(values: dict[str, Any]) -> FolderSection:
     return section
 
 
-def _task_of(path: Path) -> str:
+def _kind_of_table(path: Path) -> Kind:
     """From the columns of the table, or else from the first file that it lists."""
     table = read_foreign_table(path, ["file", *chain(*PLACE_COLUMNS.values())])
-    has = {task: set(columns) <= set(table.names) for task, columns in PLACE_COLUMNS.items()}
+    has = {kind: set(columns) <= set(table.names) for kind, columns in PLACE_COLUMNS.items()}
     if all(has.values()):
         raise InputError(
             path, "has times and points", "say what to predict: --task ecg (times) or --task nuclei (points)"
         )
     if any(has.values()):
-        return next(task for task, complete in has.items() if complete)
+        return next(kind for kind, complete in has.items() if complete)
     first = table.rows[0][1].get("file", "") if table.rows else ""
-    return "nuclei" if kind_of(Path(first)) == "image" else "ecg"
+    return "image" if kind_of(Path(first)) == "image" else "signal"
 
 
 def _names_columns(path: Path) -> bool:
@@ -237,7 +244,9 @@ def _check_labels(folder: Path, labels: dict[str, list[str]], section: VfdbSecti
     found = Counter(label for of_record in labels.values() for label in of_record)
     if not found:
         problem = "has no annotated change of rhythm"
-        raise InputError(folder, problem, f"list the events in {TABLE}, with the columns {_COLUMNS['ecg']}: {_GUIDE}")
+        raise InputError(
+            folder, problem, f"list the events in {TABLE}, with the columns {_COLUMNS['signal']}: {_GUIDE}"
+        )
     shown = ", ".join(f"{label} ({count})" for label, count in found.most_common(_MOST_SHOWN))
     for label in wanted:
         if label not in found:
@@ -249,10 +258,6 @@ def _check_labels(folder: Path, labels: dict[str, list[str]], section: VfdbSecti
 
 
 # ------------------------------------------------------------------- options
-
-
-def _kind(task: str) -> str:
-    return "a table of images" if task == "nuclei" else "a table of recordings"
 
 
 def _refuse(options: DataOptions, names: Sequence[str], data: str) -> None:

@@ -27,7 +27,7 @@ def open_external(config: Config, task: str, samples_path: Path, training_path: 
         InputError: a damaged file, one of other preprocessing settings, or a sample that is also in training.
     """
     dataset = config.datasets[samples_path.stem]
-    inputs = augment_module(task).open_originals(samples_path, config.task(task), dataset, config.seed)
+    inputs = augment_module(config.kind_of(task)).open_originals(samples_path, config.task(task), dataset, config.seed)
     # Once the file is known to be whole.
     check_protocol(samples_path, read_attributes(samples_path, "samples"), dataset)
     for path in paths_of(training_path):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from siwcc.config import EcgTask, NucleiTask, TaskDataset
+from siwcc.config import AnyTask, Kind, TaskDataset
 from siwcc.data.augment.interface import augment_module, gaps_s
 from siwcc.io.checksums import MANIFEST, manifest_beside, read_manifest
 from siwcc.io.errors import InputError
@@ -72,8 +72,8 @@ def every_kth(count: int, folds: int, seed: int) -> np.ndarray:
     return numbers
 
 
-FOLD_RULES: dict[str, Callable[[int, int, int], np.ndarray]] = {"ecg": kfold, "nuclei": every_kth}
-"""How a task's samples are dealt out when groups are not kept together."""
+FOLD_RULES: dict[str, Callable[[int, int, int], np.ndarray]] = {"kfold": kfold, "every_kth": every_kth}
+"""How samples are dealt out when groups are not kept together, by a task's `folds_rule`."""
 
 
 def whole_groups(sizes: Mapping[str, int], folds: int, seed: int) -> dict[str, int]:
@@ -102,7 +102,7 @@ def whole_groups(sizes: Mapping[str, int], folds: int, seed: int) -> dict[str, i
 
 
 def assign_folds(
-    sample_ids: Sequence[str], groups: Sequence[str], folds: int, by: str, seed: int, task: str
+    sample_ids: Sequence[str], groups: Sequence[str], folds: int, by: str, seed: int, rule: str
 ) -> np.ndarray:
     """The fold of every sample (paper, 2.4).
 
@@ -110,9 +110,9 @@ def assign_folds(
         sample_ids: (samples,) ids; their order does not matter to the assignment.
         groups: (samples,) the record or slide image of each.
         folds: Number of folds.
-        by: `sample` for the task's rule in `FOLD_RULES`, `group` to keep groups whole.
+        by: `sample` for the rule, `group` to keep groups whole.
         seed: The study's seed.
-        task: `ecg` or `nuclei`.
+        rule: Of `FOLD_RULES`.
 
     Returns:
         int64 (samples,): numbers 1 ... `folds`, every one of them in use.
@@ -131,7 +131,7 @@ def assign_folds(
         return np.array([fold_of[group] for group in groups], dtype=np.int64)
     order = sorted(range(len(sample_ids)), key=lambda row: sample_ids[row])
     numbers = np.zeros(len(sample_ids), dtype=np.int64)
-    numbers[order] = FOLD_RULES[task](len(sample_ids), folds, seed)
+    numbers[order] = FOLD_RULES[rule](len(sample_ids), folds, seed)
     return numbers
 
 
@@ -190,7 +190,7 @@ def write_folds(
     folds: int,
     by: str,
     seed: int,
-    task: str,
+    rule: str,
     folds_path: Path,
     strata_path: Path,
 ) -> None:
@@ -206,7 +206,7 @@ def write_folds(
         folds: Number of folds.
         by: `sample` or `group`.
         seed: The study's seed.
-        task: `ecg` or `nuclei`.
+        rule: Of `FOLD_RULES`, the task's `folds_rule`.
         folds_path: The CSV of the assignment.
         strata_path: The CSV of what results are split by; `gap_s` is empty for images, `inf` for the
             first event of a record.
@@ -214,14 +214,14 @@ def write_folds(
     Raises:
         InputError: the samples file is damaged, of another data set or protocol, or the folds cannot be made.
     """
-    shard = read_samples(samples_path, ("sample_id", "group", "class", *_EVENT_ARRAYS[task]))
+    shard = read_samples(samples_path, ("sample_id", "group", "class", *_EVENT_ARRAYS[dataset.kind]))
     if shard.attributes.get("dataset") != joined_name([path.stem for path in paths_of(samples_path)]):
         problem = f"holds the data set {shard.attributes.get('dataset')!r}, which its name does not say"
         raise InputError(shard.path, problem, "give it its own name back, or delete it and run again")
     check_protocol(shard.path, shard.attributes, dataset)
     sample_ids, groups = shard.arrays["sample_id"].tolist(), shard.arrays["group"].tolist()
-    numbers = assign_folds(sample_ids, groups, folds, by, seed, task).tolist()
-    columns = [sample_ids, groups, numbers, shard.arrays["class"].tolist(), _shown_gaps(shard, task)]
+    numbers = assign_folds(sample_ids, groups, folds, by, seed, rule).tolist()
+    columns = [sample_ids, groups, numbers, shard.arrays["class"].tolist(), _shown_gaps(shard, dataset.kind)]
     columns += [shard.arrays[_DATASET_COLUMN].tolist()] if _DATASET_COLUMN in shard.arrays else []
     lines = sorted(zip(*columns, strict=True))
     write_csv(folds_path, FOLD_COLUMNS, [line[: len(FOLD_COLUMNS)] for line in lines])
@@ -229,13 +229,13 @@ def write_folds(
     write_manifest(folds_path.with_name(MANIFEST), "", (folds_path, strata_path), samples_digest=shard.digest)
 
 
-_EVENT_ARRAYS: dict[str, tuple[str, ...]] = {"ecg": ("event_sample", "previous_event"), "nuclei": ()}
+_EVENT_ARRAYS: dict[Kind, tuple[str, ...]] = {"signal": ("event_sample", "previous_event"), "image": ()}
 
 
-def _shown_gaps(shard: Shard, task: str) -> list[str]:
-    if not _EVENT_ARRAYS[task]:
+def _shown_gaps(shard: Shard, kind: Kind) -> list[str]:
+    if not _EVENT_ARRAYS[kind]:
         return [""] * len(shard.arrays["sample_id"])
-    event_sample, previous_event = (shard.arrays[name] for name in _EVENT_ARRAYS[task])
+    event_sample, previous_event = (shard.arrays[name] for name in _EVENT_ARRAYS[kind])
     return [repr(gap_s) for gap_s in gaps_s(event_sample, previous_event, shard.attributes["rate_hz"]).tolist()]
 
 
@@ -304,19 +304,17 @@ def _gap_of(text: str) -> float | None:
 
 
 def make_fold(
-    task: str,
     samples_path: SamplesPath,
     folds_csv: Path,
     fold: int,
-    settings: EcgTask | NucleiTask,
+    settings: AnyTask,
     dataset: TaskDataset,
     seed: int,
     path: Path,
 ) -> None:
-    """Augment one fold with the task's own module.
+    """Augment one fold with the module of the task's kind.
 
     Args:
-        task: `ecg` or `nuclei`.
         samples_path: The samples file.
         folds_csv: The assignment.
         fold: Which fold to make, from 1.
@@ -333,7 +331,7 @@ def make_fold(
     check_origin(folds_csv, samples_path)
     if fold not in ids_of:
         raise InputError(folds_csv, f"has folds 1 to {max(ids_of)}, not {fold}", "delete it and run again")
-    augment_module(task).write_fold(samples_path, ids_of[fold], settings, dataset, seed, fold, path)
+    augment_module(settings.kind).write_fold(samples_path, ids_of[fold], settings, dataset, seed, fold, path)
 
 
 def check_origin(path: Path, samples_path: SamplesPath) -> None:

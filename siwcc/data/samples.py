@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from siwcc.config import AnyDataset
-from siwcc.data.datasets.interface import UNITS, Excluded, Sample, reader_for
+from siwcc.config import AnyDataset, Kind
+from siwcc.data.datasets.interface import UNITS, Excluded, Sample, reader_for, stored_size
 from siwcc.data.datasets.manifest import check_manifest, raw_folder
 from siwcc.io.errors import InputError
 from siwcc.io.files import csv_text, read_csv, write_text
 from siwcc.io.shards import Shard, shard_writer
 
 EXCLUDED_COLUMNS = ("sample_id", "reason")
+# What samples files call the kinds, from the time when each kind had one task: another name would change their bytes.
+_STORED_KINDS: dict[Kind, str] = {"signal": "ecg", "image": "nuclei"}
 
 logger = logging.getLogger(__name__)
 
@@ -52,24 +54,32 @@ def extract_samples(
     attributes = {
         "dataset": name,
         "format": section.format,
-        "task": section.task,
-        "units": dict(UNITS[section.task]),
+        "task": _STORED_KINDS[section.kind],
+        "units": dict(UNITS[section.kind]),
         "protocol": section.protocol(),
         **_sampling(section),
     }
-    excluded = write_samples(reader.iter_samples(section, folder), attributes, samples_path, section.max_excluded)
+    items = reader.iter_samples(section, folder)
+    points = section.points if section.kind == "image" and len(section.points) > 1 else ()
+    excluded = write_samples(
+        items, attributes, samples_path, section.max_excluded, ("target", *points[1:]) * bool(points)
+    )
     write_text(excluded_path, _excluded_text(excluded))
     write_text(protocol_path, json.dumps(section.protocol(), sort_keys=True, indent=1) + "\n")
 
 
-def _sampling(section: AnyDataset) -> dict[str, float | int]:
-    if section.task == "ecg":
+def _sampling(section: AnyDataset) -> dict[str, float | int | str]:
+    if section.kind == "signal":
         return {"rate_hz": section.rate_hz}
-    return {"image_size": section.image_size}
+    return {"image_size": stored_size(section.image_shape)}
 
 
 def write_samples(
-    items: Iterable[Sample | Excluded], attributes: Mapping[str, Any], path: Path, max_excluded: float
+    items: Iterable[Sample | Excluded],
+    attributes: Mapping[str, Any],
+    path: Path,
+    max_excluded: float,
+    may_be_missing: Collection[str] = (),
 ) -> list[Excluded]:
     """Stream samples into a samples file; one with a value that is not finite is excluded.
 
@@ -80,6 +90,7 @@ def write_samples(
         attributes: The file's attributes.
         path: The file to write.
         max_excluded: Fraction of exclusions above which nothing is written.
+        may_be_missing: Columns of points that may be NaN, where one of several is not visible.
 
     Returns:
         The exclusions, sorted by id.
@@ -98,7 +109,7 @@ def write_samples(
                 raise ValueError(f"samples are not in order: {item.sample_id} after {previous}")
             previous = item.sample_id
             row = _row_of(item)
-            defect = _defect_of(row)
+            defect = _defect_of({name: value for name, value in row.items() if name not in may_be_missing})
             if defect:
                 excluded.append(Excluded(item.sample_id, defect))
             else:

@@ -49,11 +49,11 @@ class StudyFiles:
 
     def spec(self, task: str) -> TaskSpec:
         """Shapes and units of a task."""
-        return task_module(task).make_spec(self.config.task(task), self.config.dataset_of(task))
+        return task_module(self.config.kind_of(task)).make_spec(self.config.task(task), self.config.dataset_of(task))
 
     def limits(self, task: str) -> ErrorLimits:
         """What counts as close, and as isolated, in a task."""
-        return task_module(task).error_limits(self.spec(task))
+        return task_module(self.config.kind_of(task)).error_limits(self.spec(task), self.config.task(task).limits)
 
     @property
     def mapped_variants(self) -> list[str]:
@@ -77,7 +77,8 @@ class StudyFiles:
 
     def baselines(self) -> list[Path]:
         """The predictions of every baseline for every task that it applies to."""
-        return [self.layout.baseline(task, name) for task in self.config.run for name in baselines_of(task)]
+        kinds = {task: self.config.kind_of(task) for task in self.config.run}
+        return [self.layout.baseline(task, name) for task, kind in kinds.items() for name in baselines_of(kind)]
 
     def robustness(self, tasks: Iterable[str] | None = None) -> list[Path]:
         """The errors on perturbed samples of every arm of these tasks that are to have them; None: of all."""
@@ -90,7 +91,8 @@ class StudyFiles:
         for task in self.config.run if tasks is None else tasks:
             for dataset in self.config.external_of(task):
                 found += [self.layout.external(*arm, dataset) for arm in self.arms([task], self.config.variants)]
-                found += [self.layout.external_baseline(task, name, dataset) for name in unlearned_baselines_of(task)]
+                names = unlearned_baselines_of(self.config.kind_of(task))
+                found += [self.layout.external_baseline(task, name, dataset) for name in names]
         return found
 
     def calibrations(self) -> list[Path]:
@@ -113,7 +115,7 @@ class StudyFiles:
 
     def onset_robustness(self) -> list[Path]:
         """What the networks found in perturbed recordings, of every data set, if the config asks for it."""
-        names = self.config.onsets.datasets if self.config.onsets and self.config.perturbations_of("ecg") else ()
+        names = self.config.onsets.datasets if self.config.onsets and self.config.signal_perturbations else ()
         return [self.layout.onset_robustness(name) for name in names]
 
     def onset_tables(self) -> list[Path]:

@@ -77,6 +77,6 @@ def note_calibration(predictor: Predictor) -> None:
     """Note which calibration gives the probability, where there is one."""
     calibration = predictor.calibration
     if calibration is not None:
-        groups = f"{calibration.records} {'records' if predictor.task == 'ecg' else 'slide images'}"
+        groups = f"{calibration.records} {'records' if predictor.kind == 'signal' else 'slide images'}"
         source = f"by {predictor.calibration_path}, from {calibration.rows:,} predictions for {groups} out of fold"
         note(f"{predictor.probability_name}: probability {source}")

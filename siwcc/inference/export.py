@@ -21,12 +21,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from siwcc.config import TaskName, protocols_of
+from siwcc.config import protocols_of
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.data.tasks.interface import SignalNote, task_module
 from siwcc.inference.loading import find_single_model
@@ -156,12 +156,9 @@ def _describe_visible(model: TrainedModel) -> dict[str, Any]:
 
 def _signal_note(model: TrainedModel) -> SignalNote:
     spec, metadata = model.spec, model.metadata
-    if spec.task not in get_args(TaskName):
-        # A file may say anything here, and a task is imported by its name.
-        return SignalNote(tuple(f"channel {i + 1}" for i in range(metadata.signal_channels)), "unknown", "unknown")
     # What the note contains of them is the same in several data sets.
     dataset_protocol = next(iter(protocols_of(metadata.dataset_protocol).values()))
-    return task_module(spec.task).signal_note(spec, metadata.signal_channels, dataset_protocol, metadata.task_protocol)
+    return task_module(spec.kind).signal_note(spec, metadata.signal_channels, dataset_protocol, metadata.task_protocol)
 
 
 # ------------------------------------------------------------------- writing

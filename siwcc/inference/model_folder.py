@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from siwcc.config import MAP_VARIANTS
 from siwcc.data.folds import read_folds_csv
-from siwcc.data.tasks.interface import task_module
+from siwcc.data.tasks.interface import ErrorLimits, parse_task, task_module
 from siwcc.evaluation.calibration_file import write_calibration
 from siwcc.evaluation.errors_table import measure_study, write_errors, write_errors_by_stratum
 from siwcc.evaluation.onset_settings import ONSETS, read_onset_settings
@@ -139,10 +139,15 @@ def check_model_folder(out: Path, names: Iterable[str], has_calibration: bool) -
         raise InputError(out / foreign[0], "is of other networks and would stay beside these", "delete it")
 
 
+def model_limits(model: TrainedModel) -> ErrorLimits:
+    """What counts as close in the task of a network."""
+    settings = parse_task(model.spec, model.metadata.task_protocol)
+    return task_module(model.spec.kind).error_limits(model.spec, settings.limits)
+
+
 def _measure(predictions: Sequence[Path], strata: Path, model: TrainedModel, out: Path) -> list[Path]:
-    task = model.key.task
-    limits = task_module(task).error_limits(model.spec)
-    errors = measure_study(predictions, [], [strata], {task: limits})
+    limits = model_limits(model)
+    errors = measure_study(predictions, [], [strata], {model.key.task: limits})
     written = [out / table_name("errors"), out / table_name("errors_by_stratum")]
     write_errors(written[0], errors.overall)
     write_errors_by_stratum(written[1], errors.by_stratum)

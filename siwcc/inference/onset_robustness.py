@@ -25,8 +25,8 @@ from siwcc.evaluation.onsets import Detections, measure_onsets
 from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.evaluation.study_files import NETWORK, StudyFiles
 from siwcc.inference.onset_candidates import FoldNetworks
-from siwcc.inference.robustness.ecg import make_perturbations
 from siwcc.inference.robustness.interface import Perturbation
+from siwcc.inference.robustness.signal import make_perturbations
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.tables import columns_of, write_lines
 
@@ -50,7 +50,7 @@ def write_onset_robustness(files: StudyFiles, data: DataLayout, dataset: str, pa
     least = read_thresholds(layout.table("onsets_by_record"), NETWORK, dataset, [record.name for record in records])
     settings, own = RiseSettings(**onsets.curve.model_dump()), read_recording_folds(layout.onset_folds, dataset)
     networks = FoldNetworks.read(files.onset_models(), own, settings)
-    names = files.config.perturbations_of("ecg")
+    names = files.config.signal_perturbations
     lines = measure_onset_robustness(dataset, records, networks, least, names, files.config.seed)
     write_lines(path, columns_of(OnsetRobustness), lines)
 
@@ -70,7 +70,7 @@ def measure_onset_robustness(
         records: Its records.
         networks: Of the study; each record is predicted by those that have not seen it.
         least: Least score of a candidate, by record, chosen on unperturbed records.
-        names: Of the perturbations, see `siwcc.inference.robustness.ecg`.
+        names: Of the perturbations, see `siwcc.inference.robustness.signal`.
         seed: The study's.
 
     Returns:

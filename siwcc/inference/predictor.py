@@ -4,7 +4,7 @@
 
 The preparation is that of the study, by its own functions: `siwcc.data.datasets.signals.resample` and
 `siwcc.data.augment.filters.decimate` for signals, `siwcc.data.datasets.images.place_image` and
-`siwcc.data.augment.nuclei.NucleiInputs` for images.
+`siwcc.data.augment.image.ImageInputs` for images.
 
 Networks that read the peak or the median of a heatmap (`heatmap`, `median`) predict together with that of the mean
 of their maps: where two `heatmap`s disagree, that is one of their places and not the middle between them. Others give
@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from siwcc.config import EcgTask, NucleiTask, parse_protocol
-from siwcc.data.augment.ecg import weighted_channel
+from siwcc.config import ImageTask, Kind, SignalTask, parse_protocol
 from siwcc.data.augment.filters import decimate
+from siwcc.data.augment.signal import weighted_channel
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
 from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, read_signal_file
@@ -72,8 +72,9 @@ class _Window(NamedTuple):
 class _Frame(NamedTuple):
     """How images become inputs."""
 
-    image_size: int
+    shape: tuple[int, int]
     border: str
+    colours: int
 
 
 class Outputs(NamedTuple):
@@ -141,8 +142,13 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """`ecg` or `nuclei`."""
+        """Name of the task, such as `ecg` or `nuclei`."""
         return self.spec.task
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it predicts from signals or from images."""
+        return self.spec.kind
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -204,7 +210,7 @@ class Predictor:
         """One line: task, networks and what they take."""
         what = (
             f"windows of {self.window_s:g} s, leads {', '.join(map(str, self.leads))}"
-            if self.task == "ecg"
+            if self.kind == "signal"
             else "RGB images"
         )
         kinds = ", ".join(dict.fromkeys(f"{model.key.encoding}/{model.key.variant}" for model in self.models))
@@ -390,8 +396,7 @@ class Predictor:
         inputs = _image_inputs(placed, self.spec, frame.border)
         outputs_of = self._outputs([inputs] * len(self.models))
         left, top, _, _ = (int(value) for value in placed.content_box)
-        longest = max(placed.original_width, placed.original_height)
-        shift, zoom = np.array([left, top]), longest / frame.image_size
+        shift, zoom = np.array([left, top]), placed.zoom
         step = self._stride * zoom
         grid = _Grid((-left * zoom, -top * zoom), (step, step), axes=2)
         return replace(self._prediction(outputs_of, 0, shift, zoom, grid), source=np.asarray(image))
@@ -478,12 +483,13 @@ def _input_of(model: TrainedModel) -> _Window | _Frame:
     spec = model.spec
     try:
         section = parse_protocol(model.metadata.dataset_protocol)
-        if spec.task == "nuclei":
-            size, border = getattr(section, "image_size", 0), NucleiTask(**model.metadata.task_protocol).border
-            if (size, size) != spec.shape or spec.channels != 3:
-                raise ValueError(f"images of {size} px for a network of shape {spec.shape}")
-            return _Frame(size, border)
-        task = EcgTask(**model.metadata.task_protocol)
+        if spec.kind == "image":
+            height, width = getattr(section, "image_shape", (0, 0))
+            colours = getattr(section, "colours", 0)
+            if (colours, height, width) != (spec.channels, *spec.shape):
+                raise ValueError(f"{colours} x {height} x {width} px for a network of shape {spec.shape}")
+            return _Frame((height, width), ImageTask(**model.metadata.task_protocol).border, colours)
+        task = SignalTask(**model.metadata.task_protocol)
         rate_hz, window_s = getattr(section, "rate_hz", 0.0), getattr(section, "window_s", 0.0)
         samples = round(window_s * rate_hz)
         if (-(-samples // task.decimate_by),) != spec.shape:
@@ -562,7 +568,7 @@ def _is_precomputed(model: TrainedModel) -> bool:
 
 
 def _place(image: np.ndarray, frame: _Frame) -> Placed:
-    from siwcc.data.datasets.images import SampleDefectError, place_image
+    from siwcc.data.datasets.images import SampleDefectError, as_colours, place_image
 
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
@@ -571,7 +577,7 @@ def _place(image: np.ndarray, frame: _Frame) -> Placed:
     if array.ndim == 2:
         array = np.repeat(array[:, :, np.newaxis], 3, axis=2)
     try:
-        return place_image(np.ascontiguousarray(array), np.empty((0, 2)), frame.image_size)
+        return place_image(as_colours(np.ascontiguousarray(array), frame.colours), np.empty((0, 2)), frame.shape)
     except SampleDefectError as defect:
         raise InputError("array", str(defect)) from defect
 
@@ -595,7 +601,7 @@ def _image_remedy(array: np.ndarray) -> str:
 
 def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
     """Copy 0 of the image, float32 (1, 3, size, size), by the study's own code."""
-    from siwcc.data.augment.nuclei import IDENTITY, NucleiInputs
+    from siwcc.data.augment.image import IDENTITY, ImageInputs
 
     name = np.array(["image"], dtype=object)
     rows = {
@@ -615,7 +621,7 @@ def _image_inputs(placed: Placed, spec: TaskSpec, border: str) -> Tensor:
         "mean": np.array([placed.mean]),
         "std": np.array([placed.std]),
     }
-    inputs = NucleiInputs(spec, rows, Shard(Path("image"), {}, arrays, ""), border)
+    inputs = ImageInputs(spec, rows, Shard(Path("image"), {}, arrays, ""), border)
     return inputs.batch(np.zeros(1, dtype=np.int64), "none")
 
 

@@ -23,7 +23,7 @@ def import_closure(package: Path, modules: tuple[str, ...], script: Path | None 
 
     Args:
         package: Folder of the package; its name is the package's.
-        modules: Names below the package, such as `data.augment.ecg`. Names without a file are ignored.
+        modules: Names below the package, such as `data.augment.signal`. Names without a file are ignored.
         script: A program outside the package, whose imports are followed, too.
 
     Returns:

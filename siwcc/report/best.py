@@ -12,7 +12,7 @@ from siwcc.evaluation.methods import ALL
 from siwcc.evaluation.record_tests import BASELINE, PRIMARY_VIEW, RecordTest
 from siwcc.evaluation.statistics import SIGNIFICANCE
 from siwcc.report.errors import ErrorRow, ErrorTable, baseline_name
-from siwcc.report.figures.style import GROUPS, TASKS
+from siwcc.report.figures.style import PAPERS, Tasks
 from siwcc.report.wording import capital, p_words, three
 
 
@@ -134,16 +134,16 @@ def _test_of(network: ErrorRow | None, baseline: ErrorRow | None, tests: Sequenc
 # ---------------------------------------------------------------------- in words
 
 
-def methods_sentence(bests: Sequence[Best]) -> str:
+def methods_sentence(bests: Sequence[Best], tasks: Tasks = PAPERS) -> str:
     """One sentence: for each task whether the best network or a baseline has the higher R2."""
     if not bests:
         return "No network and no baseline has been evaluated yet."
-    return f"{capital('; '.join(method_words(best) for best in bests))}."
+    return f"{capital('; '.join(method_words(best, tasks) for best in bests))}."
 
 
-def method_words(best: Best) -> str:
+def method_words(best: Best, tasks: Tasks = PAPERS) -> str:
     """Whether the best network or the best baseline of a task has the higher R2, in words."""
-    place = f"{_lower(TASKS.get(best.task, best.task))}{f' ({best.point})' if best.point else ''}:"
+    place = f"{_lower(tasks[best.task].shown_title)}{f' ({best.point})' if best.point else ''}:"
     network, baseline = best.network, best.baseline
     if network is None:
         shown = "" if baseline is None else f"; the {baseline_name(baseline)} has R² {three(baseline.r2)}"
@@ -189,7 +189,7 @@ def _test_words(best: Best) -> str:
     return f"; {p}"
 
 
-def note(best: Best) -> str:
+def note(best: Best, tasks: Tasks = PAPERS) -> str:
     """The line below the table of one task.
 
     It has the number of networks above the best baseline, the test over records, and the method with the smallest
@@ -202,7 +202,7 @@ def note(best: Best) -> str:
     test = best.test
     if test is not None and math.isfinite(test.p_two_sided):
         ends = f"[{three(test.ci_low, sign=True)}, {three(test.ci_high, sign=True)}]"
-        records = f"{test.records} {GROUPS[test.task][test.records != 1]}"
+        records = f"{test.records} {tasks[test.task].groups[test.records != 1]}"
         size = f"{three(test.mean_difference, sign=True)} {test.unit} {ends}"
         parts.append(f"Difference {size}, {records}, p {p_words(test.p_two_sided)}.")
     if best.smallest is not None and best.smallest is not best.winner:

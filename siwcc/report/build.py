@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from siwcc.report.encodings import describe_encodings
 from siwcc.report.errors import BASELINE_NOTES, error_tables, stratum_tables, title_of, visibility_sentences
 from siwcc.report.external import external_tables
 from siwcc.report.figure_list import Figure, list_figures
-from siwcc.report.figures.style import GROUPS, METRICS, SAMPLES, TASKS, arm_style, model_name, why_not_drawn
+from siwcc.report.figures.style import METRICS, Tasks, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
 from siwcc.report.onsets import COMPARED_PER_H, onset_sentence, onset_tables
 from siwcc.report.page import open_templates, versions, write_page
@@ -84,7 +85,7 @@ def write_report(study: Study, resources: Resources, path: Path, measured: Measu
     environment.filters.update(comparison_name=comparison_name, view_name=view_name)
     environment.globals.update(hoped_word=hoped_word, arm=lambda name: arm_style(name).label)
     environment.globals.update(onset_sentence=onset_sentence)
-    environment.globals.update(best_note=note, visibility_sentences=visibility_sentences)
+    environment.globals.update(visibility_sentences=visibility_sentences)
     content = _content(study, resources, measured or measure(study, resources.published))
     write_page(environment, "report.html.j2", content, path)
     write_text(study.layout.summary, "".join(f"{line}\n" for line in _summary(content)))
@@ -92,13 +93,15 @@ def write_report(study: Study, resources: Resources, path: Path, measured: Measu
 
 def _summary(content: Mapping[str, Any]) -> Iterator[str]:
     """What was run, the main result of each task, the comparison of the encodings: one line each."""
+    tasks: Tasks = content["config"].tasks
     samples = [
-        f"{TASKS[item.task]}: {item.kept} {SAMPLES[item.task][1]} of {item.groups} {GROUPS[item.task][1]}"
+        f"{settings.shown_title}: {item.kept} {settings.samples[1]} of {item.groups} {settings.groups[1]}"
         for item in content["data"]
+        for settings in (tasks[item.task],)
     ]
     networks = f"{content['runs_there']} of {content['runs']} networks"
     yield f"study {content['study']}: {'; '.join([*samples, networks])}"
-    yield from (method_words(best) for best in content["bests"])
+    yield from (method_words(best, tasks) for best in content["bests"])
     yield from (f"onsets in whole recordings of {onset_sentence(table)}" for table in content["onsets"])
     if content["config"].comparisons:
         yield content["verdict"].headline
@@ -136,7 +139,7 @@ def _content(study: Study, resources: Resources, measured: Measured) -> dict[str
         "config": config,
         "config_text": config_text(config),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "tasks": TASKS,
+        "tasks": {name: settings.shown_title for name, settings in config.tasks.items()},
         "missing": describe_missing(study),
         "runs": len(study.runs()),
         "runs_there": len(study.runs()) - len(study.missing_runs()),
@@ -163,21 +166,21 @@ def _data_content(study: Study, data: Sequence[TaskData]) -> dict[str, Any]:
         "data": data,
         "specs": {task: study.spec(task) for task in tasks},
         "protocol": describe_protocol(study.config, tasks),
-        "remarks": _remarks(data),
+        "remarks": _remarks(data, study.config.tasks),
         "main_limits": main_limits(study.config, data),
         "encodings": describe_encodings(study.config.encodings),
         "folds": [describe_folds(task, study.layout.strata_csv(task), study.limits(task).isolated_s) for task in tasks],
-        "group_words": GROUPS,
-        "sample_words": SAMPLES,
-        "each": " or ".join(GROUPS[task][0] for task in study.config.run),
-        "over": " and ".join(GROUPS[task][1] for task in study.config.run),
+        "group_words": {name: settings.groups for name, settings in study.config.tasks.items()},
+        "sample_words": {name: settings.samples for name, settings in study.config.tasks.items()},
+        "each": " or ".join(dict.fromkeys(study.config.task(task).group for task in study.config.run)),
+        "over": " and ".join(dict.fromkeys(study.config.task(task).groups[1] for task in study.config.run)),
         "by_group": study.config.folds_by == "group",
     }
 
 
-def _remarks(data: Sequence[TaskData]) -> list[str]:
+def _remarks(data: Sequence[TaskData], tasks: Tasks) -> list[str]:
     """Why the data are not the paper's; with the task where that is not the same for all."""
-    found = [(item.remark, TASKS[item.task]) for item in data if item.remark]
+    found = [(item.remark, tasks[item.task].shown_title) for item in data if item.remark]
     alike = len({item.remark for item in data}) == 1
     return [found[0][0]] if found and alike else [f"{remark} ({task})" for remark, task in found]
 
@@ -185,6 +188,7 @@ def _remarks(data: Sequence[TaskData]) -> list[str]:
 def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dict[str, Any]:
     """The part of the content on the results."""
     rows, errors, tests = measured.rows, measured.errors, measured.records.tests
+    tasks = study.config.tasks
     tables = error_tables(errors.overall)
     bests = best_methods(tables, tests)
     figures = list_figures(study, measured)
@@ -192,15 +196,16 @@ def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dic
         "papers": papers,
         "published": any(row.published_mean_difference is not None for row in rows),
         "metrics": METRICS,
-        "verdict": judge(rows, papers, tests, study.config.folds_by == "group"),
+        "verdict": judge(rows, papers, tests, study.config.folds_by == "group", tasks),
         "groups": _by_model(rows),
         "records": record_groups(tests),
         "variance": variance_groups(measured.variance, "test_r2"),
         "error_tables": tables,
         "bests": bests,
-        "methods_sentence": methods_sentence(bests),
+        "best_note": partial(note, tasks=tasks),
+        "methods_sentence": methods_sentence(bests, tasks),
         "baseline_notes": BASELINE_NOTES,
-        "strata": stratum_tables(errors.by_stratum),
+        "strata": stratum_tables(errors.by_stratum, tasks),
         "external": external_tables(measured.external),
         "robustness": [table for task in study.started_tasks() for table in robustness_tables(study.robustness(task))],
         "figures": figures,
@@ -222,8 +227,9 @@ def _best_panels(
 
 def describe_missing(study: Study) -> list[str]:
     """What the config asks for and is not there, in words; empty when the study is complete."""
+    titles = {name: settings.shown_title for name, settings in study.config.tasks.items()}
     lines = [
-        f"{TASKS.get(task, task)}: nothing yet, the folds are not assigned"
+        f"{titles[task]}: nothing yet, the folds are not assigned"
         for task in study.config.run
         if task not in study.started_tasks()
     ]
@@ -238,17 +244,17 @@ def describe_missing(study: Study) -> list[str]:
     for task in study.started_tasks():
         names = [arm_style(name).label for name in study.missing_baselines(task)]
         if names:
-            lines.append(f"{TASKS.get(task, task)}: the baseline{'s' * (len(names) > 1)} {', '.join(names)}")
+            lines.append(f"{titles[task]}: the baseline{'s' * (len(names) > 1)} {', '.join(names)}")
         arms = [path.parent for path in study.robustness_paths(task) if not path.is_file()]
         if arms:
             named = "; ".join(f"{model_name(task, arm.name)}, {arm_style(arm.parent.name).label}" for arm in arms)
-            lines.append(f"{TASKS.get(task, task)}: predictions for perturbed samples of {named}")
+            lines.append(f"{titles[task]}: predictions for perturbed samples of {named}")
         absent_external = [external_place(path) for path in study.files.external([task]) if not path.is_file()]
         if absent_external:
             named = "; ".join(
                 f"{title_of(task, method, variant)}, {dataset}" for _, dataset, method, variant in absent_external
             )
-            lines.append(f"{TASKS.get(task, task)}: predictions for external data sets of {named}")
+            lines.append(f"{titles[task]}: predictions for external data sets of {named}")
     return lines + _undrawn_figures(study)
 
 

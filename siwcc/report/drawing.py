@@ -76,7 +76,7 @@ def _draw_samples(study: Study, task: str) -> None:
         plot_gaps(study.layout.strata_csv(task), isolated_s, files)
     folds = study.fold_paths(task)
     if all(path.is_file() for path in folds):
-        plot_targets(folds, _files(study, figure_stem("targets", task=task)))
+        plot_targets(folds, _files(study, figure_stem("targets", task=task)), study.config.task(task).shown_title)
     if folds[0].is_file():
         files = _files(study, figure_stem("encodings", task=task))
         plot_encodings(folds[0], study.samples_path(task), study.config.encodings, files)
@@ -121,7 +121,7 @@ def _is_shown(path: Path, shown: tuple[str, str] | None, seed: int) -> bool:
 def _draw_robustness(study: Study, task: str) -> None:
     lines = study.robustness(task)
     if lines:
-        plot_robustness(lines, _files(study, figure_stem("robustness", task=task)))
+        plot_robustness(lines, _files(study, figure_stem("robustness", task=task)), study.config.task(task).shown_title)
 
 
 def _draw_records(study: Study, task: str, points: Sequence[RecordPoint]) -> None:
@@ -130,7 +130,7 @@ def _draw_records(study: Study, task: str, points: Sequence[RecordPoint]) -> Non
             chosen = select_points(points, task, variant, control, encoding)
             if chosen:
                 stem = records_stem(task, variant, control, encoding)
-                plot_records(chosen, _files(study, stem))
+                plot_records(chosen, _files(study, stem), study.config.task(task).group)
 
 
 def _files(study: Study, stem: str) -> FigureFiles:

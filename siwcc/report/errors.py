@@ -11,7 +11,7 @@ import numpy as np
 from siwcc.evaluation.baselines.registry import baseline_kind
 from siwcc.evaluation.errors_table import Accuracy
 from siwcc.evaluation.methods import ALL, AUGMENTED, ISOLATED, UNAUGMENTED
-from siwcc.report.figures.style import GROUPS, arm_style, model_name
+from siwcc.report.figures.style import PAPERS, Tasks, arm_style, model_name
 from siwcc.report.wording import three
 
 BASELINE_NOTES = {
@@ -149,6 +149,7 @@ class StratumTable:
         summaries: For very many groups: (method, groups, smallest, quartiles and largest of their medians).
         unit: Of the errors.
         point: Which of several points; empty for a single one.
+        group: What a group is called.
     """
 
     task: str
@@ -159,11 +160,12 @@ class StratumTable:
     summaries: Sequence[tuple[str, int, Sequence[float]]]
     unit: str
     point: str = ""
+    group: str = "group"
 
     @property
     def head(self) -> str:
         """What the rows are."""
-        return {"group": GROUPS[self.task][0], "class": "class", "dataset": "data set"}[self.by]
+        return {"group": self.group, "class": "class", "dataset": "data set"}[self.by]
 
     @property
     def title(self) -> str:
@@ -172,12 +174,17 @@ class StratumTable:
         return f"{model_name(self.task, self.variant)}: errors{of_point} by {self.head}"
 
 
-def stratum_tables(lines: Sequence[Accuracy]) -> list[StratumTable]:
-    """The tables of `errors_by_stratum.csv` on the augmented copies of all samples, by network."""
+def stratum_tables(lines: Sequence[Accuracy], tasks: Tasks = PAPERS) -> list[StratumTable]:
+    """The tables of `errors_by_stratum.csv` on the augmented copies of all samples, by network.
+
+    Args:
+        lines: The table.
+        tasks: The study's, for their words.
+    """
     shown = [line for line in lines if (line.inputs, line.subset) == (AUGMENTED, ALL)]
     models = dict.fromkeys((line.task, line.variant) for line in shown if line.variant)
     return [
-        _stratum_table(of_stratum, *model, by)
+        _stratum_table(of_stratum, *model, by, tasks[model[0]].group)
         for model in models
         for point in dict.fromkeys(line.point for line in shown if line.task == model[0])
         for by in ("dataset", "group", "class")
@@ -193,7 +200,7 @@ def _belongs(line: Accuracy, task: str, variant: str) -> bool:
     return line.task == task and (line.variant == variant or (not line.variant and line.method == _PLAINEST))
 
 
-def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str) -> StratumTable:
+def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str, group: str) -> StratumTable:
     # Networks first: the baseline is what they are compared with.
     methods = sorted(dict.fromkeys((not line.variant, line.method) for line in lines))
     cells = {(line.stratum, not line.variant, line.method): line for line in lines}
@@ -204,7 +211,7 @@ def _stratum_table(lines: Sequence[Accuracy], task: str, variant: str, by: str) 
     rows = [(name, samples[name], [cells.get((name, *method)) for method in methods]) for name in ordered]
     spread = [(head, *_spread(lines, *method)) for head, method in zip(heads, methods, strict=True)]
     shown = ([] if many else rows, spread if many else [])
-    return StratumTable(task, variant, by, heads, *shown, lines[0].unit, lines[0].point)
+    return StratumTable(task, variant, by, heads, *shown, lines[0].unit, lines[0].point, group)
 
 
 def _spread(lines: Sequence[Accuracy], baseline: bool, method: str) -> tuple[int, list[float]]:

@@ -152,7 +152,7 @@ def _row(
 def _robustness(path: Path) -> list[tuple[str, OnsetRobustness]]:
     """What each line is of, in words, and the line."""
     lines = read_lines(path, OnsetRobustness) if path.is_file() else []
-    return [(f"{TITLES['ecg', line.perturbation]}, {_strength(line)}", line) for line in lines]
+    return [(f"{TITLES['s', line.perturbation]}, {_strength(line)}", line) for line in lines]
 
 
 def _strength(line: OnsetRobustness) -> str:

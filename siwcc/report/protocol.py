@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from siwcc.config import Config
-from siwcc.report.figures.style import GROUPS, SAMPLES, TASKS
+from siwcc.config import Config, Kind, SignalTask
 from siwcc.report.study import TaskData
 from siwcc.report.wording import capital
 
@@ -19,7 +18,7 @@ _EDGES = {
     "zero": "a warped image has an empty border, which reveals part of the target",
     "reflect": "a warped image is mirrored at its edges, so that no empty border reveals the target",
 }
-_LEAKING_EDGES = ("zero_fill", "zero")
+_ZERO_EDGES: dict[Kind, str] = {"signal": "zero padding", "image": "the empty image border"}
 
 
 def describe_protocol(config: Config, tasks: Sequence[str]) -> list[str]:
@@ -33,12 +32,13 @@ def describe_protocol(config: Config, tasks: Sequence[str]) -> list[str]:
 
 
 def _task_sentence(config: Config, task: str) -> str:
-    edge = config.tasks.ecg.shift if task == "ecg" else config.tasks.nuclei.border
-    closed = (config.folds_by == "group") + (edge not in _LEAKING_EDGES)
+    settings = config.task(task)
+    edge = settings.shift if isinstance(settings, SignalTask) else settings.border
+    closed = (config.folds_by == "group") + (not settings.has_zero_edges)
     whose = ("the paper's protocol", "one of the paper's two leaks is closed", "both of the paper's leaks are closed")
-    folds = _FOLDS[config.folds_by].format(group=GROUPS[task][0], samples=SAMPLES[task][1])
+    folds = _FOLDS[config.folds_by].format(group=settings.group, samples=settings.samples[1])
     published = "" if closed == 0 else " Published figures come from another protocol, the paper's, and are not shown."
-    return f"{TASKS[task]}: {whose[closed]}. {folds}; {_EDGES[edge]}.{published}"
+    return f"{settings.shown_title}: {whose[closed]}. {folds}; {_EDGES[edge]}.{published}"
 
 
 def main_limits(config: Config, data: Sequence[TaskData]) -> str:
@@ -62,16 +62,10 @@ def main_limits(config: Config, data: Sequence[TaskData]) -> str:
 def _leaks(config: Config, tasks: Sequence[str]) -> Iterator[str]:
     """The leaks of the paper's protocol that are open."""
     if config.folds_by == "sample" and tasks:
-        shared = " and ".join(GROUPS[task][1] for task in tasks)
+        shared = " and ".join(dict.fromkeys(config.task(task).groups[1] for task in tasks))
         yield f"folds share {shared}"
-    edges = [
-        name
-        for task, edge, name in (
-            ("ecg", config.tasks.ecg.shift, "zero padding"),
-            ("nuclei", config.tasks.nuclei.border, "the empty image border"),
-        )
-        if task in tasks and edge in _LEAKING_EDGES
-    ]
+    zero = [config.kind_of(task) for task in sorted(tasks) if config.task(task).has_zero_edges]
+    edges = [_ZERO_EDGES[kind] for kind in dict.fromkeys(zero)]
     if edges:
         yield f"{' and '.join(edges)} {'reveal' if len(edges) > 1 else 'reveals'} part of the target"
 

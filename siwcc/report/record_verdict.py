@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from siwcc.evaluation.record_tests import RecordTest
 from siwcc.evaluation.statistics import SIGNIFICANCE, holm
-from siwcc.report.figures.style import GROUPS, SAMPLES, arm_style, model_name
+from siwcc.report.figures.style import PAPERS, Tasks, arm_style, model_name
 from siwcc.report.wording import Reading, capital, count_readings, p_words, three
 
 RECORD_WORDS = {
@@ -43,12 +43,13 @@ def _reading(test: RecordTest, p_against: float) -> Reading:
     return Reading.NOTHING
 
 
-def record_summary(read: Sequence[tuple[RecordTest, Reading]], primary: bool) -> tuple[str, ...]:
+def record_summary(read: Sequence[tuple[RecordTest, Reading]], primary: bool, tasks: Tasks = PAPERS) -> tuple[str, ...]:
     """A sentence for each task on all its comparisons.
 
     Args:
         read: The primary tests with their readings.
         primary: Whether folds keep records together.
+        tasks: The study's, for their words.
     """
     sentences = []
     for task in dict.fromkeys(test.task for test, _ in read):
@@ -56,12 +57,12 @@ def record_summary(read: Sequence[tuple[RecordTest, Reading]], primary: bool) ->
         counted = count_readings([reading for _, reading in own], RECORD_WORDS, "comparisons")
         kind = "Primary test, over" if primary else "Over"
         records = max(test.records for test, _ in own)
-        named = GROUPS[task][records != 1]
+        named = tasks[task].groups[records != 1]
         sentences.append(f"{kind} {records} {named} (mean absolute error on augmented copies): {counted}.")
     return tuple(sentences)
 
 
-def record_sentence(test: RecordTest, reading: Reading, family: int, several: bool) -> str:
+def record_sentence(test: RecordTest, reading: Reading, family: int, several: bool, tasks: Tasks = PAPERS) -> str:
     """What one comparison found.
 
     Args:
@@ -69,18 +70,16 @@ def record_sentence(test: RecordTest, reading: Reading, family: int, several: bo
         reading: Its reading.
         family: How many tests Holm's correction covers.
         several: Whether there are several networks, so that this one must be named.
+        tasks: The study's, for their words.
     """
     title = f"{arm_style(test.study).label} against {arm_style(test.control).label}"
     errors = f"{three(test.study_error)} {test.unit} against {three(test.control_error)} {test.unit}"
     size = f"{three(test.mean_difference, sign=True)} {test.unit}"
     ends = f"95 % interval {three(test.ci_low, sign=True)} to {three(test.ci_high, sign=True)}"
-    counts = f"smaller in {test.records_better} and larger in {test.records_worse} of {test.records} {_named(test)}"
+    named = tasks[test.task].groups[test.records != 1]
+    counts = f"smaller in {test.records_better} and larger in {test.records_worse} of {test.records} {named}"
     model = f", {model_name(test.task, test.variant)}" * several
     return f"{capital(title)}{model}: {errors}, {size} ({ends}; {counts}): {_words(test, reading, family)}."
-
-
-def _named(test: RecordTest) -> str:
-    return GROUPS[test.task][test.records != 1]
 
 
 def _words(test: RecordTest, reading: Reading, family: int) -> str:
@@ -99,18 +98,19 @@ def _words(test: RecordTest, reading: Reading, family: int) -> str:
     return f"{what} before correction for {tests} ({p}), not after it"
 
 
-def record_limits(tests: Sequence[RecordTest], primary: bool) -> Iterator[str]:
+def record_limits(tests: Sequence[RecordTest], primary: bool, tasks: Tasks = PAPERS) -> Iterator[str]:
     """What the tests over records cannot say.
 
     Args:
         tests: The primary tests.
         primary: Whether folds keep records together.
+        tasks: The study's, for their words.
     """
     for task in dict.fromkeys(test.task for test in tests):
-        one, several = GROUPS[task]
+        sample, (one, several) = tasks[task].sample, tasks[task].groups
         if primary:
             yield (
-                f"Over {several}, each {one} counts once, with one {SAMPLES[task][0]} or with many: the p is about new "
+                f"Over {several}, each {one} counts once, with one {sample} or with many: the p is about new "
                 f"{several}, the interval (a bootstrap) is somewhat narrow, and where they disagree the p is right. "
                 f"The {several} of a test fold share their trainings: a training that is good by chance counts for "
                 "each, so that p is too small where trainings vary; the p of whole folds allows for it, and few folds "

@@ -114,7 +114,9 @@ class Study:
 
     def missing_baselines(self, task: str) -> list[str]:
         """Baselines of a task that have no predictions."""
-        return [name for name in baselines_of(task) if not self.layout.baseline(task, name).is_file()]
+        return [
+            name for name in baselines_of(self.config.kind_of(task)) if not self.layout.baseline(task, name).is_file()
+        ]
 
     def robustness_paths(self, task: str) -> list[Path]:
         """`robustness.csv` of every arm of a task that is to have one, there or not."""

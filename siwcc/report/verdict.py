@@ -16,7 +16,7 @@ from siwcc.evaluation.statistics import (
     smallest_bootstrap_p,
     smallest_sign_flip_p,
 )
-from siwcc.report.figures.style import GROUPS, arm_style, model_name
+from siwcc.report.figures.style import PAPERS, Tasks, arm_style, model_name
 from siwcc.report.record_verdict import RECORD_WORDS, read_tests, record_limits, record_sentence, record_summary
 from siwcc.report.wording import BAD, GOOD, Reading, capital, count_readings, listed, p_words, three
 
@@ -64,6 +64,7 @@ def judge(
     papers_data: Collection[str] = (),
     tests: Sequence[RecordTest] = (),
     by_group: bool = False,
+    tasks: Tasks = PAPERS,
 ) -> Verdict:
     """Put a study's comparisons into words.
 
@@ -77,24 +78,25 @@ def judge(
             against ours.
         tests: The study's comparisons over records; only primary ones are put into words.
         by_group: Whether folds keep records together, so that the test over records is the primary one.
+        tasks: The study's, for their words.
     """
     readings = dict(zip(rows, read_rows(rows), strict=True))
     groups = list(_groups(rows))
     primary = [test for test in tests if test.family == PRIMARY]
     over_records = list(zip(primary, read_tests(primary), strict=True))
-    views = (tuple(_summary(groups, readings)), record_summary(over_records, by_group))
+    views = (tuple(_summary(groups, readings)), record_summary(over_records, by_group, tasks))
     leading = over_records if by_group else []
     several = len({(test.task, test.variant) for test in primary}) > 1
     return Verdict(
         headline="; ".join(text.rstrip(".") for text in views[1]) + "." if leading else _headline(groups, readings),
         summary=views[by_group],
         second=views[not by_group],
-        records=tuple(record_sentence(test, reading, len(primary), several) for test, reading in over_records),
+        records=tuple(record_sentence(test, reading, len(primary), several, tasks) for test, reading in over_records),
         models=tuple(
-            (_heading(group[0]), (*_model_sentences(group, readings), *_primary_sentences(group[0], leading)))
+            (_heading(group[0]), (*_model_sentences(group, readings), *_primary_sentences(group[0], leading, tasks)))
             for group in groups
         ),
-        limits=(*_limits(rows), *record_limits(primary, by_group), *_published_sentences(rows, papers_data)),
+        limits=(*_limits(rows), *record_limits(primary, by_group, tasks), *_published_sentences(rows, papers_data)),
     )
 
 
@@ -216,11 +218,11 @@ def _model_conclusion(group: Sequence[Row], readings: dict[Row, Reading]) -> str
     return "Together these results support neither encoding; this does not prove that the two are equal."
 
 
-def _primary_sentences(row: Row, over_records: Sequence[tuple[RecordTest, Reading]]) -> Iterator[str]:
+def _primary_sentences(row: Row, over_records: Sequence[tuple[RecordTest, Reading]], tasks: Tasks) -> Iterator[str]:
     """The result of the primary test for the same comparison, so that nobody mistakes the folds for it."""
     for test, reading in over_records:
         if (test.task, test.variant, test.control, test.study) == (row.task, row.variant, row.control, row.study):
-            yield f"The primary test, over {GROUPS[row.task][1]}: {RECORD_WORDS[reading]}."
+            yield f"The primary test, over {tasks[row.task].groups[1]}: {RECORD_WORDS[reading]}."
 
 
 # ------------------------------------------------------------- the whole study

@@ -21,7 +21,7 @@ import torch
 
 import siwcc
 from siwcc.config import Train
-from siwcc.data.augment.interface import Inputs, Source, augment_module
+from siwcc.data.augment.interface import Inputs, Source, module_of_fold
 from siwcc.data.points import visible_points
 from siwcc.evaluation.metrics import mean_errors, r2_scores
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
@@ -153,7 +153,7 @@ def _prepare_torch(settings: Train) -> None:
 def _open_run(
     key: RunKey, fold_paths: Sequence[Path], samples_path: SamplesPath, settings: Train, resident: bool | None
 ) -> _Run:
-    augment = augment_module(key.task)
+    augment = module_of_fold(fold_paths[0])
     training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]
     train = augment.open_inputs(training_folds, samples_path, augmented_only=True)
     inputs = [train]
@@ -461,7 +461,7 @@ def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
 def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     """What a state must agree with to be gone on from: run, settings, inputs, code, torch."""
     package = Path(siwcc.__file__).parent
-    code = import_closure(package, ("training.run", f"data.augment.{run.key.task}"))
+    code = import_closure(package, ("training.run", f"data.augment.{run.train.inputs.spec.kind}"))
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
     loops = any(isinstance(module, Block) and module.loops_for_batch for module in run.network.modules())
     parts["compiled"] = f"network {run.forward is not run.network}, loops {loops}"

@@ -18,8 +18,8 @@ from tolerances import FLOAT64, largest
 from siwcc.analyses import controls
 from siwcc.analyses.controls import CONTROLS, Finding, Outcome, Peaks, Size
 from siwcc.cli import main as cli
-from siwcc.config import EcgTask, VfdbSection
-from siwcc.data.augment import ecg
+from siwcc.config import SignalTask, VfdbSection
+from siwcc.data.augment import signal as ecg
 from siwcc.data.augment.interface import copy_rng
 from siwcc.evaluation.comparisons import read_rows
 from siwcc.io.shards import read_shard, shard_writer
@@ -197,7 +197,7 @@ class TestFoldFiles:
 
 def recorded_fold(folder):
     """A fold file of two windows of noise, made by the study."""
-    dataset, settings = VfdbSection(format="vfdb"), EcgTask(copies_per_sample=1)
+    dataset, settings = VfdbSection(format="vfdb"), SignalTask(copies_per_sample=1)
     rng = np.random.default_rng(0)
     with shard_writer(folder / "samples.h5", "samples", {"task": "ecg", "dataset": "x", "rate_hz": 250.0}) as writer:
         for name in ("418_1", "418_2"):

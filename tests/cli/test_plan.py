@@ -39,8 +39,8 @@ def test_overlays_are_merged_deeply_and_lists_replaced(small: Config) -> None:
     assert small.study == "small"
     assert small.variants == ("reduced",)
     assert small.encodings == ("coord", "weighted")
-    assert small.tasks.ecg.copies_per_sample == 10
-    assert small.tasks.ecg.decimate_by == 10
+    assert small.tasks["ecg"].copies_per_sample == 10
+    assert small.tasks["ecg"].decimate_by == 10
     assert set(small.datasets) == {"mine", "vfdb", "mitdb", "sipakmed"}
     assert small.train.learning_rate == 0.001
 

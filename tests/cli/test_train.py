@@ -210,10 +210,10 @@ def test_the_study_is_the_preset_with_the_users_data(records: Path, images: Path
     config = train.prepare(options(records, *words)).config
     assert (config.run, config.folds, config.folds_by, config.seed, config.seeds) == (("ecg",), 2, "group", 7, (7,))
     assert (config.encodings, config.variants, config.comparisons) == (("none",), ("heatmap",), ())
-    assert (config.tasks.ecg.shift, config.tasks.ecg.copies_per_sample) == ("rewindow", 100)
+    assert (config.tasks["ecg"].shift, config.tasks["ecg"].copies_per_sample) == ("rewindow", 100)
     assert config.train.of("heatmap").epochs == 4
     chosen = train.prepare(options(images, "--folds", "2", "--epochs", "3", "--work", str(images.parent / "w"))).config
-    assert (chosen.tasks.nuclei.border, chosen.tasks.nuclei.copies_per_sample) == ("reflect", 4)
+    assert (chosen.tasks["nuclei"].border, chosen.tasks["nuclei"].copies_per_sample) == ("reflect", 4)
     recipe = chosen.train.of("heatmap")
     assert (recipe.epochs, recipe.new_copies, recipe.online_augmentation.sign) == (3, False, 0)
     assert chosen.dataset_of("nuclei").image_size == 128
@@ -221,7 +221,7 @@ def test_the_study_is_the_preset_with_the_users_data(records: Path, images: Path
 
 def test_a_trial_has_fewer_copies_and_epochs(records: Path, images: Path) -> None:
     quick = train.prepare(options(records, "--rate", "50", "--folds", "2", "--quick")).config
-    assert (quick.tasks.ecg.copies_per_sample, quick.train.of("heatmap").epochs) == (20, 2)
+    assert (quick.tasks["ecg"].copies_per_sample, quick.train.of("heatmap").epochs) == (20, 2)
     quick = train.prepare(options(images, "--folds", "2", "--quick", "--work", str(images.parent / "w"))).config
     assert (quick.dataset_of("nuclei").image_size, quick.train.of("heatmap").epochs) == (64, 3)
 
@@ -301,7 +301,7 @@ def siwcc_train(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Four synthetic recordings, two folds, one epoch; and what the command printed."""
     folder = tmp_path_factory.mktemp("train")
-    write_synthetic("ecg", folder / "data", 4, 42, "folder")
+    write_synthetic("signal", folder / "data", 4, 42, "folder")
     done = siwcc_train(folder, *TRAIN)
     assert done.returncode == 0, done.stderr
     return folder, done

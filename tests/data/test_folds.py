@@ -14,7 +14,7 @@ import pytest
 from refusals import refused
 from sklearn.model_selection import KFold
 
-from siwcc.config import EcgTask, HerlevSection, SipakmedSection, VfdbSection
+from siwcc.config import SignalTask, HerlevSection, SipakmedSection, VfdbSection
 from siwcc.data.datasets import vfdb
 from siwcc.data.folds import (
     Stratum,
@@ -312,7 +312,7 @@ def test_make_fold_hands_the_folds_samples_to_the_tasks_module(tmp_path):
     samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     ids = write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
-    make_fold("ecg", samples, table, 2, EcgTask(copies_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
+    make_fold("ecg", samples, table, 2, SignalTask(copies_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
     fold = read_shard(tmp_path / "fold2.h5", "fold")
     assert fold.attributes["fold"] == 2
     assert fold.arrays["sample_id"].tolist() == [ids[3], ids[3], ids[4], ids[4]]
@@ -329,7 +329,7 @@ def test_an_edited_assignment_is_refused(tmp_path):
         with refused(path, "manifest.json"):
             (read_folds_csv if path is table else read_strata_csv)(path)
     with refused(table, "manifest.json"):
-        make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
+        make_fold("ecg", samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
 def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
@@ -338,7 +338,7 @@ def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
     write_tables(samples, 2)
     write_samples(samples, {"418": 3, "419": 3})
     with refused(samples, "folds.csv"):
-        make_fold("ecg", samples, table, 1, EcgTask(), DATASET, 42, tmp_path / "fold1.h5")
+        make_fold("ecg", samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
 def test_samples_under_another_sets_name_are_refused(tmp_path):
@@ -352,4 +352,4 @@ def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
     write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
     with refused(table, "1 to 2", 3, remedy=None):
-        make_fold("ecg", samples, table, 3, EcgTask(), DATASET, 42, tmp_path / "fold3.h5")
+        make_fold("ecg", samples, table, 3, SignalTask(), DATASET, 42, tmp_path / "fold3.h5")

@@ -35,7 +35,7 @@ from siwcc.io.run_key import RunKey
 from siwcc.io.shards import _write_seal, read_shard
 from siwcc.report.build import report_study
 from siwcc.report.figures.inputs import plot_encodings, plot_predictions
-from siwcc.report.figures.style import TASKS, FigureFiles
+from siwcc.report.figures.style import PAPERS, FigureFiles
 from siwcc.report.study import Study
 from siwcc.training.checkpoint import read_model
 from siwcc.training.run import RunFiles, standardisation, train_run
@@ -123,9 +123,9 @@ def test_a_dropout_has_room_beside_both_points() -> None:
 
 def test_one_point_leaves_no_trace_in_protocols() -> None:
     one, two = made_config("ecg"), points_config("ecg")
-    assert "points" not in one.tasks.ecg.protocol()
+    assert "points" not in one.tasks["ecg"].protocol()
     assert "points" not in one.dataset_of("ecg").protocol()
-    assert two.tasks.ecg.protocol()["points"] == two.dataset_of("ecg").protocol()["points"] == ["onset", "end"]
+    assert two.tasks["ecg"].protocol()["points"] == two.dataset_of("ecg").protocol()["points"] == ["onset", "end"]
 
 
 # ------------------------------------------------------------------- folds
@@ -164,7 +164,7 @@ def test_the_end_moves_with_the_event(ecg_study: Study) -> None:
 
 
 def test_both_centres_are_moved_by_one_affine(nuclei_study: Study) -> None:
-    from siwcc.data.augment.nuclei import Affine, affine_matrix
+    from siwcc.data.augment.image import Affine, affine_matrix
 
     samples = read_shard(nuclei_study.samples_path("nuclei"), "samples", ("sample_id", "target", "cytoplasm")).arrays
     place = {name: row for row, name in enumerate(samples["sample_id"])}
@@ -375,7 +375,7 @@ def test_the_report_has_a_table_for_every_point(study: Study, repository) -> Non
     text = page.read_text()
     for point in POINTS[task]:
         # The errors on augmented copies and on original samples.
-        assert text.count(f"<strong>{TASKS[task]}, {point}</strong>") == 2
+        assert text.count(f"<strong>{PAPERS[task].shown_title}, {point}</strong>") == 2
     assert "are of the first point" in text
 
 

@@ -105,7 +105,7 @@ def test_exactly_the_tolerated_share_passes(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "records"
-    write_synthetic("ecg", folder, 2, 5)
+    write_synthetic("signal", folder, 2, 5)
     return folder
 
 

@@ -56,8 +56,8 @@ def build(root: Path) -> None:
         study = write_study(root / task, config_of(task))
         _write_statistics(study)
     _train(root)
-    write_synthetic("ecg", root / "wfdb", 2, 3)
-    write_synthetic("nuclei", root / "sipakmed", 6, 3)
+    write_synthetic("signal", root / "wfdb", 2, 3)
+    write_synthetic("image", root / "sipakmed", 6, 3)
     _write_herlev(root)
     _write_own(root)
     _write_spreadsheet(root)
@@ -128,13 +128,13 @@ def _write_herlev(root: Path) -> None:
 def _write_own(root: Path) -> None:
     import cv2
 
-    write_synthetic("nuclei", root / "own_images", 3, 3, "folder")
+    write_synthetic("image", root / "own_images", 3, 3, "folder")
     table = root / "own_images" / "samples.csv"
     for path, extension in zip(sorted((root / "own_images" / "images").iterdir())[:2], (".tif", ".jpg"), strict=True):
         cv2.imwrite(str(path.with_suffix(extension)), cv2.imread(str(path)))
         table.write_text(table.read_text().replace(path.name, path.with_suffix(extension).name))
         path.unlink()
-    write_synthetic("ecg", root / "own_signals", 1, 3, "folder")
+    write_synthetic("signal", root / "own_signals", 1, 3, "folder")
     signal = root / "own_signals" / "records" / "demo01.csv"
     signal.write_text("".join(signal.read_text().splitlines(keepends=True)[:12_000]))
 

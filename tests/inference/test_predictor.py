@@ -14,7 +14,7 @@ from tolerances import FLOAT32, assert_same
 
 import siwcc
 from siwcc.config import MAP_VARIANTS, FolderSection
-from siwcc.data.augment.ecg import draw_event
+from siwcc.data.augment.signal import draw_event
 from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.data.datasets import vfdb
 from siwcc.data.datasets.images import place_image

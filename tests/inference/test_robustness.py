@@ -20,7 +20,7 @@ from siwcc.evaluation.bootstrap import DRAWS, Draws, interval_of
 from siwcc.evaluation.methods import read_predictions
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.evaluation.robustness_table import read_robustness, write_robustness
-from siwcc.inference.robustness import ecg, nuclei
+from siwcc.inference.robustness import image, signal
 from siwcc.inference.robustness.interface import robustness_module, unchanged
 from siwcc.inference.robustness.measure import measure_robustness
 from siwcc.io.errors import InputError
@@ -218,7 +218,7 @@ def test_every_perturbation_reaches_the_network(kind, tmp_path_factory):
 
 def test_what_is_no_recording_stays_zero(tmp_path_factory):
     study = shared_study(tmp_path_factory, "strict")
-    originals = ecg.open_originals(study.fold_paths("ecg")[0], study.samples_path("ecg"))
+    originals = signal.open_originals(study.fold_paths("ecg")[0], study.samples_path("ecg"))
     source = originals.source
     cut = source.samples.arrays["context_valid"].copy()
     cut[:, -6000:] = False
@@ -235,7 +235,7 @@ def test_what_is_no_recording_stays_zero(tmp_path_factory):
 
 def test_an_image_of_one_value_is_all_zero(tmp_path_factory):
     study = shared_study(tmp_path_factory, "nuclei")
-    originals = nuclei.open_originals(study.fold_paths("nuclei")[0], study.samples_path("nuclei"))
+    originals = image.open_originals(study.fold_paths("nuclei")[0], study.samples_path("nuclei"))
     made = originals.inputs(lambda sample_id, image: np.full_like(image, 9))
     assert not made.batch(np.arange(len(made.target)), "none").any()
 
@@ -243,7 +243,7 @@ def test_an_image_of_one_value_is_all_zero(tmp_path_factory):
 def test_samples_that_the_fold_was_not_made_from_are_refused(tmp_path_factory):
     first, other = (shared_study(tmp_path_factory, kind) for kind in ("strict", "nuclei"))
     with pytest.raises(InputError):
-        ecg.open_originals(first.fold_paths("ecg")[0], other.samples_path("nuclei"))
+        signal.open_originals(first.fold_paths("ecg")[0], other.samples_path("nuclei"))
 
 
 # ------------------------------------------------------------------- intervals

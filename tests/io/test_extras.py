@@ -25,10 +25,10 @@ LAYER = ("nn.coordinate_channels",)
 # A trained model and its prediction, and what reads recordings and images.
 PREDICT = (
     "training.checkpoint",
-    "data.tasks.ecg",
-    "data.tasks.nuclei",
-    "data.augment.ecg",
-    "data.augment.nuclei",
+    "data.tasks.signal",
+    "data.tasks.image",
+    "data.augment.signal",
+    "data.augment.image",
     "data.datasets.image_files",
     "io.shards",
     "inference.predictor",

@@ -80,11 +80,11 @@ def test_a_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_python_loads_is_in_the_closure() -> None:
     program = (
-        "import sys, siwcc.training.run, siwcc.data.augment.ecg; print(*(m.__file__ for m in sys.modules.values() "
+        "import sys, siwcc.training.run, siwcc.data.augment.signal; print(*(m.__file__ for m in sys.modules.values() "
     )
     program += "if m.__name__.startswith('siwcc.')), sep='\\n')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = {Path(line).resolve() for line in done.stdout.splitlines()}
     assert len(loaded) > 10
     loaded = {path for path in loaded if path.parent != PACKAGE / "jobs"}
-    assert loaded <= set(import_closure(PACKAGE, ("training.run", "data.augment.ecg")))
+    assert loaded <= set(import_closure(PACKAGE, ("training.run", "data.augment.signal")))

@@ -21,19 +21,19 @@ STAGES = {
         "numpy",
         "pydantic",
     },
-    "import siwcc.jobs.import_closure, siwcc.evaluation.study_files, siwcc.data.tasks.ecg, siwcc.data.tasks.nuclei": {
+    "import siwcc.jobs.import_closure, siwcc.evaluation.study_files, siwcc.data.tasks.signal, siwcc.data.tasks.image": {
         "cv2",
         "torch",
         "h5py",
         "numpy",
     },
     "siwcc.config.resolve_device('auto')": {"cv2", "torch", "h5py", "numpy"},
-    "import siwcc.data.folds, siwcc.data.augment.ecg": {"cv2", "torch"},
+    "import siwcc.data.folds, siwcc.data.augment.signal": {"cv2", "torch"},
     "import siwcc.training.run": {"cv2"},
     "siwcc.load_model; import siwcc.inference.export": {"cv2"},
     # A network is built without torch's compiler and without drawing weights.
     "siwcc.load_model('ecg').predict(__import__('numpy').eye(2, 5000), rate_hz=250)": {"cv2", "scipy.signal"},
-    "import siwcc.data.augment.nuclei": set(),
+    "import siwcc.data.augment.image": set(),
 }
 PROGRAM = """
 import json, sys

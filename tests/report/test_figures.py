@@ -137,7 +137,7 @@ def test_the_longest_titles_of_panels_are_not_cut_off(tmp_path):
     }
     found = curves_of(write_logs(tmp_path, runs))
     limits = {name: curves._limits_of_means(found, name) for name in ("test", "train")}
-    figure = curves._draw_apart(found, max(figures.MODELS.values(), key=len), limits)
+    figure = curves._draw_apart(found, max(figures.VARIANT_TITLES.values(), key=len), limits)
     figure.draw_without_rendering()
     assert max(axis.get_tightbbox().x1 for axis in figure.axes) < figure.bbox.x1
 

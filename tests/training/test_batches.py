@@ -19,10 +19,10 @@ from scipy.ndimage import map_coordinates
 from tolerances import largest
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from siwcc.config import NucleiTask, SipakmedSection, Train
-from siwcc.data.augment.ecg import EcgInputs
+from siwcc.config import ImageTask, SipakmedSection, Train
+from siwcc.data.augment.signal import SignalInputs
 from siwcc.data.augment.interface import Stored, augment_module
-from siwcc.data.augment.nuclei import NucleiInputs, write_fold
+from siwcc.data.augment.image import ImageInputs, write_fold
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import RunKey
@@ -50,10 +50,10 @@ def _torch_as_before() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-def ecg_rows(rows: int = 23, weighted: bool = False) -> EcgInputs:
+def ecg_rows(rows: int = 23, weighted: bool = False) -> SignalInputs:
     rng = np.random.default_rng(0)
     names = np.array([f"s{row}" for row in range(rows)], dtype=object)
-    return EcgInputs(
+    return SignalInputs(
         spec=TaskSpec("ecg", "nimesha", ("",), "s", 2, (500,), (19.964,), 20.0),
         sample_id=names,
         group=names,
@@ -67,7 +67,7 @@ def ecg_rows(rows: int = 23, weighted: bool = False) -> EcgInputs:
     )
 
 
-def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> NucleiInputs:
+def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> ImageInputs:
     """A row for every image of `BOXES` and every transform; the first transform is copy 0."""
     rng = np.random.default_rng(0)
     images = np.zeros((len(BOXES), SIZE, SIZE, 3), dtype=np.uint8)
@@ -94,10 +94,10 @@ def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> Nu
         "target": rng.uniform(0, 63, (copies * len(BOXES), 2)),
     }
     spec = TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (SIZE, SIZE), (63.0, 63.0), 63.0)
-    return NucleiInputs(spec, rows, samples, border)  # type: ignore[arg-type]
+    return ImageInputs(spec, rows, samples, border)  # type: ignore[arg-type]
 
 
-def turned_cells(border: str) -> NucleiInputs:
+def turned_cells(border: str) -> ImageInputs:
     translations = [(0, 0), (4.73, -3.1), (-5.0, 0.25), (20.0, 31.5), (0, 0)]
     return cells(border, translations, [0, 17.4, -20, 90, 11], [1, 0.75, 1.25, 1.1, 0.2])
 
@@ -141,7 +141,7 @@ def test_what_is_on_the_device_is_counted_by_hand() -> None:
 # -------------------------------------------------------------------- images
 
 
-def reference(inputs: NucleiInputs, row: int, border: str) -> np.ndarray:
+def reference(inputs: ImageInputs, row: int, border: str) -> np.ndarray:
     """One row by scipy, in float64: (3, size, size)."""
     source = inputs.source("coord")
     index = source.image_of_row[row]
@@ -389,7 +389,7 @@ def made_images(folder: Path) -> tuple[list[Path], Path]:
             row = {"signal": image, "target": centre, "sample_id": name, "group": name[:5], "class": name[0]}
             row |= {"content_box": np.array([9, 0, 48, SIZE], dtype=np.int32)}
             writer.append(row | {"mean": content.mean(dtype=np.float64), "std": content.std(dtype=np.float64)})
-    settings = NucleiTask(dataset="cells", copies_per_sample=3, border="reflect")
+    settings = ImageTask(dataset="cells", copies_per_sample=3, border="reflect")
     paths = [folder / f"fold{fold}.h5" for fold in (1, 2, 3)]
     for fold, path in enumerate(paths, 1):
         section = SipakmedSection(format="sipakmed", image_size=SIZE)
@@ -432,7 +432,7 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     samples = [item for item, _ in zip(found, range(12), strict=False) if not isinstance(item, Excluded)]
     attributes = {"dataset": "herlev", "task": "nuclei", "image_size": 256, "protocol": section.protocol()}
     write_samples(samples, attributes, tmp_path / "samples.h5", 1.0)
-    settings = NucleiTask(dataset="herlev", border=border, copies_per_sample=2)
+    settings = ImageTask(dataset="herlev", border=border, copies_per_sample=2)
     names = [sample.sample_id for sample in samples]
     write_fold(tmp_path / "samples.h5", names, settings, section, 42, 1, tmp_path / "fold1.h5")
     inputs = augment_module("nuclei").open_inputs([tmp_path / "fold1.h5"], tmp_path / "samples.h5", False)

@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
 from tolerances import FLOAT32, assert_same
 
-from siwcc.config import EcgTask, OnlineAugmentation, Train, VfdbSection
+from siwcc.config import SignalTask, OnlineAugmentation, Train, VfdbSection
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.interface import Sample
 from siwcc.data.folds import make_fold
@@ -45,7 +45,7 @@ from siwcc.training.run import RunFiles, log_columns, standardisation, train_run
 pytestmark = pytest.mark.numeric
 
 DATASET = VfdbSection(format="vfdb")
-TASK = EcgTask(copies_per_sample=3)
+TASK = SignalTask(copies_per_sample=3)
 # 8 training samples x 3 copies in batches of 10: the last one has 4.
 SETTINGS = Train(epochs=3, batch_size=10, device="cpu")
 KEY = RunKey("ecg", "weighted", "full", 1, 42)
@@ -82,7 +82,7 @@ def window(number: int) -> Sample:
     )
 
 
-def write_folds(folder: Path, task: EcgTask = TASK, samples: list[Sample] | None = None) -> list[Path]:
+def write_folds(folder: Path, task: SignalTask = TASK, samples: list[Sample] | None = None) -> list[Path]:
     items = sorted(samples or [window(number) for number in range(SAMPLES)], key=lambda item: item.sample_id)
     attributes = {"dataset": "made", "task": "ecg", "rate_hz": 250.0, "protocol": DATASET.protocol()}
     write_samples(items, attributes, folder / "samples.h5", 0.0)

@@ -14,14 +14,13 @@ if __name__ == "__main__":
         from siwcc.data.folds import write_folds
 
         config = parse_config(snakemake.config)
-        task = snakemake.wildcards.task
         write_folds(
             samples_path=[Path(path) for path in snakemake.input.samples],
-            dataset=config.dataset_of(task),
+            dataset=config.dataset_of(snakemake.wildcards.task),
             folds=snakemake.params.folds,
             by=snakemake.params.by,
             seed=snakemake.params.seed,
-            task=task,
+            rule=snakemake.params.rule,
             folds_path=Path(snakemake.output.folds),
             strata_path=Path(snakemake.output.strata),
         )

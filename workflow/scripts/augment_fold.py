@@ -16,7 +16,6 @@ if __name__ == "__main__":
         config = parse_config(snakemake.config)
         task = snakemake.wildcards.task
         make_fold(
-            task=task,
             samples_path=[Path(path) for path in snakemake.input.samples],
             folds_csv=Path(snakemake.input.folds),
             fold=int(snakemake.wildcards.fold),

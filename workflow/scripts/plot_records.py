@@ -19,5 +19,6 @@ if __name__ == "__main__":
         points = read_lines(Path(snakemake.input.points), RecordPoint)
         plot_records(
             points=select_points(points, names.task, names.variant, names.control, names.encoding),
+            group=snakemake.params.group,
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

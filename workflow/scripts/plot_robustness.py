@@ -16,5 +16,6 @@ if __name__ == "__main__":
 
         plot_robustness(
             lines=read_robustness([Path(path) for path in snakemake.input.robustness]),
+            title=snakemake.params.title,
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

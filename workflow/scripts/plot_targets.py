@@ -15,5 +15,6 @@ if __name__ == "__main__":
 
         plot_targets(
             fold_paths=[Path(path) for path in snakemake.input.folds],
+            title=snakemake.params.title,
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

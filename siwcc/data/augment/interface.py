@@ -1,4 +1,4 @@
-"""Augmented folds: a module a task, and what training reads from any of them."""
+"""Augmented folds: one module for each kind of task, and what training reads from any of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from siwcc.config import Kind
 from siwcc.data.points import hide, output_suffixes
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
@@ -126,7 +127,7 @@ class Source(Protocol):
 
 
 class AugmentModule(Protocol):
-    """What the module of a task offers."""
+    """What the module of a kind of task offers."""
 
     def write_fold(
         self,
@@ -154,9 +155,25 @@ class AugmentModule(Protocol):
         ...
 
 
-def augment_module(task: str) -> AugmentModule:
-    """The module of a task, imported when it is needed."""
-    return cast(AugmentModule, import_module(f"siwcc.data.augment.{task}"))
+def augment_module(kind: Kind) -> AugmentModule:
+    """The module of a kind of task, imported when it is needed."""
+    return cast(AugmentModule, import_module(f"siwcc.data.augment.{kind}"))
+
+
+def module_of_fold(path: Path) -> AugmentModule:
+    """The module that reads a fold file.
+
+    Raises:
+        InputError: missing, damaged, or no fold file.
+    """
+    return augment_module(_kind_of(read_shard(path, "fold", ("copy",))))
+
+
+def _kind_of(fold: Shard) -> Kind:
+    try:
+        return TaskSpec.from_json(fold.attributes["spec"]).kind
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(fold.path, f"does not give the shape of its signals ({error})", _REMAKE) from error
 
 
 def of_point(inputs: Inputs, name: str) -> Inputs:
@@ -196,12 +213,12 @@ def gaps_s(event_sample: np.ndarray, previous_event: np.ndarray, rate_hz: float)
     return np.where(previous_event >= 0, (event_sample - previous_event) / rate_hz, np.inf)
 
 
-def read_folds(paths: Sequence[Path], task: str, names: Sequence[str]) -> Iterator[Shard]:
+def read_folds(paths: Sequence[Path], kind: Kind, names: Sequence[str]) -> Iterator[Shard]:
     """Read fold files that must belong together, one after the other.
 
     Args:
         paths: Files named `fold<k>.h5`, at least one.
-        task: The task that they must be of.
+        kind: The kind that their task must be of.
         names: Arrays that every one must have; others come along.
 
     Yields:
@@ -209,14 +226,14 @@ def read_folds(paths: Sequence[Path], task: str, names: Sequence[str]) -> Iterat
 
     Raises:
         InputError: a file is damaged, lacks an array, is not the fold its name says, is of another
-            task, was made with other settings, seed or samples than the first, holds a sample of an
+            kind, was made with other settings, seed or samples than the first, holds a sample of an
             earlier one, or a value that is not finite.
     """
     first: Shard | None = None
     fold_of: dict[str, Path] = {}
     for path in paths:
         fold = read_shard(path, "fold")
-        _check_fold(fold, task, names)
+        _check_fold(fold, kind, names)
         first = first or fold
         for name in _SAME_IN_ALL_FOLDS:
             if fold.attributes.get(name) != first.attributes.get(name):
@@ -248,10 +265,11 @@ def fold_rows(folds: Sequence[Shard], names: Iterable[str], augmented_only: bool
     return {name: values[augmented] for name, values in rows.items()}
 
 
-def _check_fold(fold: Shard, task: str, names: Sequence[str]) -> None:
-    found = fold.attributes.get("task")
-    if found != task:
-        raise InputError(fold.path, f"is a fold of the task {found!r}, not of {task!r}", _REMAKE)
+def _check_fold(fold: Shard, kind: Kind, names: Sequence[str]) -> None:
+    found = _kind_of(fold)
+    if found != kind:
+        task = fold.attributes.get("task")
+        raise InputError(fold.path, f"is a fold of the task {task!r}, whose kind is {found}, not {kind}", _REMAKE)
     absent = [name for name in ("sample_id", *names) if name not in fold.arrays]
     if absent:
         raise InputError(fold.path, f"lacks {', '.join(absent)}", _REMAKE)

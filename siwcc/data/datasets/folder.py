@@ -18,7 +18,7 @@ from siwcc.data.datasets.csv_signals import CSV_SUFFIXES, read_csv_signal
 from siwcc.data.datasets.edf_header import EDF_SUFFIXES
 from siwcc.data.datasets.folder_table import Row, Table
 from siwcc.data.datasets.image_files import read_image
-from siwcc.data.datasets.images import SampleDefectError, place_image
+from siwcc.data.datasets.images import SampleDefectError, as_colours, place_image
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.data.datasets.signals import (
     Event,
@@ -46,7 +46,7 @@ def raw_files(section: FolderSection, folder: Path) -> list[Path]:
     table = Table(section, folder)
     files = {table.path}
     for row, *_ in table.by_file().values():
-        if section.task == "nuclei" or _is_csv(row):
+        if section.kind == "image" or _is_csv(row):
             files.add(table.find(row, row.file))
         else:
             record = _wfdb_record(section, table, row)
@@ -86,7 +86,7 @@ def iter_samples(section: FolderSection, folder: Path) -> Iterator[Sample | Excl
         InputError: as `raw_files`; a damaged recording; two samples of one id.
     """
     table = Table(section, folder)
-    return _iter_windows(section, table) if section.task == "ecg" else _iter_images(section, table)
+    return _iter_windows(section, table) if section.kind == "signal" else _iter_images(section, table)
 
 
 # ------------------------------------------------------------------- signals
@@ -186,16 +186,24 @@ def _iter_images(section: FolderSection, table: Table) -> Iterator[Sample | Excl
     table.refuse_twice(ids, "the id", "give each a sample_id")
     for sample_id, row in sorted(zip(ids, table.rows, strict=True), key=lambda item: item[0]):
         try:
-            yield _read_sample(sample_id, row, table.find(row, row.file), section.image_size)
+            yield _read_sample(sample_id, row, table.find(row, row.file), section)
         except SampleDefectError as defect:
             yield Excluded(sample_id, str(defect))
 
 
-def _read_sample(sample_id: str, row: Row, path: Path, image_size: int) -> Sample:
+def _read_sample(sample_id: str, row: Row, path: Path, section: FolderSection) -> Sample:
+    """Of several points one outside the image is not visible, as one that is missing; a single one must be inside."""
     image = read_image(path)
     height, width = image.shape[:2]
-    x_px, y_px = row.place
-    if not (0 <= x_px < width and 0 <= y_px < height):
+    points = np.array(row.place).reshape(-1, 2)
+    if section.order_by:
+        if np.isnan(points).any():
+            raise SampleDefectError("a point is missing, so that order_by does not say which one each of the others is")
+        points = points[np.argsort(points[:, 1], kind="stable")]
+    inside = np.all((points >= 0) & (points < [width, height]), axis=1)
+    if not inside.any():
+        x_px, y_px = points[0]
         raise SampleDefectError(f"the point ({x_px:g}, {y_px:g}) lies outside the image of {width} x {height} px")
-    placed = place_image(image, np.array([x_px, y_px]), image_size)
-    return Sample(sample_id, row.group, row.label, placed.image, placed.points, placed.extras())
+    points = np.where(inside[:, np.newaxis], points, np.nan)
+    placed = place_image(as_colours(image, section.colours), points, section.image_shape)
+    return placed.sample(sample_id, row.group, row.label, section.points)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from siwcc.config import FolderSection
+from siwcc.config import FolderSection, Kind
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import composed, find_file, is_there, other_case
 from siwcc.io.foreign_table import check_columns, read_foreign_table
 from siwcc.io.spelling import did_you_mean
 
-PLACE_COLUMNS = {"ecg": ("time_s",), "nuclei": ("x", "y")}
-"""What says where: seconds from the recording's first sample, or pixels."""
+PLACE_COLUMNS: dict[Kind, tuple[str, ...]] = {"signal": ("time_s",), "image": ("x", "y")}
+"""Where a single point is: seconds from the recording's first sample, or pixels."""
 OPTIONAL_COLUMNS = ("group", "class", "sample_id")
 UNLABELLED = "all"
 """The class of samples that are given none."""
@@ -33,7 +33,7 @@ class Row:
     Attributes:
         number: Its number, counted as a spreadsheet does: 2 for the first after the header.
         file: As it is there, parts separated by `/`; a WFDB record without an extension.
-        place: Seconds, or x and y in pixels.
+        place: Seconds, or x and y in pixels of each point, NaN where one of several is missing.
         group, label: The file's name and `UNLABELLED` where the table says nothing.
         sample_id: Empty where the table says nothing.
     """
@@ -66,12 +66,15 @@ class Table:
         self._root = folder.resolve()
         if self.path.is_file() and not self._is_inside(self.path):
             raise InputError(self.path, "is a link that leads out of the folder", "put the table itself there")
-        needed = ("file", *PLACE_COLUMNS[section.task])
-        table = read_foreign_table(self.path, (*needed, *OPTIONAL_COLUMNS))
+        self._section = section
+        self._optional = tuple(self._called(name) for name in OPTIONAL_COLUMNS)
+        columns = _place_columns(section)
+        needed = (self._called("file"), *columns)
+        table = read_foreign_table(self.path, (*needed, *self._optional))
         self._check_names(table.names, needed)
-        check_columns(table, needed)
-        table = table.with_points(PLACE_COLUMNS[section.task])
-        self.rows = [self._row(number, line, section.task) for number, line in table.rows]
+        check_columns(table, (*needed, *(name for name in self._optional if name not in OPTIONAL_COLUMNS)))
+        table = table.with_points(columns)
+        self.rows = [self._row(number, line, columns) for number, line in table.rows]
         if not self.rows:
             raise InputError(self.path, "has no rows", "give a row for each event or image")
         self.refuse_twice([row.sample_id for row in self.rows], "the sample_id")
@@ -111,11 +114,12 @@ class Table:
         Raises:
             InputError: it does not exist, or is a link that leads out of the folder.
         """
-        path = find_file(self.folder, file)
+        path = find_file(self.folder / self._section.files_in, file)
         if not (is_there(path) and path.is_file()):
             other = other_case(path)
             remedy = f"upper and lower case count: there is {other}" if other else ""
-            raise self.problem(row, f"{file} does not exist", remedy or f"paths are relative to {self.folder}")
+            remedy = remedy or f"paths are relative to {self.folder / self._section.files_in}"
+            raise self.problem(row, f"{file} does not exist", remedy)
         if not self._is_inside(path):
             raise self.problem(row, f"{file} is a link that leads out of the folder", "put the file itself there")
         return path
@@ -124,7 +128,7 @@ class Table:
         return path.resolve().is_relative_to(self._root)
 
     def _check_names(self, header: Sequence[str], needed: Sequence[str]) -> None:
-        known = (*needed, *OPTIONAL_COLUMNS)
+        known = (*needed, *self._optional)
         unknown = [name for name in header if name not in known]
         for name in unknown:
             meant = did_you_mean(name, [column for column in known if column not in header], _ALIKE)
@@ -134,16 +138,21 @@ class Table:
         if unknown and set(needed) <= set(header):
             _logger.info("%s: columns that are not used: %s", self.path, ", ".join(unknown))
 
-    def _row(self, number: int, line: dict[str, str], task: str) -> Row:
+    def _called(self, name: str) -> str:
+        """What the table calls a column."""
+        return dict(self._section.columns).get(name, name)  # type: ignore[call-overload, no-any-return]
+
+    def _row(self, number: int, line: dict[str, str], columns: Sequence[str]) -> Row:
+        called = {name: self._called(name) for name in ("file", *OPTIONAL_COLUMNS)} | {name: name for name in columns}
         # In one Unicode normal form: a patient that is written in two ways is one group.
-        cells = {name: composed(line.get(name, "")) for name in ("file", *PLACE_COLUMNS[task], *OPTIONAL_COLUMNS)}
+        cells = {name: composed(line.get(column, "")) for name, column in called.items()}
         for name, value in cells.items():
             if not value.isprintable():
                 raise self.problem(number, f"{name} holds characters that cannot be printed: {value!r}")
         file = self._listed_file(number, cells["file"])
-        if task == "ecg" and file.lower().endswith(".hea"):
+        if self._section.kind == "signal" and file.lower().endswith(".hea"):
             file = file[: -len(".hea")]
-        place = tuple(self._number(number, name, cells[name]) for name in PLACE_COLUMNS[task])
+        place = self._place(number, {name: cells[name] for name in columns})
         return Row(number, file, place, cells["group"] or file, cells["class"] or UNLABELLED, cells["sample_id"])
 
     def _listed_file(self, number: int, text: str) -> str:
@@ -157,6 +166,21 @@ class Table:
             raise self.problem(number, f"file {text!r} is no path below the folder", remedy)
         return str(path)
 
+    def _place(self, number: int, cells: dict[str, str]) -> tuple[float, ...]:
+        """The numbers of a single point, or of each point the centroid of its columns, NaN where a cell is empty."""
+        points = self._section.points_from
+        if not points:
+            return tuple(self._number(number, name, text) for name, text in cells.items())
+        missing = len(points) > 1
+        values = {
+            name: math.nan if missing and not text else self._number(number, name, text) for name, text in cells.items()
+        }
+        return tuple(
+            math.fsum(values[f"{axis}{ending}"] for ending in endings) / len(endings)
+            for _, *endings in points
+            for axis in ("x", "y")
+        )
+
     def _number(self, number: int, name: str, text: str) -> float:
         try:
             value = float(text)
@@ -165,3 +189,11 @@ class Table:
         if not math.isfinite(value):
             raise self.problem(number, f"{name} is {text!r}", "give a number with a decimal point")
         return value
+
+
+def _place_columns(section: FolderSection) -> tuple[str, ...]:
+    """The columns that say where the points are."""
+    endings = dict.fromkeys(ending for _, *endings in section.points_from for ending in endings)
+    if not endings:
+        return PLACE_COLUMNS[section.kind]
+    return tuple(f"{axis}{ending}" for ending in endings for axis in ("x", "y"))

@@ -166,7 +166,7 @@ def _read_cell(cell: _Cell, section: HerlevSection) -> Sample:
         sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (image, mask)]
         raise SampleDefectError(f"image of {sizes[0]} px, mask of {sizes[1]} px")
     centres = {"nucleus": nucleus_centre, "cytoplasm": cell_centre}
-    placed = place_image(image, np.stack([centres[point](mask) for point in section.points]), section.image_size)
+    placed = place_image(image, np.stack([centres[point](mask) for point in section.points]), section.image_shape)
     return placed.sample(cell.stem, herlev_group(image_path), cell.label, section.points)
 
 

@@ -1,4 +1,4 @@
-"""What the image sets share: limits of files, centres of contours, fitting a crop into a square.
+"""What the image sets share: limits of files, centres of contours, fitting an image into a frame.
 
 An image is uint8 (height, width, 3) in the order R, G, B. A point is (x, y) with x the column and
 y the row; integer coordinates are pixel centres.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,14 @@ class Placed:
     """A crop as it is in a samples file.
 
     Attributes:
-        image: uint8 (size, size, 3), RGB, 0 outside the content box.
-        points: float64, as many as were given, in pixels of the padded square.
-        content_box: int32 (left, top, width, height) of the resized crop in the square, in pixels.
+        image: uint8 (height, width, colours), RGB, 0 outside the content box.
+        points: float64, as many as were given, in pixels of the frame.
+        content_box: int32 (left, top, width, height) of the resized crop in the frame, in pixels.
         mean: Over all pixels and channels of the resized crop without padding, 0..255.
         std: Of the same values, ddof 0; never 0.
         original_width: Of the crop as read, in pixels.
         original_height: Of the crop as read, in pixels.
+        zoom: Pixels of the crop for one pixel of the frame.
     """
 
     image: np.ndarray
@@ -60,6 +62,7 @@ class Placed:
     std: float
     original_width: int
     original_height: int
+    zoom: float
 
     def sample(self, sample_id: str, group: str, label: str, names: Sequence[str]) -> Sample:
         """What is in a samples file: the first point is the target, further ones have columns of their own.
@@ -85,13 +88,17 @@ class Placed:
         }
 
 
-def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Placed:
-    """Resize a crop so that its longer side is `image_size`, and centre it in a square (paper, 2.1.1).
+def as_colours(image: np.ndarray, colours: int) -> np.ndarray:
+    """An RGB image as it is, or for one colour its luminance, uint8 (height, width, 1)."""
+    return image if colours == 3 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[:, :, np.newaxis]
 
-    With s = image_size / longer side: the longer side becomes exactly `image_size`, the shorter
-    n * image_size // longer (at least 1), by `cv2.resize` with INTER_AREA on uint8. Left and top
-    padding are (image_size - side) // 2, the rest is right and bottom. Points become x * s + left,
-    y * s + top.
+
+def place_image(image: np.ndarray, points: np.ndarray, frame: tuple[int, int]) -> Placed:
+    """Resize a crop to the largest size that fits into a frame, and centre it there (paper, 2.1.1).
+
+    With s = the smaller of the frame's height and width over the crop's: the side that decides becomes exactly the
+    frame's, the other n * s, rounded down (at least 1), by `cv2.resize` with INTER_AREA on uint8. Left and top
+    padding are (frame - side) // 2, the rest is right and bottom. Points become x * s + left, y * s + top.
 
     `cv2.resize` keeps the corners of pixels, not their centres: what is at x in the crop is drawn at
     x * s + (s - 1) / 2. The paper's reading, x * s, is kept, so targets are off by (s - 1) / 2 px
@@ -100,9 +107,9 @@ def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Place
     the far edge.
 
     Args:
-        image: uint8 (height, width, 3).
+        image: uint8 (height, width, colours).
         points: float64 (n, 2) or (2,), pixels of `image`.
-        image_size: Side of the square in pixels.
+        frame: Height and width in pixels.
 
     Raises:
         SampleDefectError: a side below 2 px, or all values are equal (nothing to normalise by).
@@ -110,18 +117,19 @@ def place_image(image: np.ndarray, points: np.ndarray, image_size: int) -> Place
     height, width = image.shape[:2]
     if min(height, width) < MIN_SIDE_PX:
         raise SampleDefectError(f"image of {width} x {height} px: a side is below {MIN_SIDE_PX} px")
-    longest = max(height, width)
-    new_width, new_height = (max(1, side * image_size // longest) for side in (width, height))
+    to, of = min(zip(frame, (height, width), strict=True), key=lambda sides: Fraction(*sides))
+    new_width, new_height = (max(1, side * to // of) for side in (width, height))
     resized = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    resized = resized.reshape(new_height, new_width, image.shape[2])
     mean, std = mean_and_std(resized)
     if std == 0:
         raise SampleDefectError("all values of the image are equal: its standard deviation is 0")
-    left, top = (image_size - new_width) // 2, (image_size - new_height) // 2
-    square = np.zeros((image_size, image_size, 3), dtype=np.uint8)
-    square[top : top + new_height, left : left + new_width] = resized
-    moved = np.asarray(points, dtype=np.float64) * (image_size / longest) + np.array([left, top], dtype=np.float64)
+    left, top = (frame[1] - new_width) // 2, (frame[0] - new_height) // 2
+    framed = np.zeros((*frame, image.shape[2]), dtype=np.uint8)
+    framed[top : top + new_height, left : left + new_width] = resized
+    moved = np.asarray(points, dtype=np.float64) * (to / of) + np.array([left, top], dtype=np.float64)
     box = np.array([left, top, new_width, new_height], dtype=np.int32)
-    return Placed(square, moved, box, mean, std, width, height)
+    return Placed(framed, moved, box, mean, std, width, height, of / to)
 
 
 def mean_and_std(image: np.ndarray) -> tuple[float, float]:

@@ -14,11 +14,19 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-UNITS: Mapping[str, Mapping[str, str]] = {
-    "ecg": {"signal": "mV", "target": "s"},
-    "nuclei": {"signal": "uint8 RGB", "target": "px"},
+from siwcc.config import Kind
+
+UNITS: Mapping[Kind, Mapping[str, str]] = {
+    "signal": {"signal": "mV", "target": "s"},
+    "image": {"signal": "uint8 RGB", "target": "px"},
 }
-"""Units of `signal` and of `target` in the samples of each task."""
+"""Units of `signal` and of `target` in the samples of each kind."""
+
+
+def stored_size(shape: tuple[int, int]) -> int | str:
+    """Height and width of images as an attribute of a samples file: one number for a square."""
+    height, width = shape
+    return height if height == width else f"{height} x {width}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class Sample:
         sample_id: Unique; samples files are sorted by it as a string.
         group: What must not be split over folds in a leak-free study (record, patient, slide image).
         label: The class: rhythm label or cell type.
-        signal: ECG float32 (leads, samples) in mV; images uint8 (size, size, 3), RGB, padded with 0.
+        signal: Signals float32 (leads, samples) in mV; images uint8 (height, width, colours), RGB, padded with 0.
         target: float64 (outputs,), seconds or pixels.
         extras: Further columns of the samples file, the same names for every sample.
     """

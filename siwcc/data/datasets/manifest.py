@@ -117,7 +117,7 @@ def _make_up(section: AnyDataset, folder: Path) -> None:
     # The folder is held: what lies there was left by a process that was killed.
     shutil.rmtree(made, ignore_errors=True)
     try:
-        write_synthetic(section.task, made, section.synthetic.samples, section.synthetic.seed, _layout_of(section))
+        write_synthetic(section.kind, made, section.synthetic.samples, section.synthetic.seed, _layout_of(section))
         foreign = _files_below(folder) - _files_below(made)
         if foreign:
             # A set of fewer samples would take them in, and a download must not be deleted unasked.

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siwcc.config import EcgDataset
+from siwcc.config import SignalDataset
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.io.errors import InputError
 
@@ -136,12 +136,12 @@ def note_resampling(recordings: Sequence[Recording], rate_hz: float) -> None:
         )
 
 
-def window_samples(section: EcgDataset) -> int:
+def window_samples(section: SignalDataset) -> int:
     """Samples of a window."""
     return round(section.window_s * section.rate_hz)
 
 
-def place_windows(recording: Recording, events: Iterable[Event], section: EcgDataset) -> list[Window]:
+def place_windows(recording: Recording, events: Iterable[Event], section: SignalDataset) -> list[Window]:
     """Windows of a recording's events (paper, section 2.1).
 
     Args:
@@ -175,7 +175,7 @@ def place_windows(recording: Recording, events: Iterable[Event], section: EcgDat
     return windows
 
 
-def cut_windows(windows: Iterable[Window], section: EcgDataset) -> Iterator[Sample | Excluded]:
+def cut_windows(windows: Iterable[Window], section: SignalDataset) -> Iterator[Sample | Excluded]:
     """Cut windows out of their recordings, one of which is in memory at a time.
 
     Where ids do not follow their recordings, the further samples of one that was read wait for their turn, up to
@@ -212,12 +212,12 @@ def cut_windows(windows: Iterable[Window], section: EcgDataset) -> Iterator[Samp
             yield _cut_sample(window, signal_mv, section)
 
 
-def _most_waiting(section: EcgDataset) -> int:
+def _most_waiting(section: SignalDataset) -> int:
     """How many samples may wait: each holds its window and the context of twice its length, float32."""
     return _MAX_WAITING_BYTES // (window_samples(section) * (3 * 4 * len(section.leads) + 2))
 
 
-def _cut_sample(window: Window, signal_mv: np.ndarray, section: EcgDataset) -> Sample | Excluded:
+def _cut_sample(window: Window, signal_mv: np.ndarray, section: SignalDataset) -> Sample | Excluded:
     if window.defect:
         return Excluded(window.sample_id, window.defect)
     samples, event = window_samples(section), window.event

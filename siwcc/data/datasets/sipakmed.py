@@ -169,7 +169,7 @@ def _read_cell(cell: _Cell, section: SipakmedSection) -> Sample:
     centres = [centroid(contour)]
     if "cytoplasm" in section.points:
         centres.append(_cell_centre(cell, image, centroid))
-    placed = place_image(image, np.stack(centres), section.image_size)
+    placed = place_image(image, np.stack(centres), section.image_shape)
     label = SIPAKMED_CLASSES[cell.class_number - 1]
     return placed.sample(cell.sample_id, f"{cell.class_number}_{slide}", label, section.points)
 

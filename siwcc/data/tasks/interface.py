@@ -1,4 +1,4 @@
-"""What a task-blind stage must know of a task: a `TaskSpec`, made by the task's own module."""
+"""What a task-blind stage must know of a task: a `TaskSpec`, made by the module of the task's kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast
 
+from siwcc.config import TASK_OF_KIND, AnyTask, Kind
 from siwcc.data.points import points_of
+from siwcc.io.errors import InputError
+
+_KIND_OF_AXES: dict[int, Kind] = {1: "signal", 2: "image"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class TaskSpec:
     """Shapes, coordinates and units of a prepared task; stored in every fold file.
 
     Attributes:
-        task: `ecg` or `nuclei`.
+        task: Its key under `tasks` in the config.
         network: First part of the keys of `siwcc.nn.paper_networks.NETWORKS`.
         outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image; of several points
             see `siwcc.data.points.output_suffixes`.
@@ -35,6 +39,11 @@ class TaskSpec:
     shape: tuple[int, ...]
     extent: tuple[float, ...]
     output_scale: float
+
+    @property
+    def kind(self) -> Kind:
+        """What the samples are, by the number of axes."""
+        return _KIND_OF_AXES[len(self.shape)]
 
     @property
     def points(self) -> dict[str, list[int]]:
@@ -86,14 +95,14 @@ class SignalNote(NamedTuple):
 
 
 class TaskModule(Protocol):
-    """What the module of a task offers."""
+    """What the module of a kind of task offers."""
 
     def make_spec(self, settings: Any, dataset: Any) -> TaskSpec:
         """The spec from the task's section and its data set's section of the config."""
         ...
 
-    def error_limits(self, spec: TaskSpec) -> ErrorLimits:
-        """The limits that errors are compared with."""
+    def error_limits(self, spec: TaskSpec, limits: tuple[float, float]) -> ErrorLimits:
+        """The limits that errors are compared with, from the task's `limits` in the config."""
         ...
 
     def signal_note(
@@ -110,6 +119,18 @@ class TaskModule(Protocol):
         ...
 
 
-def task_module(name: str) -> TaskModule:
-    """The module of a task, imported when it is needed."""
-    return cast(TaskModule, import_module(f"siwcc.data.tasks.{name}"))
+def parse_task(spec: TaskSpec, protocol: Mapping[str, Any]) -> AnyTask:
+    """The task's section of the config that has this `protocol()`, which fold files and models hold.
+
+    Raises:
+        InputError: it is no such thing.
+    """
+    try:
+        return TASK_OF_KIND[spec.kind].model_validate({"name": spec.task, **protocol})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"task {spec.task}", f"its settings cannot be read ({error})") from error
+
+
+def task_module(kind: Kind) -> TaskModule:
+    """The module of a kind of task, imported when it is needed."""
+    return cast(TaskModule, import_module(f"siwcc.data.tasks.{kind}"))

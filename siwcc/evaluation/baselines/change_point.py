@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from siwcc.evaluation.baselines.signals import axis_coordinates, read_batches
 
 if TYPE_CHECKING:
-    from siwcc.data.augment.ecg import EcgInputs
+    from siwcc.data.augment.signal import SignalInputs
 
 # Long enough for a beat at 60 a minute, short beside a 20 s window.
 FEATURE_WINDOW_S = 1.0
@@ -20,7 +20,7 @@ _FEWEST_SAMPLES = 2
 _SMALLEST_FRACTION = 1e-6
 
 
-def change_point(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def change_point(inputs: SignalInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The change point of the recorded part of each window: padding is no signal and left out.
 
     Args:

@@ -9,10 +9,10 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 
 if TYPE_CHECKING:
-    from siwcc.data.augment.ecg import EcgInputs
+    from siwcc.data.augment.signal import SignalInputs
 
 
-def zero_padding(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def zero_padding(inputs: SignalInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """What the lengths of the padding at both ends of the window tell, by gradient boosting.
 
     Without any padding in the training rows it predicts their mean.
@@ -31,7 +31,7 @@ def zero_padding(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.n
     return np.asarray(model.predict(inputs.edge_s[test]))[:, np.newaxis]
 
 
-def gap_oracle(inputs: EcgInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def gap_oracle(inputs: SignalInputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The best non-decreasing prediction from the time since the previous counted event alone.
 
     Both protocols make the mean target grow with the gap g: with `rewindow` it is min(g, window) / 2,

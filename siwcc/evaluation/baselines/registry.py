@@ -18,6 +18,7 @@ from siwcc.io.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from siwcc.config import Kind
     from siwcc.data.augment.interface import Inputs
     from siwcc.io.joined_samples import SamplesPath
 
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a baseline is defined and which tasks it predicts.
+    """Where a baseline is defined and for which kinds of tasks it predicts.
 
     Attributes:
         module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
-        tasks: Tasks that it applies to; None for every task.
+        kinds: Kinds of tasks that it applies to; None for every kind.
         learns: Whether it predicts from the training rows.
         kind: What it predicts from: `input`, the signal or image, or nothing at all; `padding`, the zero padding that
             the augmentation leaves; `oracle`, what no method has when it is used.
     """
 
     module: str
-    tasks: tuple[str, ...] | None = None
+    kinds: tuple[Kind, ...] | None = None
     kind: Literal["input", "padding", "oracle"] = "input"
     learns: bool = False
 
@@ -47,21 +48,21 @@ BASELINES: dict[str, Entry] = {
     "centre": Entry("constant"),
     "intensity_centroid": Entry("intensity"),
     "inverted_centroid": Entry("intensity"),
-    "zero_padding": Entry("leaks", ("ecg",), "padding", learns=True),
-    "gap_oracle": Entry("leaks", ("ecg",), "oracle", learns=True),
-    "change_point": Entry("change_point", ("ecg",)),
-    "otsu_centroid": Entry("intensity", ("nuclei",)),
+    "zero_padding": Entry("leaks", ("signal",), "padding", learns=True),
+    "gap_oracle": Entry("leaks", ("signal",), "oracle", learns=True),
+    "change_point": Entry("change_point", ("signal",)),
+    "otsu_centroid": Entry("intensity", ("image",)),
 }
 
 
-def baselines_of(task: str) -> list[str]:
-    """Names of the baselines that apply to a task, in the order of `BASELINES`."""
-    return [name for name, entry in BASELINES.items() if entry.tasks is None or task in entry.tasks]
+def baselines_of(kind: Kind) -> list[str]:
+    """Names of the baselines that apply to a kind of tasks, in the order of `BASELINES`."""
+    return [name for name, entry in BASELINES.items() if entry.kinds is None or kind in entry.kinds]
 
 
-def unlearned_baselines_of(task: str) -> list[str]:
+def unlearned_baselines_of(kind: Kind) -> list[str]:
     """Those that need no training rows, and so predict any data set."""
-    return [name for name in baselines_of(task) if not BASELINES[name].learns]
+    return [name for name in baselines_of(kind) if not BASELINES[name].learns]
 
 
 def baseline_kind(name: str) -> str:
@@ -90,19 +91,19 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     Raises:
         InputError: no baseline of this name for this task.
     """
-    if name not in baselines_of(task):
-        known = ", ".join(sorted(baselines_of(task)))
-        raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {known}")
     import numpy as np
 
-    from siwcc.data.augment.interface import augment_module, of_point
+    from siwcc.data.augment.interface import module_of_fold, of_point
     from siwcc.data.points import visible_points
     from siwcc.evaluation.predictions import prediction_columns, prediction_rows
     from siwcc.io.checksums import MANIFEST
     from siwcc.io.files import sha256_of, write_csv, write_manifest
 
+    inputs = module_of_fold(fold_paths[0]).open_inputs(fold_paths, samples_path, augmented_only=False)
+    known = baselines_of(inputs.spec.kind)
+    if name not in known:
+        raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {', '.join(known)}")
     baseline = load_baseline(name)
-    inputs = augment_module(task).open_inputs(fold_paths, samples_path, augmented_only=False)
     fold_of_row = _fold_of_row(fold_paths)
     predictions = np.empty(inputs.target.shape, dtype=np.float64)
     for point, outputs in inputs.spec.points.items():

@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from siwcc.config import Kind
 from siwcc.data.augment.interface import Inputs, copy_rng
 from siwcc.io.joined_samples import SamplesPath
 
@@ -78,7 +79,7 @@ class Originals(Protocol):
 
 
 class RobustnessModule(Protocol):
-    """What the module of a task offers."""
+    """What the module of a kind of task offers."""
 
     def open_originals(self, fold_path: Path, samples_path: SamplesPath) -> Originals:
         """Read the samples of a fold.
@@ -89,9 +90,9 @@ class RobustnessModule(Protocol):
         ...
 
 
-def robustness_module(task: str) -> RobustnessModule:
-    """The module of a task, imported when it is needed."""
-    return cast(RobustnessModule, import_module(f"siwcc.inference.robustness.{task}"))
+def robustness_module(kind: Kind) -> RobustnessModule:
+    """The module of a kind of task, imported when it is needed."""
+    return cast(RobustnessModule, import_module(f"siwcc.inference.robustness.{kind}"))
 
 
 def unchanged(sample_id: str, recorded: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def _predict(
     groups, perturbations = [], {}
     for fold, runs in groupby(keys, key=lambda pair: pair[0].fold):
         models = [_read(path, key) for key, path in runs]
-        originals = robustness_module(models[0].key.task).open_originals(fold_paths[fold - 1], samples_path)
+        originals = robustness_module(models[0].spec.kind).open_originals(fold_paths[fold - 1], samples_path)
         perturbations = _chosen(originals, names)
         whole = originals.inputs(unchanged)
         groups += [whole.group] * len(models)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.data.augment.interface import Inputs, module_of_fold
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import Predictions, join, read_predictions
 from siwcc.io.errors import InputError
@@ -39,7 +39,7 @@ from siwcc.report.figures.style import (
     style_axis,
 )
 
-CHANNEL_NAMES = {"ecg": tuple(f"lead {number}" for number in range(1, 17)), "nuclei": ("red", "green", "blue")}
+_COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 AXIS_NAMES = ("x", "y", "z")
 CASE_COLUMNS = ("case", "sample_id", "copy", "fold", "event_visible")
 
@@ -97,8 +97,9 @@ class Case:
 
 def channel_names(spec: TaskSpec) -> list[str]:
     """Names of the signal's channels."""
-    known = CHANNEL_NAMES.get(spec.task, ())
-    return [known[i] if i < len(known) else f"channel {i + 1}" for i in range(spec.channels)]
+    if len(spec.shape) == 1:
+        return [f"lead {number}" for number in range(1, spec.channels + 1)]
+    return list(_COLOURS[spec.channels])
 
 
 def positions(spec: TaskSpec) -> np.ndarray:
@@ -138,8 +139,7 @@ def plot_encodings(fold_path: Path, samples_path: SamplesPath, encodings: Sequen
         encodings: The study's encodings.
         files: The figures and the numbers in them.
     """
-    task = str(read_shard(fold_path, "fold", ("copy",)).attributes["task"])
-    inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
+    inputs = module_of_fold(fold_path).open_inputs([fold_path], samples_path, augmented_only=False)
     itself = np.flatnonzero(inputs.copy == 0)
     row = int(itself[len(itself) // 2])
     signal = inputs.batch(np.array([row]), "none").numpy()[0]
@@ -326,7 +326,7 @@ def _open_case(
         raise InputError(
             path, f"has no copy {copy} of {sample_id}, for which there is a prediction", "run the study again"
         )
-    inputs = augment_module(str(stored.attributes["task"])).open_inputs([path], samples_path, augmented_only=False)
+    inputs = module_of_fold(path).open_inputs([path], samples_path, augmented_only=False)
     signal = inputs.batch(found, "none").numpy()[0]
     visible = bool(stored.arrays["event_visible"][found[0]])
     values = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))

@@ -15,7 +15,6 @@ from siwcc.io.files import write_csv
 from siwcc.io.tables import cells_of, columns_of
 from siwcc.report.figures.style import (
     BLUE,
-    GROUPS,
     INK,
     MUTED,
     PAPER,
@@ -50,7 +49,7 @@ def select_points(
 
 
 @placeholder_on_error
-def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
+def plot_records(points: Sequence[RecordPoint], files: FigureFiles, group: str = "record") -> None:
     """Draw both mean absolute errors of every record of one comparison.
 
     Up to 40 records have a line each with both errors on it; of more, every record is a point between
@@ -59,13 +58,14 @@ def plot_records(points: Sequence[RecordPoint], files: FigureFiles) -> None:
     Args:
         points: Of one comparison and view, at least one, in the order to draw.
         files: The figures and the numbers in them.
+        group: What a record is called.
     """
     write_csv(files.data, columns_of(RecordPoint), [cells_of(point, columns_of(RecordPoint)) for point in points])
     draw = _draw_lines if len(points) <= _MOST_LINES else _draw_cloud
-    save_figure(draw(points), files)
+    save_figure(draw(points, group), files)
 
 
-def _draw_lines(points: Sequence[RecordPoint]) -> Figure:
+def _draw_lines(points: Sequence[RecordPoint], group: str) -> Figure:
     figure = new_figure(4.4, 1.5 + 0.165 * (len(points) + 1))
     axis = figure.subplots()
     for place, point in enumerate(points):
@@ -79,7 +79,7 @@ def _draw_lines(points: Sequence[RecordPoint]) -> Figure:
     axis.tick_params(axis="y", labelsize=7.5, length=0)
     axis.set_xlim(left=0)
     axis.set_xlabel(f"mean absolute error ({points[0].unit})", fontsize=9, color=INK)
-    _add_titles(figure, axis, points)
+    _add_titles(figure, axis, points, group)
     return figure
 
 
@@ -90,7 +90,7 @@ def _draw_pair(axis: Axes, place: float, control: float, study: float, size: flo
     axis.plot([study], [place], _STUDY_MARKER, color=_STUDY, markersize=size)
 
 
-def _draw_cloud(points: Sequence[RecordPoint]) -> Figure:
+def _draw_cloud(points: Sequence[RecordPoint], group: str) -> Figure:
     figure = new_figure(4.4, 4.6)
     axis = figure.subplots()
     errors = np.array([[point.control_error, point.study_error] for point in points])
@@ -105,11 +105,11 @@ def _draw_cloud(points: Sequence[RecordPoint]) -> Figure:
     unit = points[0].unit
     axis.set_xlabel(f"{arm_style(points[0].control).label} ({unit})", fontsize=9, color=INK)
     axis.set_ylabel(f"{arm_style(points[0].study).label} ({unit})", fontsize=9, color=INK)
-    _add_titles(figure, axis, points)
+    _add_titles(figure, axis, points, group)
     return figure
 
 
-def _add_titles(figure: Figure, axis: Axes, points: Sequence[RecordPoint]) -> None:
+def _add_titles(figure: Figure, axis: Axes, points: Sequence[RecordPoint], group: str) -> None:
     first = points[0]
     figure.suptitle(model_name(first.task, first.variant), fontsize=10.5, x=0.01, ha="left", color=INK)
     better = sum(point.difference < 0 for point in points)
@@ -118,13 +118,13 @@ def _add_titles(figure: Figure, axis: Axes, points: Sequence[RecordPoint]) -> No
     mean = f"{np.mean(finite):+.3f}".replace("-", "\N{MINUS SIGN}") if finite else "\N{EN DASH}"
     title = f"smaller in {better}, larger in {worse} of {len(points)}; mean {mean} {first.unit}"
     axis.set_title(title, fontsize=8.5, loc="left", color=INK)
-    figure.legend(handles=_legend(points), loc="outside lower left", frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(handles=_legend(points, group), loc="outside lower left", frameon=False, fontsize=8, labelcolor=INK)
 
 
-def _legend(points: Sequence[RecordPoint]) -> list[Line2D]:
+def _legend(points: Sequence[RecordPoint], group: str) -> list[Line2D]:
     if len(points) > _MOST_LINES:
         cloud = [
-            (f"one {GROUPS[points[0].task][0]}; below the line the study is nearer", ".", _STUDY, 4),
+            (f"one {group}; below the line the study is nearer", ".", _STUDY, 4),
             ("mean", "P", INK, 8),
         ]
         return [

@@ -18,7 +18,6 @@ from siwcc.report.figures.style import (
     GRID,
     INK,
     PAPER,
-    TASKS,
     FigureFiles,
     arm_style,
     model_name,
@@ -29,17 +28,17 @@ from siwcc.report.figures.style import (
 )
 
 TITLES = {
-    ("ecg", "noise"): "White noise, standard deviation",
-    ("ecg", "wander"): "Baseline wander, amplitude",
-    ("ecg", "lead_missing"): "A lead is missing",
-    ("ecg", "rate"): "Recorded at another rate",
-    ("ecg", "polarity"): "Polarity inverted",
-    ("nuclei", "noise"): "Noise, standard deviation",
-    ("nuclei", "blur"): "Gaussian blur, standard deviation",
-    ("nuclei", "contrast"): "Contrast",
-    ("nuclei", "brightness"): "Brightness",
-    ("nuclei", "stain"): "Stain: red up, blue down",
-    ("nuclei", "size"): "Taken with fewer pixels",
+    ("s", "noise"): "White noise, standard deviation",
+    ("s", "wander"): "Baseline wander, amplitude",
+    ("s", "lead_missing"): "A lead is missing",
+    ("s", "rate"): "Recorded at another rate",
+    ("s", "polarity"): "Polarity inverted",
+    ("px", "noise"): "Noise, standard deviation",
+    ("px", "blur"): "Gaussian blur, standard deviation",
+    ("px", "contrast"): "Contrast",
+    ("px", "brightness"): "Brightness",
+    ("px", "stain"): "Stain: red up, blue down",
+    ("px", "size"): "Taken with fewer pixels",
 }
 _COLUMNS = 2
 _PANEL_IN = (3.5, 2.35)
@@ -47,7 +46,7 @@ _LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 @placeholder_on_error
-def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
+def plot_robustness(lines: Sequence[Robustness], files: FigureFiles, title: str = "") -> None:
     """Draw the fraction of predictions within the coarse limit against the strength of each perturbation.
 
     Strengths stand at even distances, the unperturbed samples on a vertical line where strengths have an order. Bands
@@ -56,6 +55,7 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     Args:
         lines: Of one task, at least one, of all its networks and encodings.
         files: The figure and the numbers in it.
+        title: Of the task; not given: its name.
     """
     write_csv(files.data, columns_of(Robustness), [_data_row(line) for line in lines])
     names = list(dict.fromkeys(line.perturbation for line in lines))
@@ -72,7 +72,7 @@ def plot_robustness(lines: Sequence[Robustness], files: FigureFiles) -> None:
     for axis in axes[: len(names) : _COLUMNS]:
         axis.set_ylabel("per cent", fontsize=8.5, color=INK)
     first = lines[0]
-    title = f"{TASKS.get(first.task, first.task)}: predictions within {first.limit_coarse:g} {first.error_unit}"
+    title = f"{title or first.task}: predictions within {first.limit_coarse:g} {first.error_unit}"
     figure.suptitle(title, fontsize=10.5, x=0.01, ha="left", color=INK)
     handles = [_legend_line(first.task, arm, variants) for arm in arms]
     figure.legend(handles=handles, loc="outside lower left", ncols=_COLUMNS, frameon=False, fontsize=8, labelcolor=INK)
@@ -100,7 +100,9 @@ def _draw_panel(
     axis.set_xticks(list(place.values()), [_label(levels[strength]) for strength in place])
     axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel("" if cases else first.unit, fontsize=8.5, color=INK)
-    axis.set_title(TITLES.get((first.task, first.perturbation), first.perturbation), fontsize=9, loc="left", color=INK)
+    axis.set_title(
+        TITLES.get((first.error_unit, first.perturbation), first.perturbation), fontsize=9, loc="left", color=INK
+    )
 
 
 def _limits(lines: Sequence[Robustness]) -> tuple[float, float]:

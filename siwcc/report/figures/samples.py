@@ -21,7 +21,6 @@ from siwcc.report.figures.style import (
     GREEN,
     INK,
     PURPLE,
-    TASKS,
     VERMILION,
     FigureFiles,
     new_figure,
@@ -112,12 +111,13 @@ def _draw_bin(axis: Axes, place: int, found: GapBin) -> None:
 
 
 @placeholder_on_error
-def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
+def plot_targets(fold_paths: Sequence[Path], files: FigureFiles, title: str = "") -> None:
     """Draw where the targets of the augmented copies lie, a line for each fold.
 
     Args:
         fold_paths: `fold1.h5` ... in order.
         files: The figures and the numbers in them.
+        title: Of the task; not given: its name.
     """
     folds = [read_shard(path, "fold", ("copy", "target")) for path in fold_paths]
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
@@ -136,7 +136,7 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles) -> None:
         axis.set_ylim(bottom=0)
         axis.set_xlabel(f"target{suffix.replace('_', ' ')} ({spec.unit})", color=INK)
         axis.set_ylabel("fraction of a fold's copies", color=INK, fontsize=9)
-    figure.suptitle(TASKS.get(spec.task, spec.task), fontsize=11, x=0.01, ha="left", color=INK)
+    figure.suptitle(title or spec.task, fontsize=11, x=0.01, ha="left", color=INK)
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8, labelcolor=INK)
     write_csv(files.data, TARGET_COLUMNS, lines)

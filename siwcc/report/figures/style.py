@@ -15,7 +15,7 @@ import logging
 import re
 import textwrap
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec
@@ -24,6 +24,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siwcc.config import PAPERS_TASKS, ImageTask, SignalTask, TaskSection
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes, write_csv
 from siwcc.report.figures.literal_text import readable, show_literally
@@ -46,22 +47,20 @@ _DATED_BY = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 INK, MUTED, GRID, PAPER = "#1B1F24", "#5C6670", "#D5D9DE", "#FFFFFF"
 
-MODELS = {
-    ("ecg", "full"): "NimeshaNet",
-    ("ecg", "reduced"): "NimeshaNet, reduced pool",
-    ("ecg", "pooled"): "NimeshaNet, global pool",
-    ("nuclei", "full"): "LakshyaNet",
-    ("nuclei", "reduced"): "LakshyaNet, reduced pool",
-    ("nuclei", "pooled"): "LakshyaNet, global pool",
-    **{(task, "residual"): "Residual net, global pool" for task in ("ecg", "nuclei")},
-    **{(task, "dense"): "Dense net, mean of the map" for task in ("ecg", "nuclei")},
-    **{(task, "heatmap"): "Dense net, peak of the map" for task in ("ecg", "nuclei")},
-    **{(task, "median"): "Dense net, median of the map" for task in ("ecg", "nuclei")},
-    ("nuclei", "unet"): "U-Net, peak of the map",
+# What the paper calls the networks of its tasks; those of other tasks are named after the task.
+_PAPERS_NETWORKS = {"ecg": "NimeshaNet", "nuclei": "LakshyaNet"}
+POOLS = {"full": "", "reduced": ", reduced pool", "pooled": ", global pool"}
+VARIANT_TITLES = {
+    "residual": "Residual net, global pool",
+    "dense": "Dense net, mean of the map",
+    "heatmap": "Dense net, peak of the map",
+    "median": "Dense net, median of the map",
+    "unet": "U-Net, peak of the map",
 }
-TASKS = {"ecg": "ECG changepoints", "nuclei": "Nucleus centres"}
-GROUPS = {"ecg": ("record", "records"), "nuclei": ("slide image", "slide images")}
-SAMPLES = {"ecg": ("event", "events"), "nuclei": ("cell", "cells")}
+
+Tasks = Mapping[str, TaskSection]
+"""A study's tasks by name, which give the words for them."""
+PAPERS: Tasks = {"ecg": SignalTask(**PAPERS_TASKS["ecg"]), "nuclei": ImageTask(**PAPERS_TASKS["nuclei"])}
 METRICS = {"test_r2": "Test R²", "train_r2": "Training R²", "instability": "Instability"}
 
 
@@ -128,8 +127,12 @@ def arm_style(encoding: str, known: Sequence[str] = ()) -> ArmStyle:
 
 
 def model_name(task: str, variant: str) -> str:
-    """What the paper calls the network of a task."""
-    return MODELS.get((task, variant), f"{task}, {variant}")
+    """What the paper calls the network of a task, or a name with the task where it is not the paper's."""
+    papers = task in _PAPERS_NETWORKS
+    if variant in POOLS:
+        return f"{_PAPERS_NETWORKS.get(task, f'{task}, regression')}{POOLS[variant]}"
+    name = VARIANT_TITLES.get(variant, variant)
+    return name if papers and variant in VARIANT_TITLES else f"{task}, {name}"
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:

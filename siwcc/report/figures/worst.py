@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siwcc.config import MAP_VARIANTS
-from siwcc.data.augment.interface import Inputs, augment_module
+from siwcc.data.augment.interface import Inputs, module_of_fold
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.methods import FoldPredictions, Strata, read_methods, read_strata
 from siwcc.io.errors import InputError
@@ -161,9 +161,8 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
     for number in sorted({int(of_part[row]) for row in chosen}):
         rows = [row for row in chosen if of_part[row] == number]
         part = itself[number]
-        opened = augment_module(task).open_inputs(
-            [inputs.fold_paths[part.fold - 1]], inputs.samples_path, augmented_only=False
-        )
+        path = inputs.fold_paths[part.fold - 1]
+        opened = module_of_fold(path).open_inputs([path], inputs.samples_path, augmented_only=False)
         for row in rows:
             found[row] = _open(part, int(row - first[number]), opened, strata)
     return opened.spec, [found[row] for row in chosen]

@@ -22,8 +22,8 @@ from refusals import refused
 from scipy.signal import butter, filtfilt, medfilt
 from tolerances import FLOAT64, assert_same
 
-from siwcc.config import EcgAugmentation, EcgTask, VfdbSection
-from siwcc.data.augment import ecg, ecg_steps, filters
+from siwcc.config import SignalAugmentation, SignalTask, VfdbSection
+from siwcc.data.augment import signal as ecg, signal_steps, filters
 from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.data.datasets import vfdb
 from siwcc.data.samples import write_samples as write_items
@@ -33,10 +33,10 @@ from siwcc.io.shards import _write_seal, read_shard, shard_writer
 
 RATE_HZ = 250.0
 DATASET = VfdbSection(format="vfdb")
-TASK = EcgTask(copies_per_sample=6)
-AT_SOURCE = EcgTask(copies_per_sample=2, weighted_at="source_rate")
-REWINDOW = EcgTask(copies_per_sample=6, shift="rewindow")
-RANGES = EcgAugmentation()
+TASK = SignalTask(copies_per_sample=6)
+AT_SOURCE = SignalTask(copies_per_sample=2, weighted_at="source_rate")
+REWINDOW = SignalTask(copies_per_sample=6, shift="rewindow")
+RANGES = SignalAugmentation()
 SEED = 42
 # Two forms of one filter, in units of the largest value. Poles near 1 amplify the coefficients' rounding, 1.1e-16:
 # a filter of third order with the edge 0.5 Hz at 250 Hz by (250 / 0.5) ** 3 = 1.2e8, to 1.4e-8.
@@ -56,7 +56,7 @@ def beats(seed: int, samples: int = 5000) -> np.ndarray:
 def made_sample(*, seed=11, event=2500, gap=None, record_event=100_000, samples=5000):
     """A window with its event at sample `event`, out of a recording without end."""
     context = beats(seed, 2 * samples)
-    return ecg.EcgSample(
+    return ecg.SignalSample(
         sample_id="x",
         signal=context[:, samples - event : 2 * samples - event].copy(),
         target_s=event / RATE_HZ,
@@ -182,7 +182,7 @@ def write_fold(samples_path, path, *, ids=tuple(EVENTS_S), settings=TASK, seed=S
 )
 def test_shift_fills_with_zeros(samples, expected):
     signal = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(ecg_steps.shift(signal, samples), expected)
+    np.testing.assert_array_equal(signal_steps.shift(signal, samples), expected)
     np.testing.assert_array_equal(signal, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
@@ -197,24 +197,24 @@ def test_shift_fills_with_zeros(samples, expected):
     ],
 )
 def test_event_moves_with_the_signal_and_is_clipped(event, samples, expected):
-    assert ecg_steps.shift_event(event, samples, 5000) == expected
+    assert signal_steps.shift_event(event, samples, 5000) == expected
 
 
 def test_drop_out_zeroes_both_leads():
     signal = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(ecg_steps.drop_out(signal, 1, 2), [[1, 0, 0, 4], [5, 0, 0, 8]])
+    np.testing.assert_array_equal(signal_steps.drop_out(signal, 1, 2), [[1, 0, 0, 4], [5, 0, 0, 8]])
     assert signal[0, 1] == 2
 
 
 def test_add_noise_scales_unit_noise():
     noise = np.array([[1.0, -2], [0, 4]])
-    np.testing.assert_array_equal(ecg_steps.add_noise(np.ones((2, 2)), 0.25, noise), [[1.25, 0.5], [1, 2]])
+    np.testing.assert_array_equal(signal_steps.add_noise(np.ones((2, 2)), 0.25, noise), [[1.25, 0.5], [1, 2]])
 
 
 @pytest.mark.numeric
 def test_wander_starts_at_phase_zero_on_both_leads():
     signal = np.array([[0.0] * 5, [10.0] * 5])
-    wandering = ecg_steps.add_wander(signal, amplitude_mv=3.0, frequency_hz=0.25, rate_hz=1.0)
+    wandering = signal_steps.add_wander(signal, amplitude_mv=3.0, frequency_hz=0.25, rate_hz=1.0)
     expected = np.array([0.0, 3, 0, -3, 0])
     assert_same(wandering, [expected, 10 + expected], FLOAT64)
 
@@ -293,7 +293,7 @@ def test_filter_stays_right_where_polynomials_fail(order, rate_hz):
 
 
 def test_scale_multiplies():
-    np.testing.assert_array_equal(ecg_steps.scale(np.array([[1.0, -2], [0, 4]]), 0.5), [[0.5, -1], [0, 2]])
+    np.testing.assert_array_equal(signal_steps.scale(np.array([[1.0, -2], [0, 4]]), 0.5), [[0.5, -1], [0, 2]])
 
 
 # --------------------------------------------------------------------- the draws
@@ -303,7 +303,7 @@ def test_scale_multiplies():
 def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
     lengths = []
     for seed in range(1000):
-        start, length = ecg_steps.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
+        start, length = signal_steps.draw_dropout(np.random.default_rng(seed), [event], 5000, (1.0, 2.0), RATE_HZ)
         assert not start <= event < start + length
         assert 0 <= start < 5000 - length
         assert length == math.trunc(np.random.default_rng(seed).uniform(1.0, 2.0) * RATE_HZ)
@@ -314,7 +314,9 @@ def test_dropout_never_covers_the_event_and_draws_its_length_once(event):
 
 def test_dropout_starts_anywhere_it_may():
     """Of the starts 0 ... 8 for 1 sample of 10, all but the event's own, equally often."""
-    drawn = (ecg_steps.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(4000))
+    drawn = (
+        signal_steps.draw_dropout(np.random.default_rng(seed), [3], 10, (1.0, 1.0), 1.0)[0] for seed in range(4000)
+    )
     starts = Counter(drawn)
     assert sorted(starts) == [0, 1, 2, 4, 5, 6, 7, 8]
     assert all(abs(count - 500) < 84 for count in starts.values())
@@ -322,9 +324,9 @@ def test_dropout_starts_anywhere_it_may():
 
 def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
-    monkeypatch.setattr(ecg_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
+    monkeypatch.setattr(signal_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
     for copy in range(900):
-        ecg_steps.distort(np.ones((2, 2000)), [900], copy_rng(1, "a", copy), RANGES, RATE_HZ)
+        signal_steps.distort(np.ones((2, 2000)), [900], copy_rng(1, "a", copy), RANGES, RATE_HZ)
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 300) < 57 for count in used.values())
 
@@ -347,7 +349,7 @@ def test_copies_equal_the_plain_implementation(event_sample):
     for copy in range(1, 9):
         rng = copy_rng(SEED, "x", copy)
         window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
-        made = ecg_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
+        made = signal_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
         plain, *event = plain_copy(kept, event_sample, copy_rng(SEED, "x", copy), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
         assert_same(made, plain, FILTERED)
@@ -391,10 +393,10 @@ def test_a_real_window_equals_the_plain_implementation(shared_data):
      (500, -300, (0, 800))],
 )  # fmt: skip
 def test_edges_after_the_shift_are_its_zeros(padded, shift, expected):
-    assert ecg_steps.shift_edges(padded, shift) == expected
+    assert signal_steps.shift_edges(padded, shift) == expected
     signal = np.ones((2, 5000))
     signal[:, 5000 - padded :] = 0
-    moved = ecg_steps.shift(signal, shift)
+    moved = signal_steps.shift(signal, shift)
     silent = np.flatnonzero(moved[0])
     assert (silent[0], 4999 - silent[-1]) == expected
 
@@ -503,7 +505,7 @@ def test_cut_copies_can_be_made_alone():
 def test_dropout_leaves_the_event_alone_in_cut_windows(monkeypatch):
     patches = []
     monkeypatch.setattr(
-        ecg_steps, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
+        signal_steps, "drop_out", lambda signal, start, length: patches.append((start, start + length)) or signal
     )
     made = ecg.make_copies(made_sample(gap=300), range(1, 101), REWINDOW, DATASET, SEED)
     events = np.rint(made.target_s * 250).astype(int)
@@ -535,7 +537,7 @@ def test_cut_windows_are_the_recording_itself(tmp_path):
     write_recording(tmp_path, events)
     samples_path = write_windows(tmp_path, tmp_path / "samples.h5")
     ids = [f"r1_{event:07d}" for event in events]
-    settings = EcgTask(copies_per_sample=1, shift="rewindow")
+    settings = SignalTask(copies_per_sample=1, shift="rewindow")
     seen_after_the_end = 0
     for seed in range(4):
         path = write_fold(samples_path, tmp_path / "fold1.h5", ids=ids, settings=settings, seed=seed)
@@ -565,7 +567,7 @@ def test_all_windows_of_vfdb_cut_anew(shared_data):
     for item in items:
         event, previous = int(item.extras["event_sample"]), int(item.extras["previous_event"])
         context, valid = item.extras["context"], item.extras["context_valid"]
-        sample = ecg.EcgSample(item.sample_id, item.signal, float(item.target[0]), event, previous, context, valid)
+        sample = ecg.SignalSample(item.sample_id, item.signal, float(item.target[0]), event, previous, context, valid)
         gaps_s.append(sample.gap_s(RATE_HZ))
         made = ecg.make_copies(sample, [0, 1], REWINDOW, DATASET, SEED)
         assert np.all(made.target_s < min(gaps_s[-1], 20))
@@ -808,7 +810,7 @@ def test_a_fold_with_a_value_that_is_not_finite_is_refused(samples_path, tmp_pat
 
 def test_a_dropout_covers_none_of_two_points() -> None:
     for seed in range(300):
-        start, length = ecg_steps.draw_dropout(np.random.default_rng(seed), [1700, 3400], 5000, (6.0, 6.6), RATE_HZ)
+        start, length = signal_steps.draw_dropout(np.random.default_rng(seed), [1700, 3400], 5000, (6.0, 6.6), RATE_HZ)
         assert not any(start <= kept < start + length for kept in (1700, 3400))
 
 
@@ -841,7 +843,7 @@ def test_an_end_beyond_the_recording_is_not_visible() -> None:
 
 
 def test_of_two_points_one_that_left_is_no_target() -> None:
-    made = ecg.EcgCopies(
+    made = ecg.SignalCopies(
         signal=np.zeros((2, 2, 5)),
         weighted=None,
         target_s=np.array([0.0, 3.0]),

@@ -14,12 +14,12 @@ import torch
 from refusals import refused
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
-from siwcc.config import NucleiAugmentation, NucleiTask, SipakmedSection
+from siwcc.config import ImageAugmentation, ImageTask, SipakmedSection
 from siwcc.data.augment.interface import copy_rng
-from siwcc.data.augment.nuclei import (
+from siwcc.data.augment.image import (
     IDENTITY,
     Affine,
-    NucleiInputs,
+    ImageInputs,
     affine_matrix,
     draw_affine,
     draw_copy,
@@ -33,7 +33,7 @@ from siwcc.io.shards import read_shard, shard_writer
 from siwcc.nn.coordinate_channels import encode
 
 SIZE = 64
-SETTINGS = NucleiTask(dataset="cells", copies_per_sample=4)
+SETTINGS = ImageTask(dataset="cells", copies_per_sample=4)
 REFLECT = SETTINGS.model_copy(update={"border": "reflect"})
 DATASET = SipakmedSection(format="sipakmed", image_size=SIZE)
 IDS = ("1_001_01", "1_001_02", "2_001_01", "3_004_07", "4_001_01", "5_002_01")
@@ -79,7 +79,7 @@ def samples_path(written_samples: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(written_samples, tmp_path))
 
 
-def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settings: NucleiTask = SETTINGS) -> Path:
+def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settings: ImageTask = SETTINGS) -> Path:
     path = samples_path.parent / f"fold{fold}.h5"
     write_fold(samples_path, sample_ids, settings, DATASET, seed=42, fold=fold, path=path)
     return path
@@ -112,7 +112,7 @@ def test_translation_shrinks_with_the_image() -> None:
 
 def test_identity_is_drawn_again() -> None:
     # Only the scale varies, and 0.9995 ... 1.0005 rounds to 1.0 for most draws near the middle.
-    narrow = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(0.9992, 1.0008))
+    narrow = ImageAugmentation(translation_px=0, rotation_deg=0, scale=(0.9992, 1.0008))
     settings = SETTINGS.model_copy(update={"augmentation": narrow})
     drawn = [draw_affine(np.random.default_rng(n), settings, 64) for n in range(100)]
     assert IDENTITY not in drawn
@@ -120,7 +120,7 @@ def test_identity_is_drawn_again() -> None:
 
 
 def test_ranges_without_any_copy_are_refused() -> None:
-    nothing = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
+    nothing = ImageAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
     with refused("config: tasks.nuclei.augmentation"):
         draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), 64)
 
@@ -176,7 +176,7 @@ def test_point_and_image_move_together(tmp_path: Path) -> None:
                 "std": 255.0,
             }
         )
-    settings = NucleiTask(dataset="cells", copies_per_sample=40)
+    settings = ImageTask(dataset="cells", copies_per_sample=40)
     dataset = SipakmedSection(format="sipakmed", image_size=size)
     write_fold(path, ["1_001_01"], settings, dataset, seed=7, fold=1, path=tmp_path / "fold1.h5")
     inputs = open_inputs([tmp_path / "fold1.h5"], path, augmented_only=True)
@@ -239,8 +239,8 @@ def test_same_bytes_twice(samples_path: Path) -> None:
 
 @pytest.mark.numeric
 def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
-    wide = NucleiAugmentation(translation_px=200, rotation_deg=0, scale=(1, 1))
-    settings = NucleiTask(dataset="cells", copies_per_sample=50, augmentation=wide)
+    wide = ImageAugmentation(translation_px=200, rotation_deg=0, scale=(1, 1))
+    settings = ImageTask(dataset="cells", copies_per_sample=50, augmentation=wide)
     fold = read_shard(make_fold(samples_path, 1, IDS[:1], settings), "fold").arrays
     inside = [0 <= x <= 63 and 0 <= y <= 63 for x, y in fold["target"]]
     assert fold["event_visible"].tolist() == [int(value) for value in inside]
@@ -361,7 +361,7 @@ def test_reflection_leaves_no_edge_in_an_even_image(tmp_path: Path) -> None:
 
 
 def test_targets_outside_are_drawn_again_with_reflect() -> None:
-    wide = NucleiAugmentation(translation_px=100, rotation_deg=20, scale=(0.75, 1.25))
+    wide = ImageAugmentation(translation_px=100, rotation_deg=20, scale=(0.75, 1.25))
     settings, zero = (s.model_copy(update={"augmentation": wide}) for s in (REFLECT, SETTINGS))
     source_px = np.array([20.0, 50.0])
     redrawn = 0
@@ -378,7 +378,7 @@ def test_targets_outside_are_drawn_again_with_reflect() -> None:
 
 
 def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
-    wide = NucleiAugmentation(translation_px=150, rotation_deg=20, scale=(0.75, 1.25))
+    wide = ImageAugmentation(translation_px=150, rotation_deg=20, scale=(0.75, 1.25))
     settings = REFLECT.model_copy(update={"augmentation": wide, "copies_per_sample": 30})
     path = make_fold(samples_path, 1, IDS, settings)
     fold = read_shard(path, "fold").arrays
@@ -388,7 +388,7 @@ def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
 
 
 def test_ranges_that_always_lose_the_target_are_refused() -> None:
-    turned = NucleiAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
+    turned = ImageAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
     settings = REFLECT.model_copy(update={"augmentation": turned})
     with refused("config: tasks.nuclei.augmentation", "(3.0, 60.0) px", remedy="tasks.nuclei.border to zero"):
         draw_copy(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
@@ -429,8 +429,8 @@ def test_padding_is_zero_in_the_weighted_channels_and_not_in_the_plain_ones(samp
 
 def test_what_lies_beyond_the_border_is_exactly_zero(samples_path: Path) -> None:
     # Half the size about the centre (32, 32): nothing of the source reaches rows or columns below 15 or above 48.
-    half = NucleiAugmentation(translation_px=0, rotation_deg=0, scale=(0.5, 0.5))
-    settings = NucleiTask(dataset="cells", copies_per_sample=1, augmentation=half)
+    half = ImageAugmentation(translation_px=0, rotation_deg=0, scale=(0.5, 0.5))
+    settings = ImageTask(dataset="cells", copies_per_sample=1, augmentation=half)
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:2], settings)], samples_path, augmented_only=True)
     images = inputs.batch(np.arange(2), "coord").numpy()
     outside = np.ones((SIZE, SIZE), dtype=bool)
@@ -460,7 +460,7 @@ def test_rows_of_several_folds(samples_path: Path) -> None:
     assert len(open_inputs(paths, samples_path, augmented_only=False).target) == 20
 
 
-def _open_traced(paths: list[Path], samples_path: Path) -> tuple[NucleiInputs, int]:
+def _open_traced(paths: list[Path], samples_path: Path) -> tuple[ImageInputs, int]:
     tracemalloc.start()
     try:
         inputs = open_inputs(paths, samples_path, augmented_only=True)
@@ -493,7 +493,7 @@ def test_only_the_needed_images_are_held(samples_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, REFLECT], ids=["zero", "reflect"])
-def test_a_source_moves_images_as_the_folds_do(samples_path: Path, settings: NucleiTask) -> None:
+def test_a_source_moves_images_as_the_folds_do(samples_path: Path, settings: ImageTask) -> None:
     paths = [make_fold(samples_path, 1, IDS[:2], settings), make_fold(samples_path, 2, IDS[2:4], settings)]
     own = open_inputs(paths, samples_path, augmented_only=False)
     rows = np.random.default_rng(0).permutation(len(own.copy))[:11]

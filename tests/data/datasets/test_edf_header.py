@@ -44,7 +44,7 @@ def test_a_folder_of_edf(tmp_path: Path) -> None:
     (tmp_path / "ward").mkdir()
     (tmp_path / "ward" / "für.edf").write_bytes(edf_bytes(SIGNALS))
     (tmp_path / "samples.csv").write_text("file,time_s\nward/für.edf,4.5\n", encoding="utf-8")
-    values = {"format": "folder", "task": "ecg", "path": tmp_path, "window_s": 2, "leads": (0,)}
+    values = {"format": "folder", "kind": "signal", "path": tmp_path, "window_s": 2, "leads": (0,)}
     section = parse_dataset(values)
     assert isinstance(section, FolderSection)
     (sample,) = folder.iter_samples(section, tmp_path)

@@ -17,8 +17,8 @@ from tolerances import FLOAT32, assert_same
 
 from siwcc.cli.main import main
 from siwcc.cli.plan import plan_study
-from siwcc.config import AnyDataset, EcgAugmentation, EcgTask, FolderSection, parse_config, parse_dataset
-from siwcc.data.augment.ecg import open_inputs
+from siwcc.config import AnyDataset, SignalAugmentation, SignalTask, FolderSection, parse_config, parse_dataset
+from siwcc.data.augment.signal import open_inputs
 from siwcc.data.datasets import folder, sipakmed, vfdb
 from siwcc.data.datasets.image_files import read_image
 from siwcc.data.datasets.images import MAX_IMAGE_PIXELS, SampleDefectError
@@ -38,14 +38,14 @@ EXTENSIONS = (".bmp", ".png", ".tif", ".jpg")
 def signals(path: Path, **values: object) -> FolderSection:
     """Windows of 200 samples, 4 s."""
     given = {"window_s": 4, "rate_hz": RATE_HZ, "csv_rate_hz": RATE_HZ, **values}
-    section = parse_dataset({"format": "folder", "task": "ecg", "path": path, **given})
+    section = parse_dataset({"format": "folder", "kind": "signal", "path": path, **given})
     assert isinstance(section, FolderSection)
     return section
 
 
 def images(path: Path, **values: object) -> FolderSection:
     given = {"image_size": 32, **values}
-    section = parse_dataset({"format": "folder", "task": "nuclei", "path": path, **given})
+    section = parse_dataset({"format": "folder", "kind": "image", "path": path, **given})
     assert isinstance(section, FolderSection)
     return section
 
@@ -294,8 +294,8 @@ def test_a_network_takes_any_number_of_leads(tmp_path: Path, leads: tuple[int, .
     provide_raw("own", section, tmp_path, manifest)
     extract_samples("own", section, tmp_path, manifest, samples, excluded, protocol)
     write_folds(samples, section, 2, "sample", 42, "ecg", folds, strata)
-    steps = EcgAugmentation(shift_s=1, dropout_s=(0.1, 0.3), lowpass_hz=(15, 20))
-    settings = EcgTask(dataset="own", copies_per_sample=2, shift=shift, decimate_by=2, augmentation=steps)
+    steps = SignalAugmentation(shift_s=1, dropout_s=(0.1, 0.3), lowpass_hz=(15, 20))
+    settings = SignalTask(dataset="own", copies_per_sample=2, shift=shift, decimate_by=2, augmentation=steps)
     for fold, path in enumerate(fold_paths, start=1):
         make_fold("ecg", samples, folds, fold, settings, section, 42, path)
     inputs = open_inputs(fold_paths, samples, augmented_only=False)
@@ -627,25 +627,25 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"task": "ecg"}, "datasets.own.path: is missing: it names the folder that holds the table"),
+        ({"kind": "signal"}, "datasets.own.path: is missing: it names the folder that holds the table"),
         ({"path": "x"}, "datasets.own.task: Field required"),
         ({"path": "x", "task": "eeg"}, "datasets.own.task: Input should be 'ecg' or 'nuclei' (found 'eeg')"),
-        ({"path": "x", "task": "ecg", "table": "../t.csv"}, "datasets.own.table: String should match pattern"),
-        ({"path": "x", "task": "ecg", "leads": []}, "datasets.own.leads: Tuple should have at least 1 item"),
-        ({"path": "x", "task": "ecg", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
+        ({"path": "x", "kind": "signal", "table": "../t.csv"}, "datasets.own.table: String should match pattern"),
+        ({"path": "x", "kind": "signal", "leads": []}, "datasets.own.leads: Tuple should have at least 1 item"),
+        ({"path": "x", "kind": "signal", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
         (
-            {"path": "x", "task": "ecg", "leads": [-1]},
+            {"path": "x", "kind": "signal", "leads": [-1]},
             "datasets.own.leads.0: Input should be greater than or equal to 0",
         ),
         (
-            {"path": "x", "task": "ecg", "image_size": 64},
+            {"path": "x", "kind": "signal", "image_size": 64},
             "datasets.own.image_size: has no meaning for a data set of the task",
         ),
         (
-            {"path": "x", "task": "nuclei", "csv_rate_hz": 5},
+            {"path": "x", "kind": "image", "csv_rate_hz": 5},
             "datasets.own.csv_rate_hz: has no meaning for a data set of the",
         ),
-        ({"path": "x", "task": "nuclei", "tabel": "t.csv"}, "unknown key 'datasets.own.tabel', did you mean 'table'?"),
+        ({"path": "x", "kind": "image", "tabel": "t.csv"}, "unknown key 'datasets.own.tabel', did you mean 'table'?"),
     ],
 )
 def test_a_section_that_is_not_in_order(repository: Path, values: dict[str, object], said: str) -> None:
@@ -658,7 +658,7 @@ def test_a_section_that_is_not_in_order(repository: Path, values: dict[str, obje
 
 def test_a_folder_serves_the_task_that_it_names(repository: Path) -> None:
     values = read_yaml(repository / "config.yaml")
-    values["datasets"]["own"] = {"format": "folder", "task": "ecg", "path": "x", "leads": [0], "rate_hz": 100}
+    values["datasets"]["own"] = {"format": "folder", "kind": "signal", "path": "x", "leads": [0], "rate_hz": 100}
     values["tasks"]["nuclei"]["dataset"] = "own"
     with refused("config", "tasks.nuclei.dataset", "'own'", "'folder'", "ecg"):
         parse_config(values)
@@ -681,7 +681,7 @@ def test_a_plan_counts_the_rows(repository: Path, tmp_path: Path) -> None:
     write_table(tmp_path, "file,x,y", "a.png,1,1", "b.png,1,1", "c.png,1,1")
     values = read_yaml(repository / "config.yaml")
     values |= {"run": ["nuclei"], "variants": ["reduced"]}
-    values["datasets"]["own"] = {"format": "folder", "task": "nuclei", "path": str(tmp_path), "image_size": 32}
+    values["datasets"]["own"] = {"format": "folder", "kind": "image", "path": str(tmp_path), "image_size": 32}
     values["tasks"]["nuclei"]["dataset"] = "own"
     (plan,) = plan_study(parse_config(values), tmp_path / "data")
     assert (plan.samples, plan.sample_source) == (3, f"rows of {tmp_path / 'samples.csv'}")
@@ -698,8 +698,8 @@ def made(section: AnyDataset, path: Path) -> list[Sample]:
 def test_synthetic_records_in_either_layout_have_the_same_windows(tmp_path: Path) -> None:
     own, published = tmp_path / "own", tmp_path / "published"
     assert main(["demo-data", "--layout", "folder", "--folder", str(own), "--samples", "2"]) == 0
-    write_synthetic("ecg", published, 2, 42)
-    section = parse_dataset({"format": "folder", "task": "ecg", "path": own, "csv_rate_hz": 250})
+    write_synthetic("signal", published, 2, 42)
+    section = parse_dataset({"format": "folder", "kind": "signal", "path": own, "csv_rate_hz": 250})
     ours, theirs = made(section, own), made(parse_dataset({"format": "vfdb"}), published)
     assert [sample.sample_id for sample in ours] == [f"records/{sample.sample_id}" for sample in theirs]
     assert len(ours) > 10
@@ -716,7 +716,7 @@ def test_synthetic_cells_in_either_layout_are_the_same_images(tmp_path: Path) ->
     own, published = tmp_path / "own", tmp_path / "published"
     arguments = ["--task", "nuclei", "--layout", "folder", "--folder", str(own), "--samples", "10"]
     assert main(["demo-data", *arguments]) == 0
-    write_synthetic("nuclei", published, 10, 42)
+    write_synthetic("image", published, 10, 42)
     ours = {sample.sample_id: sample for sample in made(images(own, image_size=64), own)}
     theirs = made(parse_dataset({"format": "sipakmed", "image_size": 64}), published)
     assert len(ours) == len(theirs) == 10

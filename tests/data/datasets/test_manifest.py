@@ -31,7 +31,7 @@ COLUMNS = ["file", "bytes", "sha256"]
 @pytest.fixture(scope="module")
 def three_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic") / "mine"
-    write_synthetic("ecg", folder, 3, 3)
+    write_synthetic("signal", folder, 3, 3)
     return folder
 
 
@@ -287,7 +287,7 @@ def test_two_at_one_folder_take_turns(
         happened.append("begins")
         if len(happened) == 1:
             assert may_end.wait(600)
-        write_synthetic("ecg", into, 1, 3)
+        write_synthetic("signal", into, 1, 3)
         happened.append("ends")
 
     monkeypatch.setattr(vfdb, "download", download)

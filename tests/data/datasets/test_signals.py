@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siwcc.config import EcgDataset, parse_dataset
+from siwcc.config import SignalDataset, parse_dataset
 from siwcc.data.datasets import signals
 from siwcc.data.datasets.interface import Excluded, Sample
 from siwcc.data.datasets.signals import Event, Recording, Window, cut_windows, place_windows
@@ -18,9 +18,9 @@ from siwcc.data.datasets.signals import Event, Recording, Window, cut_windows, p
 SAMPLES = 1000
 
 
-def section() -> EcgDataset:
+def section() -> SignalDataset:
     """Windows of 200 samples, 4 s."""
-    values = {"format": "folder", "task": "ecg", "path": Path("x"), "window_s": 4, "rate_hz": 50, "csv_rate_hz": 50}
+    values = {"format": "folder", "kind": "signal", "path": Path("x"), "window_s": 4, "rate_hz": 50, "csv_rate_hz": 50}
     return parse_dataset(values)  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""Synthetic raw files, for demos and tests: a module a task, in the layout of the published set or of a folder."""
+"""Synthetic raw files, for demos and tests: one module for each kind, as the published set or as a folder."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from siwcc.config import Kind
+
 Layout = Literal["published", "folder"]
 
 
-def write_synthetic(task: str, folder: Path, samples: int, seed: int, layout: Layout = "published") -> None:
-    """Write the synthetic raw files of a task.
+def write_synthetic(kind: Kind, folder: Path, samples: int, seed: int, layout: Layout = "published") -> None:
+    """Write synthetic raw files of one kind.
 
     Args:
-        task: `ecg` or `nuclei`.
+        kind: `signal`: ECG recordings; `image`: cells.
         folder: Where they go; files of the same names are written again.
-        samples: Records (ECG) or cells (nuclei).
+        samples: Records or cells.
         seed: The same seed gives the same bytes.
         layout: `published`: as VFDB or SIPaKMeD; `folder`: CSV signals or PNG images with a table.
     """
-    _writer(task, layout)(folder, samples, seed)
+    _writer(kind, layout)(folder, samples, seed)
 
 
-def _writer(task: str, layout: Layout) -> Callable[[Path, int, int], None]:
-    if task == "ecg":
+def _writer(kind: Kind, layout: Layout) -> Callable[[Path, int, int], None]:
+    if kind == "signal":
         from siwcc.data.datasets.synthetic.ecg import write_ecg_folder, write_ecg_records
 
         return write_ecg_records if layout == "published" else write_ecg_folder

@@ -1,18 +1,16 @@
-"""ECG changepoints: some leads, two in the paper, and one time in seconds from the window's start."""
+"""Tasks of signals: some leads, two in the paper, and times in seconds from the window's start."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from siwcc.config import EcgDataset, EcgTask
+from siwcc.config import SignalDataset, SignalTask
 from siwcc.data.points import output_suffixes
 from siwcc.data.tasks.interface import ErrorLimits, SignalNote, TaskSpec
 
-FINE_S, COARSE_S = 0.5, 1.0
 
-
-def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
+def make_spec(settings: SignalTask, dataset: SignalDataset) -> TaskSpec:
     """Shape and coordinates after decimation.
 
     The coordinate is `linspace(0, window_s, n)` over the n samples of the source; the model sees
@@ -22,7 +20,7 @@ def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
     length = -(-source_samples // settings.decimate_by)
     last_source_sample = (length - 1) * settings.decimate_by
     return TaskSpec(
-        task="ecg",
+        task=settings.name,
         network="nimesha",
         outputs=output_suffixes(settings.points, axes=1),
         unit="s",
@@ -33,9 +31,9 @@ def make_spec(settings: EcgTask, dataset: EcgDataset) -> TaskSpec:
     )
 
 
-def error_limits(spec: TaskSpec) -> ErrorLimits:
-    """Half a second and a second; isolated is an event with no other in the window's length before it."""
-    return ErrorLimits(spec.unit, FINE_S, COARSE_S, isolated_s=spec.output_scale)
+def error_limits(spec: TaskSpec, limits: tuple[float, float]) -> ErrorLimits:
+    """In seconds; isolated is an event with no other in the window's length before it."""
+    return ErrorLimits(spec.unit, *limits, isolated_s=spec.output_scale)
 
 
 def signal_note(spec: TaskSpec, given_channels: int, dataset: Mapping[str, Any], task: Mapping[str, Any]) -> SignalNote:

@@ -28,16 +28,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from siwcc.config import EcgDataset, EcgTask, parse_protocol
-from siwcc.data.augment.ecg_steps import distort, shift, shift_edges, shift_event
+from siwcc.config import SignalDataset, SignalTask, parse_protocol
 from siwcc.data.augment.filters import decimate
 from siwcc.data.augment.interface import Stored, copy_rng, fold_rows, gaps_s, join_rows, read_folds
-from siwcc.data.tasks.ecg import make_spec
-from siwcc.data.tasks.interface import TaskSpec
+from siwcc.data.augment.signal_steps import distort, shift, shift_edges, shift_event
+from siwcc.data.tasks.interface import TaskSpec, parse_task
+from siwcc.data.tasks.signal import make_spec
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath, read_samples
 from siwcc.io.shards import Shard, read_attributes, shard_writer
@@ -65,7 +65,7 @@ def weighted_channel(signal: np.ndarray, window_s: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class EcgSample:
+class SignalSample:
     """One window of the samples file, as its copies need it; samples are at the source's rate.
 
     Attributes:
@@ -131,7 +131,7 @@ class PlacedWindow:
         return (self.event_sample,) if self.end_sample is None else (self.event_sample, self.end_sample)
 
 
-def shift_window(sample: EcgSample, shift_samples: int, rate_hz: float) -> PlacedWindow:
+def shift_window(sample: SignalSample, shift_samples: int, rate_hz: float) -> PlacedWindow:
     """Step 1 as in the paper: the samples file's window, moved, with zeros where it has left.
 
     Args:
@@ -148,7 +148,7 @@ def shift_window(sample: EcgSample, shift_samples: int, rate_hz: float) -> Place
     return PlacedWindow(moved, event_sample, visible, (before, after), end_sample)
 
 
-def _visible_end(sample: EcgSample, event_sample: int, recorded: tuple[int, int]) -> int | None:
+def _visible_end(sample: SignalSample, event_sample: int, recorded: tuple[int, int]) -> int | None:
     """Index of the event's end, if that stands where the window shows the recording: from, and up to before."""
     end_sample = None if sample.end_after is None else event_sample + sample.end_after
     return end_sample if end_sample is not None and recorded[0] <= end_sample < recorded[1] else None
@@ -172,7 +172,7 @@ def draw_event(rng: np.random.Generator, event_sample: int, previous_event: int,
     return int(rng.integers(min(event_sample - previous_event, samples)))
 
 
-def cut_window(sample: EcgSample, event_sample: int) -> PlacedWindow:
+def cut_window(sample: SignalSample, event_sample: int) -> PlacedWindow:
     """Step 1 without a tell: the recording as it is, with the event at `event_sample` of the window.
 
     Args:
@@ -190,7 +190,7 @@ def cut_window(sample: EcgSample, event_sample: int) -> PlacedWindow:
 
 
 @dataclass(frozen=True)
-class EcgCopies:
+class SignalCopies:
     """Rows of a fold file, some copies of one window.
 
     Attributes:
@@ -221,13 +221,13 @@ class EcgCopies:
 
 
 def make_copies(
-    sample: EcgSample,
+    sample: SignalSample,
     copies: Sequence[int],
-    settings: EcgTask,
-    dataset: EcgDataset,
+    settings: SignalTask,
+    dataset: SignalDataset,
     seed: int,
     distorted: bool = True,
-) -> EcgCopies:
+) -> SignalCopies:
     """Copies of one window; each is the same whatever else is made or not made.
 
     Args:
@@ -252,7 +252,7 @@ def make_copies(
         made[row] = signal
         if weighs:
             channels[row] = weighted_channel(signal, dataset.window_s)
-    return EcgCopies(
+    return SignalCopies(
         signal=decimate(made, settings.median_samples, settings.decimate_by),
         weighted=decimate(channels, settings.median_samples, settings.decimate_by) if weighs else None,
         target_s=np.array([window.event_sample for window in placed]) / rate_hz,
@@ -262,7 +262,9 @@ def make_copies(
     )
 
 
-def _place(sample: EcgSample, copy: int, rng: np.random.Generator, settings: EcgTask, rate_hz: float) -> PlacedWindow:
+def _place(
+    sample: SignalSample, copy: int, rng: np.random.Generator, settings: SignalTask, rate_hz: float
+) -> PlacedWindow:
     if settings.shift == "rewindow":
         event_sample = draw_event(rng, sample.event_sample, sample.previous_event, sample.signal.shape[-1])
         return cut_window(sample, event_sample)
@@ -274,8 +276,8 @@ def _place(sample: EcgSample, copy: int, rng: np.random.Generator, settings: Ecg
 def write_fold(
     samples_path: SamplesPath,
     sample_ids: Sequence[str],
-    settings: EcgTask,
-    dataset: EcgDataset,
+    settings: SignalTask,
+    dataset: SignalDataset,
     seed: int,
     fold: int,
     path: Path,
@@ -303,7 +305,7 @@ def write_fold(
     """
     shard = read_windows(samples_path, settings, dataset)
     attributes = {
-        "task": "ecg",
+        "task": settings.name,
         "dataset": shard.attributes["dataset"],
         "fold": fold,
         "seed": seed,
@@ -320,7 +322,7 @@ def write_fold(
             writer.extend(copy_rows(shard, row, sample_of(shard, row), numbers, settings, dataset, seed))
 
 
-def read_windows(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDataset) -> Shard:
+def read_windows(samples_path: SamplesPath, settings: SignalTask, dataset: SignalDataset) -> Shard:
     """The samples, with what copies are cut out of.
 
     Raises:
@@ -336,9 +338,9 @@ def read_windows(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDatas
     return shard
 
 
-def _check_windows(shard: Shard, dataset: EcgDataset) -> None:
-    if shard.attributes.get("task") != "ecg":
-        raise InputError(shard.path, f"holds samples for the task {shard.attributes.get('task')!r}, not 'ecg'")
+def _check_windows(shard: Shard, dataset: SignalDataset) -> None:
+    if "rate_hz" not in shard.attributes:
+        raise InputError(shard.path, "holds no signals over time")
     expected = (len(dataset.leads), round(dataset.window_s * dataset.rate_hz))
     found = shard.arrays["signal"].shape[1:]
     rate_hz = shard.attributes.get("rate_hz")
@@ -373,10 +375,10 @@ def rows_of(shard: Shard, sample_ids: Sequence[str]) -> list[int]:
 def copy_rows(
     shard: Shard,
     row: int,
-    sample: EcgSample,
+    sample: SignalSample,
     numbers: Sequence[int],
-    settings: EcgTask,
-    dataset: EcgDataset,
+    settings: SignalTask,
+    dataset: SignalDataset,
     seed: int,
     distorted: bool = True,
 ) -> dict[str, np.ndarray]:
@@ -408,10 +410,10 @@ def copy_rows(
     return rows if made.weighted is None else rows | {"weighted": made.weighted}
 
 
-def sample_of(shard: Shard, row: int) -> EcgSample:
+def sample_of(shard: Shard, row: int) -> SignalSample:
     """A window of a samples file, with its context where that was read."""
     arrays = shard.arrays
-    return EcgSample(
+    return SignalSample(
         sample_id=str(arrays["sample_id"][row]),
         signal=arrays["signal"][row],
         target_s=float(arrays["target"][row, 0]),
@@ -429,7 +431,7 @@ def _end_after(arrays: Mapping[str, np.ndarray], row: int) -> int | None:
 
 
 @dataclass
-class EcgInputs:
+class SignalInputs:
     """Rows of fold files in memory; see `siwcc.data.augment.interface.Inputs`.
 
     Attributes:
@@ -488,7 +490,7 @@ class EcgInputs:
 
 
 @dataclass(frozen=True)
-class EcgSource:
+class SignalSource:
     """What the fold files of a study were made from; see `siwcc.data.augment.interface.Source`.
 
     Attributes:
@@ -498,11 +500,11 @@ class EcgSource:
     """
 
     spec: TaskSpec
-    settings: EcgTask
-    dataset: EcgDataset
+    settings: SignalTask
+    dataset: SignalDataset
     samples: Shard
 
-    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> EcgInputs:
+    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> SignalInputs:
         """The given copies of the given windows, in that order, without steps 2 to 6."""
         names, of_row = np.unique(sample_id, return_inverse=True)
         by_sample = np.argsort(of_row, kind="stable")
@@ -524,7 +526,7 @@ class EcgSource:
         return inputs_of(self.spec, {name: rows[back] for name, rows in join_rows(parts, parts[0]).items()})
 
 
-def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> EcgSource:
+def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> SignalSource:
     """Read what fold files were made from, as they say it.
 
     Args:
@@ -535,16 +537,17 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> EcgSou
         InputError: a damaged file, or samples that the folds were not made from.
     """
     attributes = read_attributes(fold_paths[0], "fold")
-    settings = EcgTask.model_validate(json.loads(attributes["protocol"]))
+    spec = TaskSpec.from_json(attributes["spec"])
+    settings = cast(SignalTask, parse_task(spec, json.loads(attributes["protocol"])))
     dataset = parse_protocol(json.loads(attributes["dataset_protocol"]))
-    assert isinstance(dataset, EcgDataset), "the fold is of the task"  # noqa: S101 - narrows the type
+    assert isinstance(dataset, SignalDataset), "the fold is of the task"  # noqa: S101 - narrows the type
     samples = read_windows(samples_path, settings, dataset)
     if samples.digest != attributes["samples_digest"]:
         raise InputError(samples.path, f"changed since {fold_paths[0]} was made from it", "delete that and run again")
-    return EcgSource(TaskSpec.from_json(attributes["spec"]), settings, dataset, samples)
+    return SignalSource(spec, settings, dataset, samples)
 
 
-def open_originals(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDataset, seed: int) -> EcgInputs:
+def open_originals(samples_path: SamplesPath, settings: SignalTask, dataset: SignalDataset, seed: int) -> SignalInputs:
     """Read all windows of a data set as folds have them, without augmented copies.
 
     Args:
@@ -557,12 +560,12 @@ def open_originals(samples_path: SamplesPath, settings: EcgTask, dataset: EcgDat
         InputError: as `read_windows`.
     """
     samples = read_windows(samples_path, settings, dataset)
-    source = EcgSource(make_spec(settings, dataset), settings, dataset, samples)
+    source = SignalSource(make_spec(settings, dataset), settings, dataset, samples)
     sample_id = samples.arrays["sample_id"]
     return source.moved(sample_id, np.zeros(len(sample_id), dtype=np.int32), seed)
 
 
-def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> EcgInputs:
+def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> SignalInputs:
     """Read fold files into memory.
 
     Args:
@@ -573,19 +576,19 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented
     Raises:
         InputError: as `siwcc.data.augment.interface.read_folds`.
     """
-    shards = list(read_folds(fold_paths, "ecg", _FOLD_ARRAYS))
+    shards = list(read_folds(fold_paths, "signal", _FOLD_ARRAYS))
     names = (name for name in (*_FOLD_ARRAYS, "weighted") if name in shards[0].arrays)
     return inputs_of(TaskSpec.from_json(shards[0].attributes["spec"]), fold_rows(shards, names, augmented_only))
 
 
-def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> EcgInputs:
+def inputs_of(spec: TaskSpec, rows: Mapping[str, np.ndarray]) -> SignalInputs:
     """Rows as they are in fold files, ready for a network.
 
     Args:
         spec: The task's shapes and units.
         rows: The arrays of fold files, see `write_fold`.
     """
-    return EcgInputs(
+    return SignalInputs(
         spec=spec,
         sample_id=rows["sample_id"],
         group=rows["group"],

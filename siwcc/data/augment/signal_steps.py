@@ -1,7 +1,7 @@
 """The six augmentation steps of the paper, each a function of a window of all leads (2.1.2).
 
 `distort` does the last five in the paper's order; what stands for the first, and in which order a copy draws, is in
-`siwcc.data.augment.ecg`.
+`siwcc.data.augment.signal`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from siwcc.config import EcgAugmentation
+from siwcc.config import SignalAugmentation
 from siwcc.data.augment.filters import FILTER_KINDS, filter_band
 
 
@@ -139,9 +139,9 @@ def scale(signal: np.ndarray, factor: float) -> np.ndarray:
 
 
 def distort(
-    signal: np.ndarray, kept: Sequence[int], rng: np.random.Generator, settings: EcgAugmentation, rate_hz: float
+    signal: np.ndarray, kept: Sequence[int], rng: np.random.Generator, settings: SignalAugmentation, rate_hz: float
 ) -> np.ndarray:
-    """Steps 2 to 6 in the paper's order (2.1.2), with the draws in the order that `siwcc.data.augment.ecg` says.
+    """Steps 2 to 6 in the paper's order (2.1.2), with the draws in the order that `siwcc.data.augment.signal` says.
 
     Noise and wander are fractions of the largest absolute value of all leads after steps 1 and 2.
 

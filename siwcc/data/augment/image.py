@@ -1,4 +1,4 @@
-"""Random affine of cell images: parameters in the fold files, pixels warped when they are read.
+"""Random affine of images: parameters in the fold files, pixels warped when they are read.
 
 Pixel centres have integer coordinates, x to the right and y down. The matrix M maps a point of the
 source to its place in the output: (x', y') = M (x, y, 1). Augmentation is the paper's section 2.1.
@@ -22,16 +22,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import torch
 
-from siwcc.config import ImageDataset, NucleiTask
+from siwcc.config import ImageDataset, ImageTask
 from siwcc.data.augment.interface import Warped, copy_rng, fold_rows, join_rows, read_folds
+from siwcc.data.datasets.interface import stored_size
 from siwcc.data.points import hide
-from siwcc.data.tasks.interface import TaskSpec
-from siwcc.data.tasks.nuclei import COLOURS, make_spec
+from siwcc.data.tasks.image import make_spec
+from siwcc.data.tasks.interface import TaskSpec, parse_task
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath, joined_name, read_sample_rows, read_samples
 from siwcc.io.shards import Shard, shard_writer
@@ -41,6 +43,9 @@ _MOST_REDRAWS = 100
 _FOLD_ARRAYS = ("sample_id", "group", "class", "copy", "translation", "rotation_deg", "scale", "target")
 _IMAGE_ARRAYS = ("sample_id", "signal", "content_box", "mean", "std")
 _REMAKE = "delete the fold files and run again"
+
+Shape = tuple[int, int]
+"""Height and width in pixels."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +66,22 @@ class Affine:
 IDENTITY = Affine((0.0, 0.0), 0.0, 1.0)
 
 
-def draw_affine(rng: np.random.Generator, settings: NucleiTask, image_size: int) -> Affine:
+def draw_affine(rng: np.random.Generator, settings: ImageTask, shape: Shape) -> Affine:
     """Draw one copy (paper, 2.1): translation x, translation y, rotation, scale, in this order.
 
     All are uniform, then rounded to 2, 2, 2 and 3 decimals. The translation's limit is given for
-    256 px and shrinks with the image. All four are drawn again when they round to the identity.
+    256 px and shrinks with the image's longer side. All four are drawn again when they round to the identity.
 
     Args:
         rng: The copy's own random numbers.
         settings: The task's section of the config.
-        image_size: Width and height in pixels.
+        shape: Height and width in pixels.
 
     Raises:
         InputError: the ranges leave nothing but the identity.
     """
     ranges = settings.augmentation
-    limit_px = ranges.translation_px * image_size / PAPER_IMAGE_SIZE_PX
+    limit_px = ranges.translation_px * max(shape) / PAPER_IMAGE_SIZE_PX
     for _ in range(_MOST_REDRAWS):
         x_px = _rounded(rng.uniform(-limit_px, limit_px), 2)
         y_px = _rounded(rng.uniform(-limit_px, limit_px), 2)
@@ -85,7 +90,9 @@ def draw_affine(rng: np.random.Generator, settings: NucleiTask, image_size: int)
         affine = Affine((x_px, y_px), rotation_deg, scale)
         if affine != IDENTITY:
             return affine
-    raise InputError("config: tasks.nuclei.augmentation", "every copy would be the image itself", "widen a range")
+    raise InputError(
+        f"config: tasks.{settings.name}.augmentation", "every copy would be the image itself", "widen a range"
+    )
 
 
 def _rounded(value: float, decimals: int) -> float:
@@ -93,14 +100,15 @@ def _rounded(value: float, decimals: int) -> float:
     return round(value, decimals) + 0.0
 
 
-def affine_matrix(affine: Affine, image_size: int) -> np.ndarray:
+def affine_matrix(affine: Affine, shape: Shape) -> np.ndarray:
     """The matrix M, float64 (2, 3), that maps source pixels to output pixels.
 
     Args:
         affine: The copy.
-        image_size: Width and height in pixels; the centre is half of it, (128, 128) at 256 px.
+        shape: Height and width in pixels; the centre is half of them, (128, 128) at 256 px.
     """
-    centre_px = (image_size / 2, image_size / 2)
+    height, width = shape
+    centre_px = (width / 2, height / 2)
     matrix = np.asarray(cv2.getRotationMatrix2D(centre_px, affine.rotation_deg, affine.scale), dtype=np.float64)
     matrix[:, 2] += affine.translation_px
     return matrix
@@ -111,20 +119,23 @@ def transform_point(matrix: np.ndarray, point_px: np.ndarray) -> np.ndarray:
     return np.asarray(matrix[:, :2] @ point_px + matrix[:, 2], dtype=np.float64)
 
 
-def in_frame(target_px: np.ndarray, image_size: int) -> np.ndarray:
-    """Whether (x, y) lies between the centres of the outermost pixels; bool (...,) of (..., 2)."""
-    return np.asarray(np.all((target_px >= 0) & (target_px <= image_size - 1), axis=-1))
+def in_frame(target_px: np.ndarray, shape: Shape) -> np.ndarray:
+    """Whether (x, y) lies between the centres of the outermost pixels; bool (...,) of (..., 2), False for NaN."""
+    last_px = np.array(shape[::-1]) - 1
+    return np.asarray(np.all((target_px >= 0) & (target_px <= last_px), axis=-1))
 
 
 def draw_copy(
-    rng: np.random.Generator, settings: NucleiTask, image_size: int, source_px: np.ndarray
+    rng: np.random.Generator, settings: ImageTask, shape: Shape, source_px: np.ndarray
 ) -> tuple[Affine, np.ndarray]:
     """Draw one copy and where its points go; with `border: reflect` again until all of them are in the frame.
+
+    Points that are outside in the image itself, or not there (NaN), are let go.
 
     Args:
         rng: The copy's own random numbers.
         settings: The task's section of the config.
-        image_size: Width and height in pixels.
+        shape: Height and width in pixels.
         source_px: float64 (2 * points,), x before y, the targets in the image itself.
 
     Returns:
@@ -133,24 +144,25 @@ def draw_copy(
     Raises:
         InputError: as `draw_affine`; a hundred draws in a row put a target outside.
     """
+    there = in_frame(source_px.reshape(-1, 2), shape)
     for _ in range(_MOST_REDRAWS):
-        affine = draw_affine(rng, settings, image_size)
-        matrix = affine_matrix(affine, image_size)
+        affine = draw_affine(rng, settings, shape)
+        matrix = affine_matrix(affine, shape)
         target_px = np.concatenate([transform_point(matrix, point_px) for point_px in source_px.reshape(-1, 2)])
-        if settings.border == "zero" or in_frame(target_px.reshape(-1, 2), image_size).all():
+        if settings.border == "zero" or in_frame(target_px.reshape(-1, 2), shape)[there].all():
             return affine, target_px
     source = " and ".join(f"({x:.1f}, {y:.1f})" for x, y in source_px.reshape(-1, 2)) + " px"
     raise InputError(
-        "config: tasks.nuclei.augmentation",
+        f"config: tasks.{settings.name}.augmentation",
         f"{_MOST_REDRAWS} copies in a row put the target at {source} outside the frame",
-        "narrow its ranges, or set tasks.nuclei.border to zero, which keeps such targets",
+        "narrow its ranges, or set the border to zero, which keeps such targets",
     )
 
 
 def write_fold(
     samples_path: SamplesPath,
     sample_ids: Sequence[str],
-    settings: NucleiTask,
+    settings: ImageTask,
     dataset: ImageDataset,
     seed: int,
     fold: int,
@@ -176,9 +188,9 @@ def write_fold(
     names = ("sample_id", "group", "class", "target", *settings.points[1:])
     samples = read_samples(samples_path, names)
     expected = settings.dataset if isinstance(settings.dataset, str) else joined_name(settings.dataset)
-    _check_samples(samples, {"dataset": expected, "image_size": dataset.image_size})
+    _check_samples(samples, {"dataset": expected, "image_size": stored_size(dataset.image_shape)})
     attributes = {
-        "task": "nuclei",
+        "task": settings.name,
         "dataset": expected,
         "fold": fold,
         "seed": seed,
@@ -191,7 +203,7 @@ def write_fold(
         for row in _rows_of_fold(samples, sample_ids):
             sample = {name: samples.arrays[name][row] for name in names}
             numbers = range(settings.copies_per_sample + 1)
-            writer.extend(_copies_of(sample, numbers, settings, dataset.image_size, seed))
+            writer.extend(_copies_of(sample, numbers, settings, dataset.image_shape, seed))
 
 
 def _check_samples(samples: Shard, expected_attributes: Mapping[str, object]) -> None:
@@ -213,19 +225,19 @@ def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
 
 
 def _copies_of(
-    sample: dict[str, np.ndarray], numbers: Sequence[int], settings: NucleiTask, image_size: int, seed: int
+    sample: dict[str, np.ndarray], numbers: Sequence[int], settings: ImageTask, shape: Shape, seed: int
 ) -> dict[str, np.ndarray]:
     count = len(numbers)
     source_px = np.concatenate([sample[name] for name in ("target", *settings.points[1:])])
     drawn = [
-        draw_copy(copy_rng(seed, str(sample["sample_id"]), number), settings, image_size, source_px)
+        draw_copy(copy_rng(seed, str(sample["sample_id"]), number), settings, shape, source_px)
         if number
         else (IDENTITY, source_px)
         for number in numbers
     ]
     affines = [affine for affine, _ in drawn]
     target_px = np.stack([moved for _, moved in drawn])
-    inside = in_frame(target_px.reshape(count, -1, 2), image_size)
+    inside = in_frame(target_px.reshape(count, -1, 2), shape)
     several = len(settings.points) > 1
     return {
         **{name: np.full(count, sample[name], dtype=object) for name in ("sample_id", "group", "class")},
@@ -239,7 +251,7 @@ def _copies_of(
     }
 
 
-class NucleiInputs:
+class ImageInputs:
     """Rows of fold files; images are normalised, padded and warped when a batch is asked for.
 
     In memory are the uint8 image of every sample, once, and a few numbers a row, so the number of
@@ -273,13 +285,12 @@ class NucleiInputs:
         self._image_of_row = np.array([image_of[sample_id] for sample_id in self.sample_id], dtype=np.int64)
 
     def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
-        """Images of these rows, float32 (batch, 3, size, size) in channels_last memory.
+        """Images of these rows, float32 (batch, colours, height, width) in channels_last memory.
 
         Each is normalised with its own mean and standard deviation, zero or mirrored outside its
         content, and warped bilinearly. The encoding is left to the network's first layer.
         """
-        size = self.spec.shape[0]
-        images = np.empty((len(rows), size, size, COLOURS), dtype=np.float32)
+        images = np.empty((len(rows), *self._shape, self.spec.channels), dtype=np.float32)
         fill = self._fill_mirrored if self.border == "reflect" else self._fill_zero
         for image, row in zip(images, rows, strict=True):
             fill(row, image)
@@ -287,8 +298,7 @@ class NucleiInputs:
 
     def source(self, encoding: str) -> Warped:
         """The images and where every output pixel of every row comes from, whatever the encoding."""
-        size = self.spec.shape[0]
-        matrices = np.stack([affine_matrix(self._affine(row), size) for row in range(len(self.copy))])
+        matrices = np.stack([affine_matrix(self._affine(row), self._shape) for row in range(len(self.copy))])
         linear = np.linalg.inv(matrices[:, :, :2])
         return Warped(
             images=self._images,
@@ -301,8 +311,13 @@ class NucleiInputs:
         )
 
     def layer_encoding(self, encoding: str) -> tuple[str, int]:
-        """The first layer adds the coordinates itself, to three colours."""
-        return encoding, COLOURS
+        """The first layer adds the coordinates itself, to the colours."""
+        return encoding, self.spec.channels
+
+    @property
+    def _shape(self) -> Shape:
+        height, width = self.spec.shape
+        return height, width
 
     def _affine(self, row: int) -> Affine:
         x_px, y_px = self._translation_px[row]
@@ -318,27 +333,24 @@ class NucleiInputs:
 
     def _fill_zero(self, row: int, image: np.ndarray) -> None:
         content, left, top = self._content(row)
-        size = len(image)
         padded = image if self.copy[row] == 0 else np.empty_like(image)
         padded[...] = 0
         padded[top : top + content.shape[0], left : left + content.shape[1]] = content
         if self.copy[row] > 0:
-            matrix = affine_matrix(self._affine(row), size)
+            matrix = affine_matrix(self._affine(row), self._shape)
             # The border's default is BORDER_CONSTANT with 0.
-            cv2.warpAffine(padded, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR)
+            cv2.warpAffine(padded, matrix, self._shape[::-1], dst=image, flags=cv2.INTER_LINEAR)
 
     def _fill_mirrored(self, row: int, image: np.ndarray) -> None:
         content, left, top = self._content(row)
-        size = len(image)
         # Mirroring the content at its own edges: the matrix takes the content's pixels, not the square's.
-        matrix = affine_matrix(self._affine(row), size) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
-        cv2.warpAffine(
-            content, matrix, (size, size), dst=image, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
+        matrix = affine_matrix(self._affine(row), self._shape) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+        mirrored = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
+        cv2.warpAffine(content, matrix, self._shape[::-1], dst=image, **mirrored)
 
 
 @dataclass(frozen=True)
-class NucleiSource:
+class ImageSource:
     """What the fold files of a study were made from; see `siwcc.data.augment.interface.Source`.
 
     Attributes:
@@ -348,21 +360,22 @@ class NucleiSource:
     """
 
     spec: TaskSpec
-    settings: NucleiTask
+    settings: ImageTask
     samples: Shard
 
-    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> NucleiInputs:
+    def moved(self, sample_id: np.ndarray, copy: np.ndarray, seed: int) -> ImageInputs:
         """The given copies of the given images, in that order; nothing else is done to images."""
         place_of = {name: place for place, name in enumerate(self.samples.arrays["sample_id"])}
         of_sample = ("sample_id", "group", "class", "target", *self.settings.points[1:])
+        height, width = self.spec.shape
         parts = []
         for name, number in zip(sample_id, copy.tolist(), strict=True):
             sample = {column: self.samples.arrays[column][place_of[name]] for column in of_sample}
-            parts.append(_copies_of(sample, [number], self.settings, self.spec.shape[0], seed))
-        return NucleiInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
+            parts.append(_copies_of(sample, [number], self.settings, (height, width), seed))
+        return ImageInputs(self.spec, join_rows(parts, _FOLD_ARRAYS), self.samples, self.settings.border)
 
 
-def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> NucleiSource:
+def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> ImageSource:
     """Read what fold files were made from, as they say it.
 
     Args:
@@ -372,16 +385,17 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> Nuclei
     Raises:
         InputError: as `open_inputs`.
     """
-    folds = list(read_folds(fold_paths, "nuclei", ("sample_id",)))
+    folds = list(read_folds(fold_paths, "image", ("sample_id",)))
     attributes = folds[0].attributes
-    settings = NucleiTask.model_validate(json.loads(attributes["protocol"]))
+    spec = TaskSpec.from_json(attributes["spec"])
+    settings = cast(ImageTask, parse_task(spec, json.loads(attributes["protocol"])))
     needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
     names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
     samples = read_sample_rows(samples_path, names, needed, attributes["samples_digest"])
-    return NucleiSource(TaskSpec.from_json(attributes["spec"]), settings, samples)
+    return ImageSource(spec, settings, samples)
 
 
-def open_originals(samples_path: SamplesPath, settings: NucleiTask, dataset: ImageDataset, seed: int) -> NucleiInputs:
+def open_originals(samples_path: SamplesPath, settings: ImageTask, dataset: ImageDataset, seed: int) -> ImageInputs:
     """Read all images of a data set as folds have them, without augmented copies.
 
     Args:
@@ -396,13 +410,13 @@ def open_originals(samples_path: SamplesPath, settings: NucleiTask, dataset: Ima
     # As in `open_inputs`.
     cv2.setNumThreads(0)
     samples = read_samples(samples_path, (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:]))
-    _check_samples(samples, {"image_size": dataset.image_size})
+    _check_samples(samples, {"image_size": stored_size(dataset.image_shape)})
     sample_id = samples.arrays["sample_id"]
-    source = NucleiSource(make_spec(settings, dataset), settings, samples)
+    source = ImageSource(make_spec(settings, dataset), settings, samples)
     return source.moved(sample_id, np.zeros(len(sample_id), dtype=np.int32), seed)
 
 
-def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> NucleiInputs:
+def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented_only: bool) -> ImageInputs:
     """Read fold files `fold<k>.h5` and the images that they need.
 
     Args:
@@ -415,13 +429,13 @@ def open_inputs(fold_paths: Sequence[Path], samples_path: SamplesPath, augmented
     """
     # OpenCV's threads would compete with torch's for the cores; the pixels are the same for any number of them.
     cv2.setNumThreads(0)
-    folds = list(read_folds(fold_paths, "nuclei", _FOLD_ARRAYS))
+    folds = list(read_folds(fold_paths, "image", _FOLD_ARRAYS))
     rows = fold_rows(folds, _FOLD_ARRAYS, augmented_only)
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
     needed = sorted(set(rows["sample_id"]))
     samples = read_sample_rows(samples_path, _IMAGE_ARRAYS, needed, folds[0].attributes["samples_digest"])
-    expected = (*spec.shape, COLOURS)
+    expected = (*spec.shape, spec.channels)
     if samples.arrays["signal"].shape[1:] != expected:
         found = samples.arrays["signal"].shape[1:]
         raise InputError(samples.path, f"has images of shape {found}, the folds need {expected}", _REMAKE)
-    return NucleiInputs(spec, rows, samples, json.loads(folds[0].attributes["protocol"])["border"])
+    return ImageInputs(spec, rows, samples, json.loads(folds[0].attributes["protocol"])["border"])

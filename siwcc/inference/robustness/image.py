@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from siwcc.data.augment.nuclei import NucleiInputs, open_inputs
+from siwcc.data.augment.image import ImageInputs, open_inputs
 from siwcc.data.datasets.images import mean_and_std
 from siwcc.inference.robustness.interface import Change, Perturbation
 from siwcc.io.joined_samples import SamplesPath
@@ -121,7 +121,7 @@ PERTURBATIONS = (
 
 
 @dataclass(frozen=True)
-class NucleiOriginals:
+class ImageOriginals:
     """The images of one fold, see `siwcc.inference.robustness.interface.Originals`.
 
     Attributes:
@@ -130,20 +130,18 @@ class NucleiOriginals:
     """
 
     seed: int
-    unperturbed: NucleiInputs
+    unperturbed: ImageInputs
 
     def perturbations(self) -> tuple[Perturbation, ...]:
         """`PERTURBATIONS`."""
         return PERTURBATIONS
 
-    def inputs(self, change: Change) -> NucleiInputs:
+    def inputs(self, change: Change) -> ImageInputs:
         """Every image itself, normalised and framed as the study does; one of a single value is all 0."""
         whole = self.unperturbed
         samples = replace(whole.samples, arrays=_changed(whole.samples.arrays, change))
         itself = whole.copy == 0
-        return NucleiInputs(
-            whole.spec, {name: rows[itself] for name, rows in whole.rows.items()}, samples, whole.border
-        )
+        return ImageInputs(whole.spec, {name: rows[itself] for name, rows in whole.rows.items()}, samples, whole.border)
 
 
 def _changed(arrays: dict[str, np.ndarray], change: Change) -> dict[str, np.ndarray]:
@@ -157,7 +155,7 @@ def _changed(arrays: dict[str, np.ndarray], change: Change) -> dict[str, np.ndar
     return {**arrays, "signal": images, "mean": mean, "std": np.where(std == 0, 1, std)}
 
 
-def open_originals(fold_path: Path, samples_path: SamplesPath) -> NucleiOriginals:
+def open_originals(fold_path: Path, samples_path: SamplesPath) -> ImageOriginals:
     """Read the images of a fold.
 
     Args:
@@ -168,4 +166,4 @@ def open_originals(fold_path: Path, samples_path: SamplesPath) -> NucleiOriginal
         InputError: a damaged file, or samples that the fold was not made from.
     """
     inputs = open_inputs([fold_path], samples_path, augmented_only=False)
-    return NucleiOriginals(int(read_attributes(fold_path, "fold")["seed"]), inputs)
+    return ImageOriginals(int(read_attributes(fold_path, "fold")["seed"]), inputs)

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from siwcc.data.augment.ecg import (
-    EcgInputs,
-    EcgSample,
-    EcgSource,
+from siwcc.data.augment.interface import join_rows, read_folds
+from siwcc.data.augment.signal import (
+    SignalInputs,
+    SignalSample,
+    SignalSource,
     copy_rows,
     inputs_of,
     open_source,
     rows_of,
     sample_of,
 )
-from siwcc.data.augment.ecg_steps import add_noise, add_wander
-from siwcc.data.augment.interface import join_rows, read_folds
+from siwcc.data.augment.signal_steps import add_noise, add_wander
 from siwcc.data.datasets.signals import resample, resampling_ratio
 from siwcc.inference.robustness.interface import Change, Perturbation
 from siwcc.io.joined_samples import SamplesPath
@@ -140,7 +140,7 @@ def make_perturbations(leads: int, rate_hz: float) -> list[Perturbation]:
 
 
 @dataclass(frozen=True)
-class EcgOriginals:
+class SignalOriginals:
     """The windows of one fold, see `siwcc.inference.robustness.interface.Originals`.
 
     Attributes:
@@ -150,7 +150,7 @@ class EcgOriginals:
     """
 
     seed: int
-    source: EcgSource
+    source: SignalSource
     rows: Sequence[int]
 
     def perturbations(self) -> list[Perturbation]:
@@ -158,7 +158,7 @@ class EcgOriginals:
         dataset = self.source.dataset
         return make_perturbations(len(dataset.leads), dataset.rate_hz)
 
-    def inputs(self, change: Change) -> EcgInputs:
+    def inputs(self, change: Change) -> SignalInputs:
         """Copy 0 of every window, cut where the study cuts it; what is no recording stays 0."""
         source = self.source
         of_each = [
@@ -167,7 +167,7 @@ class EcgOriginals:
         ]
         return inputs_of(source.spec, join_rows(of_each, of_each[0]))
 
-    def _changed(self, row: int, change: Change) -> EcgSample:
+    def _changed(self, row: int, change: Change) -> SignalSample:
         sample = sample_of(self.source.samples, row)
         if sample.context is not None:
             return replace(sample, context=_kept(sample, sample.context, sample.context_valid, change))
@@ -176,11 +176,11 @@ class EcgOriginals:
         return replace(sample, signal=_kept(sample, sample.signal, valid, change))
 
 
-def _kept(sample: EcgSample, recorded_mv: np.ndarray, valid: np.ndarray, change: Change) -> np.ndarray:
+def _kept(sample: SignalSample, recorded_mv: np.ndarray, valid: np.ndarray, change: Change) -> np.ndarray:
     return np.where(valid, change(sample.sample_id, recorded_mv.astype(np.float64)), 0.0)
 
 
-def open_originals(fold_path: Path, samples_path: SamplesPath) -> EcgOriginals:
+def open_originals(fold_path: Path, samples_path: SamplesPath) -> SignalOriginals:
     """Read the windows of a fold.
 
     Args:
@@ -190,7 +190,7 @@ def open_originals(fold_path: Path, samples_path: SamplesPath) -> EcgOriginals:
     Raises:
         InputError: a damaged file, or samples that the fold was not made from.
     """
-    [fold] = read_folds([fold_path], "ecg", ("sample_id",))
+    [fold] = read_folds([fold_path], "signal", ("sample_id",))
     source = open_source([fold_path], samples_path)
     rows = rows_of(source.samples, sorted(set(fold.arrays["sample_id"])))
-    return EcgOriginals(fold.attributes["seed"], source, rows)
+    return SignalOriginals(fold.attributes["seed"], source, rows)
