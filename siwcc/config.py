@@ -47,13 +47,13 @@ EncodingName = Literal[
     "fourier",
     "learned",
 ]
-VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median", "unet"]
+VariantName = Literal["full", "reduced", "pooled", "residual", "dense", "heatmap", "median", "unet", "unet_replicate"]
 PAPERS_VARIANTS: tuple[VariantName, ...] = ("full", "reduced")
 # They take each lead of a signal without its offset and scale: `siwcc.nn.paper_networks`.
 STANDARDISED: tuple[VariantName, ...] = ("residual", "dense", "heatmap", "median")
-IMAGE_VARIANTS: tuple[VariantName, ...] = ("unet",)
+IMAGE_VARIANTS: tuple[VariantName, ...] = ("unet", "unet_replicate")
 """Networks for images only."""
-MAP_VARIANTS: tuple[VariantName, ...] = ("unet", "heatmap", "median", "dense")
+MAP_VARIANTS: tuple[VariantName, ...] = ("unet", "unet_replicate", "heatmap", "median", "dense")
 """Networks with a heatmap, which give a confidence; the most accurate first (docs/explanation/localiser.md)."""
 Kind = Literal["signal", "image"]
 """What a task's samples are: signals over time, or images."""
@@ -674,7 +674,7 @@ AnyTask = SignalTask | ImageTask
 Task = Annotated[AnyTask, Field(discriminator="kind")]
 TASK_OF_KIND: dict[Kind, type[AnyTask]] = {"signal": SignalTask, "image": ImageTask}
 # By the discriminator, which is in the location of a problem.
-_SECTIONS: dict[str, type[Section]] = {**_SECTION_OF_FORMAT, **TASK_OF_KIND}
+_SECTIONS: dict[str, type[Section]] = {**_SECTION_OF_FORMAT, "signal": SignalTask, "image": ImageTask}
 PAPERS_TASKS: dict[str, dict[str, Any]] = {
     "ecg": {"kind": "signal", "title": "ECG changepoints", "sample": "event", "group": "record"},
     "nuclei": {
@@ -892,7 +892,7 @@ def _backbone_recipe() -> dict[VariantName, RecipeChanges]:
             sign=0.5, order=0.5, silence=0.2, turn=0.5, noise=0.03, wander=0.1, patch=0.8
         ),
     )
-    return dict.fromkeys(STANDARDISED, recipe) | {"unet": _unet_recipe()}
+    return dict.fromkeys(STANDARDISED, recipe) | dict.fromkeys(IMAGE_VARIANTS, _unet_recipe())
 
 
 def _unet_recipe() -> RecipeChanges:

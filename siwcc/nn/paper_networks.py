@@ -177,13 +177,13 @@ class LakshyaNet(nn.Module):
 
     Args:
         in_channels: Channels of the encoded image: colours and coordinates.
-        image_size: Pixels along either side, a multiple of 16.
+        image_size: Pixels along either side, or (height, width): multiples of 16.
         variant: `full` or `reduced`.
-        output_scale: The prediction's largest value: the last pixel's coordinate, `image_size - 1` (255 in the paper).
+        output_scale: The prediction's largest value: the last pixel's coordinate along the longer side, 255 in the paper.
         points: How many points are looked for.
 
     Shape:
-        Input (B, in_channels, image_size, image_size); output (B, 2 * points), x before y, up to `output_scale`.
+        Input (B, in_channels, height, width); output (B, 2 * points), x before y, up to `output_scale`.
 
     Raises:
         ValueError: unknown variant, impossible `image_size`; in the forward pass another input shape.
@@ -192,34 +192,36 @@ class LakshyaNet(nn.Module):
     def __init__(
         self,
         in_channels: int = 5,
-        image_size: int = 256,
+        image_size: int | tuple[int, int] = 256,
         variant: str = "full",
         output_scale: float = 255.0,
         points: int = 1,
     ) -> None:
         super().__init__()
         _check_variant(variant)
-        if image_size < 16 or image_size % 16:
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if min(height, width) < 16 or height % 16 or width % 16:
             raise ValueError(f"image_size must be a multiple of 16, not {image_size}")
-        self.input_shape = (in_channels, image_size, image_size)
+        self.input_shape = (in_channels, height, width)
         self.output_scale = output_scale
         halvings = _FULL_HALVINGS + (variant == "reduced")
         self.blocks = _image_blocks(in_channels, halvings)
-        depthwise = nn.Conv2d(FEATURES, FEATURES, image_size // 2**halvings, groups=FEATURES)
+        places = (height // 2**halvings, width // 2**halvings)
+        depthwise = nn.Conv2d(FEATURES, FEATURES, places, groups=FEATURES)
         self.pool = LearnablePool(depthwise.weight.detach().squeeze(1), cast(Tensor, depthwise.bias).detach())
         self.head = nn.Linear(FEATURES, 2 * points)
         to_channels_last(self)
 
     @classmethod
     def for_signal(cls, signal: Encoded, variant: str) -> LakshyaNet:
-        """The network for square images, (height, width)."""
-        shape = signal.shape
-        if len(shape) != 2 or shape[0] != shape[1]:
-            raise ValueError(f"LakshyaNet takes square images, (height, width), not {shape}")
-        return cls(signal.channels, shape[0], variant, signal.output_scale, signal.points)
+        """The network for images, (height, width)."""
+        if len(signal.shape) != 2:
+            raise ValueError(f"LakshyaNet takes images, (height, width), not {signal.shape}")
+        height, width = signal.shape
+        return cls(signal.channels, (height, width), variant, signal.output_scale, signal.points)
 
     def forward(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, image_size, image_size) -> (B, 2 * points), x before y, in the unit of `output_scale`."""
+        """(B, in_channels, height, width) -> (B, 2 * points), x before y, in the unit of `output_scale`."""
         check_signal(signal, self.input_shape)
         image = signal.contiguous(memory_format=torch.channels_last)
         features = self.pool(self.blocks(image))
@@ -283,10 +285,14 @@ def _residual(signal: Encoded) -> ResidualNet:
     return ResidualNet(signal.channels, signal.shape, signal.output_scale, signal.points)
 
 
-def _dense(signal: Encoded, readout: Readout, network: type[DenseNet] = DenseNet) -> DenseNet:
+def _dense(signal: Encoded, readout: Readout, network: type[DenseNet] = DenseNet, padding: str = "zeros") -> DenseNet:
     # A single point is always there; of several, one may be absent.
     several = signal.points > 1
-    return network(signal.channels, signal.shape, signal.extent, readout, signal.points, several, signal.options)
+    made = network(signal.channels, signal.shape, signal.extent, readout, signal.points, several, signal.options)
+    for module in made.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = padding
+    return made
 
 
 # How the variants that make a heatmap read it.
@@ -304,6 +310,8 @@ NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
     ("lakshya", "reduced"): partial(LakshyaNet.for_signal, variant="reduced"),
     **{(network, name): make for network in ("nimesha", "lakshya") for name, make in _OF_EVERY_TASK.items()},
     ("lakshya", "unet"): partial(_dense, readout="arg_max", network=UNet),
+    # Zeros beyond the edge show a convolution where the edge is; repeated edge pixels do not.
+    ("lakshya", "unet_replicate"): partial(_dense, readout="arg_max", network=UNet, padding="replicate"),
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
 # Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.

@@ -56,6 +56,7 @@ VARIANT_TITLES = {
     "heatmap": "Dense net, peak of the map",
     "median": "Dense net, median of the map",
     "unet": "U-Net, peak of the map",
+    "unet_replicate": "U-Net without zero padding",
 }
 
 Tasks = Mapping[str, TaskSection]
