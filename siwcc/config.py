@@ -853,10 +853,11 @@ class OnlineAugmentation(Section):
     mirror: float = Field(
         default=0.0, ge=0, le=1, description="images: probability of each mirroring: left-right, top-bottom, x for y"
     )
+    mirrorings: Literal["all", "left_right"] = Field(default="all", description="which of them there are")
 
 
 LossName = Literal["cross_entropy", "squared_error", "adaptive_wing", "soft_argmax"]
-DecoderName = Literal["arg_max", "soft_argmax", "median"]
+DecoderName = Literal["arg_max", "soft_argmax", "median", "chain"]
 
 
 HEATMAP_KEYS = ("loss", "decoder", "heatmap_sigma")
@@ -953,6 +954,8 @@ class Train(Section):
         of_heatmap = {name: values.pop(name) for name in HEATMAP_KEYS}
         if not self.online_augmentation.mirror:
             del values["online_augmentation"]["mirror"]
+        if self.online_augmentation.mirrorings == "all":
+            del values["online_augmentation"]["mirrorings"]
         return values | {name: value for name, value in of_heatmap.items() if value is not None}
 
 
@@ -1085,6 +1088,7 @@ class Config(Section):
                 self._check_dataset(task, name, f"tasks.{task}.dataset")
             self._check_joined(task, names)
             self._check_external(task, names)
+        self._check_chains()
         for key, settings in self.signal_tasks.items():
             for variant in self.variants:
                 self._check_stored_weights(key, settings, variant)
@@ -1119,6 +1123,13 @@ class Config(Section):
             if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
                 raise ValueError(f"{key}: {name!r} has another rate or number of leads than the first")
 
+    def _check_chains(self) -> None:
+        chained = [variant for variant in self.variants if self.train.of(variant).decoder == "chain"]
+        unfit = [name for name in self.run if self.kind_of(name) != "image" or len(self.task(name).points) < 2]
+        if chained and unfit:
+            problem = f"chain is for several points in an image, which the task {unfit[0]!r} has not"
+            raise ValueError(f"train.by_variant.{chained[0]}.decoder: {problem}")
+
     def _check_task_exists(self, place: str, name: str) -> None:
         if name not in self.tasks:
             meant = did_you_mean(name, self.tasks)
@@ -1141,7 +1152,7 @@ class Config(Section):
     def _check_stored_weights(self, name: str, task: SignalTask, variant: VariantName) -> None:
         if task.weighted_at != "source_rate" or "weighted" not in self.encodings:
             return
-        if any(self.train.of(variant).online_augmentation.model_dump().values()):
+        if self.train.of(variant).online_augmentation != OnlineAugmentation():
             unreached = "train.online_augmentation"
         elif variant in STANDARDISED:
             unreached = "standardised leads"

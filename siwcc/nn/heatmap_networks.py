@@ -37,6 +37,8 @@ of the Gaussian (`HeatmapOptions`):
                   softmax temperature, on either side. Where candidates compete its mean error is
                   smaller, but it is less often right.
 
+Points that stand one below the other may be decoded together: `siwcc.nn.point_chain`.
+
 A point may be absent. With `can_be_absent` the softmax has one more place for each point, whose logit comes from mean
 and maximum of the features over all places; the loss wants all of the mass there when the point is not visible. The map
 then sums to what is left, so the mass around the prediction, its confidence, falls by itself:
@@ -57,10 +59,11 @@ from torch.nn import functional
 
 from siwcc.nn.fused_block import check_signal, mean_and_maximum, to_channels_last
 from siwcc.nn.heatmap_losses import adaptive_wing, squared_error
+from siwcc.nn.point_chain import PointChain
 
 __all__ = ["DenseNet", "HeatmapOptions", "Loss", "Readout", "ResidualNet", "Standardise", "mean_map"]
 
-Readout = Literal["soft_argmax", "arg_max", "median"]
+Readout = Literal["soft_argmax", "arg_max", "median", "chain"]
 Loss = Literal["cross_entropy", "squared_error", "adaptive_wing", "soft_argmax"]
 
 WIDTH = 32
@@ -263,6 +266,7 @@ class DenseNet(_Body):
         self.smoothing = self._smoothing(len(shape))
         spread = self._spread(len(shape))
         self.sigma = tuple(spread * step if options.sigma is None else options.sigma for step in self.step)
+        self.chain = PointChain(points, self.step) if self.readout == "chain" else None
         self.around = tuple(AROUND * last for last in extent)
         # Whole numbers, exact in every dtype; no part of the weights.
         for name, size in zip("xy", shape[::-1], strict=False):
@@ -348,6 +352,8 @@ class DenseNet(_Body):
     def decode(self, log_map: Tensor) -> Tensor:
         """The point that a heatmap encodes, (B, points, H, W) -> (B, points * axes); as if it were visible."""
         log_map = self._as_if_visible(log_map)
+        if self.chain is not None:
+            return cast(Tensor, self.chain(log_map)).flatten(1)
         if self.readout == "soft_argmax":
             return self._mean_place(log_map.exp()).flatten(1)
         broad = self._at_temperature(log_map)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -179,7 +179,7 @@ class LakshyaNet(nn.Module):
         in_channels: Channels of the encoded image: colours and coordinates.
         image_size: Pixels along either side, or (height, width): multiples of 16.
         variant: `full` or `reduced`.
-        output_scale: The prediction's largest value: the last pixel's coordinate along the longer side, 255 in the paper.
+        output_scale: The prediction's largest value: the last pixel's coordinate along the longer side (255).
         points: How many points are looked for.
 
     Shape:
@@ -285,7 +285,13 @@ def _residual(signal: Encoded) -> ResidualNet:
     return ResidualNet(signal.channels, signal.shape, signal.output_scale, signal.points)
 
 
-def _dense(signal: Encoded, readout: Readout, network: type[DenseNet] = DenseNet, padding: str = "zeros") -> DenseNet:
+Padding = Literal["zeros", "replicate"]
+"""What the convolutions of a heatmap network see beyond the edges: zeros, or the outermost pixel again."""
+
+
+def _dense(
+    signal: Encoded, readout: Readout, network: type[DenseNet] = DenseNet, padding: Padding = "zeros"
+) -> DenseNet:
     # A single point is always there; of several, one may be absent.
     several = signal.points > 1
     made = network(signal.channels, signal.shape, signal.extent, readout, signal.points, several, signal.options)

@@ -166,6 +166,8 @@ def _open_run(
     device = usable_device(settings.device)
     torch.manual_seed(key.seed)
     network = _build(key, train, settings).to(device)
+    if isinstance(network.body, DenseNet) and network.body.chain is not None:
+        network.body.chain.fit(torch.from_numpy(train.target))
     compiles = _uses_compiler(settings, device, train, network)
     _, channels = train.layer_encoding(key.encoding)
     parts = [_Part(*part) for part in zip(inputs, open_batches(inputs, key.encoding, device, resident), strict=True)]
@@ -312,7 +314,7 @@ def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarra
             group["lr"] = learning_rate_at(settings, len(run.log) * steps + number, settings.epochs * steps)
         run.optimiser.zero_grad(set_to_none=True)
         perturbed = augment_online(signal, settings.online_augmentation, run.order, kept[number])
-        mirrored = Mirrored.draw(perturbed, settings.online_augmentation.mirror, train.inputs.spec.extent, run.order)
+        mirrored = Mirrored.draw(perturbed, settings.online_augmentation, train.inputs.spec.extent, run.order)
         prediction, loss = _predict_and_loss(run, mirrored.image(perturbed), mirrored.points(target), centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()

@@ -106,13 +106,21 @@ class Mirrored(NamedTuple):
     extent: Sequence[float]
 
     @classmethod
-    def draw(cls, image: Tensor, probability: float, extent: Sequence[float], generator: torch.Generator) -> Mirrored:
-        """A new choice for a batch, (B, channels, H, W); nothing is drawn for signals over time or at probability 0."""
-        if not probability or image.dim() != 4:
+    def draw(
+        cls,
+        image: Tensor,
+        settings: OnlineAugmentation,
+        extent: Sequence[float],
+        generator: torch.Generator,
+    ) -> Mirrored:
+        """A new choice for a batch, (B, channels, H, W); nothing is drawn for signals over time or without `mirror`."""
+        if not settings.mirror or image.dim() != 4:
             return cls(None, extent)
-        chosen = _chance(probability, generator, len(image), 3)
-        if image.shape[2] != image.shape[3]:
+        chosen = _chance(settings.mirror, generator, len(image), 3)
+        if image.shape[2] != image.shape[3] or settings.mirrorings == "left_right":
             chosen[:, 0] = False
+        if settings.mirrorings == "left_right":
+            chosen[:, 2] = False
         return cls(chosen.to(image.device), extent)
 
     def image(self, image: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from siwcc.nn.paper_networks import (
     build_localiser,
     count_parameters,
 )
-from siwcc.report.figures.style import POOLS, VARIANT_TITLES
 from siwcc.training.torch_setup import Adam
 
 pytestmark = pytest.mark.numeric

@@ -20,9 +20,9 @@ from tolerances import largest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from siwcc.config import ImageTask, SipakmedSection, Train
-from siwcc.data.augment.signal import SignalInputs
-from siwcc.data.augment.interface import Stored, augment_module
 from siwcc.data.augment.image import ImageInputs, write_fold
+from siwcc.data.augment.interface import Stored, augment_module
+from siwcc.data.augment.signal import SignalInputs
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.run_key import RunKey

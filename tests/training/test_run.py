@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from sklearn.metrics import r2_score
 from tolerances import FLOAT32, assert_same
 
-from siwcc.config import SignalTask, OnlineAugmentation, Train, VfdbSection
+from siwcc.config import OnlineAugmentation, SignalTask, Train, VfdbSection
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.interface import Sample
 from siwcc.data.folds import make_fold

@@ -221,14 +221,14 @@ class TestRecipeOfAVariant:
         plain, own = train.of("full").recorded(), train.of("unet").recorded()
         later = {"loss", "decoder", "heatmap_sigma"}
         assert set(train.model_dump()) - set(plain) == later
-        assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {"mirror"}
+        assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {"mirror", "mirrorings"}
         assert own == plain | {
             "loss": "adaptive_wing",
             "online_augmentation": plain["online_augmentation"] | {"mirror": 0.5},
         }
 
     def test_the_papers_networks_have_no_recipe_of_their_own(self):
-        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median", "unet"}
+        assert set(Train().by_variant) == {"residual", "dense", "heatmap", "median", "unet", "unet_replicate"}
 
 
 class TestMirrored:
@@ -240,7 +240,11 @@ class TestMirrored:
         for point in range(2):
             image[torch.arange(count), point, rows[:, point], columns[:, point]] = 1
         target = torch.stack([columns, rows], dim=2).flatten(1).float()
-        return image, target, Mirrored.draw(image, probability, (size[1] - 1.0, size[0] - 1.0), generator)
+        return (
+            image,
+            target,
+            Mirrored.draw(image, OnlineAugmentation(mirror=probability), (size[1] - 1.0, size[0] - 1.0), generator),
+        )
 
     @pytest.mark.parametrize("size", [(6, 6), (4, 7)])
     def test_points_go_with_the_pixels_and_back(self, size):
@@ -255,11 +259,18 @@ class TestMirrored:
 
     def test_all_eight_symmetries_of_a_square(self):
         corner = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]).expand(400, -1, -1, -1)
-        mirrored = Mirrored.draw(corner, 0.5, (1.0, 1.0), torch.Generator().manual_seed(1))
+        mirrored = Mirrored.draw(corner, OnlineAugmentation(mirror=0.5), (1.0, 1.0), torch.Generator().manual_seed(1))
         _, counts = mirrored.image(corner).flatten(1).unique(dim=0, return_counts=True)
         # 50 of each are expected, with a standard deviation of 6.6.
         assert len(counts) == 8
         assert counts.min() > 25
+
+    def test_left_right_alone(self):
+        corner = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]).expand(100, -1, -1, -1)
+        settings = OnlineAugmentation(mirror=0.5, mirrorings="left_right")
+        mirrored = Mirrored.draw(corner, settings, (1.0, 1.0), torch.Generator().manual_seed(1))
+        found = {tuple(image) for image in mirrored.image(corner).flatten(1).tolist()}
+        assert found == {(0, 1, 2, 3), (1, 0, 3, 2)}
 
     def test_by_hand(self):
         mirrored = Mirrored(torch.tensor([[True, True, False], [False, False, True]]), (9.0, 9.0))
@@ -273,7 +284,7 @@ class TestMirrored:
         generator = torch.Generator().manual_seed(0)
         before = generator.get_state()
         for signal, probability in ((torch.zeros(2, 3, 4, 4), 0.0), (torch.zeros(2, 3, 500), 0.5)):
-            mirrored = Mirrored.draw(signal, probability, (1.0,), generator)
+            mirrored = Mirrored.draw(signal, OnlineAugmentation(mirror=probability), (1.0,), generator)
             assert mirrored.image(signal) is signal
             assert mirrored.points(signal) is mirrored.points_before(signal) is signal
         assert torch.equal(generator.get_state(), before)
