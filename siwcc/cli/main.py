@@ -162,9 +162,10 @@ def _add_demo_data(parser: argparse.ArgumentParser) -> None:
   siwcc demo-data --folder demo-records
   siwcc demo-data --task nuclei --folder demo-cells --samples 40 --seed 7
 """
-    parser.add_argument("--task", choices=("ecg", "nuclei"), default="ecg", help="what to make (default: ecg)")
+    shown = "what to make; spine: radiographs with many landmarks (default: ecg)"
+    parser.add_argument("--task", choices=("ecg", "nuclei", "spine"), default="ecg", help=shown)
     parser.add_argument("--folder", type=Path, required=True, help="where the files go; made if absent")
-    parser.add_argument("--samples", type=int, default=12, help="records or cells (default: 12)")
+    parser.add_argument("--samples", type=int, default=12, help="records, cells or radiographs (default: 12)")
     parser.add_argument("--seed", type=int, default=42, help="the same seed gives the same bytes (default: 42)")
     shown = "as the published sets, or a folder with a table as your own data would be (default: published)"
     parser.add_argument("--layout", choices=("published", "folder"), default="published", help=shown)
@@ -180,7 +181,10 @@ def _run_demo_data(options: argparse.Namespace) -> int:
         raise InputError("--samples, --seed", "must be at least 1 and 0")
     # Two seeds at once would leave a mixture of both.
     with locked_folder(options.folder, "another process is writing synthetic files there"):
-        write_synthetic(KIND_OF_TASK[options.task], options.folder, options.samples, options.seed, options.layout)
+        if options.task == "spine":
+            write_synthetic("image", options.folder, options.samples, options.seed, "radiographs")
+        else:
+            write_synthetic(KIND_OF_TASK[options.task], options.folder, options.samples, options.seed, options.layout)
     print(options.folder)
     return 0
 

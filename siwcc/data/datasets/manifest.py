@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from siwcc.config import AnyDataset
 from siwcc.data.datasets.interface import reader_for
+from siwcc.data.datasets.synthetic.write import Layout
 from siwcc.io.errors import InputError, unwritable
 from siwcc.io.files import read_csv, sha256_of, write_csv
 from siwcc.io.locks import locked_folder
@@ -131,8 +131,10 @@ def _make_up(section: AnyDataset, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _layout_of(section: AnyDataset) -> Literal["published", "folder"]:
-    return "folder" if section.format == "folder" else "published"
+def _layout_of(section: AnyDataset) -> Layout:
+    if section.format != "folder":
+        return "published"
+    return "radiographs" if section.points_from else "folder"
 
 
 def _move_files(source: Path, target: Path) -> None:

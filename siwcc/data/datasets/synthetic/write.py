@@ -8,7 +8,7 @@ from typing import Literal
 
 from siwcc.config import Kind
 
-Layout = Literal["published", "folder"]
+Layout = Literal["published", "folder", "radiographs"]
 
 
 def write_synthetic(kind: Kind, folder: Path, samples: int, seed: int, layout: Layout = "published") -> None:
@@ -19,7 +19,8 @@ def write_synthetic(kind: Kind, folder: Path, samples: int, seed: int, layout: L
         folder: Where they go; files of the same names are written again.
         samples: Records or cells.
         seed: The same seed gives the same bytes.
-        layout: `published`: as VFDB or SIPaKMeD; `folder`: CSV signals or PNG images with a table.
+        layout: `published`: as VFDB or SIPaKMeD; `folder`: CSV signals or PNG images with a table; `radiographs`: PNG
+            images with many landmarks in a table.
     """
     _writer(kind, layout)(folder, samples, seed)
 
@@ -29,6 +30,10 @@ def _writer(kind: Kind, layout: Layout) -> Callable[[Path, int, int], None]:
         from siwcc.data.datasets.synthetic.ecg import write_ecg_folder, write_ecg_records
 
         return write_ecg_records if layout == "published" else write_ecg_folder
+    if layout == "radiographs":
+        from siwcc.data.datasets.synthetic.radiographs import write_radiographs
+
+        return write_radiographs
     from siwcc.data.datasets.synthetic.nuclei import write_cells, write_cells_folder
 
     return write_cells if layout == "published" else write_cells_folder
