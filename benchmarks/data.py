@@ -54,7 +54,7 @@ class SampleSet:
         changes = {"dataset": self.name, "copies_per_sample": copies}
         settings = paper_config().task(self.task).model_copy(update=changes)
         path = folder / f"fold{fold}.h5"
-        augment_module(self.task).write_fold(self.path, sample_ids, settings, self.dataset, SEED, fold, path)
+        augment_module(settings.kind).write_fold(self.path, sample_ids, settings, self.dataset, SEED, fold, path)
         return path
 
     def write_two_folds(self, samples: int, copies: int, folder: Path) -> Path:
@@ -106,7 +106,7 @@ def write_tensor_files(folder: Path, samples_path: Path) -> None:
     Writes `fold<k>/<row>.pt`, with plain coordinates, and `fold<k>/targets.npy`.
     """
     for path in fold_paths(folder):
-        inputs = augment_module("nuclei").open_inputs([path], samples_path, augmented_only=True)
+        inputs = augment_module("image").open_inputs([path], samples_path, augmented_only=True)
         path.with_suffix("").mkdir()
         for row in range(len(inputs.target)):
             image = encode(inputs.batch(np.array([row]), "coord"), "coord")[0]

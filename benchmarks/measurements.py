@@ -194,7 +194,7 @@ def measure_memory(bench: Bench) -> None:
 def _opened_bytes(samples: SampleSet, folder: Path) -> int:
     """What stays allocated of two folds opened for training, images included."""
     tracemalloc.start()
-    inputs = augment_module(samples.task).open_inputs(fold_paths(folder), samples.path, augmented_only=True)
+    inputs = augment_module(samples.dataset.kind).open_inputs(fold_paths(folder), samples.path, augmented_only=True)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     del inputs

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.data import SEED, fold_paths, open_set, paper_config
 from benchmarks.workers import Message, rounds
 from siwcc.config import SignalTask
-from siwcc.data.augment.signal import make_copies, read_windows, sample_of
 from siwcc.data.augment.interface import augment_module, copy_rng
+from siwcc.data.augment.signal import make_copies, read_windows, sample_of
 from siwcc.io.shards import Shard, read_shard
 from siwcc.training.torch_setup import keep_large_buffers
 
@@ -247,7 +247,7 @@ def time_augmentation(connection: Connection, arguments: Message) -> None:
         cpu_s = [time.process_time()]
         path = samples.write_fold(samples.sample_ids[: len(rows)], len(copies), 1, Path(arguments["folder"]))
         cpu_s.append(time.process_time())
-        augment_module("ecg").open_inputs([path], samples.path, augmented_only=True)
+        augment_module("signal").open_inputs([path], samples.path, augmented_only=True)
         cpu_s.append(time.process_time())
         seconds = (np.concatenate([np.diff(times_s), np.diff(cpu_s)]) / (len(rows) * len(copies))).tolist()
         connection.send(dict(zip(("ours_s", "reference_s", "fold_write_s", "fold_open_s"), seconds, strict=True)))

@@ -34,7 +34,7 @@ rule predict_external:
     resources:
         mem_mb=growing(3000),
     params:
-        task=lookup(dpath="tasks/{task}", within=config),
+        task=lambda w: study.config.task(w.task).protocol(),
         seed=config["seed"],
         protocol=dataset_protocol,
     script:
@@ -67,7 +67,7 @@ rule predict_external_baseline:
     resources:
         mem_mb=growing(2000),
     params:
-        task=lookup(dpath="tasks/{task}", within=config),
+        task=lambda w: study.config.task(w.task).protocol(),
         seed=config["seed"],
         protocol=dataset_protocol,
     script:

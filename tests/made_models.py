@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import wfdb
 
-from siwcc.config import SignalTask, HerlevSection, ImageTask, VfdbSection
+from siwcc.config import HerlevSection, ImageTask, SignalTask, VfdbSection
 from siwcc.data.tasks.interface import TaskSpec, task_module
 from siwcc.evaluation.onset_settings import Measured, OnsetSettings, PlattMap, onset_settings
 from siwcc.evaluation.rhythm_rises import RiseSettings
@@ -54,7 +54,7 @@ def write_model(
     """
     settings = settings or {"ecg": ECG_TASK, "nuclei": IMAGE_TASK}[task]
     section = section or {"ecg": ECG_SECTION, "nuclei": IMAGE_SECTION}[task]
-    spec = task_module(task).make_spec(settings, section)
+    spec = task_module(settings.kind).make_spec(settings, section)
     layer_encoding, channels = layer or (encoding, spec.channels)
     torch.manual_seed(seed)
     network = network_for(spec, variant, layer_encoding, channels)

@@ -160,10 +160,10 @@ def write_study(root: Path, config: Config, *, samples_exist: bool = False) -> S
     write_config(study.layout.config, config)
     section, settings = config.dataset_of(task), config.task(task)
     folds_csv = study.layout.folds_csv(task)
-    assignment = (config.folds, config.folds_by, config.seed, task)
+    assignment = (config.folds, config.folds_by, config.seed, settings.folds_rule)
     write_folds(study.samples_path(task), section, *assignment, folds_csv, study.layout.strata_csv(task))
     for fold, path in enumerate(study.fold_paths(task), 1):
-        make_fold(task, study.samples_path(task), folds_csv, fold, settings, section, config.seed, path)
+        make_fold(study.samples_path(task), folds_csv, fold, settings, section, config.seed, path)
     for key in study.runs():
         _write_run(study, key)
     baseline = study.layout.baseline(task, "training_mean")
@@ -186,7 +186,7 @@ def write_mapped_study(root: Path, task: str) -> Study:
             encoding="coord",
             seed=key.fold,
         )
-        inputs = augment_module(task).open_inputs(
+        inputs = augment_module(config.kind_of(task)).open_inputs(
             [study.fold_paths(task)[key.fold - 1]], study.samples_path(task), augmented_only=False
         )
         batch = inputs.batch(np.arange(len(inputs.target)), "coord")
@@ -232,7 +232,9 @@ def _write_run(study: Study, key) -> None:
     rows = [(epoch, value + 0.05, value) for epoch, value in enumerate(curve, 1)]
     write_csv(layout.log(key), ("epoch", "train_r2", "test_r2"), rows)
     path = study.fold_paths(key.task)[key.fold - 1]
-    inputs = augment_module(key.task).open_inputs([path], study.samples_path(key.task), augmented_only=False)
+    inputs = augment_module(study.config.kind_of(key.task)).open_inputs(
+        [path], study.samples_path(key.task), augmented_only=False
+    )
     # What is not visible is predicted, too.
     predictions = np.nan_to_num(inputs.target) + step * np.arange(len(inputs.target))[:, np.newaxis]
     columns = prediction_columns(inputs.spec.outputs)

@@ -109,7 +109,7 @@ def test_the_networks_have_the_papers_number_of_weights() -> None:
 
 def test_an_augmented_copy_is_ours(windows: SampleSet, tmp_path: Path) -> None:
     path = windows.write_fold(windows.sample_ids[:4], 6, 1, tmp_path)
-    inputs = augment_module("ecg").open_inputs([path], windows.path, augmented_only=True)
+    inputs = augment_module("signal").open_inputs([path], windows.path, augmented_only=True)
     plain = reference.windows_of_fold(windows.path, path)
     assert len(inputs.target) == len(plain) == 24
     encoding = build_localiser(SHAPES["ecg"][0], "full", "coord", *SHAPES["ecg"][1:]).encoding
@@ -132,7 +132,7 @@ def test_image_files_hold_what_ours_gives_the_network(cells: SampleSet, tmp_path
     write_tensor_files(folder, cells.path)
     files = reference.ImageFiles(folder / "fold2")
     assert (len(files), len(list((folder / "fold1").glob("*.pt")))) == (8, 2)
-    inputs = augment_module("nuclei").open_inputs([folder / "fold2.h5"], cells.path, augmented_only=True)
+    inputs = augment_module("image").open_inputs([folder / "fold2.h5"], cells.path, augmented_only=True)
     image, target = files[5]
     np.testing.assert_array_equal(image[:3].numpy(), inputs.batch(np.array([5]), "coord")[0].numpy())
     np.testing.assert_array_equal(target.numpy(), inputs.target[5])

@@ -96,9 +96,11 @@ def test_names_in_the_config_are_those_of_the_registries() -> None:
     assert set(get_args(config.EncodingName)) == set(ENCODINGS)
     assert get_args(config.VariantName) == VARIANTS
     assert config.STANDARDISED == STANDARDISED
-    for task in get_args(config.TaskName):
-        assert callable(task_module(task).make_spec)
-        assert (REPOSITORY / "siwcc" / "data" / "augment" / f"{task}.py").is_file()
+    assert set(config.TASK_OF_KIND) == set(get_args(config.Kind))
+    for kind in get_args(config.Kind):
+        assert callable(task_module(kind).make_spec)
+        for package in ("data/augment", "inference/robustness"):
+            assert (REPOSITORY / "siwcc" / package / f"{kind}.py").is_file()
     for name in get_args(config.AnyDataset):
         (format_name,) = get_args(name.model_fields["format"].annotation)
         assert (REPOSITORY / "siwcc" / "data" / "datasets" / f"{format_name}.py").is_file()

@@ -62,6 +62,9 @@ def rows(section: str, meanings: dict[str, str]) -> Iterator[tuple[str, str, str
     """Key, type, default and meaning of each key of a section."""
     model = SECTIONS[section]
     for name, field in model.model_fields.items():
+        if field.exclude:
+            # Not given in the file.
+            continue
         inner = _section_of(field)
         full = f"{section}.{name}" if section else name
         if full in SECTIONS:
@@ -138,7 +141,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) or value == "":
         return ""
     return "see config.yaml" if isinstance(value, dict) else f"`{_value(value)}`"
 

@@ -14,7 +14,6 @@ from siwcc.analyses import leakage_report as page
 from siwcc.analyses.leakage_ablation import APART, BOTH, NO_PADDING, PAPERS, PROTOCOLS, Cell, Protocol, Score
 from siwcc.analyses.leakage_figure import plot_cells
 from siwcc.config import parse_config, write_config
-from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.baselines.registry import write_baseline
 from siwcc.evaluation.comparisons import Row, write_comparisons, write_rows
 from siwcc.evaluation.errors_table import measure_study, write_errors
@@ -383,7 +382,7 @@ def write_statistics(study):
     runs = study.existing("ecg", "predictions.csv")
     baselines = sorted(folder.glob("ecg/baselines/*/predictions.csv"))
     strata = [folder / "ecg" / "strata.csv"]
-    limits = {"ecg": task_module("ecg").error_limits(study.spec("ecg"))}
+    limits = {"ecg": study.limits("ecg")}
     write_errors(folder / "stats" / "errors.csv", measure_study(runs, baselines, strata, limits).overall)
     records = compare_records(runs, baselines, strata, config.comparisons, limits)
     write_records(folder / "stats" / "records.csv", records.tests)

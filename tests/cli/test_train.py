@@ -73,7 +73,7 @@ def options(data: Path, *words: str) -> argparse.Namespace:
 
 def test_a_table_of_recordings_is_counted(records: Path) -> None:
     data = open_data(records, DataOptions(rate_hz=50))
-    assert (data.section.task, data.files, data.rows, data.groups) == ("ecg", 2, 3, 2)
+    assert (data.section.kind, data.files, data.rows, data.groups) == ("signal", 2, 3, 2)
     assert (data.section.leads, data.section.csv_rate_hz, data.section.path) == ((0, 1), 50, records)
     assert data.example == records / "a.csv"
     assert open_data(records / "samples.csv", DataOptions(rate_hz=50)) == data
@@ -98,7 +98,7 @@ def test_recordings_with_times_need_no_rate(records: Path) -> None:
 
 def test_a_table_of_images_is_counted(images: Path) -> None:
     data = open_data(images, DataOptions())
-    assert (data.section.task, data.files, data.rows, data.groups) == ("nuclei", 4, 4, 2)
+    assert (data.section.kind, data.files, data.rows, data.groups) == ("image", 4, 4, 2)
     assert data.section.image_size == 128
     assert open_data(images, DataOptions(usual_image_size=64)).section.image_size == 64
     assert open_data(images, DataOptions(image_size=32, usual_image_size=64)).section.image_size == 32

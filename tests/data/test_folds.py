@@ -14,9 +14,10 @@ import pytest
 from refusals import refused
 from sklearn.model_selection import KFold
 
-from siwcc.config import SignalTask, HerlevSection, SipakmedSection, VfdbSection
+from siwcc.config import HerlevSection, SignalTask, SipakmedSection, VfdbSection
 from siwcc.data.datasets import vfdb
 from siwcc.data.folds import (
+    FOLD_RULES,
     Stratum,
     assign_folds,
     check_protocol,
@@ -56,10 +57,10 @@ def write_samples(path: Path, sizes: dict[str, int], section=DATASET) -> list[st
     return [sample_id for sample_id, _ in rows]
 
 
-def write_tables(samples_path: Path, folds: int, *, dataset=DATASET, task="ecg") -> None:
+def write_tables(samples_path: Path, folds: int, *, dataset=DATASET, rule="kfold") -> None:
     """Both tables beside the samples file, by group."""
     paths = (samples_path.with_name("folds.csv"), samples_path.with_name("strata.csv"))
-    write_folds(samples_path, dataset, folds, "group", 42, task, *paths)
+    write_folds(samples_path, dataset, folds, "group", 42, rule, *paths)
 
 
 # ---------------------------------------------------------------- assignment
@@ -71,7 +72,7 @@ def test_ecg_folds_are_those_of_scikit_learn_over_sorted_ids():
     expected = {}
     for fold, (_, test) in enumerate(KFold(5, shuffle=True, random_state=42).split(np.arange(23)), start=1):
         expected |= {sorted(ids)[row]: fold for row in test}
-    numbers = assign_folds(ids, ["418"] * 23, 5, "sample", 42, "ecg")
+    numbers = assign_folds(ids, ["418"] * 23, 5, "sample", 42, "kfold")
     assert dict(zip(ids, numbers.tolist(), strict=True)) == expected
     assert Counter(numbers.tolist()) == {1: 5, 2: 5, 3: 5, 4: 4, 5: 4}
 
@@ -81,39 +82,39 @@ def test_nuclei_folds_are_every_fifth_of_the_shuffled_names():
     names = sorted(ids)
     random.seed(42)
     random.shuffle(names)
-    numbers = assign_folds(ids, ids, 5, "sample", 42, "nuclei")
+    numbers = assign_folds(ids, ids, 5, "sample", 42, "every_kth")
     for fold in range(1, 6):
         assert {ids[row] for row in np.flatnonzero(numbers == fold)} == set(names[fold - 1 :: 5])
 
 
 def test_nuclei_rule_by_hand():
     """random.seed(42) shuffles a, b, c, d, e into d, b, c, e, a (CPython, any version since 3.2)."""
-    assert assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "nuclei").tolist() == [1, 2, 1, 1, 2]
+    assert assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "every_kth").tolist() == [1, 2, 1, 1, 2]
 
 
 def test_nuclei_rule_leaves_the_global_generator_alone():
     random.seed(7)
     expected = random.random()
     random.seed(7)
-    assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "nuclei")
+    assign_folds(list("abcde"), list("abcde"), 2, "sample", 42, "every_kth")
     assert random.random() == expected
 
 
-@pytest.mark.parametrize("task", ["ecg", "nuclei"])
+@pytest.mark.parametrize("rule", FOLD_RULES)
 @pytest.mark.parametrize("by", ["sample", "group"])
-def test_the_order_of_the_samples_does_not_matter(task, by):
+def test_the_order_of_the_samples_does_not_matter(rule, by):
     ids = [f"s{number:02d}" for number in range(30)]
     groups = [f"g{number % 7}" for number in range(30)]
-    numbers = assign_folds(ids, groups, 4, by, 42, task)
+    numbers = assign_folds(ids, groups, 4, by, 42, rule)
     order = np.random.default_rng(0).permutation(30)
-    shuffled = assign_folds([ids[i] for i in order], [groups[i] for i in order], 4, by, 42, task)
+    shuffled = assign_folds([ids[i] for i in order], [groups[i] for i in order], 4, by, 42, rule)
     np.testing.assert_array_equal(shuffled, numbers[order])
 
 
 def test_the_seed_decides():
     ids = [f"s{number:02d}" for number in range(30)]
-    for task, by in (("ecg", "sample"), ("nuclei", "sample"), ("ecg", "group")):
-        one, other, again = (assign_folds(ids, ids, 3, by, seed, task).tolist() for seed in (1, 2, 1))
+    for rule, by in (("kfold", "sample"), ("every_kth", "sample"), ("kfold", "group")):
+        one, other, again = (assign_folds(ids, ids, 3, by, seed, rule).tolist() for seed in (1, 2, 1))
         assert one == again
         assert one != other
 
@@ -127,7 +128,7 @@ def test_groups_go_largest_first_into_the_emptiest_fold():
 def test_records_of_vfdb_are_kept_whole_and_balanced_as_far_as_they_allow():
     groups = [f"r{record:02d}" for record, size in enumerate(VFDB_SIZES) for _ in range(size)]
     ids = [f"{group}_{number}" for number, group in enumerate(groups)]
-    numbers = assign_folds(ids, groups, 5, "group", 42, "ecg").tolist()
+    numbers = assign_folds(ids, groups, 5, "group", 42, "kfold").tolist()
     assert len(set(zip(groups, numbers, strict=True))) == 22
     # 60, 50 and 33 samples are in one record each: the first two exceed a fifth of 242, the others share the rest.
     assert sorted(Counter(numbers).values()) == [44, 44, 44, 50, 60]
@@ -160,7 +161,7 @@ def test_the_real_records_could_not_be_balanced_better(shared_data):
     """Two records exceed a fifth of the 236 events; the other folds are equally full."""
     groups = [item.group for item in vfdb.iter_samples(DATASET, shared_data / "vfdb")]
     ids = [f"{group}_{number}" for number, group in enumerate(groups)]
-    numbers = assign_folds(ids, groups, 5, "group", 42, "ecg").tolist()
+    numbers = assign_folds(ids, groups, 5, "group", 42, "kfold").tolist()
     events_of = Counter(numbers)
     assert sorted(events_of.values()) == [42, 42, 42, 50, 60]
     largest = {fold: {group for group, n in zip(groups, numbers, strict=True) if n == fold} for fold in events_of}
@@ -172,13 +173,13 @@ def test_the_real_records_could_not_be_balanced_better(shared_data):
 def test_more_folds_than_the_data_allow(by, groups):
     ids = [f"s{number:02d}" for number in range(len(groups))]
     with refused("config: folds", 6, f"4 {by}", remedy="at most 4"):
-        assign_folds(ids, groups, 6, by, 42, "ecg")
+        assign_folds(ids, groups, 6, by, 42, "kfold")
 
 
 @pytest.mark.parametrize("by", ["sample", "group"])
-@pytest.mark.parametrize("task", ["ecg", "nuclei"])
-def test_as_many_folds_as_samples_leaves_none_empty(by, task):
-    assert sorted(assign_folds(list("dbca"), list("dbca"), 4, by, 42, task).tolist()) == [1, 2, 3, 4]
+@pytest.mark.parametrize("rule", FOLD_RULES)
+def test_as_many_folds_as_samples_leaves_none_empty(by, rule):
+    assert sorted(assign_folds(list("dbca"), list("dbca"), 4, by, 42, rule).tolist()) == [1, 2, 3, 4]
 
 
 # -------------------------------------------------------------------- folds.csv
@@ -187,7 +188,7 @@ def test_as_many_folds_as_samples_leaves_none_empty(by, task):
 def test_folds_csv_round_trip(tmp_path):
     ids = write_samples(tmp_path / "made.h5", {"418": 4, "419": 3})
     path = tmp_path / "folds.csv"
-    write_folds(tmp_path / "made.h5", DATASET, 2, "group", 42, "ecg", path, tmp_path / "strata.csv")
+    write_folds(tmp_path / "made.h5", DATASET, 2, "group", 42, "kfold", path, tmp_path / "strata.csv")
     expected = [f"{sample_id},{sample_id[:3]},{1 if sample_id < '419' else 2}" for sample_id in ids]
     assert path.read_text() == "\n".join(["sample_id,group,fold", *expected, ""])
     assert read_folds_csv(path) == {1: ids[:4], 2: ids[4:]}
@@ -277,7 +278,7 @@ def test_strata_of_images_have_no_gap(tmp_path):
     with shard_writer(tmp_path / "made.h5", "samples", {"dataset": "made", "protocol": section.protocol()}) as writer:
         for sample_id in ("b", "a", "c"):
             writer.append({"sample_id": sample_id, "group": f"slide_{sample_id}", "class": "normal"})
-    write_tables(tmp_path / "made.h5", 3, dataset=section, task="nuclei")
+    write_tables(tmp_path / "made.h5", 3, dataset=section, rule="every_kth")
     strata = read_strata_csv(tmp_path / "strata.csv")
     assert [(row.sample_id, row.group, row.label, row.gap_s) for row in strata] == [
         (sample_id, f"slide_{sample_id}", "normal", None) for sample_id in "abc"
@@ -308,11 +309,11 @@ def test_wrong_strata_csv(tmp_path, lines, found):
 # ---------------------------------------------------------------------- make_fold
 
 
-def test_make_fold_hands_the_folds_samples_to_the_tasks_module(tmp_path):
+def test_make_fold_hands_the_folds_samples_to_the_module_of_the_kind(tmp_path):
     samples, table = tmp_path / "made.h5", tmp_path / "folds.csv"
     ids = write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
-    make_fold("ecg", samples, table, 2, SignalTask(copies_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
+    make_fold(samples, table, 2, SignalTask(copies_per_sample=1), DATASET, 42, tmp_path / "fold2.h5")
     fold = read_shard(tmp_path / "fold2.h5", "fold")
     assert fold.attributes["fold"] == 2
     assert fold.arrays["sample_id"].tolist() == [ids[3], ids[3], ids[4], ids[4]]
@@ -329,7 +330,7 @@ def test_an_edited_assignment_is_refused(tmp_path):
         with refused(path, "manifest.json"):
             (read_folds_csv if path is table else read_strata_csv)(path)
     with refused(table, "manifest.json"):
-        make_fold("ecg", samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
+        make_fold(samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
 def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
@@ -338,7 +339,7 @@ def test_samples_that_changed_since_the_assignment_are_refused(tmp_path):
     write_tables(samples, 2)
     write_samples(samples, {"418": 3, "419": 3})
     with refused(samples, "folds.csv"):
-        make_fold("ecg", samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
+        make_fold(samples, table, 1, SignalTask(), DATASET, 42, tmp_path / "fold1.h5")
 
 
 def test_samples_under_another_sets_name_are_refused(tmp_path):
@@ -352,4 +353,4 @@ def test_make_fold_of_a_fold_that_is_not_there(tmp_path):
     write_samples(samples, {"418": 3, "419": 2})
     write_tables(samples, 2)
     with refused(table, "1 to 2", 3, remedy=None):
-        make_fold("ecg", samples, table, 3, SignalTask(), DATASET, 42, tmp_path / "fold3.h5")
+        make_fold(samples, table, 3, SignalTask(), DATASET, 42, tmp_path / "fold3.h5")

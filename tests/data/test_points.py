@@ -174,7 +174,7 @@ def test_both_centres_are_moved_by_one_affine(nuclei_study: Study) -> None:
     for row, sample_id in enumerate(fold["sample_id"]):
         affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
         source = np.stack([samples[name][place[sample_id]] for name in ("target", "cytoplasm")], axis=1)
-        moved = affine_matrix(affine, 64) @ np.vstack([source, np.ones(2)])
+        moved = affine_matrix(affine, (64, 64)) @ np.vstack([source, np.ones(2)])
         # The same product of float64 matrices, of 64 px.
         np.testing.assert_allclose(fold["target"][row], moved.T.ravel(), rtol=0, atol=64 * FLOAT64)
         assert ((moved >= 0) & (moved <= 63)).all()
@@ -193,7 +193,7 @@ def test_a_fold_that_hides_a_target_which_is_visible_is_refused(tmp_path: Path, 
         handle["target"][...] = values
     _write_seal(path)
     with pytest.raises(InputError) as caught:
-        augment_module(task).open_inputs([path], study.samples_path(task), augmented_only=False)
+        augment_module(study.config.kind_of(task)).open_inputs([path], study.samples_path(task), augmented_only=False)
     assert caught.value.where == str(path)
     assert "target" in caught.value.problem
 
@@ -302,7 +302,7 @@ def test_every_point_has_its_errors(study: Study, tmp_path: Path) -> None:
     assert {line.point for line in errors.overall} == set(POINTS[task])
     target = np.concatenate(
         [
-            augment_module(task).open_inputs([path], study.samples_path(task), True).target
+            augment_module(study.config.kind_of(task)).open_inputs([path], study.samples_path(task), True).target
             for path in study.fold_paths(task)
         ]
     )
@@ -359,7 +359,9 @@ def test_baselines_prediction_every_point(study: Study, tmp_path: Path) -> None:
     path = tmp_path / task / "baselines" / "training_mean" / "predictions.csv"
     write_baseline("training_mean", task, study.fold_paths(task), study.samples_path(task), path)
     found = read_predictions(path)
-    first = augment_module(task).open_inputs(study.fold_paths(task)[1:], study.samples_path(task), augmented_only=True)
+    first = augment_module(study.config.kind_of(task)).open_inputs(
+        study.fold_paths(task)[1:], study.samples_path(task), augmented_only=True
+    )
     for name, outputs in first.spec.points.items():
         # Fold 1 is predicted by the mean of fold 2's augmented rows in which the point is visible.
         expected = np.nanmean(of_point(first, name).target.astype(np.float64), axis=0)
@@ -432,7 +434,9 @@ def test_every_network_is_trained_on_both(task: str, variant: str, request, tmp_
     found = read_predictions(files.predictions)
     assert found.suffixes == SUFFIXES[task]
     assert (found.visibility is not None) == (variant in ("heatmap", "median", "dense", "unet"))
-    inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), False)
+    inputs = augment_module(study.config.kind_of(task)).open_inputs(
+        study.fold_paths(task)[:1], study.samples_path(task), False
+    )
     # Six decimals in predictions.csv; R2 of one epoch is a few units.
     np.testing.assert_allclose(found.target, inputs.target, rtol=0, atol=1e-6)
     log = next(csv.DictReader(files.log.open()))
@@ -460,7 +464,7 @@ def test_a_recipe_with_another_loss_and_decoder_is_kept_in_the_model(request, tm
     assert {name: model.metadata.train[name] for name in recipe} == recipe
     assert (model.network.body.trained_by, model.network.body.readout) == ("squared_error", "soft_argmax")
     assert model.network.body.sigma == (5.0, 5.0)
-    inputs = augment_module("nuclei").open_inputs(study.fold_paths("nuclei")[:1], study.samples_path("nuclei"), False)
+    inputs = augment_module("image").open_inputs(study.fold_paths("nuclei")[:1], study.samples_path("nuclei"), False)
     with torch.inference_mode():
         prediction = model.network(inputs.batch(np.arange(len(inputs.target)), "none")).numpy()
     # Six decimals in predictions.csv, float32 of up to 64 px.
@@ -469,7 +473,7 @@ def test_a_recipe_with_another_loss_and_decoder_is_kept_in_the_model(request, tm
 
 def test_a_point_that_is_absent_in_training_is_named(study: Study, tmp_path: Path, monkeypatch) -> None:
     task = study.config.run[0]
-    module = augment_module(task)
+    module = augment_module(study.config.kind_of(task))
     opened = module.open_inputs
 
     def hidden(*arguments, **options):
@@ -582,7 +586,9 @@ def test_metadata_whose_outputs_are_no_points_are_refused(tmp_path: Path) -> Non
 
 def test_rows_of_a_point_alone_keep_the_others_out(study: Study) -> None:
     task = study.config.run[0]
-    inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), True)
+    inputs = augment_module(study.config.kind_of(task)).open_inputs(
+        study.fold_paths(task)[:1], study.samples_path(task), True
+    )
     name, outputs = list(inputs.spec.points.items())[1]
     one = of_point(inputs, name)
     assert one.spec == replace(inputs.spec, outputs=output_suffixes([name], len(outputs)))
@@ -592,7 +598,9 @@ def test_rows_of_a_point_alone_keep_the_others_out(study: Study) -> None:
 
 def test_rows_are_written_as_they_are_read(study: Study, tmp_path: Path) -> None:
     task = study.config.run[0]
-    inputs = augment_module(task).open_inputs(study.fold_paths(task)[:1], study.samples_path(task), True)
+    inputs = augment_module(study.config.kind_of(task)).open_inputs(
+        study.fold_paths(task)[:1], study.samples_path(task), True
+    )
     visibility = np.linspace(0, 1, 2 * len(inputs.target)).reshape(-1, 2)
     predictions = np.zeros(inputs.target.shape)
     columns = prediction_columns(inputs.spec.outputs, 2, 2)

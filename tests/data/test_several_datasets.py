@@ -97,8 +97,8 @@ def originals_of(study: Study, samples_path: SamplesPath, dataset, names, path: 
     settings = study.config.task(task).model_copy(update={"dataset": names})
     settings = settings.model_copy(update={"shift": "zero_fill"} if task == "ecg" else {})
     ids = read_samples(samples_path, ("sample_id",)).arrays["sample_id"].tolist()
-    augment_module(task).write_fold(samples_path, ids, settings, dataset, 42, 1, path)
-    inputs = augment_module(task).open_inputs([path], samples_path, augmented_only=False)
+    augment_module(settings.kind).write_fold(samples_path, ids, settings, dataset, 42, 1, path)
+    inputs = augment_module(settings.kind).open_inputs([path], samples_path, augmented_only=False)
     rows = np.flatnonzero(inputs.copy == 0)
     return dict(zip(inputs.sample_id[rows], inputs.batch(rows, "none").numpy(), strict=True))
 
@@ -135,7 +135,7 @@ def test_samples_of_other_settings_are_refused(study: Study, tmp_path: Path) -> 
         write_folds(
             study.samples_path(task),
             parse_config(values).dataset_of(task),
-            *(2, "group", 42, task),
+            *(2, "group", 42, "kfold"),
             tmp_path / "folds.csv",
             tmp_path / "strata.csv",
         )
@@ -143,8 +143,10 @@ def test_samples_of_other_settings_are_refused(study: Study, tmp_path: Path) -> 
 
 def test_copies_are_moved_as_those_of_the_folds(study: Study) -> None:
     task = task_of(study)
-    source = augment_module(task).open_source(study.fold_paths(task), study.samples_path(task))
-    inputs = augment_module(task).open_inputs(study.fold_paths(task), study.samples_path(task), augmented_only=False)
+    source = augment_module(study.config.kind_of(task)).open_source(study.fold_paths(task), study.samples_path(task))
+    inputs = augment_module(study.config.kind_of(task)).open_inputs(
+        study.fold_paths(task), study.samples_path(task), augmented_only=False
+    )
     rows = np.arange(len(inputs.copy))[::3]
     moved = source.moved(inputs.sample_id[rows], inputs.copy[rows], study.config.seed)
     np.testing.assert_array_equal(moved.target, inputs.target[rows])
@@ -153,9 +155,11 @@ def test_copies_are_moved_as_those_of_the_folds(study: Study) -> None:
 
 def test_perturbations_start_from_the_samples_of_both(study: Study) -> None:
     task = task_of(study)
-    originals = robustness_module(task).open_originals(study.fold_paths(task)[0], study.samples_path(task))
+    originals = robustness_module(study.config.kind_of(task)).open_originals(
+        study.fold_paths(task)[0], study.samples_path(task)
+    )
     found = originals.inputs(unchanged)
-    inputs = augment_module(task).open_inputs(
+    inputs = augment_module(study.config.kind_of(task)).open_inputs(
         study.fold_paths(task)[:1], study.samples_path(task), augmented_only=False
     )
     rows = np.flatnonzero(inputs.copy == 0)

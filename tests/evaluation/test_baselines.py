@@ -15,7 +15,7 @@ import torch
 from sklearn.metrics import r2_score
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
-from siwcc.config import parse_config
+from siwcc.config import KIND_OF_TASK, parse_config
 from siwcc.data.augment import interface as augment
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.manifest import provide_raw
@@ -77,11 +77,10 @@ def test_every_baseline_can_be_loaded_and_has_a_case_here(name: str) -> None:
     assert [test for test in globals() if test.startswith(f"test_{name}_")]
 
 
-def test_what_applies_to_a_task() -> None:
+def test_what_applies_to_a_kind_of_tasks() -> None:
     every = ["training_mean", "centre", "intensity_centroid", "inverted_centroid"]
-    assert baselines_of("ecg") == [*every, "zero_padding", "gap_oracle", "change_point"]
-    assert baselines_of("nuclei") == [*every, "otsu_centroid"]
-    assert baselines_of("another") == every
+    assert baselines_of("signal") == [*every, "zero_padding", "gap_oracle", "change_point"]
+    assert baselines_of("image") == [*every, "otsu_centroid"]
 
 
 # ------------------------------------------------------------------ writing
@@ -100,7 +99,7 @@ def made_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             spec=image_spec(64, 64),
         )
 
-    monkeypatch.setattr(augment, "augment_module", lambda task: SimpleNamespace(open_inputs=open_inputs))
+    monkeypatch.setattr(augment, "module_of_fold", lambda path: SimpleNamespace(open_inputs=open_inputs))
     for name, rows in FOLDS.items():
         with shard_writer(tmp_path / name, "fold", {}) as writer:
             writer.extend({"copy": np.array([row[1] for row in rows])})
@@ -123,11 +122,14 @@ def test_training_mean_leaves_out_copy_0_and_the_test_fold(tmp_path: Path, made_
 
 
 @pytest.mark.parametrize(("name", "task"), [("median", "ecg"), ("otsu_centroid", "ecg"), ("gap_oracle", "nuclei")])
-def test_an_unknown_baseline_is_one_line(tmp_path: Path, name: str, task: str) -> None:
+def test_an_unknown_baseline_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, task: str) -> None:
+    inputs = SimpleNamespace(spec=ecg_spec(100, 20.0) if task == "ecg" else image_spec(64, 64))
+    module = SimpleNamespace(open_inputs=lambda *_, **__: inputs)
+    monkeypatch.setattr(augment, "module_of_fold", lambda path: module)
     with pytest.raises(InputError) as caught:
         write_baseline(name, task, [Path("fold1.h5")], Path("samples.h5"), tmp_path / "p.csv")
     assert f"'{name}' for the task '{task}'" in str(caught.value)
-    assert set(re.findall(r"\w+", str(caught.value))) >= set(baselines_of(task))
+    assert set(re.findall(r"\w+", str(caught.value))) >= set(baselines_of(KIND_OF_TASK[task]))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +150,7 @@ def write_real_folds(folder: Path, task: str) -> tuple[Path, Path, Path]:
     sample_ids = list(read_shard(samples_path, "samples", names=("sample_id",)).arrays["sample_id"])
     for fold in (1, 2):
         path = folder / f"fold{fold}.h5"
-        augment_module(task).write_fold(
+        augment_module(KIND_OF_TASK[task]).write_fold(
             samples_path, sample_ids[fold - 1 :: 2], config.task(task), section, 42, fold, path
         )
     return folder / "fold1.h5", folder / "fold2.h5", samples_path
@@ -157,11 +159,13 @@ def write_real_folds(folder: Path, task: str) -> tuple[Path, Path, Path]:
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
 def test_real_folds_are_split_and_joined_by_row(tmp_path: Path, task: str) -> None:
     first, second, samples_path = write_real_folds(tmp_path, task)
-    inputs = augment_module(task).open_inputs([second, first], samples_path, augmented_only=False)
-    ids_of_first = set(augment_module(task).open_inputs([first], samples_path, augmented_only=False).sample_id)
+    inputs = augment_module(KIND_OF_TASK[task]).open_inputs([second, first], samples_path, augmented_only=False)
+    ids_of_first = set(
+        augment_module(KIND_OF_TASK[task]).open_inputs([first], samples_path, augmented_only=False).sample_id
+    )
     in_first = np.isin(inputs.sample_id, list(ids_of_first))
     test, train = np.flatnonzero(in_first), np.flatnonzero(~in_first & (inputs.copy > 0))
-    for name in baselines_of(task):
+    for name in baselines_of(KIND_OF_TASK[task]):
         path = tmp_path / task / "baselines" / name / "predictions.csv"
         write_baseline(name, task, [first, second], samples_path, path)
         rows = read_csv(path, ("sample_id", "copy"))[: len(test)]

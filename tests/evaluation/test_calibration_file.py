@@ -8,8 +8,8 @@ import pytest
 from places import REPOSITORY
 
 from siwcc.cli.inspect import inspect_file
-from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.calibration_file import Calibration, load_calibration, write_calibration
+from siwcc.inference.model_folder import model_limits
 from siwcc.io.checksums import sealed_json
 from siwcc.io.errors import InputError
 from siwcc.training.checkpoint import read_model
@@ -110,7 +110,7 @@ def test_the_calibration_that_ships_is_of_the_networks_beside_it(task: str) -> N
     found = load_calibration(REPOSITORY / "models" / task / "calibration.json")
     model = read_model(REPOSITORY / "models" / task / "all.pt")
     assert (found.task, found.encoding, found.variant) == (task, model.key.encoding, model.key.variant)
-    limits = task_module(task).error_limits(model.spec)
+    limits = model_limits(model)
     assert (found.limit, found.unit) == (limits.coarse, limits.unit)
     assert found.records == len(model.metadata.training_groups)
     # Nothing is certain after so many records.

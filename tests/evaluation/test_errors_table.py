@@ -136,7 +136,7 @@ def test_limits_of_the_tasks():
     )
     found = {}
     for task in ("ecg", "nuclei"):
-        module = task_module(task)
-        found[task] = module.error_limits(module.make_spec(config.task(task), config.dataset_of(task)))
+        module, settings = task_module(config.kind_of(task)), config.task(task)
+        found[task] = module.error_limits(module.make_spec(settings, config.dataset_of(task)), settings.limits)
     assert found["ecg"] == ErrorLimits("s", 0.5, 1.0, isolated_s=20.0)
     assert found["nuclei"] == ErrorLimits("px", pytest.approx(6.4), pytest.approx(12.8), isolated_s=None)

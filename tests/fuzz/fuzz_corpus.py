@@ -14,7 +14,6 @@ from made_study import made_config, write_study
 
 from siwcc.config import Config, Train
 from siwcc.data.datasets.synthetic.write import write_synthetic
-from siwcc.data.tasks.interface import task_module
 from siwcc.evaluation.comparisons import write_comparisons
 from siwcc.evaluation.errors_table import measure_study, write_errors
 from siwcc.evaluation.record_tests import compare_records, write_records
@@ -75,7 +74,7 @@ def _write_statistics(study: Study) -> None:
     logs, runs = (study.existing(task, name) for name in ("log.csv", "predictions.csv"))
     folds, strata = ([study.folder / task / name] for name in ("folds.csv", "strata.csv"))
     baselines = sorted(study.folder.glob(f"{task}/baselines/*/predictions.csv"))
-    limits = {task: task_module(task).error_limits(study.spec(task))}
+    limits = {task: study.limits(task)}
     pairs = study.config.comparisons
     published = REPOSITORY / "resources" / "table3.csv"
     write_comparisons(logs, folds, pairs, published, [task], stats / "comparisons.csv", stats / "table3.txt")

@@ -89,7 +89,9 @@ def _parts(value: Any) -> Iterator[bytes]:
 def _inputs(task: str) -> Callable[[Path, Path], Any]:
     def read(root: Path, path: Path) -> Any:
         study = open_part(root, task)
-        inputs = augment_module(task).open_inputs(study.fold_paths(task), study.samples_path(task), False)
+        inputs = augment_module(study.config.kind_of(task)).open_inputs(
+            study.fold_paths(task), study.samples_path(task), False
+        )
         rows = np.arange(0, len(inputs.target), 5)
         return [inputs.batch(rows, "weighted"), inputs.target, inputs.sample_id, inputs.group, asdict(inputs.spec)]
 
@@ -100,8 +102,8 @@ def _folds_of_samples(root: Path, path: Path) -> Any:
     study, out = open_part(root, "ecg"), root / "remade" / "ecg"
     section, config = study.config.dataset_of("ecg"), study.config
     try:
-        write_folds(path, section, 2, "sample", config.seed, "ecg", out / "folds.csv", out / "strata.csv")
-        make_fold("ecg", path, out / "folds.csv", 1, config.task("ecg"), section, config.seed, out / "fold1.h5")
+        write_folds(path, section, 2, "sample", config.seed, "kfold", out / "folds.csv", out / "strata.csv")
+        make_fold(path, out / "folds.csv", 1, config.task("ecg"), section, config.seed, out / "fold1.h5")
         return [file.read_bytes() for file in sorted(out.iterdir())]
     finally:
         shutil.rmtree(out, ignore_errors=True)
@@ -181,8 +183,8 @@ def _raw_set(format_name: str, folder: str, **section: Any) -> Callable[[Path, P
 def _own_set(root: Path, path: Path) -> Any:
     own = "own_signals" if (root / "own_signals") in path.parents else "own_images"
     given = {"csv_rate_hz": 250} if own == "own_signals" else {"image_size": 64}
-    task = "ecg" if own == "own_signals" else "nuclei"
-    return _raw_set("folder", own, task=task, path=own, **given)(root, path)
+    kind = "signal" if own == "own_signals" else "image"
+    return _raw_set("folder", own, kind=kind, path=own, **given)(root, path)
 
 
 def _image(root: Path, path: Path) -> Any:
@@ -199,7 +201,7 @@ def _images(extension: str) -> Reader:
 
 def _spreadsheet(root: Path, path: Path) -> Any:
     given = {"csv_rate_hz": 250, "window_s": 1, "leads": [0, 1]}
-    return _raw_set("folder", "spreadsheet", task="ecg", path="spreadsheet", **given)(root, path)
+    return _raw_set("folder", "spreadsheet", kind="signal", path="spreadsheet", **given)(root, path)
 
 
 def _recording(root: Path, path: Path) -> Any:

@@ -242,8 +242,9 @@ def test_a_file_that_predictions_otherwise_is_not_left(
     assert {file.name for file in tmp_path.iterdir()} == {"model.pt", "model.pt2"}
 
 
-def test_a_task_that_is_none_of_ours_is_not_imported(tmp_path: Path) -> None:
+def test_a_task_of_any_name_is_described_by_its_kind(tmp_path: Path) -> None:
     path = write_drawn_model(tmp_path / "model.pt", "nimesha", "full", "weighted")
+    papers = described(path)
     model = read_model(path)
     content = torch.load(path, weights_only=True)
     metadata = {
@@ -252,5 +253,6 @@ def test_a_task_that_is_none_of_ours_is_not_imported(tmp_path: Path) -> None:
     }
     del metadata["weights_sha256"]
     path.write_bytes(model_bytes(metadata, content["weights"]))
-    assert described(path)["preprocessing"] == "unknown"
-    assert described(path)["input"]["channels"] == ["channel 1", "channel 2"]
+    found = described(path)
+    assert (found["preprocessing"], found["input"]) == (papers["preprocessing"], papers["input"])
+    assert re.findall(r"(\d+) samples", found["preprocessing"]) == ["11", "48"]

@@ -9,7 +9,7 @@ import pytest
 from made_study import DATASETS, copied_study, made_config, write_mapped_study, write_study
 from refusals import refused
 
-from siwcc.config import Config, parse_config, write_config
+from siwcc.config import Config, Kind, parse_config, write_config
 from siwcc.data.augment.interface import augment_module
 from siwcc.data.datasets.manifest import provide_raw
 from siwcc.data.external import check_unseen, open_external
@@ -72,7 +72,7 @@ def other_inputs(study: Study):
 
 def test_original_samples_are_those_of_the_folds(study: Study) -> None:
     task = task_of(study)
-    module, settings, seed = augment_module(task), study.config.task(task), study.config.seed
+    module, settings, seed = augment_module(study.config.kind_of(task)), study.config.task(task), study.config.seed
     found = module.open_originals(study.samples_path(task), settings, study.config.dataset_of(task), seed)
     folds = module.open_inputs(study.fold_paths(task), study.samples_path(task), augmented_only=False)
     rows = np.flatnonzero(folds.copy == 0)
@@ -84,7 +84,7 @@ def test_original_samples_are_those_of_the_folds(study: Study) -> None:
 
 def test_a_network_predicts_as_on_its_test_fold(study: Study, tmp_path: Path) -> None:
     task = task_of(study)
-    own = augment_module(task).open_originals(
+    own = augment_module(study.config.kind_of(task)).open_originals(
         study.samples_path(task), study.config.task(task), study.config.dataset_of(task), study.config.seed
     )
     path = tmp_path / task / "coord" / "heatmap" / "external" / "synthetic" / "predictions.csv"
@@ -117,16 +117,16 @@ def test_the_ensemble_is_what_a_predictor_of_all_networks_gives(study: Study, tm
     assert [row["group"] for row in rows[:samples]] == inputs.group.tolist()
 
 
-@pytest.mark.parametrize("task", ["ecg", "nuclei"])
-def test_a_baseline_that_learns_nothing_predicts_without_training_rows(task: str) -> None:
+@pytest.mark.parametrize("kind", ["signal", "image"])
+def test_a_baseline_that_learns_nothing_predicts_without_training_rows(kind: Kind) -> None:
     learned = {"training_mean", "zero_padding", "gap_oracle"}
-    assert set(unlearned_baselines_of(task)) == set(baselines_of(task)) - learned
+    assert set(unlearned_baselines_of(kind)) == set(baselines_of(kind)) - learned
     assert {name for name, entry in BASELINES.items() if entry.learns} == learned
 
 
 def test_baselines_predict_the_samples_as_those_of_a_fold(study: Study, tmp_path: Path) -> None:
     task, inputs = task_of(study), other_inputs(study)
-    for name in unlearned_baselines_of(task):
+    for name in unlearned_baselines_of(study.config.kind_of(task)):
         path = tmp_path / task / "baselines" / name / "external" / "other" / "predictions.csv"
         write_external_baseline(name, inputs, path)
         every_row = np.arange(len(inputs.target))
@@ -161,14 +161,15 @@ def test_the_report_has_a_section_once_the_predictions_are_there(study: Study, t
     write_config(study.layout.config, study.config)
     assert any("external" in line for line in describe_missing(study))
     predict_external(models_of(study), inputs, study.layout.external(task, "coord", "heatmap", "other"))
-    for name in unlearned_baselines_of(task):
+    for name in unlearned_baselines_of(study.config.kind_of(task)):
         write_external_baseline(name, inputs, study.layout.external_baseline(task, name, "other"))
     missing = report_study(study.folder, RESOURCES, study.layout.report)
     assert not any("external" in line for line in missing)
     assert 'id="external"' in study.layout.report.read_text()
     assert study.layout.table("external") in study.files.tables()
     expected = measure_external(study.files.external(), {task: study.limits(task)})
-    assert len(read_csv(study.layout.table("external"), ())) == len(expected) == 3 + len(unlearned_baselines_of(task))
+    unlearned = unlearned_baselines_of(study.config.kind_of(task))
+    assert len(read_csv(study.layout.table("external"), ())) == len(expected) == 3 + len(unlearned)
 
 
 def test_without_external_data_sets_nothing_is_added(tmp_path: Path) -> None:

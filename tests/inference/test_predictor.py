@@ -13,12 +13,12 @@ from refusals import refused
 from tolerances import FLOAT32, assert_same
 
 import siwcc
-from siwcc.config import MAP_VARIANTS, FolderSection
-from siwcc.data.augment.signal import draw_event
+from siwcc.config import MAP_VARIANTS, FolderSection, ImageTask
 from siwcc.data.augment.interface import augment_module, copy_rng
+from siwcc.data.augment.signal import draw_event
 from siwcc.data.datasets import vfdb
-from siwcc.data.datasets.images import place_image
-from siwcc.data.datasets.interface import Sample
+from siwcc.data.datasets.images import as_colours, place_image
+from siwcc.data.datasets.interface import Sample, stored_size
 from siwcc.data.samples import write_samples
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.inference.inputs import read_signal_file, rhythm_changes_of
@@ -36,10 +36,10 @@ SAME_S, SAME_PX, SAME = 4 * FLOAT32, 32 * FLOAT32, FLOAT32
 def study_rows(task, settings, section, items, model: Path, tmp_path: Path) -> list[dict[str, str]]:
     """Rows of `predictions.csv` as the study's own stages write them: samples, fold, network."""
     samples, fold = tmp_path / "samples.h5", tmp_path / "fold1.h5"
-    size = {"rate_hz": section.rate_hz} if task == "ecg" else {"image_size": section.image_size}
+    size = {"rate_hz": section.rate_hz} if task == "ecg" else {"image_size": stored_size(section.image_shape)}
     attributes = {"dataset": settings.dataset, "task": task, "protocol": section.protocol(), **size}
     write_samples(items, attributes, samples, max_excluded=0)
-    module = augment_module(task)
+    module = augment_module(settings.kind)
     ids = [item.sample_id for item in items]
     module.write_fold(samples, ids, settings, section, 42, 1, fold)
     inputs = module.open_inputs([fold], samples, augmented_only=False)
@@ -94,7 +94,7 @@ def test_a_point_is_predicted_as_in_the_study(tmp_path: Path, border) -> None:
     coarse = np.random.default_rng(1).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     # Higher than wide: 24 px of the square's 32 are the image, 4 to the left.
     image = cv2.resize(coarse, (48, 64), interpolation=cv2.INTER_LINEAR)
-    placed = place_image(image, np.array([20.0, 30.0]), 32)
+    placed = place_image(image, np.array([20.0, 30.0]), (32, 32))
     items = [Sample("a", "a", "c", placed.image, placed.points, placed.extras())]
     (row,) = study_rows("nuclei", settings, IMAGE_SECTION, items, model, tmp_path)
     prediction = siwcc.load_model(model).predict(image)
@@ -110,6 +110,33 @@ def test_a_point_is_predicted_as_in_the_study(tmp_path: Path, border) -> None:
         siwcc.load_model(model).predict(gray).position
         == siwcc.load_model(model).predict(np.dstack([gray] * 3)).position
     )
+
+
+@pytest.mark.parametrize("variant", ["heatmap", "unet"])
+@pytest.mark.parametrize("border", ["zero", "reflect"])
+def test_a_point_in_a_tall_grey_image_is_predicted_as_in_the_study(tmp_path: Path, border, variant) -> None:
+    section = FolderSection(format="folder", kind="image", path=tmp_path, image_size=(64, 32), colours=1)
+    settings = ImageTask(name="rays", dataset="own", border=border, copies_per_sample=1)
+    model = write_model(tmp_path / "m.pt", variant, task="rays", settings=settings, section=section)
+    coarse = np.random.default_rng(1).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    # 32 / 60 is below 64 / 100: the image is 32 x 53 px of the frame, 5 px below its top; a pixel of it is 1.875 px.
+    image = cv2.resize(coarse, (60, 100), interpolation=cv2.INTER_LINEAR)
+    placed = place_image(as_colours(image, 1), np.array([20.0, 30.0]), (64, 32))
+    items = [Sample("a", "a", "c", placed.image, placed.points, placed.extras())]
+    (row,) = study_rows("rays", settings, section, items, model, tmp_path)
+    prediction = siwcc.load_model(model).predict(image)
+    x_px, y_px = prediction.position
+    stored_px = (float(row["prediction_x"]), float(row["prediction_y"]))
+    assert (x_px / 1.875, y_px / 1.875 + 5) == pytest.approx(stored_px, abs=2 * SAME_PX)
+    assert prediction.confidence == pytest.approx(float(row["confidence"]), abs=SAME)
+    assert prediction.heatmap is not None
+    # A place of the heatmap is every fourth pixel of the frame, of the U-Net every second.
+    step = 1.875 * (4 if variant == "heatmap" else 2)
+    assert (prediction.heatmap.first, prediction.heatmap.step) == ((0.0, -9.375), (step, step))
+    height, width = prediction.heatmap.values.shape
+    assert height == 2 * width
+    grey = as_colours(image, 1)[..., 0]
+    assert siwcc.load_model(model).predict(grey).position == prediction.position
 
 
 # ------------------------------------------------------------------ windows
@@ -247,7 +274,7 @@ def test_who_has_seen_a_record_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_network_of_ones_own_data_asks_for_the_leads_that_it_was_trained_on(tmp_path: Path) -> None:
-    section = FolderSection(format="folder", task="ecg", path=tmp_path, leads=(1,), window_s=4.0, rate_hz=50.0)
+    section = FolderSection(format="folder", kind="signal", path=tmp_path, leads=(1,), window_s=4.0, rate_hz=50.0)
     predictor = siwcc.load_model(write_model(tmp_path / "m.pt", section=section))
     assert (predictor.leads, predictor.window_s, predictor.spec.channels) == ((1,), 4.0, 1)
     signal = waves(200)

@@ -14,13 +14,14 @@ from made_study import copied_study, shared_study
 from scipy.signal import welch
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
-from siwcc.config import PERTURBATIONS
+from siwcc.config import KIND_OF_TASK, PERTURBATIONS
 from siwcc.data.augment.interface import augment_module
 from siwcc.evaluation.bootstrap import DRAWS, Draws, interval_of
 from siwcc.evaluation.methods import read_predictions
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.evaluation.robustness_table import read_robustness, write_robustness
-from siwcc.inference.robustness import image, signal
+from siwcc.inference.robustness import image as images
+from siwcc.inference.robustness import signal as signals
 from siwcc.inference.robustness.interface import robustness_module, unchanged
 from siwcc.inference.robustness.measure import measure_robustness
 from siwcc.io.errors import InputError
@@ -35,8 +36,8 @@ from siwcc.training.run import predict
 
 RATE_HZ = 250.0
 KINDS = {"ecg": "ecg", "strict": "ecg", "nuclei": "nuclei"}
-ECG = ecg.make_perturbations(2, RATE_HZ)
-OF_TASK = {"ecg": ECG, "nuclei": nuclei.PERTURBATIONS}
+ECG = signals.make_perturbations(2, RATE_HZ)
+OF_TASK = {"ecg": ECG, "nuclei": images.PERTURBATIONS}
 
 
 def rng():
@@ -63,7 +64,7 @@ def recorded(task):
 
 @pytest.mark.parametrize("task", ["ecg", "nuclei"])
 def test_names_are_those_of_the_config(task):
-    assert tuple(perturbation.name for perturbation in OF_TASK[task]) == PERTURBATIONS[task]
+    assert tuple(perturbation.name for perturbation in OF_TASK[task]) == PERTURBATIONS[KIND_OF_TASK[task]]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_chance_depends_on_the_sample_and_the_seed_and_not_on_the_strength():
 
 def test_noise_has_the_deviation_it_says_and_no_colour():
     source = 3 * tone(1.0)
-    noise = ecg.add_white_noise(source, 0.2, rng()) - source
+    noise = signals.add_white_noise(source, 0.2, rng()) - source
     # The peak is 3 mV in lead 1; 20 % of it in both leads: SNR of a sine, 20 log10(3 / sqrt(2) / 0.6) = 10.97 dB.
     np.testing.assert_allclose(noise.std(axis=1), 0.6, rtol=0.03)
     snr_db = 20 * np.log10(source[0].std() / noise[0].std())
@@ -117,7 +118,7 @@ def test_noise_has_the_deviation_it_says_and_no_colour():
 def test_wander_is_one_slow_sine_on_all_leads(seed):
     source = np.zeros((2, 100_000))
     source[1, 0] = -4.0
-    wander = ecg.add_baseline_wander(source, 0.5, np.random.default_rng(seed), RATE_HZ) - source
+    wander = signals.add_baseline_wander(source, 0.5, np.random.default_rng(seed), RATE_HZ) - source
     assert_same(wander[0], wander[1], FLOAT64, scale=largest(source))
     assert np.abs(wander).max() == pytest.approx(2.0, rel=1e-3)
     frequency_hz = np.fft.rfftfreq(100_000, 1 / RATE_HZ)[np.abs(np.fft.rfft(wander[0])).argmax()]
@@ -127,16 +128,18 @@ def test_wander_is_one_slow_sine_on_all_leads(seed):
 
 def test_leads_are_silenced_and_turned_round_one_by_one():
     source = np.array([[1.0, 2], [3, -4]])
-    np.testing.assert_array_equal(ecg.silence_lead(source, 1), [[0, 0], [3, -4]])
-    np.testing.assert_array_equal(ecg.silence_lead(source, 2), [[1, 2], [0, 0]])
-    np.testing.assert_array_equal(ecg.turn_round(source, 1), [[-1, -2], [3, -4]])
-    np.testing.assert_array_equal(ecg.turn_round(source, 2), [[1, 2], [-3, 4]])
-    np.testing.assert_array_equal(ecg.turn_round(source, 3), [[-1, -2], [-3, 4]])
-    levels = {one.name: [one.level(strength) for strength in one.strengths] for one in ecg.make_perturbations(3, 100.0)}
+    np.testing.assert_array_equal(signals.silence_lead(source, 1), [[0, 0], [3, -4]])
+    np.testing.assert_array_equal(signals.silence_lead(source, 2), [[1, 2], [0, 0]])
+    np.testing.assert_array_equal(signals.turn_round(source, 1), [[-1, -2], [3, -4]])
+    np.testing.assert_array_equal(signals.turn_round(source, 2), [[1, 2], [-3, 4]])
+    np.testing.assert_array_equal(signals.turn_round(source, 3), [[-1, -2], [-3, 4]])
+    levels = {
+        one.name: [one.level(strength) for strength in one.strengths] for one in signals.make_perturbations(3, 100.0)
+    }
     assert levels["lead_missing"] == ["lead 1", "lead 2", "lead 3"]
     assert levels["polarity"] == ["lead 1", "lead 2", "lead 3", "every lead"]
     assert levels["rate"] == ["50", "200"]
-    assert [one.strengths for one in ecg.make_perturbations(1, 100.0) if one.name == "polarity"] == [(1.0,)]
+    assert [one.strengths for one in signals.make_perturbations(1, 100.0) if one.name == "polarity"] == [(1.0,)]
 
 
 @pytest.mark.parametrize("samples", [10_000, 9_999])
@@ -144,7 +147,7 @@ def test_half_the_rate_loses_what_lies_above_its_half_and_keeps_the_rest_in_its_
     inside = slice(200, -200)
     for rate_hz, frequency_hz, kept in ((125, 20, 1), (125, 80, 0), (500, 80, 1)):
         source = tone(frequency_hz, samples)
-        made = ecg.record_at(source, rate_hz, RATE_HZ)
+        made = signals.record_at(source, rate_hz, RATE_HZ)
         assert made.shape == source.shape
         np.testing.assert_allclose(made[:, inside], kept * source[:, inside], atol=0.01)
 
@@ -154,17 +157,17 @@ def test_half_the_rate_loses_what_lies_above_its_half_and_keeps_the_rest_in_its_
 
 def test_images_by_hand():
     image = np.array([[[100, 110, 120], [90, 100, 80]]], dtype=np.uint8)
-    np.testing.assert_array_equal(nuclei.change_brightness(image, 150)[0, 0], [250, 255, 255])
-    np.testing.assert_array_equal(nuclei.change_brightness(image, -95), [[[5, 15, 25], [0, 5, 0]]])
+    np.testing.assert_array_equal(images.change_brightness(image, 150)[0, 0], [250, 255, 255])
+    np.testing.assert_array_equal(images.change_brightness(image, -95), [[[5, 15, 25], [0, 5, 0]]])
     # Mean 100: every distance from it is halved, or nine times as large and cut off.
-    np.testing.assert_array_equal(nuclei.change_contrast(image, 0.5), [[[100, 105, 110], [95, 100, 90]]])
-    np.testing.assert_array_equal(nuclei.change_contrast(image, 9), [[[100, 190, 255], [10, 100, 0]]])
-    np.testing.assert_array_equal(nuclei.change_stain(image, 0.2), [[[120, 110, 96], [108, 100, 64]]])
+    np.testing.assert_array_equal(images.change_contrast(image, 0.5), [[[100, 105, 110], [95, 100, 90]]])
+    np.testing.assert_array_equal(images.change_contrast(image, 9), [[[100, 190, 255], [10, 100, 0]]])
+    np.testing.assert_array_equal(images.change_stain(image, 0.2), [[[120, 110, 96], [108, 100, 64]]])
 
 
 def test_noise_of_an_image_has_the_deviation_it_says():
     grey = np.full((100, 100, 3), 128, dtype=np.uint8)
-    noise = nuclei.add_noise(grey, 10.0, rng()).astype(float) - 128
+    noise = images.add_noise(grey, 10.0, rng()).astype(float) - 128
     np.testing.assert_allclose(noise.std(axis=(0, 1)), 10.0, rtol=0.05)
     assert abs(noise.mean()) < 0.5
 
@@ -172,7 +175,7 @@ def test_noise_of_an_image_has_the_deviation_it_says():
 def test_blur_has_the_width_it_says():
     image = np.zeros((61, 61, 3), dtype=np.uint8)
     image[30, :, 0] = 255
-    line = nuclei.blur(image, 2.0)[:, 30, 0].astype(float)
+    line = images.blur(image, 2.0)[:, 30, 0].astype(float)
     offset = np.arange(61) - 30
     np.testing.assert_allclose(line, 255 * np.exp(-(offset**2) / 8) / (2 * math.sqrt(2 * math.pi)), atol=1.0)
 
@@ -180,9 +183,9 @@ def test_blur_has_the_width_it_says():
 def test_fewer_pixels_are_means_of_them_and_move_nothing():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     image[:, 4:] = 200
-    assert nuclei.change_size(image, 0.125).tolist() == np.full((8, 8, 3), 100).tolist()
+    assert images.change_size(image, 0.125).tolist() == np.full((8, 8, 3), 100).tolist()
     # The edge stays between columns 3 and 4: the figure is its own mirror image.
-    half = nuclei.change_size(image, 0.5).astype(int)
+    half = images.change_size(image, 0.5).astype(int)
     np.testing.assert_array_equal(half + half[:, ::-1], np.full((8, 8, 3), 200))
     assert half[0, :, 0].tolist() == sorted(half[0, :, 0].tolist())
 
@@ -195,9 +198,13 @@ def test_unperturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
     study = shared_study(tmp_path_factory, kind)
     task = KINDS[kind]
     for fold_path in study.fold_paths(task):
-        stored = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
+        stored = augment_module(KIND_OF_TASK[task]).open_inputs(
+            [fold_path], study.samples_path(task), augmented_only=False
+        )
         themselves = np.flatnonzero(stored.copy == 0)
-        made = robustness_module(task).open_originals(fold_path, study.samples_path(task)).inputs(unchanged)
+        made = (
+            robustness_module(KIND_OF_TASK[task]).open_originals(fold_path, study.samples_path(task)).inputs(unchanged)
+        )
         for name in ("sample_id", "group", "label", "copy", "target"):
             np.testing.assert_array_equal(getattr(made, name), getattr(stored, name)[themselves])
         every = np.arange(len(themselves))
@@ -207,7 +214,9 @@ def test_unperturbed_samples_are_copy_0_to_the_bit(kind, tmp_path_factory):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_perturbation_reaches_the_network(kind, tmp_path_factory):
     study, task = shared_study(tmp_path_factory, kind), KINDS[kind]
-    originals = robustness_module(task).open_originals(study.fold_paths(task)[0], study.samples_path(task))
+    originals = robustness_module(KIND_OF_TASK[task]).open_originals(
+        study.fold_paths(task)[0], study.samples_path(task)
+    )
     before = originals.inputs(unchanged)
     rows = np.arange(len(before.target))
     for perturbation in originals.perturbations():
@@ -218,7 +227,7 @@ def test_every_perturbation_reaches_the_network(kind, tmp_path_factory):
 
 def test_what_is_no_recording_stays_zero(tmp_path_factory):
     study = shared_study(tmp_path_factory, "strict")
-    originals = signal.open_originals(study.fold_paths("ecg")[0], study.samples_path("ecg"))
+    originals = signals.open_originals(study.fold_paths("ecg")[0], study.samples_path("ecg"))
     source = originals.source
     cut = source.samples.arrays["context_valid"].copy()
     cut[:, -6000:] = False
@@ -235,7 +244,7 @@ def test_what_is_no_recording_stays_zero(tmp_path_factory):
 
 def test_an_image_of_one_value_is_all_zero(tmp_path_factory):
     study = shared_study(tmp_path_factory, "nuclei")
-    originals = image.open_originals(study.fold_paths("nuclei")[0], study.samples_path("nuclei"))
+    originals = images.open_originals(study.fold_paths("nuclei")[0], study.samples_path("nuclei"))
     made = originals.inputs(lambda sample_id, image: np.full_like(image, 9))
     assert not made.batch(np.arange(len(made.target)), "none").any()
 
@@ -243,7 +252,7 @@ def test_an_image_of_one_value_is_all_zero(tmp_path_factory):
 def test_samples_that_the_fold_was_not_made_from_are_refused(tmp_path_factory):
     first, other = (shared_study(tmp_path_factory, kind) for kind in ("strict", "nuclei"))
     with pytest.raises(InputError):
-        signal.open_originals(first.fold_paths("ecg")[0], other.samples_path("nuclei"))
+        signals.open_originals(first.fold_paths("ecg")[0], other.samples_path("nuclei"))
 
 
 # ------------------------------------------------------------------- intervals
@@ -307,7 +316,9 @@ def test_every_fold_is_predicted_by_its_own_networks(asked, tmp_path):
     models += made_models(study, task, tmp_path, fold=2)
     errors = []
     for path, fold_path in zip(models, np.repeat(study.fold_paths(task)[:2], 2), strict=True):
-        inputs = augment_module(task).open_inputs([fold_path], study.samples_path(task), augmented_only=False)
+        inputs = augment_module(KIND_OF_TASK[task]).open_inputs(
+            [fold_path], study.samples_path(task), augmented_only=False
+        )
         rows = np.flatnonzero(inputs.copy == 0)
         batches = HostBatches(inputs, "none", torch.device("cpu"))
         prediction, _, _ = predict(read_model(path).network, batches, rows, 5)
@@ -327,7 +338,7 @@ def test_unperturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
     study, task, models = asked
     [line, *_] = measured(study, task, models, ["noise"])
     fold_path, samples_path = study.fold_paths(task)[0], study.samples_path(task)
-    inputs = augment_module(task).open_inputs([fold_path], samples_path, augmented_only=False)
+    inputs = augment_module(KIND_OF_TASK[task]).open_inputs([fold_path], samples_path, augmented_only=False)
     errors = []
     for path in models:
         batches = HostBatches(inputs, "none", torch.device("cpu"))
@@ -347,7 +358,7 @@ def test_unperturbed_errors_are_those_of_predictions_csv(asked, tmp_path):
 
 def test_lines_do_not_depend_on_what_else_is_asked_or_in_what_order(asked, tmp_path):
     study, task, models = asked
-    first, other = PERTURBATIONS[task][0], PERTURBATIONS[task][2]
+    first, other = PERTURBATIONS[KIND_OF_TASK[task]][0], PERTURBATIONS[KIND_OF_TASK[task]][2]
     both = measured(study, task, models, [first, other])
     assert [line.perturbation for line in both] == sorted(
         [line.perturbation for line in both], key=[first, other].index
@@ -370,7 +381,7 @@ def test_wrong_questions_end_in_one_line(asked, tmp_path):
     with pytest.raises(InputError) as caught:
         measured(study, task, models, ["tilt"])
     assert "'tilt'" in caught.value.problem
-    assert ", ".join(PERTURBATIONS[task]) in caught.value.remedy
+    assert ", ".join(PERTURBATIONS[KIND_OF_TASK[task]]) in caught.value.remedy
     with pytest.raises(InputError) as caught:
         measured(study, task, [], ["noise"])
     assert "model.pt" in caught.value.remedy
@@ -388,7 +399,7 @@ def test_wrong_questions_end_in_one_line(asked, tmp_path):
 @pytest.mark.slow
 def test_figures_are_the_same_bytes_and_hold_every_line(asked, tmp_path):
     study, task, models = asked
-    lines = measured(study, task, models, PERTURBATIONS[task][:3])
+    lines = measured(study, task, models, PERTURBATIONS[KIND_OF_TASK[task]][:3])
     lines += [dataclasses.replace(line, variant="full", encoding="coord") for line in lines]
     first, second = (FigureFiles.named(tmp_path / name, "robustness") for name in "ab")
     for files in (first, second):

@@ -51,7 +51,7 @@ def test_shards(study: Study, kind: str) -> None:
         read_shard(path, kind, ())
     if kind == "fold":
         with refused(path, f"schema version {SHARD_VERSION - 1}", remedy=RERUN):
-            list(read_folds([path], "ecg", ("target",)))
+            list(read_folds([path], "signal", ("target",)))
 
 
 def test_config_and_manifest(study: Study) -> None:

@@ -459,7 +459,7 @@ def test_a_study_without_any_run_still_reports(tmp_path, tmp_path_factory, repos
     text = written(study, repository)
     coord, weighted, baselines = report.describe_missing(study)
     assert numbers(coord) == numbers(weighted) == [1, 2]
-    assert [name for name in baselines_of("ecg") if arm_style(name).label not in baselines] == []
+    assert [name for name in baselines_of("signal") if arm_style(name).label not in baselines] == []
     assert Page(text).problems == []
 
 

@@ -38,6 +38,9 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 SIZE = 64
 # Left, top, width, height: the whole square, padding on either axis, a strip of one pixel.
 BOXES = ((0, 0, 64, 64), (3, 0, 57, 64), (0, 11, 64, 41), (31, 0, 1, 64))
+# Height and width: the square, and half of it in one colour, with content of the same kinds.
+FRAMES = ((SIZE, SIZE), (SIZE, 32))
+TALL_BOXES = ((0, 0, 32, 64), (3, 0, 27, 64), (0, 11, 32, 41), (15, 0, 1, 64))
 # OpenCV before 5 rounds the source position to 1/32 px, at most 1/64 px off in x and in y; 5 does not.
 FIXED_POINT = int(cv2.__version__.split(".")[0]) < 5
 
@@ -67,19 +70,23 @@ def ecg_rows(rows: int = 23, weighted: bool = False) -> SignalInputs:
     )
 
 
-def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> ImageInputs:
-    """A row for every image of `BOXES` and every transform; the first transform is copy 0."""
+def cells(
+    border: str, translations: Any, rotations_deg: Any, scales: Any, frame: tuple[int, int] = (SIZE, SIZE)
+) -> ImageInputs:
+    """A row for every image of `BOXES` and every transform; the first transform is copy 0. A tall frame is grey."""
     rng = np.random.default_rng(0)
-    images = np.zeros((len(BOXES), SIZE, SIZE, 3), dtype=np.uint8)
-    for image, (left, top, width, height) in zip(images, BOXES, strict=True):
-        coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-        image[top : top + height, left : left + width] = cv2.resize(coarse, (width, height))
+    colours, boxes = (3, BOXES) if frame == (SIZE, SIZE) else (1, TALL_BOXES)
+    images = np.zeros((len(boxes), *frame, colours), dtype=np.uint8)
+    for image, (left, top, width, height) in zip(images, boxes, strict=True):
+        coarse = rng.integers(0, 256, (9, 9, colours), dtype=np.uint8)
+        content = cv2.resize(coarse, (width, height)).reshape(height, width, colours)
+        image[top : top + height, left : left + width] = content
     names = np.array([f"c{number}" for number in range(len(BOXES))], dtype=object)
     samples = SimpleNamespace(
         arrays={
             "sample_id": names,
             "signal": images,
-            "content_box": np.array(BOXES, dtype=np.int32),
+            "content_box": np.array(boxes, dtype=np.int32),
             "mean": np.array([120.3, 97.1, 130.7, 80.9]),
             "std": np.array([40.1, 61.7, 33.3, 21.9]),
         }
@@ -93,13 +100,14 @@ def cells(border: str, translations: Any, rotations_deg: Any, scales: Any) -> Im
         "scale": np.tile(np.asarray(scales, dtype=np.float64), len(BOXES)),
         "target": rng.uniform(0, 63, (copies * len(BOXES), 2)),
     }
-    spec = TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (SIZE, SIZE), (63.0, 63.0), 63.0)
+    extent = (frame[1] - 1.0, frame[0] - 1.0)
+    spec = TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", colours, frame, extent, 63.0)
     return ImageInputs(spec, rows, samples, border)  # type: ignore[arg-type]
 
 
-def turned_cells(border: str) -> ImageInputs:
+def turned_cells(border: str, frame: tuple[int, int] = (SIZE, SIZE)) -> ImageInputs:
     translations = [(0, 0), (4.73, -3.1), (-5.0, 0.25), (20.0, 31.5), (0, 0)]
-    return cells(border, translations, [0, 17.4, -20, 90, 11], [1, 0.75, 1.25, 1.1, 0.2])
+    return cells(border, translations, [0, 17.4, -20, 90, 11], [1, 0.75, 1.25, 1.1, 0.2], frame)
 
 
 def all_of(batches: batches.Batches, rows: np.ndarray, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,21 +150,24 @@ def test_what_is_on_the_device_is_counted_by_hand() -> None:
 
 
 def reference(inputs: ImageInputs, row: int, border: str) -> np.ndarray:
-    """One row by scipy, in float64: (3, size, size)."""
+    """One row by scipy, in float64: (colours, height, width)."""
+    shape = inputs.spec.shape
+    centre_x, centre_y = shape[1] / 2, shape[0] / 2
     source = inputs.source("coord")
     index = source.image_of_row[row]
     left, top, width, height = source.content_box[index]
     pixels = source.images[index].astype(np.float64)
     content = (pixels - float(source.mean[index])) / float(source.std[index])
     inside = content[top : top + height, left : left + width]
-    y, x = np.mgrid[:SIZE, :SIZE]
+    y, x = np.mgrid[: shape[0], : shape[1]]
     # OpenCV's formula, inverted as a 3 x 3 matrix.
     angle, scale = np.deg2rad(inputs._rotation_deg[row]), inputs._scale[row]
     a, b = scale * np.cos(angle), scale * np.sin(angle)
     shift_x, shift_y = inputs._translation_px[row]
-    moved = [[a, b, (1 - a) * 32 - b * 32 + shift_x], [-b, a, b * 32 + (1 - a) * 32 + shift_y], [0, 0, 1]]
-    places = np.linalg.inv(moved) @ np.stack([x.ravel(), y.ravel(), np.ones(SIZE * SIZE)])
-    source_x, source_y = places[0].reshape(SIZE, SIZE), places[1].reshape(SIZE, SIZE)
+    to_x, to_y = (1 - a) * centre_x - b * centre_y + shift_x, b * centre_x + (1 - a) * centre_y + shift_y
+    moved = [[a, b, to_x], [-b, a, to_y], [0, 0, 1]]
+    places = np.linalg.inv(moved) @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    source_x, source_y = places[0].reshape(shape), places[1].reshape(shape)
     if border == "zero":
         framed = np.zeros_like(content)
         framed[top : top + height, left : left + width] = inside
@@ -168,12 +179,13 @@ def sampled(image: np.ndarray, y: np.ndarray, x: np.ndarray, mode: str) -> np.nd
     return np.stack([map_coordinates(plane, [y, x], order=1, mode=mode) for plane in np.moveaxis(image, 2, 0)])
 
 
+@pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("border", ["zero", "reflect"])
-def test_images_are_those_of_scipy_in_float64(border: str) -> None:
-    inputs = turned_cells(border)
+def test_images_are_those_of_scipy_in_float64(border: str, frame: tuple[int, int]) -> None:
+    inputs = turned_cells(border, frame)
     rows = np.random.default_rng(2).permutation(20)
     images, targets = all_of(DeviceBatches(inputs, inputs.source("coord"), CPU), rows, 8)
-    assert images.shape == (20, 3, SIZE, SIZE)
+    assert images.shape == (20, inputs.spec.channels, *frame)
     assert images.dtype == torch.float32
     assert targets.tolist() == inputs.target[rows].tolist()
     for image, row in zip(images, rows, strict=True):
@@ -187,9 +199,10 @@ def test_images_are_those_of_scipy_in_float64(border: str) -> None:
         )
 
 
+@pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("border", ["zero", "reflect"])
-def test_images_are_the_hosts_to_rounding(border: str) -> None:
-    inputs = turned_cells(border)
+def test_images_are_the_hosts_to_rounding(border: str, frame: tuple[int, int]) -> None:
+    inputs = turned_cells(border, frame)
     rows = np.arange(20)
     (host,) = open_batches([inputs], "coord", CPU)
     (device,) = open_batches([inputs], "coord", CPU, resident=True)
@@ -202,10 +215,11 @@ def test_images_are_the_hosts_to_rounding(border: str) -> None:
     assert all(signal.is_contiguous(memory_format=torch.channels_last) for signal, _ in device.over(rows, 8))
 
 
+@pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("border", ["zero", "reflect"])
-def test_whole_pixels_are_the_hosts_to_the_bit(border: str) -> None:
+def test_whole_pixels_are_the_hosts_to_the_bit(border: str, frame: tuple[int, int]) -> None:
     translations = [(0, 0), (3, 0), (0, -7), (-64, 1), (40, -50), (200, 0)]
-    inputs = cells(border, translations, [0] * 6, [1] * 6)
+    inputs = cells(border, translations, [0] * 6, [1] * 6, frame)
     rows = np.arange(24)
     (host,) = open_batches([inputs], "coord", CPU)
     (device,) = open_batches([inputs], "coord", CPU, resident=True)
@@ -263,7 +277,7 @@ class MetaDevice:
 
     def __init__(self, inputs: Any, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
         module = SimpleNamespace(open_inputs=lambda paths, *_, **__: inputs[len(paths) > 1])
-        monkeypatch.setattr(training, "augment_module", lambda task: module)
+        monkeypatch.setattr(training, "module_of_fold", lambda path: module)
         monkeypatch.setattr(training, "usable_device", lambda asked: META)
         self.key = RunKey(inputs[0].spec.task, encoding, "full", 1, 42)
 
@@ -435,7 +449,7 @@ def test_real_images_are_the_hosts_to_rounding(shared_data: Path, tmp_path: Path
     settings = ImageTask(dataset="herlev", border=border, copies_per_sample=2)
     names = [sample.sample_id for sample in samples]
     write_fold(tmp_path / "samples.h5", names, settings, section, 42, 1, tmp_path / "fold1.h5")
-    inputs = augment_module("nuclei").open_inputs([tmp_path / "fold1.h5"], tmp_path / "samples.h5", False)
+    inputs = augment_module("image").open_inputs([tmp_path / "fold1.h5"], tmp_path / "samples.h5", False)
     host, device = (open_batches([inputs], "coord", CPU, kept)[0] for kept in (False, True))
     rows = np.arange(len(inputs.target))
     expected, images = all_of(host, rows, 8)[0], all_of(device, rows, 8)[0]

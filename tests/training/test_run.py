@@ -90,7 +90,7 @@ def write_folds(folder: Path, task: SignalTask = TASK, samples: list[Sample] | N
     write_csv(folder / "folds.csv", ("sample_id", "group", "fold"), assignment)
     paths = [folder / f"fold{fold}.h5" for fold in range(1, FOLDS + 1)]
     for fold, path in enumerate(paths, start=1):
-        make_fold("ecg", folder / "samples.h5", folder / "folds.csv", fold, task, DATASET, 42, path)
+        make_fold(folder / "samples.h5", folder / "folds.csv", fold, task, DATASET, 42, path)
     return paths
 
 
@@ -258,15 +258,15 @@ def test_predictions_hold_the_test_fold_with_copy_0_and_scores_leave_it_out(
 
 
 def test_copy_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ecg = augment_module("ecg")
-    make_copies = ecg.make_copies
+    signals = augment_module("signal")
+    make_copies = signals.make_copies
 
     def spoil_copy_0(sample: Any, copies: Any, *rest: Any) -> Any:
         made = make_copies(sample, copies, *rest)
         made.signal[np.array(copies) == 0] *= 50
         return made
 
-    monkeypatch.setattr(ecg, "make_copies", spoil_copy_0)
+    monkeypatch.setattr(signals, "make_copies", spoil_copy_0)
     spoiled = run(write_folds(tmp_path), tmp_path / "out")
     assert spoiled.log.read_bytes() == finished.log.read_bytes()
     weights, expected = (torch.load(path, weights_only=True)["weights"] for path in (spoiled.model, finished.model))
@@ -304,7 +304,7 @@ def test_the_model_file_is_enough_to_prediction_as_the_run_did(
     )
     network.load_state_dict(saved["weights"])
     network.eval()
-    inputs = augment_module("ecg").open_inputs(folds[:1], tmp_path / "samples.h5", augmented_only=False)
+    inputs = augment_module("signal").open_inputs(folds[:1], tmp_path / "samples.h5", augmented_only=False)
     with torch.inference_mode():
         prediction = network(inputs.batch(np.arange(16), encoding))[:, 0].numpy()
     stored = [float(row["prediction"]) for row in rows_of(files.predictions)]
@@ -640,7 +640,7 @@ def test_a_sample_in_training_and_test_folds_is_refused(folds: list[Path], tmp_p
         (tmp_path / path.name).write_bytes(path.read_bytes())
         copies.append(tmp_path / path.name)
     ids = ["r0_00", "r1_01"]
-    augment_module("ecg").write_fold(copies[3], ids, TASK, DATASET, 42, 2, copies[1])
+    augment_module("signal").write_fold(copies[3], ids, TASK, DATASET, 42, 2, copies[1])
     with pytest.raises(InputError) as caught:
         run(copies[:3], tmp_path / "out")
     assert caught.value.where == str(copies[0])
@@ -682,7 +682,9 @@ def test_a_value_that_is_not_finite_stops_the_run_with_sample_and_epoch(
     def change(run: Any) -> None:
         getattr(getattr(run, part).inputs, place)[row, ...] = value
 
-    inputs = augment_module("ecg").open_inputs(folds[1:] if part == "train" else folds[:1], folds[0], part == "train")
+    inputs = augment_module("signal").open_inputs(
+        folds[1:] if part == "train" else folds[:1], folds[0], part == "train"
+    )
     name = f"{inputs.sample_id[row]} (copy {inputs.copy[row]})"
     spoil(monkeypatch, change)
     with pytest.raises(InputError) as caught:

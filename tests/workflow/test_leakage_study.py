@@ -62,7 +62,7 @@ def test_one_command_plans_four_studies_on_one_samples_file(place: Place) -> Non
         name = f"{by}_{shift}"
         assert jobs[f"{name}_train_network"] == 2 * 2
         assert jobs[f"{name}_augment_fold"] == 2
-        assert jobs[f"{name}_predict_baseline"] == len(baselines_of("ecg"))
+        assert jobs[f"{name}_predict_baseline"] == len(baselines_of("signal"))
         assert jobs[f"{name}_write_report"] == 1
         assert not {f"{name}_provide_raw", f"{name}_extract_samples"} & set(jobs)
 
@@ -114,7 +114,7 @@ def write_finished_cells(place: Place) -> None:
     for by, shift in CELLS:
         tasks = {"ecg": TINY["tasks"]["ecg"] | {"shift": shift}}
         study = write_study(place.folder, made_config(study=f"leakage-ablation-{by}-{shift}", folds_by=by, tasks=tasks))
-        for name in baselines_of("ecg"):
+        for name in baselines_of("signal"):
             predictions = study.folder / "ecg" / "baselines" / name / "predictions.csv"
             write_baseline(name, "ecg", study.fold_paths("ecg"), study.samples_path("ecg"), predictions)
     # Written again for each of them, with the same bytes: as old as the first.
@@ -130,7 +130,7 @@ def test_the_page_and_the_table_hold_each_cells_own_numbers(place: Place) -> Non
     for by, shift in CELLS:
         own = read(folder_of(place, by, shift) / "stats" / "errors.csv")
         ours = [row for row in rows if (row["folds_by"], row["shift"]) == (by, shift)]
-        assert {row["method"] for row in own} == {"coord", "weighted", *baselines_of("ecg")}
+        assert {row["method"] for row in own} == {"coord", "weighted", *baselines_of("signal")}
         for name in ("method", "inputs", "subset", "r2", "median", "p90", "within_fine", "within_coarse"):
             assert [row[name] for row in ours] == [row[name] for row in own]
     differences = read(place.folder / "results" / "leakage-ablation" / "differences.csv")

@@ -297,7 +297,7 @@ def test_an_edit_of_a_plotting_module_retrains_nothing(copied: Place) -> None:
 
 def test_an_edit_concerns_what_imports_it_and_nothing_else(copied: Place) -> None:
     package = copied.repository / "siwcc"
-    with edited(package / "data" / "augment" / "nuclei.py", "\n# another remark\n"):
+    with edited(package / "data" / "augment" / "image.py", "\n# another remark\n"):
         assert "Nothing to be done" in copied.run("--dry-run")
     with edited(package / "io" / "errors.py", "\n# another remark\n"):
         everything = rules_in(copied.planned())
@@ -309,7 +309,7 @@ def test_an_edit_concerns_what_imports_it_and_nothing_else(copied: Place) -> Non
     assert not {"extract_samples", "assign_folds", "augment_fold", "predict_baseline"} & set(training)
     with edited(copied.repository / "workflow" / "scripts" / "predict_baseline.py", "\n# another remark\n"):
         baseline = rules_in(copied.planned())
-    assert baseline["predict_baseline"] == len(baselines_of("ecg"))
+    assert baseline["predict_baseline"] == len(baselines_of("signal"))
     assert not {"augment_fold", "train_network"} & set(baseline)
 
 
@@ -322,7 +322,7 @@ def test_other_epochs_retrain_all_and_augment_nothing(copied: Place) -> None:
 def test_another_augmentation_augments_and_trains_anew(copied: Place) -> None:
     jobs = rules_in(copied.planned("--config", "tasks={ecg: {augmentation: {shift_s: 4.0}}}"))
     assert (jobs["augment_fold"], jobs["train_network"]) == (2, 4)
-    assert jobs["predict_baseline"] == len(baselines_of("ecg"))
+    assert jobs["predict_baseline"] == len(baselines_of("signal"))
     assert not {"provide_raw", "extract_samples", "assign_folds"} & set(jobs)
 
 
@@ -622,7 +622,7 @@ def test_manifests_hold_the_sums_of_what_lies_there(finished: Place) -> None:
         listed |= {(path.parent / name).relative_to(study).as_posix(): path.name for name in outputs}
     runs = [f"ecg/{arm}/reduced/fold{fold}/seed42" for arm in ARMS for fold in (1, 2)]
     expected = {f"{run}/{name}": "manifest.json" for run in runs for name in RUN_FILES - {"manifest.json"}}
-    expected |= {f"ecg/baselines/{name}/predictions.csv": "manifest.json" for name in baselines_of("ecg")}
+    expected |= {f"ecg/baselines/{name}/predictions.csv": "manifest.json" for name in baselines_of("signal")}
     expected |= {f"ecg/{name}.csv": "manifest.json" for name in ("folds", "strata")}
     tables = [path.stem for path in (study / "stats").glob("*.csv")]
     assert {"comparisons", "errors", "records", "variance"} <= set(tables)

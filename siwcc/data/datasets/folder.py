@@ -200,9 +200,11 @@ def _read_sample(sample_id: str, row: Row, path: Path, section: FolderSection) -
         if np.isnan(points).any():
             raise SampleDefectError("a point is missing, so that order_by does not say which one each of the others is")
         points = points[np.argsort(points[:, 1], kind="stable")]
+    if np.isnan(points).any(axis=1).all():
+        raise SampleDefectError("no point is given")
     inside = np.all((points >= 0) & (points < [width, height]), axis=1)
     if not inside.any():
-        x_px, y_px = points[0]
+        x_px, y_px = points[~np.isnan(points).any(axis=1)][0]
         raise SampleDefectError(f"the point ({x_px:g}, {y_px:g}) lies outside the image of {width} x {height} px")
     points = np.where(inside[:, np.newaxis], points, np.nan)
     placed = place_image(as_colours(image, section.colours), points, section.image_shape)

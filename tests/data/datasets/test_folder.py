@@ -17,7 +17,16 @@ from tolerances import FLOAT32, assert_same
 
 from siwcc.cli.main import main
 from siwcc.cli.plan import plan_study
-from siwcc.config import AnyDataset, SignalAugmentation, SignalTask, FolderSection, parse_config, parse_dataset
+from siwcc.config import (
+    AnyDataset,
+    FolderSection,
+    ImageTask,
+    SignalAugmentation,
+    SignalTask,
+    parse_config,
+    parse_dataset,
+)
+from siwcc.data.augment.interface import module_of_fold
 from siwcc.data.augment.signal import open_inputs
 from siwcc.data.datasets import folder, sipakmed, vfdb
 from siwcc.data.datasets.image_files import read_image
@@ -293,11 +302,11 @@ def test_a_network_takes_any_number_of_leads(tmp_path: Path, leads: tuple[int, .
     manifest, samples, excluded, protocol, folds, strata, *fold_paths = (tmp_path / name for name in names)
     provide_raw("own", section, tmp_path, manifest)
     extract_samples("own", section, tmp_path, manifest, samples, excluded, protocol)
-    write_folds(samples, section, 2, "sample", 42, "ecg", folds, strata)
+    write_folds(samples, section, 2, "sample", 42, "kfold", folds, strata)
     steps = SignalAugmentation(shift_s=1, dropout_s=(0.1, 0.3), lowpass_hz=(15, 20))
     settings = SignalTask(dataset="own", copies_per_sample=2, shift=shift, decimate_by=2, augmentation=steps)
     for fold, path in enumerate(fold_paths, start=1):
-        make_fold("ecg", samples, folds, fold, settings, section, 42, path)
+        make_fold(samples, folds, fold, settings, section, 42, path)
     inputs = open_inputs(fold_paths, samples, augmented_only=False)
     assert inputs.spec.channels == len(leads)
     assert inputs.signal.shape == (9, len(leads), 100)
@@ -431,6 +440,136 @@ def test_a_point_outside_its_image_is_excluded(tmp_path: Path, x: float, y: floa
     assert isinstance(item, Sample) == inside
     if not inside:
         assert item == Excluded("a", f"the point ({x:g}, {y:g}) lies outside the image of 32 x 20 px")
+
+
+# -------------------------------------------------------------- several points
+
+SPINE = [["left", "1", "2"], ["right", 3]]
+
+
+def spine(path: Path, *lines: str, header: str = "file,x1,y1,x2,y2,x3,y3", **values: object) -> dict[str, object]:
+    """The samples of images of 16 x 32 px in a frame of twice the size, named as their files."""
+    write_table(path, header, *lines)
+    for line in lines:
+        write_image(path / "shots" / line.split(",")[0], marked(32, 16, x=4, y=6))
+    given = {"image_size": [64, 32], "points_from": SPINE, "files_in": "shots", **values}
+    return dict(read(images(path, **given)))
+
+
+def places(sample: object, *further: str) -> list[list[float]]:
+    assert isinstance(sample, Sample)
+    return [sample.target.tolist(), *(sample.extras[name].tolist() for name in further)]
+
+
+def test_a_point_is_the_centroid_of_named_columns(tmp_path: Path) -> None:
+    # ((2 + 6) / 2, (4 + 8) / 2) = (4, 6) and (10, 20), in twice the size.
+    found = spine(tmp_path, "a.png,2,4,6,8,10,20")
+    assert places(found["a"], "right") == [[8.0, 12.0], [20.0, 40.0]]
+    sample = found["a"]
+    assert isinstance(sample, Sample)
+    assert sample.signal.shape == (64, 32, 3)
+    red = sample.signal[:, :, 0].astype(int)
+    assert np.unravel_index(red.argmax(), red.shape) in {(12, 8), (12, 9), (13, 8), (13, 9)}
+    assert sample.extras["content_box"].tolist() == [0, 0, 32, 64]
+
+
+def test_a_point_that_is_missing_or_outside_has_no_place(tmp_path: Path) -> None:
+    found = spine(
+        tmp_path,
+        "a.png,2,4,6,8,,",  # the second
+        "b.png,2,4,,8,10,20",  # a part of the first
+        "c.png,2,4,6,8,16,20",  # to the right of the last column of 16
+        "d.png,2,-14,6,8,10,20",  # the first is at y = -3
+        "e.png,,,,,,",
+        "f.png,,4,,8,,20",
+        "g.png,2,4,6,,10,32",  # the first is missing, the second outside
+    )
+    kept = {name: places(found[name], "right") for name in "abcd"}
+    np.testing.assert_array_equal(kept["a"], [[8, 12], [np.nan, np.nan]])
+    np.testing.assert_array_equal(kept["b"], [[np.nan, np.nan], [20, 40]])
+    np.testing.assert_array_equal(kept["c"], [[8, 12], [np.nan, np.nan]])
+    np.testing.assert_array_equal(kept["d"], [[np.nan, np.nan], [20, 40]])
+    assert found["e"] == Excluded("e", "no point is given")
+    assert found["f"] == Excluded("f", "no point is given")
+    assert found["g"] == Excluded("g", "the point (10, 32) lies outside the image of 16 x 32 px")
+
+
+def test_a_single_point_may_not_be_missing(tmp_path: Path) -> None:
+    with refused(tmp_path / "samples.csv", "row 3", "x2", "''"):
+        spine(tmp_path, "a.png,2,4,6,8", "b.png,2,4,,8", header="file,x1,y1,x2,y2", points_from=[["left", 1, 2]])
+    found = spine(tmp_path, "a.png,2,4,6,8", header="file,x1,y1,x2,y2", points_from=[["left", 1, 2]])
+    assert places(found["a"]) == [[8.0, 12.0]]
+
+
+def test_points_are_ordered_from_top_to_bottom(tmp_path: Path) -> None:
+    points = [["upper", "a"], ["middle", "b"], ["lower", "c"]]
+    header = "file,xa,ya,xb,yb,xc,yc"
+    found = spine(
+        tmp_path,
+        "a.png,1,30,2,10,3,20",
+        "b.png,1,20,2,10,3,10",  # of two equally high ones the table's order counts
+        "c.png,1,20,,,3,10",
+        header=header,
+        points_from=points,
+        order_by="y",
+    )
+    assert places(found["a"], "middle", "lower") == [[4.0, 20.0], [6.0, 40.0], [2.0, 60.0]]
+    assert places(found["b"], "middle", "lower") == [[4.0, 20.0], [6.0, 20.0], [2.0, 40.0]]
+    excluded = found["c"]
+    assert isinstance(excluded, Excluded)
+    assert "order_by" in excluded.reason
+
+
+def test_columns_may_have_other_names(tmp_path: Path) -> None:
+    columns = {"file": "shot", "group": "subject", "class": "view", "sample_id": "case"}
+    header = "shot,subject,view,case,x1,y1,x2,y2,x3,y3"
+    found = spine(tmp_path, "a.png,p7,front,c1,2,4,6,8,10,20", "b.png,,,,2,4,6,8,10,20", header=header, columns=columns)
+    named = {name: (item.group, item.label) for name, item in found.items() if isinstance(item, Sample)}
+    assert named == {"c1": ("p7", "front"), "b": ("b.png", "all")}
+    with refused(tmp_path / "samples.csv", "patient"):
+        spine(tmp_path, "a.png,p7,front,c1,2,4,6,8,10,20", header=header, columns={**columns, "group": "patient"})
+
+
+def test_files_may_be_in_a_folder_below_the_table(tmp_path: Path) -> None:
+    spine(tmp_path, "a.png,2,4,6,8,10,20")
+    section = images(tmp_path, image_size=[64, 32], points_from=SPINE, files_in="shots")
+    assert folder.raw_files(section, tmp_path) == [tmp_path / "samples.csv", tmp_path / "shots" / "a.png"]
+    write_table(tmp_path, "file,x1,y1,x2,y2,x3,y3", "b.png,2,4,6,8,10,20")
+    with refused(tmp_path / "samples.csv", "row 2", "b.png", remedy="shots"):
+        both_stages(section, tmp_path)
+
+
+def test_tall_grey_images_become_folds_of_several_points(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    lines = [f"{name}.png,2,4,6,8,{x},20" for name, x in zip("abcd", (10, "", 99, 3), strict=True)]
+    spine(own, *lines, "e.png,,,,,,")
+    section = images(own, image_size=[64, 32], points_from=SPINE, files_in="shots", colours=1, max_excluded=0.3)
+    names = ("raw.csv", "own.h5", "own.excluded.csv", "own.protocol.json", "folds.csv", "strata.csv")
+    manifest, samples, excluded, protocol, folds, strata = (tmp_path / name for name in names)
+    provide_raw("own", section, tmp_path, manifest)
+    extract_samples("own", section, tmp_path, manifest, samples, excluded, protocol)
+    assert [row["sample_id"] for row in read_csv(excluded, ())] == ["e"]
+    write_folds(samples, section, 2, "sample", 42, "every_kth", folds, strata)
+    settings = ImageTask(name="spine", dataset="own", points=section.points, copies_per_sample=2, border="reflect")
+    paths = [tmp_path / f"fold{fold}.h5" for fold in (1, 2)]
+    for fold, path in enumerate(paths, start=1):
+        make_fold(samples, folds, fold, settings, section, 42, path)
+    inputs = module_of_fold(paths[0]).open_inputs(paths, samples, augmented_only=False)
+    assert (inputs.spec.task, inputs.spec.channels, inputs.spec.shape) == ("spine", 1, (64, 32))
+    assert inputs.spec.outputs == ("_left_x", "_left_y", "_right_x", "_right_y")
+    assert inputs.batch(np.arange(12), "coord").shape == (12, 1, 64, 32)
+    targets = {inputs.sample_id[row]: inputs.target[row].tolist() for row in np.flatnonzero(inputs.copy == 0)}
+    hidden = [8.0, 12.0, np.nan, np.nan]
+    expected = {"a": [8.0, 12.0, 20.0, 40.0], "b": hidden, "c": hidden, "d": [8.0, 12.0, 6.0, 40.0]}
+    np.testing.assert_array_equal([targets[name] for name in "abcd"], [expected[name] for name in "abcd"])
+
+
+def test_a_grey_image_has_one_channel(tmp_path: Path) -> None:
+    found = spine(tmp_path, "a.png,2,4,6,8,10,20", colours=1)
+    sample = found["a"]
+    assert isinstance(sample, Sample)
+    assert sample.signal.shape == (64, 32, 1)
+    assert sample.signal[0, 0, 0] == 40
 
 
 # ----------------------------------------------------------------- the table
@@ -628,8 +767,8 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
     ("values", "said"),
     [
         ({"kind": "signal"}, "datasets.own.path: is missing: it names the folder that holds the table"),
-        ({"path": "x"}, "datasets.own.task: Field required"),
-        ({"path": "x", "task": "eeg"}, "datasets.own.task: Input should be 'ecg' or 'nuclei' (found 'eeg')"),
+        ({"path": "x"}, "datasets.own.kind: Field required"),
+        ({"path": "x", "kind": "eeg"}, "datasets.own.kind: Input should be 'signal' or 'image' (found 'eeg')"),
         ({"path": "x", "kind": "signal", "table": "../t.csv"}, "datasets.own.table: String should match pattern"),
         ({"path": "x", "kind": "signal", "leads": []}, "datasets.own.leads: Tuple should have at least 1 item"),
         ({"path": "x", "kind": "signal", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
@@ -639,7 +778,7 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
         ),
         (
             {"path": "x", "kind": "signal", "image_size": 64},
-            "datasets.own.image_size: has no meaning for a data set of the task",
+            "datasets.own.image_size: has no meaning for a data set of the kind",
         ),
         (
             {"path": "x", "kind": "image", "csv_rate_hz": 5},
@@ -656,11 +795,11 @@ def test_a_section_that_is_not_in_order(repository: Path, values: dict[str, obje
     assert said in str(caught.value)
 
 
-def test_a_folder_serves_the_task_that_it_names(repository: Path) -> None:
+def test_a_folder_serves_tasks_of_its_kind(repository: Path) -> None:
     values = read_yaml(repository / "config.yaml")
     values["datasets"]["own"] = {"format": "folder", "kind": "signal", "path": "x", "leads": [0], "rate_hz": 100}
     values["tasks"]["nuclei"]["dataset"] = "own"
-    with refused("config", "tasks.nuclei.dataset", "'own'", "'folder'", "ecg"):
+    with refused("config", "tasks.nuclei.dataset", "'own'", "'folder'", "signal"):
         parse_config(values)
     values["tasks"]["nuclei"]["dataset"] = "sipakmed"
     values["tasks"]["ecg"]["dataset"] = "own"
@@ -671,9 +810,9 @@ def test_a_folder_serves_the_task_that_it_names(repository: Path) -> None:
     assert parse_config(config.model_dump(mode="json")) == config
 
 
-def test_the_protocol_is_of_the_one_task(tmp_path: Path) -> None:
-    assert set(images(tmp_path).protocol()) == {"format", "synthetic", "task", "table", "image_size"}
-    ecg = {"format", "synthetic", "task", "table", "leads", "window_s", "rate_hz", "csv_rate_hz"}
+def test_the_protocol_is_of_the_one_kind(tmp_path: Path) -> None:
+    assert set(images(tmp_path).protocol()) == {"format", "synthetic", "kind", "table", "image_size"}
+    ecg = {"format", "synthetic", "kind", "table", "leads", "window_s", "rate_hz", "csv_rate_hz"}
     assert set(signals(tmp_path).protocol()) == ecg
 
 

@@ -82,7 +82,7 @@ def test_a_cell_is_read_with_its_centre_in_the_square(tmp_path):
     assert np.array_equal(sample.signal[16:48], cv2.resize(pixels, (64, 32), interpolation=cv2.INTER_AREA))
     assert sample.extras["content_box"].tolist() == [0, 16, 64, 32]
     assert reader_for("herlev") is herlev
-    assert section().task == "nuclei"
+    assert section().kind == "image"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from siwcc.data.datasets.image_files import read_bmp
 from siwcc.data.datasets.images import (
     MAX_IMAGE_PIXELS,
     SampleDefectError,
+    as_colours,
     files_of,
     folders_below,
     place_image,
@@ -43,7 +44,7 @@ PLACES = [
 @pytest.mark.parametrize(("width", "height", "size", "box"), PLACES)
 def test_the_crop_stands_centred_in_the_square(width, height, size, box):
     crop = noise(height, width)
-    placed = place_image(crop, np.array([1.0, 1.0]), size)
+    placed = place_image(crop, np.array([1.0, 1.0]), (size, size))
     left, top, new_width, new_height = box
     assert placed.content_box.tolist() == list(box)
     assert placed.content_box.dtype == np.int32
@@ -60,15 +61,15 @@ def test_the_longer_side_is_exact_where_a_rounded_factor_is_not():
     lengths = [n for n in range(2, 600) if int(n * (256 / n)) == 255]
     assert lengths  # 256 / n rounded down loses a pixel for these
     for n in lengths[:5]:
-        assert place_image(noise(n, n), np.zeros(2), 256).content_box.tolist() == [0, 0, 256, 256]
+        assert place_image(noise(n, n), np.zeros(2), (256, 256)).content_box.tolist() == [0, 0, 256, 256]
 
 
 @pytest.mark.numeric
 def test_points_move_with_the_crop():
     # 100 x 50 -> 256 x 128 at (0, 64): 10 * 2.56 = 25.6, 20 * 2.56 + 64 = 115.2
-    placed = place_image(noise(50, 100), np.array([10.0, 20.0]), 256)
+    placed = place_image(noise(50, 100), np.array([10.0, 20.0]), (256, 256))
     assert_same(placed.points, [25.6, 115.2], FLOAT64)
-    several = place_image(noise(100, 50), np.array([[0.0, 0.0], [20.0, 10.0]]), 256)
+    several = place_image(noise(100, 50), np.array([[0.0, 0.0], [20.0, 10.0]]), (256, 256))
     assert_same(several.points, [[64.0, 0.0], [115.2, 25.6]], FLOAT64)
     assert several.points.dtype == np.float64
 
@@ -81,7 +82,7 @@ def test_a_mark_is_drawn_half_a_pixel_rule_beside_its_point(scale):
     first = side // 4
     crop[first : first + 8, first : first + 8] = 200
     centre = first + 3.5
-    placed = place_image(crop, np.array([centre, centre]), 256)
+    placed = place_image(crop, np.array([centre, centre]), (256, 256))
     weight = placed.image[..., 0].astype(np.float64)
     drawn = (weight.sum(axis=0) * np.arange(256)).sum() / weight.sum()
     assert_same(drawn, placed.points[0] + (scale - 1) / 2, FLOAT64)
@@ -91,10 +92,10 @@ def test_a_mark_is_drawn_half_a_pixel_rule_beside_its_point(scale):
 def test_mean_and_std_are_those_of_the_crop_without_padding():
     halves = np.zeros((2, 4, 3), np.uint8)
     halves[:, 2:] = 255
-    placed = place_image(halves, np.zeros(2), 4)
+    placed = place_image(halves, np.zeros(2), (4, 4))
     assert (placed.mean, placed.std) == (127.5, 127.5)
 
-    placed = place_image(noise(60, 100, seed=3), np.zeros(2), 128)
+    placed = place_image(noise(60, 100, seed=3), np.zeros(2), (128, 128))
     left, top, width, height = placed.content_box
     content = placed.image[top : top + height, left : left + width].astype(np.float64)
     assert_same(placed.mean, content.mean(), FLOAT64)
@@ -102,8 +103,60 @@ def test_mean_and_std_are_those_of_the_crop_without_padding():
     assert_same(placed.std, content.astype(np.float32).std(), FLOAT32)
 
 
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    ("width", "height", "frame", "box", "scale"),
+    [
+        # 64 / 100 is below 32 / 30: 100 px become 64 high, 30 px 19 wide, 13 px are left over.
+        (30, 100, (64, 32), (6, 0, 19, 64), 0.64),
+        # 32 / 80 is below 64 / 60: 60 px become 24 high, 40 px are left over.
+        (80, 60, (64, 32), (0, 20, 32, 24), 0.4),
+        # Of the frame's own shape: nothing is left over.
+        (16, 32, (64, 32), (0, 0, 32, 64), 2.0),
+        # 48 / 144 is 16 / 48: either side decides.
+        (144, 48, (16, 48), (0, 0, 48, 16), 1 / 3),
+        (10, 10, (16, 48), (16, 0, 16, 16), 1.6),
+    ],
+)
+def test_a_frame_need_not_be_square(width, height, frame, box, scale):
+    crop = noise(height, width)
+    points = np.array([[0.0, 0.0], [5.0, 8.0], [np.nan, np.nan]])
+    placed = place_image(crop, points, frame)
+    left, top, new_width, new_height = box
+    assert placed.content_box.tolist() == list(box)
+    assert placed.image.shape == (*frame, 3)
+    expected = np.zeros((*frame, 3), np.uint8)
+    expected[top : top + new_height, left : left + new_width] = cv2.resize(
+        crop, (new_width, new_height), interpolation=cv2.INTER_AREA
+    )
+    np.testing.assert_array_equal(placed.image, expected)
+    assert_same(placed.points[:2], [[left, top], [left + 5 * scale, top + 8 * scale]], FLOAT64)
+    assert np.isnan(placed.points[2]).all()
+    assert_same(placed.zoom * scale, 1.0, FLOAT64)
+    assert (placed.original_width, placed.original_height) == (width, height)
+
+
+def test_a_grey_image_has_one_colour_its_luminance():
+    # 0.299 red + 0.587 green + 0.114 blue: 29.9 + 117.4 + 5.7 = 153, and of pure colours 76.2, 149.7 and 29.1.
+    image = np.array([[[100, 200, 50], [255, 0, 0]], [[0, 255, 0], [0, 0, 255]]], np.uint8)
+    grey = as_colours(image, 1)
+    assert (grey.dtype, grey.shape) == (np.uint8, (2, 2, 1))
+    assert grey[..., 0].tolist() == [[153, 76], [150, 29]]
+    assert as_colours(image, 3) is image
+    placed = place_image(grey, np.array([1.0, 0.0]), (4, 2))
+    assert placed.image[..., 0].tolist() == [[0, 0], [153, 76], [150, 29], [0, 0]]
+    assert placed.image.shape == (4, 2, 1)
+    assert (placed.mean, placed.content_box.tolist(), placed.points.tolist()) == (102.0, [0, 1, 2, 2], [1.0, 1.0])
+
+
+@pytest.mark.parametrize("side", [20, 64, 256])
+def test_an_image_of_equal_colours_is_its_own_grey(side):
+    one = noise(side, side)[..., :1]
+    np.testing.assert_array_equal(as_colours(np.repeat(one, 3, axis=2), 1), one)
+
+
 def test_extras_name_the_columns_of_the_samples_file():
-    extras = place_image(noise(10, 20), np.zeros(2), 16).extras()
+    extras = place_image(noise(10, 20), np.zeros(2), (16, 16)).extras()
     assert list(extras) == ["content_box", "mean", "std", "original_width", "original_height"]
 
 
@@ -117,7 +170,7 @@ def test_extras_name_the_columns_of_the_samples_file():
 )
 def test_what_cannot_be_placed_is_a_defect(crop, reason):
     with pytest.raises(SampleDefectError, match=reason):
-        place_image(crop, np.zeros(2), 64)
+        place_image(crop, np.zeros(2), (64, 64))
 
 
 TRIANGLE = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])

@@ -68,7 +68,7 @@ def test_a_cell_is_read_with_its_centre_in_the_square(tmp_path):
     assert not sample.signal[56:].any()
     assert_same(sample.extras["mean"], resized.mean(dtype=np.float64), FLOAT64)
     assert reader_for("sipakmed") is sipakmed
-    assert section().task == "nuclei"
+    assert section().kind == "image"
 
 
 @pytest.mark.numeric

@@ -201,5 +201,5 @@ def test_the_two_records_of_one_subject_share_a_fold(shared_data: Path) -> None:
     of_both = [sample for sample in samples if sample.extras["record"] in ("201", "202")]
     assert {sample.extras["record"] for sample in of_both} == {"201", "202"}
     assert {sample.group for sample in of_both} == {"s201"}
-    folds = assign_folds([s.sample_id for s in samples], [s.group for s in samples], 5, "group", 42, "ecg")
+    folds = assign_folds([s.sample_id for s in samples], [s.group for s in samples], 5, "group", 42, "kfold")
     assert len({int(fold) for fold, sample in zip(folds, samples, strict=True) if sample in of_both}) == 1

@@ -23,7 +23,8 @@ from scipy.signal import butter, filtfilt, medfilt
 from tolerances import FLOAT64, assert_same
 
 from siwcc.config import SignalAugmentation, SignalTask, VfdbSection
-from siwcc.data.augment import signal as ecg, signal_steps, filters
+from siwcc.data.augment import filters, signal_steps
+from siwcc.data.augment import signal as ecg
 from siwcc.data.augment.interface import augment_module, copy_rng
 from siwcc.data.datasets import vfdb
 from siwcc.data.samples import write_samples as write_items
@@ -134,10 +135,10 @@ def samples_path(written_samples, tmp_path):
     return Path(shutil.copy(written_samples, tmp_path))
 
 
-def write_samples(path, *, task="ecg", samples=5000, rate_hz=RATE_HZ, events_s=None):
+def write_samples(path, *, samples=5000, rate_hz=RATE_HZ, events_s=None):
     attributes = {
         "dataset": "vfdb",
-        "task": task,
+        "task": "ecg",
         "units": {"signal": "mV", "target": "s"},
         "rate_hz": rate_hz,
         "protocol": DATASET.protocol(),
@@ -687,7 +688,7 @@ def test_fold_file_says_what_it_is(samples_path, tmp_path):
 def test_inputs_join_folds_in_order_and_leave_out_copy_0(samples_path, tmp_path):
     one = write_fold(samples_path, tmp_path / "fold1.h5", ids=["602_0034000"], fold=1)
     two = write_fold(samples_path, tmp_path / "fold2.h5", ids=["418_0099624", "419_0000900"], fold=2)
-    inputs = augment_module("ecg").open_inputs([two, one], samples_path, True)
+    inputs = augment_module("signal").open_inputs([two, one], samples_path, True)
     assert inputs.sample_id.tolist() == ["418_0099624"] * 6 + ["419_0000900"] * 6 + ["602_0034000"] * 6
     assert inputs.group.tolist() == ["418"] * 6 + ["419"] * 6 + ["602"] * 6
     assert inputs.label.tolist() == ["VFL"] * 6 + ["VT"] * 12
@@ -768,7 +769,6 @@ def test_unknown_sample_stops_before_anything_is_written(samples_path, tmp_path)
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"task": "nuclei"}, ["'nuclei'", "'ecg'"]),
         ({"samples": 4000}, ["(2, 4000) at 250.0 Hz", "(2, 5000) at 250.0 Hz"]),
         ({"rate_hz": 125.0}, ["(2, 5000) at 125.0 Hz", "(2, 5000) at 250.0 Hz"]),
         ({"events_s": {"418_1": 10.0, "418_2": 20.0}}, ["418_2"]),
@@ -780,6 +780,20 @@ def test_wrong_samples_file(tmp_path, changed, found):
     write_samples(path, **changed)
     with refused(path, *found, remedy=None):
         write_fold(path, tmp_path / "fold1.h5", ids=[])
+
+
+def test_samples_that_are_no_signals_are_refused(tmp_path):
+    path = tmp_path / "samples.h5"
+    with shard_writer(path, "samples", {"dataset": "vfdb", "image_size": 64}) as writer:
+        image = {
+            "signal": np.zeros((1, 64, 64, 3), np.uint8),
+            "target": np.ones((1, 2)),
+            "context_valid": np.ones((1, 1)),
+        }
+        names = {name: np.array(["a"], dtype=object) for name in ("sample_id", "group", "class")}
+        writer.extend(image | names | {name: np.zeros(1, np.int64) for name in ("event_sample", "previous_event")})
+    with refused(path, "signals", remedy=None):
+        write_fold(path, tmp_path / "fold1.h5", ids=["a"])
 
 
 def test_samples_without_the_recording_around_them_are_refused(samples_path, tmp_path):

@@ -1,4 +1,4 @@
-"""The nucleus task's folds: affine parameters on disk, pixels warped on reading."""
+"""Folds of images: affine parameters on disk, pixels warped on reading."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import torch
 from refusals import refused
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
-from siwcc.config import ImageAugmentation, ImageTask, SipakmedSection
-from siwcc.data.augment.interface import copy_rng
+from siwcc.config import FolderSection, ImageAugmentation, ImageTask, SipakmedSection
 from siwcc.data.augment.image import (
     IDENTITY,
     Affine,
@@ -23,16 +22,22 @@ from siwcc.data.augment.image import (
     affine_matrix,
     draw_affine,
     draw_copy,
+    in_frame,
     open_inputs,
+    open_originals,
     open_source,
     transform_point,
     write_fold,
 )
+from siwcc.data.augment.interface import copy_rng
+from siwcc.data.datasets.images import place_image
+from siwcc.data.samples import write_samples as write_shard
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.shards import read_shard, shard_writer
 from siwcc.nn.coordinate_channels import encode
 
 SIZE = 64
+SHAPE = (SIZE, SIZE)
 SETTINGS = ImageTask(dataset="cells", copies_per_sample=4)
 REFLECT = SETTINGS.model_copy(update={"border": "reflect"})
 DATASET = SipakmedSection(format="sipakmed", image_size=SIZE)
@@ -87,7 +92,7 @@ def make_fold(samples_path: Path, fold: int, sample_ids: tuple[str, ...], settin
 
 def test_draws_are_documented_bounded_and_rounded() -> None:
     for number in range(300):
-        affine = draw_affine(copy_rng(42, "1_001_01", number), SETTINGS, 256)
+        affine = draw_affine(copy_rng(42, "1_001_01", number), SETTINGS, (256, 256))
         replay = copy_rng(42, "1_001_01", number)
         expected = (
             replay.uniform(-20, 20),
@@ -102,8 +107,8 @@ def test_draws_are_documented_bounded_and_rounded() -> None:
 
 
 def test_translation_shrinks_with_the_image() -> None:
-    at_256 = [draw_affine(np.random.default_rng(n), SETTINGS, 256) for n in range(50)]
-    at_64 = [draw_affine(np.random.default_rng(n), SETTINGS, 64) for n in range(50)]
+    at_256 = [draw_affine(np.random.default_rng(n), SETTINGS, (256, 256)) for n in range(50)]
+    at_64 = [draw_affine(np.random.default_rng(n), SETTINGS, (64, 64)) for n in range(50)]
     for large, small in zip(at_256, at_64, strict=True):
         # Both are rounded to 0.01 px: by 0.005 px, and by a fourth of that.
         np.testing.assert_allclose(small.translation_px, np.divide(large.translation_px, 4), atol=0.0063)
@@ -114,7 +119,7 @@ def test_identity_is_drawn_again() -> None:
     # Only the scale varies, and 0.9995 ... 1.0005 rounds to 1.0 for most draws near the middle.
     narrow = ImageAugmentation(translation_px=0, rotation_deg=0, scale=(0.9992, 1.0008))
     settings = SETTINGS.model_copy(update={"augmentation": narrow})
-    drawn = [draw_affine(np.random.default_rng(n), settings, 64) for n in range(100)]
+    drawn = [draw_affine(np.random.default_rng(n), settings, (64, 64)) for n in range(100)]
     assert IDENTITY not in drawn
     assert {affine.scale for affine in drawn} == {0.999, 1.001}
 
@@ -122,14 +127,14 @@ def test_identity_is_drawn_again() -> None:
 def test_ranges_without_any_copy_are_refused() -> None:
     nothing = ImageAugmentation(translation_px=0, rotation_deg=0, scale=(1, 1))
     with refused("config: tasks.nuclei.augmentation"):
-        draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), 64)
+        draw_affine(np.random.default_rng(0), SETTINGS.model_copy(update={"augmentation": nothing}), (64, 64))
 
 
 @pytest.mark.numeric
 def test_matrix_by_hand() -> None:
     # 90 degrees counter-clockwise about (128, 128), twice as large, then (+3, -5):
     # x' = 2 (y - 128) + 128 + 3, y' = -2 (x - 128) + 128 - 5.
-    matrix = affine_matrix(Affine((3.0, -5.0), 90.0, 2.0), 256)
+    matrix = affine_matrix(Affine((3.0, -5.0), 90.0, 2.0), (256, 256))
     assert_same(matrix, [[0, 2, -125], [-2, 0, 379]], FLOAT64)
     # The point 10 px right of the centre goes 20 px above it, then moves by the translation.
     assert_same(transform_point(matrix, np.array([138.0, 128.0])), [131, 103], FLOAT64)
@@ -140,11 +145,11 @@ def test_matrix_at_another_size_and_angle() -> None:
     angle = math.radians(-30)
     a, b = 1.2 * math.cos(angle), 1.2 * math.sin(angle)
     expected = [[a, b, (1 - a) * 32 - b * 32 + 1.5], [-b, a, b * 32 + (1 - a) * 32 + 2.25]]
-    assert_same(affine_matrix(Affine((1.5, 2.25), -30.0, 1.2), 64), expected, FLOAT64)
+    assert_same(affine_matrix(Affine((1.5, 2.25), -30.0, 1.2), (64, 64)), expected, FLOAT64)
 
 
 def test_identity_matrix() -> None:
-    np.testing.assert_array_equal(affine_matrix(IDENTITY, 256), [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(affine_matrix(IDENTITY, (256, 256)), [[1, 0, 0], [0, 1, 0]])
 
 
 def _blob(size: int, centre_px: np.ndarray, sigma_px: float = 3.0) -> np.ndarray:
@@ -211,7 +216,7 @@ def test_fold_file_by_hand(samples_path: Path) -> None:
             tuple(fold.arrays["translation"][row]), fold.arrays["rotation_deg"][row], fold.arrays["scale"][row]
         )
         source = samples.arrays["target"][1 if row < 5 else 3]
-        moved = transform_point(affine_matrix(affine, SIZE), source)
+        moved = transform_point(affine_matrix(affine, SHAPE), source)
         assert_same(fold.arrays["target"][row], moved, FLOAT64)
     assert {name: fold.attributes[name] for name in ("task", "dataset", "fold", "seed", "samples_digest")} == {
         "task": "nuclei", "dataset": "cells", "fold": 2, "seed": 42, "samples_digest": samples.digest,
@@ -225,7 +230,7 @@ def test_each_copy_can_be_made_alone(samples_path: Path) -> None:
     many = read_shard(make_fold(samples_path, 2, IDS[1:2], many_settings), "fold").arrays
     for name in ("translation", "rotation_deg", "scale", "target"):
         np.testing.assert_array_equal(few[name][5:10], many[name][:5])
-    alone = draw_affine(copy_rng(42, IDS[1], 3), SETTINGS, SIZE)
+    alone = draw_affine(copy_rng(42, IDS[1], 3), SETTINGS, SHAPE)
     assert tuple(few["translation"][8]) == alone.translation_px
     assert (few["rotation_deg"][8], few["scale"][8]) == (alone.rotation_deg, alone.scale)
 
@@ -251,20 +256,20 @@ def test_targets_outside_are_marked_and_kept(samples_path: Path) -> None:
 
 def _reference(image: np.ndarray, box: np.ndarray, mean: float, std: float, matrix: np.ndarray) -> np.ndarray:
     """Normalise, zero outside the box, warp bilinearly with zeros beyond the border: float64, pixel by pixel."""
-    size = image.shape[0]
+    rows, columns, colours = image.shape
     left, top, width, height = box
-    source = np.zeros((size + 2, size + 2, 3))
+    source = np.zeros((rows + 2, columns + 2, colours))
     normalised = (image.astype(np.float64) - mean) / std
     source[1 + top : 1 + top + height, 1 + left : 1 + left + width] = normalised[
         top : top + height, left : left + width
     ]
     inverse = np.linalg.inv(matrix[:, :2])
-    warped = np.zeros((size, size, 3))
-    for y in range(size):
-        for x in range(size):
+    warped = np.zeros(image.shape)
+    for y in range(rows):
+        for x in range(columns):
             source_x, source_y = inverse @ (np.array([x, y]) - matrix[:, 2])
             column, row = math.floor(source_x), math.floor(source_y)
-            if not (-1 <= column < size and -1 <= row < size):
+            if not (-1 <= column < columns and -1 <= row < rows):
                 continue
             dx, dy = source_x - column, source_y - row
             corners = source[row + 1 : row + 3, column + 1 : column + 3]
@@ -295,7 +300,7 @@ def test_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
     for row in (0, 1, 2, 7, 14):
         affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
         source = [samples[name][row // 5] for name in ("signal", "content_box", "mean", "std")]
-        expected = _reference(*source, affine_matrix(affine, SIZE))
+        expected = _reference(*source, affine_matrix(affine, SHAPE))
         assert_warped(images[row].permute(1, 2, 0).numpy(), expected)
 
 
@@ -309,6 +314,22 @@ def _mirrored(content: np.ndarray, column: int, row: int) -> np.ndarray:
     return content[tuple(places)]
 
 
+def _reflected_reference(image: np.ndarray, box: np.ndarray, mean: float, std: float, matrix: np.ndarray) -> np.ndarray:
+    """Normalise, tile the plane with the content and its mirror images, warp bilinearly: float64, pixel by pixel."""
+    left, top, width, height = box
+    content = (image[top : top + height, left : left + width].astype(np.float64) - mean) / std
+    inverse = np.linalg.inv(matrix[:, :2])
+    warped = np.zeros(image.shape)
+    for y, x in np.ndindex(image.shape[:2]):
+        source_x, source_y = inverse @ (np.array([x, y]) - matrix[:, 2]) - (left, top)
+        column, line = math.floor(source_x), math.floor(source_y)
+        dx, dy = source_x - column, source_y - line
+        for a, weight_x in ((0, 1 - dx), (1, dx)):
+            for b, weight_y in ((0, 1 - dy), (1, dy)):
+                warped[y, x] += weight_x * weight_y * _mirrored(content, column + a, line + b)
+    return warped
+
+
 @pytest.mark.numeric
 def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path) -> None:
     inputs = open_inputs([make_fold(samples_path, 1, IDS[:3], REFLECT)], samples_path, augmented_only=False)
@@ -317,21 +338,8 @@ def test_reflected_pixels_equal_a_plain_second_implementation(samples_path: Path
     images = inputs.batch(np.arange(15), "weighted").permute(0, 2, 3, 1).numpy()
     for row in (1, 7, 14):
         affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
-        matrix = affine_matrix(affine, SIZE)
-        left, top, width, height = samples["content_box"][row // 5]
-        content = samples["signal"][row // 5][top : top + height, left : left + width].astype(np.float64)
-        content = (content - samples["mean"][row // 5]) / samples["std"][row // 5]
-        inverse = np.linalg.inv(matrix[:, :2])
-        expected = np.zeros((SIZE, SIZE, 3))
-        for y in range(SIZE):
-            for x in range(SIZE):
-                source_x, source_y = inverse @ (np.array([x, y]) - matrix[:, 2]) - (left, top)
-                column, line = math.floor(source_x), math.floor(source_y)
-                dx, dy = source_x - column, source_y - line
-                for a, weight_x in ((0, 1 - dx), (1, dx)):
-                    for b, weight_y in ((0, 1 - dy), (1, dy)):
-                        expected[y, x] += weight_x * weight_y * _mirrored(content, column + a, line + b)
-        assert_warped(images[row], expected)
+        source = [samples[name][row // 5] for name in ("signal", "content_box", "mean", "std")]
+        assert_warped(images[row], _reflected_reference(*source, affine_matrix(affine, SHAPE)))
 
 
 def test_reflected_padding_of_the_image_itself_is_numpys(samples_path: Path) -> None:
@@ -366,11 +374,11 @@ def test_targets_outside_are_drawn_again_with_reflect() -> None:
     source_px = np.array([20.0, 50.0])
     redrawn = 0
     for copy in range(1, 300):
-        affine, target_px = draw_copy(copy_rng(42, "a", copy), settings, SIZE, source_px)
-        np.testing.assert_array_equal(target_px, transform_point(affine_matrix(affine, SIZE), source_px))
+        affine, target_px = draw_copy(copy_rng(42, "a", copy), settings, SHAPE, source_px)
+        np.testing.assert_array_equal(target_px, transform_point(affine_matrix(affine, SHAPE), source_px))
         assert np.all((target_px >= 0) & (target_px <= SIZE - 1))
         # The first draw is that of `zero`, and it is kept if it may be.
-        first, first_px = draw_copy(copy_rng(42, "a", copy), zero, SIZE, source_px)
+        first, first_px = draw_copy(copy_rng(42, "a", copy), zero, SHAPE, source_px)
         inside = bool(np.all((first_px >= 0) & (first_px <= SIZE - 1)))
         assert (affine == first) == inside
         redrawn += not inside
@@ -390,8 +398,8 @@ def test_reflected_folds_have_every_target_in_view(samples_path: Path) -> None:
 def test_ranges_that_always_lose_the_target_are_refused() -> None:
     turned = ImageAugmentation(translation_px=0, rotation_deg=1, scale=(50, 50))
     settings = REFLECT.model_copy(update={"augmentation": turned})
-    with refused("config: tasks.nuclei.augmentation", "(3.0, 60.0) px", remedy="tasks.nuclei.border to zero"):
-        draw_copy(np.random.default_rng(0), settings, SIZE, np.array([3.0, 60.0]))
+    with refused("config: tasks.nuclei.augmentation", "(3.0, 60.0) px", remedy="border"):
+        draw_copy(np.random.default_rng(0), settings, SHAPE, np.array([3.0, 60.0]))
 
 
 @pytest.mark.numeric
@@ -532,3 +540,140 @@ def test_an_unknown_sample_is_refused(samples_path: Path) -> None:
         make_fold(samples_path, 1, (IDS[0], "9_001_01"))
     with refused(samples_path):
         make_fold(samples_path, 1, ())
+
+
+# ------------------------------------------------- frames that are not square, several points, one colour
+
+TALL = (64, 32)
+POINTS = ("upper", "middle", "lower")
+TALL_DATASET = FolderSection(
+    format="folder",
+    kind="image",
+    path=Path("rays"),
+    image_size=TALL,
+    colours=1,
+    points_from=(("upper", "1"), ("middle", "2"), ("lower", "3")),
+)
+TALL_SETTINGS = ImageTask(name="rays", dataset="rays", points=POINTS, copies_per_sample=4)
+# The crop's points in pixels of 30 x 50; the second image has no middle, of the third the middle is to its right.
+RAYS = {
+    "a": [[4.0, 5.0], [15.0, 25.0], [20.0, 45.0]],
+    "b": [[10.0, 8.0], [np.nan, np.nan], [12.0, 40.0]],
+    "c": [[16.0, 3.0], [14.0, 20.0], [np.nan, np.nan]],
+}
+
+
+@pytest.fixture
+def rays_path(tmp_path: Path) -> Path:
+    """Grey images of 30 x 50 px: 32 / 30 is below 64 / 50, so they are 32 x 53 px in the frame, 5 px below its top."""
+    rng = np.random.default_rng(5)
+    items = []
+    for name, points in RAYS.items():
+        coarse = rng.integers(0, 256, (6, 5, 1), dtype=np.uint8)
+        crop = cv2.resize(coarse, (30, 50), interpolation=cv2.INTER_LINEAR)[..., np.newaxis]
+        items.append(place_image(crop, np.array(points), TALL).sample(name, f"p{name}", "all", POINTS))
+    path = tmp_path / "rays.h5"
+    attributes = {"dataset": "rays", "image_size": "64 x 32", "protocol": TALL_DATASET.protocol()}
+    assert write_shard(items, attributes, path, 0.0, ("target", "middle", "lower")) == []
+    return path
+
+
+@pytest.mark.numeric
+def test_the_centre_of_a_tall_image() -> None:
+    # 90 degrees counter-clockwise about (16, 32), twice as large, then (+3, -5):
+    # x' = 2 (y - 32) + 16 + 3, y' = -2 (x - 16) + 32 - 5.
+    matrix = affine_matrix(Affine((3.0, -5.0), 90.0, 2.0), TALL)
+    assert_same(matrix, [[0, 2, -45], [-2, 0, 59]], FLOAT64)
+    # 10 px right of the centre goes 20 px above it.
+    assert_same(transform_point(matrix, np.array([26.0, 32.0])), [19, 7], FLOAT64)
+
+
+def test_the_longer_side_limits_the_translation() -> None:
+    # 20 px of 256 px are 5 px of 64 px, along either axis.
+    drawn = [draw_affine(np.random.default_rng(n), SETTINGS, TALL) for n in range(200)]
+    assert drawn == [draw_affine(np.random.default_rng(n), SETTINGS, (64, 64)) for n in range(200)]
+    moved = np.abs([affine.translation_px for affine in drawn])
+    assert (moved.max(axis=0) > 4.5).all()
+    assert moved.max() <= 5
+
+
+def test_what_is_in_a_tall_frame() -> None:
+    points = [[31, 63], [0, 0], [10, 40], [31.5, 0], [0, 63.5], [40, 10], [-0.1, 5], [np.nan, 3], [3, np.nan]]
+    assert in_frame(np.array(points), TALL).tolist() == [True] * 3 + [False] * 6
+    assert in_frame(np.array(points).reshape(3, 3, 2), TALL).shape == (3, 3)
+
+
+def test_only_points_that_are_there_keep_a_copy_in_the_frame() -> None:
+    wide = ImageAugmentation(translation_px=100, rotation_deg=20, scale=(0.75, 1.25))
+    settings, zero = (
+        TALL_SETTINGS.model_copy(update={"augmentation": wide, "border": border}) for border in ("reflect", "zero")
+    )
+    # The second is not there, the third outside the image itself.
+    source_px = np.array([5.0, 50.0, np.nan, np.nan, 40.0, 30.0])
+    redrawn = outside = 0
+    for copy in range(1, 300):
+        affine, target_px = draw_copy(copy_rng(42, "a", copy), settings, TALL, source_px)
+        matrix = affine_matrix(affine, TALL)
+        assert np.isnan(target_px).tolist() == [False, False, True, True, False, False]
+        for point in (slice(0, 2), slice(4, 6)):
+            np.testing.assert_array_equal(target_px[point], transform_point(matrix, source_px[point]))
+        assert 0 <= target_px[0] <= 31
+        assert 0 <= target_px[1] <= 63
+        outside += not in_frame(target_px[4:], TALL)
+        first, first_px = draw_copy(copy_rng(42, "a", copy), zero, TALL, source_px)
+        assert (affine == first) == bool(in_frame(first_px[:2], TALL))
+        redrawn += affine != first
+    assert 30 < redrawn < 250
+    assert outside > 30
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("border", ["zero", "reflect"])
+def test_folds_of_three_points_in_tall_grey_images(rays_path: Path, border: str) -> None:
+    path = rays_path.parent / "fold1.h5"
+    settings = TALL_SETTINGS.model_copy(update={"border": border})
+    write_fold(rays_path, ["c", "a", "b"], settings, TALL_DATASET, seed=42, fold=1, path=path)
+    fold, samples = read_shard(path, "fold").arrays, read_shard(rays_path, "samples").arrays
+    inputs = open_inputs([path], rays_path, augmented_only=False)
+    assert (inputs.spec.task, inputs.spec.channels, inputs.spec.shape) == ("rays", 1, (64, 32))
+    assert (inputs.spec.extent, inputs.spec.output_scale) == ((31.0, 63.0), 63.0)
+    assert inputs.spec.points == {"upper": [0, 1], "middle": [2, 3], "lower": [4, 5]}
+    images = inputs.batch(np.arange(15), "coord")
+    assert (images.shape, images.dtype) == ((15, 1, 64, 32), torch.float32)
+    reference = {"zero": _reference, "reflect": _reflected_reference}[border]
+    for row in range(15):
+        affine = Affine(tuple(fold["translation"][row]), float(fold["rotation_deg"][row]), float(fold["scale"][row]))
+        matrix, sample = affine_matrix(affine, TALL), row // 5
+        for number, name in enumerate(("target", "middle", "lower")):
+            moved = transform_point(matrix, samples[name][sample])
+            seen = bool((moved >= 0).all() and (moved <= [31, 63]).all())
+            assert fold["visible"][row, number] == seen
+            found = fold["target"][row, 2 * number : 2 * number + 2]
+            if seen:
+                assert_same(found, moved, FLOAT64)
+            else:
+                assert np.isnan(found).all()
+        if row in (0, 3, 7, 14):
+            source = [samples[name][sample] for name in ("signal", "content_box", "mean", "std")]
+            assert_warped(images[row].permute(1, 2, 0).numpy(), reference(*source, matrix))
+    np.testing.assert_array_equal(samples["content_box"], [[0, 5, 32, 53]] * 3)
+    assert fold["visible"][::5].tolist() == [[1, 1, 1], [1, 0, 1], [1, 1, 0]]
+    np.testing.assert_array_equal(inputs.target, fold["target"].astype(np.float32))
+
+
+@pytest.mark.numeric
+def test_originals_and_moved_copies_of_tall_images_are_those_of_their_folds(rays_path: Path) -> None:
+    path = rays_path.parent / "fold1.h5"
+    write_fold(rays_path, list(RAYS), TALL_SETTINGS, TALL_DATASET, seed=42, fold=1, path=path)
+    inputs = open_inputs([path], rays_path, augmented_only=False)
+    moved = open_source([path], rays_path).moved(inputs.sample_id, inputs.copy, 42)
+    originals = open_originals(rays_path, TALL_SETTINGS, TALL_DATASET, 42)
+    for made, rows in ((moved, np.arange(15)), (originals, np.arange(0, 15, 5))):
+        np.testing.assert_array_equal(made.target, inputs.target[rows])
+        assert torch.equal(made.batch(np.arange(len(rows)), "coord"), inputs.batch(rows, "coord"))
+
+
+def test_samples_of_another_shape_are_refused(rays_path: Path) -> None:
+    turned = TALL_DATASET.model_copy(update={"image_size": (32, 64)})
+    with refused(rays_path, "image_size", "64 x 32", "32 x 64"):
+        write_fold(rays_path, ["a"], TALL_SETTINGS, turned, seed=42, fold=1, path=rays_path.parent / "fold1.h5")
