@@ -33,6 +33,7 @@ from siwcc.io.files import write_csv, write_manifest
 from siwcc.io.run_key import run_place
 from siwcc.io.shards import shard_writer
 from siwcc.io.study_layout import results_of
+from siwcc.report.confidence import ConfidenceArm
 from siwcc.report.figures import inputs, samples
 from siwcc.report.figures.points import (
     PREDICTION_MARK,
@@ -391,6 +392,9 @@ def test_the_worst_have_all_points_and_one_map(spine: Study, tmp_path: Path, dra
     assert errors == sorted(errors, reverse=True)
     assert errors == pytest.approx([mean_distance(row) for row in rows], abs=1e-5)
     assert all(0 <= float(row["confidence_T1"]) <= 1 for row in rows)
+    # The page's table shows neither the coordinates of all points nor a confidence that is not named.
+    arm = ConfidenceArm("spine", "", "", [], [], rows)
+    assert (arm.prediction_columns_of_worst, arm.confidence_column_of_worst) == ([], "confidence_T1")
     (figure,) = drawn
     panels = [axis for axis in figure.axes if axis.images]
     visible = [sum(row[f"target_{name}_x"] != "" for name in NAMES) for row in rows]
