@@ -26,7 +26,7 @@ from siwcc.data.folds import make_fold, write_folds
 from siwcc.data.points import output_suffixes
 from siwcc.data.samples import extract_samples
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.evaluation.methods import Predictions
+from siwcc.evaluation.methods import Predictions, read_predictions
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.files import write_csv, write_manifest
@@ -34,7 +34,7 @@ from siwcc.io.run_key import run_place
 from siwcc.io.shards import shard_writer
 from siwcc.io.study_layout import results_of
 from siwcc.report.confidence import ConfidenceArm
-from siwcc.report.figures import inputs, samples
+from siwcc.report.figures import inputs, inspection, samples
 from siwcc.report.figures.points import (
     PREDICTION_MARK,
     TARGET_MARK,
@@ -414,3 +414,20 @@ def test_figures_of_many_points_repeat_to_the_byte(spine: Study, tmp_path: Path)
         assert (tmp_path / "a" / f"predictions.{suffix}").read_bytes() == (
             tmp_path / "b" / f"predictions.{suffix}"
         ).read_bytes()
+
+
+def test_a_file_of_many_points_is_drawn_by_axis(spine: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(inspection, "save_figure_as", lambda figure, path: figures.append(figure))
+    path = spine.existing("spine", "predictions.csv")[0]
+    inspection.plot_content(path, "predictions", tmp_path / "a.png")
+    inspection.plot_content(spine.fold_paths("spine")[0], "fold", tmp_path / "b.png")
+    predicted, targets = figures
+    lines = read_predictions(path)
+    for axis, first in zip(predicted.axes, (0, 1), strict=True):
+        known = np.isfinite(lines.target[:, first::2])
+        _, copies, originals = (len(np.asarray(line.get_xdata())) for line in axis.lines)
+        assert (copies, originals) == (known[lines.copy > 0].sum(), known[lines.copy == 0].sum())
+    (axis,) = targets.axes
+    assert [line.get_color() for line in axis.lines] == colours_of(5)
+    assert [label.get_text() for label in bar_of(axis).get_yticklabels()] == list(NAMES)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation
 
@@ -154,8 +155,8 @@ def name_points(axis: Axes, names: Sequence[str], has_room: bool = False) -> Non
     """
     if len(names) <= FEW:
         return
-    figure = axis.get_figure(root=True)
-    assert figure is not None  # noqa: S101 - narrows the type
+    figure = axis.figure
+    assert isinstance(figure, Figure)  # noqa: S101 - narrows the type
     if not has_room:
         figure.set_figwidth(figure.get_figwidth() + _NAMES_IN)
     span = axis.get_subplotspec()
