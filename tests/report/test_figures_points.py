@@ -163,6 +163,7 @@ def test_of_too_many_names_some_are_written_and_none_overlap() -> None:
     axis.figure.draw_without_rendering()
     shown = bar_of(axis).get_yticklabels()
     assert 5 < len(shown) < 60
+    assert len({label.get_text() for label in shown}) == len(shown)
     places = [label.get_window_extent() for label in shown]
     assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(places))
     assert bar_of(axis).get_tightbbox().x1 <= axis.figure.bbox.x1

@@ -178,7 +178,9 @@ def name_points(axis: Axes, names: Sequence[str], has_room: bool = False) -> Non
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
+    """Without the middle of a long name: names often differ at their ends."""
+    half = _NAME_CHARACTERS // 2
+    return name if len(name) <= _NAME_CHARACTERS else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def overlay_maps(maps: np.ndarray) -> np.ndarray:
