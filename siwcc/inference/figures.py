@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,16 @@ from matplotlib.patches import Patch
 
 from siwcc.data.points import VISIBLE_FROM
 from siwcc.inference.inputs import SignalFile, name_of
-from siwcc.inference.prediction import Prediction, probability_words
+from siwcc.inference.prediction import Heatmap, Prediction, probability_words
+from siwcc.report.figures.points import (
+    FEW,
+    PREDICTION_MARK,
+    colours_of,
+    draw_points,
+    mark_handle,
+    name_points,
+    overlay_maps,
+)
 from siwcc.report.figures.style import BLACK, BLUE, GREEN, INK, MUTED, PURPLE, SKY, VERMILION, new_figure, style_axis
 
 MOST_WINDOWS = 6
@@ -26,7 +36,7 @@ _COLUMNS = 5
 _ROUND_PX = tuple(size * 10**power for power in range(5) for size in (1, 2, 5))
 
 _LEAD_COLOURS = (BLACK, BLUE, PURPLE)
-_POINT_COLOURS = (VERMILION, BLUE)
+_FEW_COLOURS = (VERMILION, BLUE)
 _BESIDE = 0.1
 _BINS = 1500
 _ROBUST = (0.5, 99.5)
@@ -79,14 +89,41 @@ def plot_recording(
         axis.set_title(title, fontsize=10, loc="left", color=INK)
     axes[-1].set_xlabel("seconds of the recording", color=INK)
     _draw_legend(axes[-1], predictions[-1])
+    _name_points(axes[0], predictions[0])
     return figure
 
 
+def _colours_of(prediction: Prediction) -> Sequence[str]:
+    """The colour of each point."""
+    count = len(prediction.points)
+    return colours_of(count) if count > FEW else _FEW_COLOURS[:count]
+
+
+def _name_points(axis: Axes, prediction: Prediction) -> None:
+    name_points(axis, [point.point for point in prediction.points])
+
+
 def _all_words(prediction: Prediction, shown: Sequence[bool]) -> str:
-    """What is said of each point, several on lines of their own."""
+    """What is said of each point, two on lines of their own, of more what they have in common."""
+    if len(prediction.points) > FEW:
+        return _words_of_many(prediction, shown)
     words = [_words(point, found) for point, found in zip(prediction.points, shown, strict=True)]
     names = [f"{point.point} " if point.point else "" for point in prediction.points]
     return "\n".join(f"{name}{said}" for name, said in zip(names, words, strict=True))
+
+
+def _words_of_many(prediction: Prediction, shown: Sequence[bool], separator: str = ", ") -> str:
+    """How many of the points are shown, and how confident the networks are in those."""
+    if prediction.is_empty:
+        return "no signal"
+    points = [point for point, found in zip(prediction.points, shown, strict=True) if found]
+    parts = [f"{len(points)} of {len(shown)} points"]
+    confidences = [point.confidence for point in points if point.confidence is not None]
+    if confidences:
+        parts.append(f"mean confidence {np.mean(confidences):.2f}")
+    if len(prediction.models) > 1:
+        parts.append(f"{len(prediction.models)} models")
+    return separator.join(parts)
 
 
 def _words(prediction: Prediction, shown: bool) -> str:
@@ -121,16 +158,17 @@ def _draw_window(
     low_s, high_s = start_s - beside_s, end_s + beside_s
     _draw_leads(axis, signal, low_s, high_s)
     axis.axvspan(start_s, end_s, color=SKY, alpha=0.12, linewidth=0)
-    for point, colour in zip(prediction.points, _POINT_COLOURS, strict=False):
+    colours = _colours_of(prediction)
+    for point, colour in zip(prediction.points, colours, strict=True):
         _draw_map(axis, point, colour)
     draw_changes(axis, [change for change in changes if low_s <= change[0] <= high_s])
-    for point, found, colour in zip(prediction.points, shown, _POINT_COLOURS, strict=False):
-        _draw_time(axis, point, found, len(signal.signal_mv), colour)
+    for point, found, colour in zip(prediction.points, shown, colours, strict=True):
+        _draw_time(axis, point, found, len(signal.signal_mv), colour, named=len(colours) <= FEW)
     style_axis(axis, grid="x")
     axis.set_xlim(low_s, high_s)
 
 
-def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: str) -> None:
+def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: str, named: bool) -> None:
     """The prediction and those of the single networks; nothing for a further point that is not shown."""
     if point.is_empty or (point.point and not found):
         return
@@ -140,7 +178,7 @@ def _draw_time(axis: Axes, point: Prediction, found: bool, leads: int, colour: s
             point.network_positions[:, 0], np.full(len(point.network_positions), leads - 0.4), "v", color=colour, ms=4
         )
     axis.axvline(point.position[0], color=colour, linewidth=1.6, linestyle="-" if found else ":")
-    if point.point:
+    if point.point and named:
         place: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "va": "bottom", "fontsize": 7}
         axis.text(point.position[0], 0.0, f" {point.point}", color=colour, **place)
 
@@ -258,6 +296,7 @@ def plot_image(image: np.ndarray, prediction: Prediction, found: Sequence[bool],
     _draw_image(axis, image, prediction, found)
     axis.set_title(f"{name}\n{_all_words(prediction, found)}", fontsize=9, loc="left", color=INK)
     _draw_legend(axis, prediction)
+    _name_points(axis, prediction)
     return figure
 
 
@@ -280,21 +319,36 @@ def plot_contact_sheet(
     count = len(images)
     columns = min(count, _COLUMNS)
     rows = -(-count // columns)
-    figure = new_figure(2.6 * columns, 2.9 * rows + 0.5)
+    width_in, height_in = _sheet_panel_in(images, predictions[0])
+    figure = new_figure(width_in * columns, height_in * rows + 0.5)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for axis in axes[count:]:
         axis.set_visible(False)
     for axis, image, prediction, shown, name in zip(axes, images, predictions, found, names, strict=False):
         _draw_image(axis, image, prediction, shown)
-        words = (
-            _words(prediction, shown[0]).replace(f"{len(prediction.models)} models, ", "").replace(" px, ", " px\n", 1)
-        )
-        axis.set_title(f"{name}\n{words}", fontsize=7, loc="left", color=INK)
+        axis.set_title(f"{name}\n{_sheet_words(prediction, shown)}", fontsize=7, loc="left", color=INK)
         axis.set_xticks([])
         axis.set_yticks([])
+    _name_points(axes[columns - 1], predictions[0])
     if count < total:
         figure.text(0.5, 0.0, f"the first {count} of {total} images", ha="center", fontsize=8, color=INK)
     return figure
+
+
+def _sheet_panel_in(images: Sequence[np.ndarray], prediction: Prediction) -> tuple[float, float]:
+    """Width and height of an image's part of a sheet, inches; with many points as high as the images need."""
+    if len(prediction.points) <= FEW:
+        return 2.6, 2.9
+    highest = max(image.shape[0] / image.shape[1] for image in images)
+    return 2.0, 0.8 + 1.8 * min(max(highest, 0.5), 2.2)
+
+
+def _sheet_words(prediction: Prediction, shown: Sequence[bool]) -> str:
+    """What is said of an image in a narrow panel: of two points of the first."""
+    if len(prediction.points) > FEW:
+        return _words_of_many(prediction, shown, separator="\n")
+    words = _words(prediction, shown[0])
+    return words.replace(f"{len(prediction.models)} models, ", "").replace(" px, ", " px\n", 1)
 
 
 def _draw_image(axis: Axes, image: np.ndarray, prediction: Prediction, found: Sequence[bool]) -> None:
@@ -303,8 +357,11 @@ def _draw_image(axis: Axes, image: np.ndarray, prediction: Prediction, found: Se
     # Pixel centres are at integers, also of what every `by`-th pixel shows.
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axis.imshow(image[::by, ::by], extent=extent, interpolation="nearest", cmap="gray" if image.ndim == 2 else None)
-    for point, shown, colour in zip(prediction.points, found, _POINT_COLOURS, strict=False):
-        _draw_point(axis, point, shown, colour)
+    if len(prediction.points) > FEW:
+        _draw_many_points(axis, prediction, found)
+    else:
+        for point, shown, colour in zip(prediction.points, found, _colours_of(prediction), strict=True):
+            _draw_point(axis, point, shown, colour)
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
     style_axis(axis, grid="none")
@@ -333,18 +390,25 @@ def _draw_legend(axis: Axes, prediction: Prediction) -> None:
     """What the marks are, below the axis."""
     is_image = prediction.window_s is None
     style: dict[str, Any] = {"linestyle": "", "marker": "x"} if is_image else {}
-    handles: list[Artist] = [Line2D([], [], color=VERMILION, label="prediction", **style)]
+    many = len(prediction.points) > FEW
+    colour = INK if many else VERMILION
+    handles: list[Artist] = [Line2D([], [], color=colour, label="prediction", **style)]
+    if is_image and many:
+        handles = [mark_handle("prediction", PREDICTION_MARK, len(prediction.points))]
     if prediction.spread is not None:
         mark = "." if is_image else "v"
-        handles.append(Line2D([], [], color=VERMILION, linestyle="", marker=mark, ms=4, label="single networks"))
+        handles.append(Line2D([], [], color=colour, linestyle="", marker=mark, ms=4, label="single networks"))
     if prediction.heatmap is not None:
         handles.append(
             Line2D([], [], color=SKY, label="heatmap, 10 % and 50 % of its peak")
             if is_image
-            else Patch(color=VERMILION, alpha=0.55, label="heatmap")
+            else Patch(color=colour, alpha=0.55, label="heatmap")
         )
     if not is_image:
         handles.append(Patch(color=SKY, alpha=0.25, label="window"))
+    if many:
+        axis.figure.legend(handles=handles, loc="outside lower left", fontsize=7, ncols=4, frameon=False)
+        return
     place: dict[str, Any] = {
         "loc": "upper left",
         "bbox_to_anchor": (0, -0.12 if is_image else -0.2),
@@ -354,16 +418,33 @@ def _draw_legend(axis: Axes, prediction: Prediction) -> None:
     axis.legend(handles=handles, fontsize=7, **place)
 
 
+def _draw_many_points(axis: Axes, prediction: Prediction, found: Sequence[bool]) -> None:
+    """The predictions that are shown in their order, their maps as one, and the predictions of the single networks."""
+    shown = [point for point, is_found in zip(prediction.points, found, strict=True) if is_found]
+    maps = [point.heatmap for point in shown if point.heatmap is not None]
+    if maps:
+        _draw_contours(axis, replace(maps[0], values=overlay_maps(np.stack([scores.values for scores in maps]))))
+    for point, is_found, colour in zip(prediction.points, found, _colours_of(prediction), strict=True):
+        if is_found and point.spread is not None:
+            axis.plot(*point.network_positions.T, ".", color=colour, ms=2)
+    nowhere = (np.nan, np.nan)
+    places = [point.position if is_found else nowhere for point, is_found in zip(prediction.points, found, strict=True)]
+    draw_points(axis, (np.array(places), PREDICTION_MARK))
+
+
+def _draw_contours(axis: Axes, scores: Heatmap) -> None:
+    rows, columns = scores.values.shape
+    x, y = (scores.first[i] + scores.step[i] * np.arange(count) for i, count in enumerate((columns, rows)))
+    top = float(scores.values.max())
+    axis.contour(x, y, scores.values, levels=[0.1 * top, 0.5 * top], colors=[SKY, SKY], linewidths=[0.8, 1.4])
+
+
 def _draw_point(axis: Axes, prediction: Prediction, found: bool, colour: str) -> None:
     """The prediction, the map around it, and the predictions of the single networks."""
     if prediction.point and not found:
         return
-    scores = prediction.heatmap
-    if scores is not None:
-        rows, columns = scores.values.shape
-        x, y = (scores.first[i] + scores.step[i] * np.arange(count) for i, count in enumerate((columns, rows)))
-        top = float(scores.values.max())
-        axis.contour(x, y, scores.values, levels=[0.1 * top, 0.5 * top], colors=[SKY, SKY], linewidths=[0.8, 1.4])
+    if prediction.heatmap is not None:
+        _draw_contours(axis, prediction.heatmap)
     x_px, y_px = prediction.position
     if prediction.spread is not None:
         low, high = prediction.spread.lowest, prediction.spread.highest

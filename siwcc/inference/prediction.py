@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Of the window's length: nearer to an end than this, the event may lie outside of the window.
 _EDGE = 0.025
 _MOST_ROWS = 20
+_FEW_NAMED = 1
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ class Prediction:
         if self.at_window_edge:
             parts.append("at the window's edge")
         parts.append(f"{len(self.models)} network{'s' * (len(self.models) > 1)}")
-        parts += [f"and {point.point}" for point in self.further]
+        few = len(self.further) <= _FEW_NAMED
+        parts += [f"and {point.point}" for point in self.further] if few else [f"and {len(self.further)} other points"]
         return f"Prediction({', '.join(parts)})"
 
     def _repr_html_(self) -> str:

@@ -12,6 +12,8 @@ from siwcc.io.files import read_csv
 from siwcc.io.study_layout import StudyLayout, figure_stem
 from siwcc.report.figures.style import arm_style, model_name
 
+# Target and prediction, x and y.
+_MOST_COLUMNS_OF_WORST = 4
 _ROWS = {True: "augmented copies", False: "original samples"}
 
 
@@ -40,8 +42,14 @@ class ConfidenceArm:
 
     @property
     def prediction_columns_of_worst(self) -> list[str]:
-        """Columns of `worst` with target and prediction, in the file's order."""
-        return [name for name in (self.worst[0] if self.worst else ()) if name.startswith(("target", "prediction"))]
+        """Columns of `worst` with target and prediction, in the file's order; none of many points."""
+        found = [name for name in (self.worst[0] if self.worst else ()) if name.startswith(("target", "prediction"))]
+        return found if len(found) <= _MOST_COLUMNS_OF_WORST else []
+
+    @property
+    def confidence_column_of_worst(self) -> str:
+        """The column of `worst` with the confidence, of many points that of the first."""
+        return next((name for name in (self.worst[0] if self.worst else ()) if name.startswith("confidence")), "")
 
 
 def confidence_arms(found: Reliability, layout: StudyLayout, config: Config) -> list[ConfidenceArm]:

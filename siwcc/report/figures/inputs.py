@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,14 +22,23 @@ from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import run_key_of
 from siwcc.io.shards import read_shard
 from siwcc.nn.coordinate_channels import ENCODINGS, encode
+from siwcc.report.figures.points import (
+    FEW,
+    PREDICTION_MARK,
+    TARGET_MARK,
+    draw_points,
+    draw_times,
+    line_handles,
+    mark_handles,
+    name_points,
+    time_styles,
+)
 from siwcc.report.figures.style import (
     BLACK,
     BLUE,
-    GREEN,
     INK,
     MUTED,
     PURPLE,
-    VERMILION,
     FigureFiles,
     arm_style,
     model_name,
@@ -44,29 +53,11 @@ AXIS_NAMES = ("x", "y", "z")
 CASE_COLUMNS = ("case", "sample_id", "copy", "fold", "event_visible")
 
 
-class Mark(NamedTuple):
-    """How a point is drawn on an image; a ring and a cross stay apart where they coincide."""
-
-    marker: str
-    size: float
-    colour: str
-
-    def of_point(self, number: int) -> Mark:
-        """The mark of one of several points, of which the first is the largest."""
-        return self._replace(size=self.size * _SIZES[number])
-
-
-TARGET, PREDICTION = GREEN, VERMILION
-TARGET_MARK, PREDICTION_MARK = Mark("o", 12, TARGET), Mark("x", 6, PREDICTION)
 _LEADS = (BLACK, BLUE, PURPLE)
-_RIM = "#FFFFFE"  # not the page's paper, which the dark page exchanges
 _DIGITS = ".7g"
 _ID_CHARACTERS_A_LINE = 24
 _TITLE_CHARACTERS_A_LINE = 30
 _SHOWN_AN_AXIS = 2
-# Of the lines of several times, the first the boldest; of the marks of several points, the first the largest.
-_WIDTHS = (2.0, 1.0)
-_SIZES = (1.0, 0.6)
 _FEW_ENCODINGS = 3
 _FEW_STRIPS = 6
 
@@ -79,7 +70,7 @@ class Case:
         name: `best`, `median` or `worst`.
         sample_id, copy, fold: Which row it is.
         target, prediction: (outputs,), seconds or pixels.
-        error: Distance between them; of several points between those of the first, which is visible.
+        error: Distance between them; see `errors_of`.
         event_visible: Whether the target still lies in the augmented window or image.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
     """
@@ -108,9 +99,15 @@ def positions(spec: TaskSpec) -> np.ndarray:
 
 
 def picture_of(signal: np.ndarray) -> np.ndarray:
-    """Three channels (3, height, width) stretched to 0 ... 1 for the eye, channels last."""
+    """One or three channels (channels, height, width) stretched to 0 ... 1 for the eye, as RGB, channels last."""
     low, high = float(signal.min()), float(signal.max())
-    return np.asarray(np.moveaxis((signal - low) / max(high - low, 1e-12), 0, -1))
+    stretched = np.moveaxis((signal - low) / max(high - low, 1e-12), 0, -1)
+    return np.asarray(np.repeat(stretched, 3, axis=-1) if len(signal) == 1 else stretched)
+
+
+def aspect_of(spec: TaskSpec) -> float:
+    """Height of an image for a width of 1, between 1/4 and 4."""
+    return min(max(spec.shape[0] / spec.shape[1], 0.25), 4.0)
 
 
 # ---------------------------------------------------------------- encodings
@@ -185,17 +182,19 @@ def _draw_traces(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     axes = np.atleast_1d(figure.subplots(len(strips), 1, sharex=True))
     for axis, (name, values, colour) in zip(axes, strips, strict=True):
         axis.plot(positions(spec), values, color=colour, linewidth=0.9)
-        for place, width in zip(target.tolist(), _WIDTHS if len(target) > 1 else (1.2,), strict=False):
+        for place, look in zip(target.tolist(), time_styles(len(target), alone=1.2), strict=True):
             if np.isfinite(place):
-                axis.axvline(place, color=TARGET, linewidth=width, linestyle="--")
+                axis.axvline(place, color=look.target, linewidth=look.width, linestyle="--")
         style_axis(axis, grid="y")
         axis.set_title(name, fontsize=9, loc="left", color=INK, pad=3)
         axis.locator_params(axis="y", nbins=4)
     which = _which(spec, ("bold", "thin")).strip()
-    caption = f"targets dashed: {which}" if which else f"target {target[0]:.2f} {spec.unit} (dashed)"
+    single = f"target {target[0]:.2f} {spec.unit} (dashed)"
+    caption = single if len(target) == 1 else f"targets dashed{which and f': {which}'}"
     axes[0].set_title(caption, fontsize=8.5, loc="right", color=INK, pad=3)
     axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
     axes[-1].locator_params(axis="x", nbins=5)
+    name_points(axes[0], list(spec.points))
     return figure
 
 
@@ -205,14 +204,14 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
         # Where there are many, y, which is made as x is, is in the CSV only.
         channels = [channel for channel in channels if channel.axis == AXIS_NAMES[0]]
     rows = -(-len(channels) // dims)
-    figure = new_figure(4.4, 0.3 + 1.85 * (1 + rows))
+    figure = new_figure(4.4, 0.3 + (0.25 + 1.6 * aspect_of(spec)) * (1 + rows))
     axes = figure.subplots(1 + rows, dims, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
-    show_image(axes[0, 0], picture_of(signal), "image, with the target" + _which(spec, ("large", "small")))
-    for number, outputs in enumerate(spec.points.values()):
-        if not np.isnan(target[outputs]).any():
-            mark_point(axes[0, 0], target[outputs], TARGET_MARK.of_point(number))
+    shown = f"image, with the target{'s' * (len(spec.points) > FEW)}"
+    show_image(axes[0, 0], picture_of(signal), shown + _which(spec, ("large", "small")))
+    draw_points(axes[0, 0], (target.reshape(-1, 2), TARGET_MARK))
+    name_points(axes[0, 0], list(spec.points), has_room=True)
     for axis, channel in zip(axes[1:].ravel(), channels, strict=False):
         show_image(axis, channel.values, textwrap.fill(channel.title, _TITLE_CHARACTERS_A_LINE))
         bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.9, pad=0.03)
@@ -230,19 +229,6 @@ def show_image(axis: Axes, values: np.ndarray, title: str) -> None:
     axis.set_title(title, fontsize=8.5, loc="left", color=INK, pad=3)
     for spine in axis.spines.values():
         spine.set_color(MUTED)
-
-
-def mark_point(axis: Axes, point_px: np.ndarray, mark: Mark) -> None:
-    """A mark with a white rim, to be seen on any ground."""
-    place = ([float(point_px[0])], [float(point_px[1])])
-    for colour, edge in ((_RIM, 4.0), (mark.colour, 1.8)):
-        style: dict[str, Any] = {
-            "marker": mark.marker,
-            "markersize": mark.size,
-            "markeredgewidth": edge,
-            "markeredgecolor": colour,
-        }
-        axis.plot(*place, linewidth=0, markerfacecolor="none", clip_on=False, **style)
 
 
 def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]) -> None:
@@ -300,14 +286,30 @@ def find_cases(
     parts = {run_key_of(path).fold: _augmented(read_predictions(path)) for path in prediction_paths}
     folds = np.concatenate([np.full(len(part.copy), fold) for fold, part in parts.items()])
     joined = join(list(parts.values()))
-    error = joined.error()
-    visible = np.flatnonzero(joined.visible())
+    error = errors_of(joined)
+    visible = np.flatnonzero(~np.isnan(error))
     chosen = {name: int(visible[row]) for name, row in choose_cases(error[visible]).items()}
     cases = []
     for name, row in chosen.items():
         spec, case = _open_case(name, joined, row, int(folds[row]), fold_paths, samples_path)
         cases.append(case)
     return spec, cases
+
+
+def errors_of(predictions: Predictions) -> np.ndarray:
+    """The error of each row for its figure, float64 (rows,), seconds or pixels.
+
+    Of one or two points the distance of the first from its target, of more the mean of the distances of those that are
+    visible; NaN where there is none.
+    """
+    points = len(predictions.points)
+    if points <= FEW:
+        return predictions.error()
+    apart = (predictions.prediction - predictions.target).reshape(len(predictions.target), points, -1)
+    distance = np.linalg.norm(apart, axis=2)
+    known = np.isfinite(distance)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, distance, 0.0).sum(axis=1) / known.sum(axis=1))
 
 
 def _augmented(predictions: Predictions) -> Predictions:
@@ -329,7 +331,7 @@ def _open_case(
     inputs = module_of_fold(path).open_inputs([path], samples_path, augmented_only=False)
     signal = inputs.batch(found, "none").numpy()[0]
     visible = bool(stored.arrays["event_visible"][found[0]])
-    values = (predictions.target[row], predictions.prediction[row], float(predictions.error()[row]))
+    values = (predictions.target[row], predictions.prediction[row], float(errors_of(predictions)[row]))
     return inputs.spec, Case(name, sample_id, copy, fold, *values, visible, signal)
 
 
@@ -338,17 +340,14 @@ def _draw_window_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Fig
     axes = np.atleast_1d(figure.subplots(len(cases), 1, sharex=True))
     for axis, case in zip(axes, cases, strict=True):
         draw_leads(axis, spec, case.signal)
-        for target, prediction, width in zip(case.target, case.prediction, _WIDTHS, strict=False):
-            # Of a point that is not visible nothing can be compared.
-            if not np.isnan(target):
-                axis.axvline(float(target), color=TARGET, linewidth=width)
-                axis.axvline(float(prediction), color=PREDICTION, linewidth=width, linestyle="--")
+        draw_times(axis, case.target, case.prediction, alone=2.0)
         style_axis(axis, grid="none")
         axis.spines["left"].set_visible(False)
-        axis.set_title(_case_title(case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
+        axis.set_title(_case_title(case, spec), fontsize=8.5, loc="left", color=INK, pad=3)
     axes[-1].set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
     axes[-1].locator_params(axis="x", nbins=5)
-    return finish_figure(figure, title + _which(spec, ("bold", "thin")), line_handles())
+    name_points(axes[0], list(spec.points))
+    return finish_figure(figure, title + _which(spec, ("bold", "thin")), line_handles(len(spec.points)))
 
 
 def draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
@@ -364,43 +363,29 @@ def draw_leads(axis: Axes, spec: TaskSpec, signal: np.ndarray) -> None:
 
 
 def _draw_image_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
-    figure = new_figure(5.6, 2.9)
-    for axis, case in zip(figure.subplots(1, len(cases)), cases, strict=True):
-        show_image(axis, picture_of(case.signal), _case_title(case, spec.unit, lines=True))
-        for number, outputs in enumerate(spec.points.values()):
-            if not np.isnan(case.target[outputs]).any():
-                mark_point(axis, case.target[outputs], TARGET_MARK.of_point(number))
-                mark_point(axis, case.prediction[outputs], PREDICTION_MARK.of_point(number))
-        axis.set_xlim(-0.5, spec.shape[1] - 0.5)
-        axis.set_ylim(spec.shape[0] - 0.5, -0.5)
-    return finish_figure(figure, title + _which(spec, ("large", "small")), mark_handles())
+    figure = new_figure(5.6, 1.15 + 1.75 * aspect_of(spec))
+    axes = figure.subplots(1, len(cases))
+    for axis, case in zip(axes, cases, strict=True):
+        show_image(axis, picture_of(case.signal), _case_title(case, spec, lines=True))
+        mark_case(axis, spec, case.target, case.prediction)
+    name_points(axes[-1], list(spec.points))
+    return finish_figure(figure, title + _which(spec, ("large", "small")), mark_handles(len(spec.points)))
+
+
+def mark_case(axis: Axes, spec: TaskSpec, target: np.ndarray, prediction: np.ndarray) -> None:
+    """The targets and predictions of an image, x and y by turns; of a point that is not visible neither is drawn."""
+    targets, predictions = target.reshape(-1, 2), prediction.reshape(-1, 2)
+    # Of a point that is not visible nothing can be compared.
+    draw_points(axis, (targets, TARGET_MARK), (np.where(np.isnan(targets), np.nan, predictions), PREDICTION_MARK))
+    axis.set_xlim(-0.5, spec.shape[1] - 0.5)
+    axis.set_ylim(spec.shape[0] - 0.5, -0.5)
 
 
 def _which(spec: TaskSpec, looks: Sequence[str]) -> str:
-    """Of several points, which is drawn how; for a title."""
-    if len(spec.points) == 1:
+    """Of two points, which is drawn how; for a title."""
+    if not 1 < len(spec.points) <= FEW:
         return ""
-    return "\n" + ", ".join(f"{name} {look}" for name, look in zip(spec.points, looks, strict=False))
-
-
-def line_handles() -> list[Line2D]:
-    """Target and prediction of a window, for a legend."""
-    return [
-        Line2D([], [], color=TARGET, linewidth=2, label="target"),
-        Line2D([], [], color=PREDICTION, linewidth=2, linestyle="--", label="prediction"),
-    ]
-
-
-def mark_handles() -> list[Line2D]:
-    """Target and prediction of an image, for a legend."""
-    handles = [
-        Line2D([], [], linewidth=0, marker=mark.marker, markersize=mark.size, label=label, color=mark.colour)
-        for label, mark in (("target", TARGET_MARK), ("prediction", PREDICTION_MARK))
-    ]
-    for handle in handles:
-        handle.set_markerfacecolor("none")
-        handle.set_markeredgewidth(1.8)
-    return handles
+    return "\n" + ", ".join(f"{name} {look}" for name, look in zip(spec.points, looks, strict=True))
 
 
 def finish_figure(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figure:
@@ -410,9 +395,14 @@ def finish_figure(figure: Figure, title: str, handles: Sequence[Line2D]) -> Figu
     return figure
 
 
-def _case_title(case: Case, unit: str, lines: bool = False) -> str:
-    hidden = "" if case.event_visible else ", event out of view"
-    error = f"{case.name}: off by {case.error:.2f} {unit}{hidden}"
+def words_of_error(error: str, spec: TaskSpec) -> str:
+    """The error of a row, a number with its unit, as `errors_of` gives it, in words."""
+    return f"off by {error}" if len(spec.points) <= FEW else f"mean error {error}"
+
+
+def _case_title(case: Case, spec: TaskSpec, lines: bool = False) -> str:
+    hidden = "" if case.event_visible or len(spec.points) > FEW else ", event out of view"
+    error = f"{case.name}: {words_of_error(f'{case.error:.2f} {spec.unit}', spec)}{hidden}"
     if not lines:
         return f"{error}  ({case.sample_id}, copy {case.copy})"
     # A panel is some 26 characters wide, and ids may be longer.

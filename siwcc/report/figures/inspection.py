@@ -10,12 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from siwcc.data.points import output_suffixes
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.evaluation.logs import read_log
 from siwcc.evaluation.methods import read_predictions
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_rows, read_shard
 from siwcc.nn.paper_networks import LearnablePool
+from siwcc.report.figures.points import FEW, colours_of, name_points
+from siwcc.report.figures.samples import MOST_PANELS_OF_POINTS
 from siwcc.report.figures.style import BLUE, INK, MUTED, VERMILION, new_figure, save_figure_as, style_axis
 from siwcc.training.checkpoint import read_model
 
@@ -78,7 +81,7 @@ def _draw_panels(titles: Sequence[str], signals: np.ndarray, targets: np.ndarray
         axis.set_axis_off()
     for axis, title, signal, target in zip(panels, titles, signals, targets, strict=False):
         if last_s is None:
-            axis.imshow(signal, interpolation="nearest")
+            axis.imshow(signal, interpolation="nearest", cmap="gray" if signal.shape[-1] == 1 else None)
             axis.plot(*target, "+", color=VERMILION, markersize=14, markeredgewidth=2)
         else:
             _draw_window(axis, signal, target[np.isfinite(target)].tolist(), last_s)
@@ -103,12 +106,14 @@ def _draw_window(axis: Axes, signal: np.ndarray, targets_s: Sequence[float], las
 def _draw_targets(target_px: np.ndarray, spec: TaskSpec) -> Figure:
     figure = new_figure(4.4, 4.4)
     axis = figure.subplots()
-    colours = (BLUE, VERMILION)
-    for number, (name, outputs) in enumerate(spec.points.items()):
+    few = len(spec.points) <= FEW
+    colours = (BLUE, VERMILION)[: len(spec.points)] if few else colours_of(len(spec.points))
+    for (name, outputs), colour in zip(spec.points.items(), colours, strict=True):
         place = target_px[:, outputs].T
-        axis.plot(*place, ".", color=colours[number % 2], alpha=0.35, markersize=4, label=name)
-    if len(spec.points) > 1:
+        axis.plot(*place, ".", color=colour, alpha=0.35, markersize=4, label=name)
+    if few and len(spec.points) > 1:
         axis.legend(frameon=False, fontsize=9)
+    name_points(axis, list(spec.points))
     axis.set_xlim(0, spec.extent[0])
     axis.set_ylim(spec.extent[1], 0)
     axis.set_aspect("equal")
@@ -154,20 +159,30 @@ def _draw_log(path: Path) -> Figure:
 
 
 def _draw_predictions(path: Path) -> Figure:
-    """Predictions over targets, an output a panel; a straight line is where both are the same."""
+    """Predictions over targets, a straight line is where both are the same.
+
+    An output a panel; of more than four points an axis a panel, with all points.
+    """
     predictions = read_predictions(path)
     augmented = predictions.copy > 0
     outputs = predictions.target.shape[1]
-    figure = new_figure(4.2 * outputs, 4.2)
-    for number, axis in enumerate(figure.subplots(1, outputs, squeeze=False).ravel()):
-        target, prediction = predictions.target[:, number], predictions.prediction[:, number]
+    panels = {predictions.suffixes[number]: [number] for number in range(outputs)}
+    if len(predictions.points) > MOST_PANELS_OF_POINTS:
+        axes = outputs // len(predictions.points)
+        panels = {suffix: [*range(i, outputs, axes)] for i, suffix in enumerate(output_suffixes([""], axes))}
+    figure = new_figure(4.2 * len(panels), 4.2)
+    for (suffix, shown), axis in zip(
+        panels.items(), figure.subplots(1, len(panels), squeeze=False).ravel(), strict=True
+    ):
+        target, prediction = predictions.target[:, shown], predictions.prediction[:, shown]
         visible = ~np.isnan(target)
-        target, prediction, copies = target[visible], prediction[visible], augmented[visible]
+        copies = np.repeat(augmented[:, np.newaxis], len(shown), axis=1)[visible]
+        target, prediction = target[visible], prediction[visible]
         ends = [min(target.min(), prediction.min()), max(target.max(), prediction.max())]
         axis.plot(ends, ends, color=MUTED, linewidth=0.8)
         axis.plot(target[copies], prediction[copies], ".", color=BLUE, alpha=0.3, markersize=3, label="augmented")
         axis.plot(target[~copies], prediction[~copies], ".", color=VERMILION, markersize=5, label="as recorded")
-        axis.set_xlabel(f"target{predictions.suffixes[number].replace('_', ' ')}", color=INK)
+        axis.set_xlabel(f"target{suffix.replace('_', ' ')}", color=INK)
         axis.set_ylabel("prediction", color=INK)
         axis.set_aspect("equal")
         style_axis(axis)

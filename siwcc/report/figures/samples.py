@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from siwcc.data.folds import read_strata_csv
+from siwcc.data.points import output_suffixes
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_csv
@@ -32,6 +33,8 @@ from siwcc.report.figures.style import (
 BINS = 20
 GAP_COLUMNS = ("from_s", "to_s", "events", "isolated")
 TARGET_COLUMNS = ("output", "fold", "from", "to", "copies", "fraction")
+POOLED_COLUMNS = tuple("points" if name == "copies" else name for name in TARGET_COLUMNS)
+MOST_PANELS_OF_POINTS = 4
 _ISOLATED_PLACES = (BINS + 2, BINS + 6)
 _FOLD_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, BLACK)
 _FOLD_LINES = ("-", "--", ":", "-.")
@@ -110,6 +113,25 @@ def _draw_bin(axis: Axes, place: int, found: GapBin) -> None:
         axis.annotate(str(found.events), (place + 0.9, found.events), ha="center", va="bottom", fontsize=8.5, color=INK)
 
 
+class TargetPanel(NamedTuple):
+    """Targets that are counted together: the suffix of their output, their numbers, and the largest possible value."""
+
+    suffix: str
+    outputs: list[int]
+    largest: float
+
+
+def target_panels(spec: TaskSpec) -> list[TargetPanel]:
+    """One panel for each output; of more than four points one for each axis, with all points."""
+    axes = len(spec.shape)
+    # A signal's last sample lies a little before the window's end.
+    largest = [spec.output_scale] if axes == 1 else list(spec.extent)
+    if len(spec.points) <= MOST_PANELS_OF_POINTS:
+        return [TargetPanel(suffix, [i], largest[i % axes]) for i, suffix in enumerate(spec.outputs)]
+    suffixes = output_suffixes([""], axes)
+    return [TargetPanel(suffixes[i], [*range(i, len(spec.outputs), axes)], largest[i]) for i in range(axes)]
+
+
 @placeholder_on_error
 def plot_targets(fold_paths: Sequence[Path], files: FigureFiles, title: str = "") -> None:
     """Draw where the targets of the augmented copies lie, a line for each fold.
@@ -122,24 +144,25 @@ def plot_targets(fold_paths: Sequence[Path], files: FigureFiles, title: str = ""
     folds = [read_shard(path, "fold", ("copy", "target")) for path in fold_paths]
     spec = TaskSpec.from_json(folds[0].attributes["spec"])
     targets = [fold.arrays["target"][fold.arrays["copy"] > 0] for fold in folds]
-    figure = new_figure(4.4, 1.0 + 2.2 * len(spec.outputs))
+    panels = target_panels(spec)
+    pooled = len(panels) < len(spec.outputs)
+    figure = new_figure(4.4, 1.0 + 2.2 * len(panels))
     lines: list[list[object]] = []
-    for axis, output, suffix in zip(
-        np.atleast_1d(figure.subplots(len(spec.outputs), 1)), range(len(spec.outputs)), spec.outputs, strict=True
-    ):
+    for axis, panel in zip(np.atleast_1d(figure.subplots(len(panels), 1)), panels, strict=True):
         for number, target in enumerate(targets, 1):
-            visible = ~np.isnan(target[:, output])
-            edges, counts = count_targets(target[visible, output], spec.output_scale)
+            known = target[:, panel.outputs]
+            edges, counts = count_targets(known[~np.isnan(known)], panel.largest)
             _draw_fold(axis, edges, counts / max(counts.sum(), 1), number)
-            lines += _target_rows(suffix.removeprefix("_"), number, edges, counts)
+            lines += _target_rows(panel.suffix.removeprefix("_"), number, edges, counts)
         style_axis(axis)
         axis.set_ylim(bottom=0)
-        axis.set_xlabel(f"target{suffix.replace('_', ' ')} ({spec.unit})", color=INK)
-        axis.set_ylabel("fraction of a fold's copies", color=INK, fontsize=9)
-    figure.suptitle(title or spec.task, fontsize=11, x=0.01, ha="left", color=INK)
+        axis.set_xlabel(f"target{panel.suffix.replace('_', ' ')} ({spec.unit})", color=INK)
+        axis.set_ylabel(f"fraction of a fold's {'points' if pooled else 'copies'}", color=INK, fontsize=9)
+    shown = f"{title or spec.task}{f': all {len(spec.points)} points' if pooled else ''}"
+    figure.suptitle(shown, fontsize=11, x=0.01, ha="left", color=INK)
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=8, labelcolor=INK)
-    write_csv(files.data, TARGET_COLUMNS, lines)
+    write_csv(files.data, POOLED_COLUMNS if pooled else TARGET_COLUMNS, lines)
     save_figure(figure, files)
 
 

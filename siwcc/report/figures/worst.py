@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from siwcc.config import MAP_VARIANTS
@@ -24,18 +23,16 @@ from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.run_key import MODEL, RunKey, run_key_of
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.report.figures.inputs import (
-    PREDICTION,
-    PREDICTION_MARK,
-    TARGET,
-    TARGET_MARK,
+    aspect_of,
     draw_leads,
+    errors_of,
     finish_figure,
-    line_handles,
-    mark_handles,
-    mark_point,
+    mark_case,
     picture_of,
     show_image,
+    words_of_error,
 )
+from siwcc.report.figures.points import FEW, draw_times, line_handles, mark_handles, name_points, overlay_maps
 from siwcc.report.figures.style import (
     INK,
     SKY,
@@ -83,11 +80,11 @@ class Worst:
     Attributes:
         sample_id, record, label: Which it is, and its rhythm or cell type.
         key: The run that predicted.
-        target, prediction: (axes,), seconds or pixels.
-        error: Distance between them.
-        confidence: 0 ... 1.
+        target, prediction: (outputs,), seconds or pixels; of two points those of the first.
+        error: See `siwcc.report.figures.inputs.errors_of`.
+        confidence: 0 ... 1, of the first point.
         signal: float32 (channels, *shape), as the network gets it, before any coordinate.
-        values: float32 (*places), the heatmap: fractions that sum to 1.
+        values: float32 (*places), the heatmap: see `map_of`.
         stride: Samples or pixels between two of its places.
     """
 
@@ -126,7 +123,7 @@ def choose_worst(error: np.ndarray, record: np.ndarray, most: int = MOST, of_a_r
 def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     """Draw the ten samples (not their copies) whose predictions are furthest off, at most two of a record.
 
-    Of several points it is about the first.
+    Of two points it is about the first, of more about the mean error of those that are visible.
 
     Args:
         inputs: The files of one arm whose networks make a map.
@@ -139,11 +136,16 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     key = cases[0].key
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
     draw = _draw_windows if len(spec.shape) == 1 else _draw_images
-    outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
+    outputs = spec.outputs[: len(cases[0].target)]
     predictions = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
-    columns = [*COLUMNS, *predictions, f"error_{spec.unit}", "confidence"]
+    confidence = "confidence" if _is_few(spec) else f"confidence_{next(iter(spec.points))}"
+    columns = [*COLUMNS, *predictions, f"error_{spec.unit}", confidence]
     write_csv(files.data, columns, [_row(rank, case) for rank, case in enumerate(cases, 1)])
     save_figure(draw(spec, cases, title), files)
+
+
+def _is_few(spec: TaskSpec) -> bool:
+    return len(spec.points) <= FEW
 
 
 def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
@@ -152,11 +154,11 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
     task = run_key_of(inputs.prediction_paths[0]).task
     methods = list(read_methods(inputs.prediction_paths, [], {task: strata}))
     itself = [_unaugmented(part) for part in methods[0][1]]
-    error = np.concatenate([part.predictions.error() for part in itself])
+    error = np.concatenate([errors_of(part.predictions) for part in itself])
     record = np.concatenate([strata.group[part.sample] for part in itself])
     of_part = np.repeat(np.arange(len(itself)), [len(part.sample) for part in itself])
     first = np.cumsum([0, *(len(part.sample) for part in itself)])
-    chosen = choose_worst(error, record)
+    chosen = [row for row in choose_worst(error, record) if not np.isnan(error[row])]
     found: dict[int, Worst] = {}
     for number in sorted({int(of_part[row]) for row in chosen}):
         rows = [row for row in chosen if of_part[row] == number]
@@ -170,8 +172,10 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
 
 def _unaugmented(part: FoldPredictions) -> FoldPredictions:
     mask = part.predictions.copy == 0
-    first = part.predictions.of_point(next(iter(part.predictions.points)))
-    return FoldPredictions(part.path, part.fold, part.seed, first.select(mask), part.sample[mask])
+    shown, points = part.predictions, part.predictions.points
+    if len(points) <= FEW:
+        shown = shown.of_point(next(iter(points)))
+    return FoldPredictions(part.path, part.fold, part.seed, shown.select(mask), part.sample[mask])
 
 
 def _open(part: FoldPredictions, row: int, inputs: Inputs, strata: Strata) -> Worst:
@@ -193,7 +197,7 @@ def _open(part: FoldPredictions, row: int, inputs: Inputs, strata: Strata) -> Wo
         key=key,
         target=predictions.target[row],
         prediction=predictions.prediction[row],
-        error=float(predictions.error()[row]),
+        error=float(errors_of(predictions)[row]),
         confidence=float(predictions.confidence[row]),
         signal=inputs.batch(place, "none").numpy()[0],
         values=values,
@@ -209,7 +213,8 @@ def map_of(model_path: Path, signal: torch.Tensor) -> tuple[np.ndarray, int]:
         signal: (1, signal channels, *shape).
 
     Returns:
-        float32 (places,) along time, or (rows, columns); samples or pixels between two places.
+        float32 (places,) along time, or (rows, columns): fractions that sum to 1, of two points of the first; the maps
+        of more as one, see `overlay_maps`. Samples or pixels between two places.
 
     Raises:
         InputError: no such file, damaged, or a network without a map.
@@ -218,7 +223,8 @@ def map_of(model_path: Path, signal: torch.Tensor) -> tuple[np.ndarray, int]:
     if not isinstance(network.body, DenseNet):
         raise InputError(model_path, "makes no heatmap", f"take one of the variants {', '.join(MAP_VARIANTS)}")
     with _one_thread(), torch.inference_mode():
-        values = network.body.log_map(network.encoded(signal)).exp()[0, 0].numpy()
+        maps = network.body.log_map(network.encoded(signal)).exp()[0].numpy()
+    values = maps[0] if len(maps) <= FEW else overlay_maps(maps)
     return np.asarray(values[0] if signal.dim() == 3 else values), network.body.stride
 
 
@@ -236,7 +242,7 @@ def _one_thread() -> Iterator[None]:
 def _row(rank: int, case: Worst) -> list[object]:
     numbers = (*case.target.tolist(), *case.prediction.tolist(), case.error, case.confidence)
     named = [rank, case.sample_id, case.record, case.label, case.key.fold, case.key.seed]
-    return [*named, *(f"{value:.6f}" for value in numbers)]
+    return [*named, *("" if np.isnan(value) else f"{value:.6f}" for value in numbers)]
 
 
 # ------------------------------------------------------------------- drawing
@@ -267,9 +273,12 @@ def _draw_windows(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         draw_leads(leads, spec, case.signal)
         below.fill_between(_coordinates(spec, case)[0], case.values, color=VERMILION, alpha=0.55, linewidth=0)
         for axis in (leads, below):
-            _mark_times(axis, case)
+            axis.set_visible(True)
+            draw_times(axis, case.target, case.prediction, alone=1.8)
+            style_axis(axis, grid="none")
+            axis.spines["left"].set_visible(False)
         leads.tick_params(axis="x", length=0, labelbottom=False)
-        leads.set_title(_title(rank, case, spec.unit), fontsize=8.5, loc="left", color=INK, pad=3)
+        leads.set_title(_title(rank, case, spec), fontsize=8.5, loc="left", color=INK, pad=3)
         below.set_yticks([0.5 * float(case.values.max())], ["map"])
         below.tick_params(axis="y", length=0)
         below.tick_params(axis="x", labelbottom=True)
@@ -278,39 +287,32 @@ def _draw_windows(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         below.locator_params(axis="x", nbins=5)
         if rank + columns >= len(cases):
             below.set_xlabel(f"time in the window ({spec.unit})", fontsize=9, color=INK)
-    return finish_figure(figure, title, line_handles())
-
-
-def _mark_times(axis: Axes, case: Worst) -> None:
-    axis.set_visible(True)
-    axis.axvline(float(case.target[0]), color=TARGET, linewidth=1.8)
-    axis.axvline(float(case.prediction[0]), color=PREDICTION, linewidth=1.8, linestyle="--")
-    style_axis(axis, grid="none")
-    axis.spines["left"].set_visible(False)
+    name_points(axes[0, -1], list(spec.points))
+    return finish_figure(figure, title, line_handles(len(spec.points)))
 
 
 def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
     rows, columns = _panels(cases, spec)
-    figure = new_figure(max(1.95 * columns, 4.4), 0.7 + 2.45 * rows)
+    figure = new_figure(max(1.95 * columns, 4.4), 0.7 + (0.5 + 1.95 * aspect_of(spec)) * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel()[len(cases) :]:
         axis.set_visible(False)
     for rank, (axis, case) in enumerate(zip(axes.ravel(), cases, strict=False)):
-        show_image(axis, picture_of(case.signal), _title(rank, case, spec.unit, lines=True))
+        show_image(axis, picture_of(case.signal), _title(rank, case, spec, lines=True))
         x, y = _coordinates(spec, case)
         levels = [level * float(case.values.max()) for level in _LEVELS]
         axis.contour(x, y, case.values, levels=levels, colors=[SKY, SKY], linewidths=[0.7, 1.3])
-        mark_point(axis, case.target, TARGET_MARK)
-        mark_point(axis, case.prediction, PREDICTION_MARK)
-        axis.set_xlim(-0.5, spec.shape[1] - 0.5)
-        axis.set_ylim(spec.shape[0] - 0.5, -0.5)
-    return finish_figure(figure, title, mark_handles())
+        mark_case(axis, spec, case.target, case.prediction)
+    name_points(axes[0, -1], list(spec.points))
+    return finish_figure(figure, title, mark_handles(len(spec.points)))
 
 
-def _title(rank: int, case: Worst, unit: str, lines: bool = False) -> str:
-    off = f"off by {case.error:.1f} {unit}"
+def _title(rank: int, case: Worst, spec: TaskSpec, lines: bool = False) -> str:
+    off = words_of_error(f"{case.error:.1f} {spec.unit}", spec)
     if not lines:
-        return f"{rank + 1}. {case.label}, {off}, confidence {case.confidence:.2f}  ({case.sample_id})"
+        sure = f", confidence {case.confidence:.2f}" if _is_few(spec) else ""
+        return f"{rank + 1}. {case.label}, {off}{sure}  ({case.sample_id})"
     # A panel is some 28 characters wide.
-    head = [f"{rank + 1}. {case.label}", f"{off}, conf. {case.confidence:.2f}"]
+    sure = f", conf. {case.confidence:.2f}" if _is_few(spec) else ""
+    head = [f"{rank + 1}. {case.label}", f"{off}{sure}"]
     return "\n".join([*head, *textwrap.wrap(case.sample_id, _ID_CHARACTERS_A_LINE)])
