@@ -132,7 +132,7 @@ _COLUMNS = tuple(name for name in columns_of(LandmarkErrors) if name not in ("po
 class LandmarkTest(RecordTest):
     """One line of `stats/landmark_tests.csv`: the columns of `records.csv`, of all points of a record together.
 
-    `p_holm` is adjusted over the primary rows of both metrics.
+    `p_holm` is adjusted over the primary rows of one metric.
 
     Attributes:
         metric: `mean`, the error in `unit`, or `confused`, the fraction of confused predictions.
@@ -292,16 +292,17 @@ def _tests(
     comparisons: Sequence[tuple[str, str]],
     strata: Mapping[str, Strata],
     units: Mapping[str, str],
+    metric: str,
 ) -> Iterator[LandmarkTest]:
     for pair in pairs_of(runs, comparisons):
         if pair.family(PRIMARY_VIEW) != PRIMARY:
             continue
         task = pair.study.task
         for view in _VIEWS:
-            for metric, unit in ((ERROR, units[task]), (CONFUSED, _FRACTION)):
-                paired = pair_up(runs[pair.control][metric], runs[pair.study][metric], view, strata[task])
-                if paired is not None:
-                    yield LandmarkTest(**vars(compare_pair(pair, view, paired, unit)), metric=metric)
+            paired = pair_up(runs[pair.control][metric], runs[pair.study][metric], view, strata[task])
+            if paired is not None:
+                unit = units[task] if metric == ERROR else _FRACTION
+                yield LandmarkTest(**vars(compare_pair(pair, view, paired, unit)), metric=metric)
 
 
 def measure_landmarks(
@@ -341,7 +342,11 @@ def measure_landmarks(
             for metric, sums in _record_sums(one, own).items():
                 runs.setdefault(method, {}).setdefault(metric, {})[one.part.fold, one.part.seed] = sums
     units = {task: limit.unit for task, limit in limits.items()}
-    tests = with_holm(list(_tests(runs, comparisons, strata, units)))
+    tests = [
+        test
+        for metric in (ERROR, CONFUSED)
+        for test in with_holm(list(_tests(runs, comparisons, strata, units, metric)))
+    ]
     return Landmarks([line for line in lines if not line.point], [line for line in lines if line.point], tests)
 
 

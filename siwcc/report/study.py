@@ -48,6 +48,7 @@ class PaperSet:
     found: tuple[int, ...]
 
 
+_OTHER_TASK = "a task that the paper does not have"
 PAPER_SETS = {
     "ecg": PaperSet(PAPERS_FORMAT["ecg"], "MIT-BIH Malignant Ventricular Ectopy Database", (236, 242)),
     "nuclei": PaperSet(PAPERS_FORMAT["nuclei"], "SIPaKMeD", (4049,)),
@@ -297,6 +298,8 @@ def _remark(task: str, sections: Mapping[str, AnyDataset], found: int) -> str:
         return remarks[0]
     if any(section.synthetic is not None for section in sections.values()):
         return "synthetic data among them, not measurements alone"
+    if task not in PAPER_SETS:
+        return _OTHER_TASK
     return f"{len(remarks)} data sets, not {PAPER_SETS[task].title} alone, which the paper uses"
 
 
@@ -304,13 +307,15 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
     """Why a data set is not the paper's; empty when it is.
 
     Args:
-        task: `ecg` or `nuclei`.
+        task: Its name.
         section: The data set's section of the config.
         found: Samples kept and excluded.
     """
-    paper = PAPER_SETS[task]
     if section.synthetic is not None:
         return "synthetic data, not measurements"
+    if task not in PAPER_SETS:
+        return _OTHER_TASK
+    paper = PAPER_SETS[task]
     if section.format != paper.format:
         return f"not {paper.title}, which the paper uses"
     if found not in paper.found:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tolerances import FLOAT64
 
 from siwcc.data.points import output_suffixes
 from siwcc.data.tasks.interface import ErrorLimits
@@ -35,6 +34,7 @@ NAN = math.nan
 LIMITS = {"spine": ErrorLimits("px", 6.0, 12.0)}
 FRAMES = {"spine": 50.0}
 CLAIM = [("coord", "weighted")]
+TWO = [("coord", "weighted"), ("none", "weighted")]
 MEASURES = ("mean", "median", "p90", "within_fine", "within_coarse", "confused", "off_by_one", "detected")
 
 Rows = Sequence[tuple[str, int, np.ndarray, np.ndarray]]
@@ -75,8 +75,8 @@ class Made:
     def baseline(self, name: str, rows: Rows) -> None:
         self.baselines.append(self.write(self.folder / "baselines" / name / "predictions.csv", rows, None))
 
-    def measure(self) -> Landmarks:
-        return measure_landmarks(self.runs, self.baselines, [self.strata], CLAIM, LIMITS, FRAMES)
+    def measure(self, comparisons: Sequence[tuple[str, str]] = CLAIM) -> Landmarks:
+        return measure_landmarks(self.runs, self.baselines, [self.strata], comparisons, LIMITS, FRAMES)
 
 
 def column(*heights: float) -> np.ndarray:
@@ -201,8 +201,8 @@ def test_tests_over_the_groups(by_hand: Made) -> None:
             "augmented",
             2,
         )
-        # Both groups are better: one of four sign patterns. Holm: twice that, as two tests are made.
-        assert (test.p_smaller, test.p_two_sided, test.p_holm, test.least_p) == (1 / 4, 1 / 2, 1 / 2, 1 / 4)
+        # Both groups are better: one of four sign patterns.
+        assert (test.p_smaller, test.p_two_sided, test.p_holm, test.least_p) == (1 / 4, 1 / 2, 1 / 4, 1 / 4)
     # A: 23/3 and 0; B: 10.5 and 3. Resampled means are those of AA, AB, BA and BB.
     assert (error.control_error, error.study_error) == pytest.approx(((23 / 3 + 10.5) / 2, 1.5))
     mean = -(23 / 3 + 7.5) / 2
@@ -237,7 +237,7 @@ def random_study(folder: Path) -> Made:
     targets = {(sample, copy): rng.uniform(0, 40, (5, 2)) for sample, *_ in strata for copy in (0, 1, 2)}
     for target in targets.values():
         target[rng.random(5) < 0.25] = NAN
-    for encoding, spread in (("coord", 12.0), ("weighted", 9.0)):
+    for encoding, spread in (("none", 9.5), ("coord", 12.0), ("weighted", 9.0)):
         for fold in (1, 2):
             for seed in (1, 2):
                 keys = [key for key in targets if (key[0], fold) in {(sample, of) for sample, _, of in strata}]
@@ -286,29 +286,39 @@ def place(row: dict[str, str], kind: str, name: str) -> tuple[float, float] | No
 @pytest.mark.parametrize("original", [False, True])
 def test_random_predictions_against_plain_loops(tmp_path: Path, original: bool) -> None:
     made = random_study(tmp_path)
-    found = made.measure()
+    found = made.measure(TWO)
     inputs = "unaugmented" if original else "augmented"
     means = {}
-    for encoding in ("coord", "weighted"):
+    for encoding in ("none", "coord", "weighted"):
         rows = list(brute_rows(made, encoding, original))
         check_line(line_of(found.overall, encoding, inputs), rows)
-        for number, name in ((0, "a"), (3, "d")):
-            check_line(line_of(found.by_point, encoding, inputs, name), [row for row in rows if row[1] == number])
+        check_line(line_of(found.by_point, encoding, inputs, "d"), [row for row in rows if row[1] == 3])
         names = sorted({group for group, *_ in rows})
         means[encoding] = {
             metric: np.array([np.mean([row[metric] for of, _, row in rows if of == group]) for group in names])
             for metric in ("mean", "confused")
         }
-    tests = {test.metric: test for test in found.tests if test.inputs == inputs}
-    adjusted = statistics.holm([test.p_smaller for test in found.tests if test.family == "primary"]).tolist()
-    for metric, p_holm in zip(("mean", "confused"), adjusted, strict=True):
-        test, difference = tests[metric], means["weighted"][metric] - means["coord"][metric]
-        assert test.records == 4
-        assert test.mean_difference == pytest.approx(difference.mean(), rel=FLOAT64)
-        assert test.p_smaller == statistics.sign_flip_p(difference, "less").p
-        assert (test.p_holm is None) == original
-        assert original or test.p_holm == p_holm
-        assert test.ci_low == pytest.approx(statistics.paired_bootstrap(difference, "less").ci_low)
+    for metric in ("mean", "confused"):
+        check_tests([test for test in found.tests if (test.metric, test.inputs) == (metric, inputs)], means)
+
+
+def check_tests(tests: Sequence[LandmarkTest], means: dict[str, dict[str, np.ndarray]]) -> None:
+    """Those of one metric and kind of inputs, from the means of the groups."""
+    assert [(test.control, test.study) for test in tests] == TWO
+    p_values = []
+    for test in tests:
+        difference = means[test.study][test.metric] - means[test.control][test.metric]
+        interval = statistics.paired_bootstrap(difference, "less")
+        assert test.records == len(difference) == 4
+        assert test.mean_difference == pytest.approx(difference.mean(), rel=1e-9)
+        assert (test.ci_low, test.ci_high) == pytest.approx((interval.ci_low, interval.ci_high), rel=1e-9)
+        p_values.append(statistics.sign_flip_p(difference, "less").p)
+    assert [test.p_smaller for test in tests] == p_values
+    primary = tests[0].inputs == "augmented"
+    # Two tests: the smaller p twice, and neither below it.
+    smaller = min(p_values)
+    expected = [min(1.0, 2 * p if p == smaller else max(p, 2 * smaller)) for p in p_values]
+    assert [test.p_holm for test in tests] == (expected if primary else [None, None])
 
 
 def check_line(line: LandmarkErrors, rows: Sequence[tuple[str, int, dict[str, float]]]) -> None:
