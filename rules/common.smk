@@ -161,6 +161,11 @@ def arm_runs(seeds):
     return run_grid(["{task}"], ["{encoding}"], ["{variant}"], config["folds"], seeds)
 
 
+def landmark_runs():
+    """The runs of the tasks with many points."""
+    return study.runs(study.landmark_tasks) if study.landmark_tasks else []
+
+
 def hold_data():
     """Claim the data sets before anything is planned; wait while another study makes them."""
     guard.hold_data(workflow, datasets_in_use(config), logger.warning)

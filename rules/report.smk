@@ -240,6 +240,35 @@ rule plot_records:
         "../workflow/scripts/plot_records.py"
 
 
+rule plot_landmarks:
+    """How often each of many points is taken for another, with every encoding of one network."""
+    input:
+        landmarks=layout.table("landmarks_by_point"),
+        code=code_of("plot_landmarks.py"),
+    output:
+        svg=report(
+            layout.figure(FIGURES["landmarks"], "svg"),
+            caption="../resources/captions/plot_landmarks.rst",
+            category="Predictions",
+            labels={"task": "{task}", "variant": "{variant}, by point"},
+        ),
+        png=layout.figure(FIGURES["landmarks"], "png"),
+        data=layout.figure(FIGURES["landmarks"], "csv"),
+    log:
+        "<logs>/figures/landmarks_{task}_{variant}.log",
+    benchmark:
+        layout.benchmark("figures", FIGURES["landmarks"])
+    group:
+        "summary"
+    conda:
+        source_file("../envs/siwcc.yaml")
+    threads: 1
+    params:
+        title=lambda w: study.config.task(w.task).shown_title,
+    script:
+        "../workflow/scripts/plot_landmarks.py"
+
+
 rule plot_reliability:
     """Share within the limit, and error, against the confidence of one arm."""
     input:

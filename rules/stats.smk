@@ -9,6 +9,10 @@ OUTPUTS:         results/{study}/stats/comparisons.csv       = the rows of Table
                  results/{study}/stats/records.csv           = two methods compared record by record
                  results/{study}/stats/records_points.csv    = both errors of each record
                  results/{study}/stats/variance.csv          = variance between folds and between seeds
+                 and for tasks of three points or more:
+                 results/{study}/stats/landmarks.csv         = errors and confused points
+                 results/{study}/stats/landmarks_by_point.csv = the same by point
+                 results/{study}/stats/landmark_tests.csv    = encodings compared record by record
                  and where networks make a heatmap:
                  results/{study}/stats/calibration.csv       = how often they are right, by confidence
                  results/{study}/stats/calibration_scores.csv = how well confidence and probability fit
@@ -124,6 +128,49 @@ rule compare_records:
         limits=limits_of_tasks(),
     script:
         "../workflow/scripts/compare_records.py"
+
+
+rule measure_landmarks:
+    """Sum up errors and confused points of tasks with many points, and compare the encodings."""
+    input:
+        predictions=[layout.predictions(run) for run in landmark_runs()],
+        baselines=study.baselines(study.landmark_tasks),
+        strata=[layout.strata_csv(task) for task in study.landmark_tasks],
+        code=code_of("measure_landmarks.py"),
+    output:
+        landmarks=report(
+            layout.table("landmarks"),
+            caption="../resources/captions/landmarks.rst",
+            category="Comparison",
+            labels={"table": "landmarks"},
+        ),
+        by_point=report(
+            layout.table("landmarks_by_point"),
+            caption="../resources/captions/landmarks_by_point.rst",
+            category="Comparison",
+            labels={"table": "landmarks by point"},
+        ),
+        tests=report(
+            layout.table("landmark_tests"),
+            caption="../resources/captions/landmark_tests.rst",
+            category="Comparison",
+            labels={"table": "landmarks of each record"},
+        ),
+    log:
+        "<logs>/stats/landmarks.log",
+    benchmark:
+        layout.benchmark("stats", "landmarks")
+    group:
+        "summary"
+    conda:
+        source_file("../envs/siwcc.yaml")
+    threads: 1
+    params:
+        comparisons=config["comparisons"],
+        limits=limits_of_tasks(),
+        frames=study.landmark_frames(),
+    script:
+        "../workflow/scripts/measure_landmarks.py"
 
 
 rule split_variance:

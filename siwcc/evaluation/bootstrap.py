@@ -16,6 +16,7 @@ SEED = 42
 
 _PERCENTILES = (2.5, 97.5)
 _DRAWS_AT_ONCE = 250
+_ROWS_AT_ONCE = 256
 
 
 class Interval(NamedTuple):
@@ -63,6 +64,56 @@ def interval_columns(intervals: Mapping[str, Interval]) -> dict[str, Any]:
         for name, interval in intervals.items()
         for suffix, end in ends.items()
     }
+
+
+def drawn_means(values: np.ndarray, record: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The mean of each column in each draw, float64 (draws, columns).
+
+    Args:
+        values: float64 (rows, columns); a column with a NaN has no mean.
+        record: int (rows,), the record of each row, from 0.
+        times: Of `times_drawn`.
+    """
+    records = times.shape[1]
+    sums = np.stack([np.bincount(record, column, records) for column in values.T], axis=1)
+    rows = times @ np.bincount(record, minlength=records)
+    return np.asarray(times @ sums / rows[:, np.newaxis])
+
+
+def drawn_percentiles(values: np.ndarray, record: np.ndarray, times: np.ndarray, fraction: float) -> np.ndarray:
+    """What numpy's linear percentile is of the rows of each draw, float64 (draws,).
+
+    Rows are counted in blocks, so that the memory does not grow with draws times rows as in `Draws`.
+
+    Args:
+        values: float64 (rows,), without NaN.
+        record: int (rows,), the record of each row, from 0.
+        times: Of `times_drawn`.
+        fraction: 0.5 for the median.
+    """
+    order = np.argsort(values, kind="stable")
+    ordered, record = values[order], record[order]
+    records, block = times.shape[1], np.arange(len(values)) // _ROWS_AT_ONCE
+    of_blocks = np.bincount(block * records + record, minlength=(block[-1] + 1) * records).reshape(-1, records)
+    # Whole numbers, far below 2^53, so that float64 is exact.
+    counted = times.astype(np.float64) @ of_blocks.cumsum(axis=0).T.astype(np.float64)
+    place = fraction * (counted[:, -1] - 1)
+    below = np.floor(place)
+    low, high = (_at_rank(rank, ordered, record, times, counted) for rank in (below, np.ceil(place)))
+    return np.asarray(low + (place - below) * (high - low))
+
+
+def _at_rank(
+    rank: np.ndarray, ordered: np.ndarray, record: np.ndarray, times: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
+    """The value of each draw at a rank from 0; `counted` is (draws, blocks), the rows up to the end of each block."""
+    block = (counted <= rank[:, np.newaxis]).sum(axis=1)
+    draws = np.arange(len(times))
+    before = np.where(block > 0, counted[draws, block - 1], 0)
+    rows = block[:, np.newaxis] * _ROWS_AT_ONCE + np.arange(_ROWS_AT_ONCE)
+    drawn = times[draws[:, np.newaxis], record[np.minimum(rows, len(record) - 1)]] * (rows < len(record))
+    inside = (before[:, np.newaxis] + drawn.cumsum(axis=1) <= rank[:, np.newaxis]).sum(axis=1)
+    return np.asarray(ordered[block * _ROWS_AT_ONCE + inside])
 
 
 class Sums(NamedTuple):

@@ -30,7 +30,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -136,6 +136,9 @@ class RecordPoint:
     unit: str
 
 
+Test = TypeVar("Test", bound=RecordTest)
+
+
 class Records(NamedTuple):
     """The lines of both files."""
 
@@ -158,18 +161,19 @@ class Pair(NamedTuple):
         return PRIMARY if view == PRIMARY_VIEW else SECONDARY
 
 
-class _Sums(NamedTuple):
-    """Of the predictions for one fold: summed absolute error and number of rows of each record, (records,)."""
+class RecordSums(NamedTuple):
+    """Of the predictions for one fold: summed error and number of rows of each record, (records,), by view."""
 
     path: Path
     error: Mapping[View, np.ndarray]
     rows: Mapping[View, np.ndarray]
 
 
-_Runs = Mapping[tuple[int, int | None], _Sums]
+Runs = Mapping[tuple[int, int | None], RecordSums]
+"""Of one method, by fold and seed."""
 
 
-class _Paired(NamedTuple):
+class Paired(NamedTuple):
     """Mean absolute errors of the records that a view has, (records,); `fold` is 0 where a record has several."""
 
     names: np.ndarray
@@ -214,30 +218,46 @@ def compare_records(
         for method, parts in read_methods(run_paths, baseline_paths, strata)
     }
     records = Records([], [])
-    for pair in _pairs(runs, comparisons):
+    for pair in pairs_of(runs, comparisons):
         task = pair.study.task
         for view in VIEWS:
-            paired = _pair_up(runs[pair.control], runs[pair.study], view, strata[task])
+            paired = pair_up(runs[pair.control], runs[pair.study], view, strata[task])
             if paired is not None:
-                records.tests.append(_test(pair, view, paired, limits[task].unit))
+                records.tests.append(compare_pair(pair, view, paired, limits[task].unit))
                 if pair.family(view) != BASELINE:
                     records.points.extend(_points(pair, view, paired, limits[task].unit))
-    return Records(_with_holm(records.tests), records.points)
+    return Records(with_holm(records.tests), records.points)
 
 
-def _sums(part: FoldPredictions, strata: Strata, limits: ErrorLimits) -> _Sums:
-    names, codes = np.unique(strata.group, return_inverse=True)
-    error, code = part.predictions.error(), codes[part.sample]
+def _sums(part: FoldPredictions, strata: Strata, limits: ErrorLimits) -> RecordSums:
     visible = part.predictions.visible()
     views = {view: mask & visible for view, mask in views_of(part, strata, limits.isolated_s).items()}
-    return _Sums(
-        part.path,
+    return sums_of_records(part.path, part.predictions.error(), part.sample, strata, views)
+
+
+def sums_of_records(
+    path: Path, error: np.ndarray, sample: np.ndarray, strata: Strata, views: Mapping[View, np.ndarray]
+) -> RecordSums:
+    """Errors summed by record.
+
+    Args:
+        path: The file that they are of, for messages.
+        error: float64 (rows,).
+        sample: int (rows,), which entry of `strata` each row is of.
+        strata: Of the task.
+        views: Masks (rows,) of what counts.
+    """
+    names, codes = np.unique(strata.group, return_inverse=True)
+    code = codes[sample]
+    return RecordSums(
+        path,
         {view: np.bincount(code[mask], error[mask], len(names)) for view, mask in views.items()},
         {view: np.bincount(code[mask], minlength=len(names)) for view, mask in views.items()},
     )
 
 
-def _pairs(methods: Iterable[Method], comparisons: Sequence[tuple[str, str]]) -> Iterator[Pair]:
+def pairs_of(methods: Iterable[Method], comparisons: Sequence[tuple[str, str]]) -> Iterator[Pair]:
+    """The comparisons that these methods allow; besides, networks with baselines and with those of the paper."""
     known = sorted(methods)
     for task, variant in sorted({(one.task, one.variant) for one in known if one.variant}):
         arms = [one for one in known if (one.task, one.variant) == (task, variant)]
@@ -249,7 +269,7 @@ def _pairs(methods: Iterable[Method], comparisons: Sequence[tuple[str, str]]) ->
         yield from (Pair(control, arm) for control in controls for arm in arms)
 
 
-def _pair_up(control: _Runs, study: _Runs, view: View, strata: Strata) -> _Paired | None:
+def pair_up(control: Runs, study: Runs, view: View, strata: Strata) -> Paired | None:
     """Errors of each record that has rows in the view; None where no record has."""
     pairs = {key: (partner, sums) for key, sums in study.items() if (partner := _partner(control, *key)) is not None}
     seen = {key: pair for key, pair in pairs.items() if view in pair[1].rows}
@@ -261,7 +281,7 @@ def _pair_up(control: _Runs, study: _Runs, view: View, strata: Strata) -> _Paire
     control_error = np.sum([partner.error[view] for partner, _ in seen.values()], axis=0)
     study_error = np.sum([sums.error[view] for _, sums in seen.values()], axis=0)
     there = np.flatnonzero(rows)
-    return _Paired(
+    return Paired(
         names=np.unique(strata.group)[there],
         fold=_folds_of_records(strata)[there],
         rows=rows[there],
@@ -280,12 +300,12 @@ def _folds_of_records(strata: Strata) -> np.ndarray:
     return np.where(first == last, first, 0)
 
 
-def _partner(control: _Runs, fold: int, seed: int | None) -> _Sums | None:
+def _partner(control: Runs, fold: int, seed: int | None) -> RecordSums | None:
     # A baseline has one prediction per sample of a fold, which every seed is compared with.
     return control.get((fold, seed)) or control.get((fold, None))
 
 
-def _check_rows(control: _Sums, study: _Sums, view: View) -> None:
+def _check_rows(control: RecordSums, study: RecordSums, view: View) -> None:
     if not np.array_equal(control.rows.get(view, []), study.rows[view]):
         problem = f"has predictions for other {view.inputs} rows than {control.path}"
         raise InputError(study.path, problem, "delete both and run again")
@@ -301,7 +321,8 @@ def _note(used: int, seeds: Collection[int | None], strata: Strata) -> str:
     return "; ".join(notes)
 
 
-def _test(pair: Pair, view: View, paired: _Paired, unit: str) -> RecordTest:
+def compare_pair(pair: Pair, view: View, paired: Paired, unit: str) -> RecordTest:
+    """Interval and p of the mean difference over the records; not adjusted."""
     differences = statistics.paired_differences(paired.control, paired.study)
     flips = statistics.sign_flip_tests(differences)
     bootstrap = statistics.paired_bootstrap(differences, "less")
@@ -344,7 +365,7 @@ def _why_not(differences: np.ndarray) -> str:
     return "one record: no test possible" if len(differences) == 1 else ""
 
 
-def _points(pair: Pair, view: View, paired: _Paired, unit: str) -> list[RecordPoint]:
+def _points(pair: Pair, view: View, paired: Paired, unit: str) -> list[RecordPoint]:
     differences = statistics.paired_differences(paired.control, paired.study)
     return [
         RecordPoint(
@@ -363,7 +384,8 @@ def _points(pair: Pair, view: View, paired: _Paired, unit: str) -> list[RecordPo
     ]
 
 
-def _with_holm(tests: Sequence[RecordTest]) -> list[RecordTest]:
+def with_holm(tests: Sequence[Test]) -> list[Test]:
+    """The same tests with the adjusted p of the primary ones."""
     primary = [row for row, test in enumerate(tests) if test.family == PRIMARY]
     adjusted = dict(zip(primary, statistics.holm([tests[row].p_smaller for row in primary]).tolist(), strict=True))
     return [replace(test, p_holm=adjusted.get(row)) for row, test in enumerate(tests)]

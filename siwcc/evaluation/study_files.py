@@ -24,6 +24,9 @@ ONSET_METHODS = (NETWORK, *DETECTORS)
 METRICS = ("instability", "test_r2", "train_r2")
 """Metrics with a forest plot."""
 _TABLES: tuple[TableName, ...] = ("errors", "errors_by_stratum", "records", "records_points", "variance")
+LANDMARK_TABLES: tuple[TableName, ...] = ("landmarks", "landmarks_by_point", "landmark_tests")
+"""Tables of tasks with many points."""
+_LEAST_LANDMARKS = 3
 _MAP_TABLES: tuple[TableName, ...] = ("calibration", "calibration_scores")
 ONSET_TABLES: tuple[TableName, ...] = (
     *("onsets", "onsets_by_record", "onsets_by_label", "onset_episodes"),
@@ -75,10 +78,24 @@ class StudyFiles:
         assigned = [self.layout.folds_csv(task), self.layout.strata_csv(task)]
         return assigned + self.layout.folds(task, self.config.folds)
 
-    def baselines(self) -> list[Path]:
-        """The predictions of every baseline for every task that it applies to."""
-        kinds = {task: self.config.kind_of(task) for task in self.config.run}
-        return [self.layout.baseline(task, name) for task, kind in kinds.items() for name in baselines_of(kind)]
+    def baselines(self, tasks: Iterable[str] | None = None) -> list[Path]:
+        """The predictions of every baseline for each of these tasks that it applies to; None: for all."""
+        tasks = self.config.run if tasks is None else tasks
+        return [self.layout.baseline(task, name) for task in tasks for name in self.baselines_of(task)]
+
+    def baselines_of(self, task: str) -> list[str]:
+        """The names of the baselines of a task."""
+        return baselines_of(self.config.kind_of(task), len(self.config.task(task).points))
+
+    @property
+    def landmark_tasks(self) -> list[str]:
+        """The tasks whose points are so many that one can be taken for another."""
+        return [task for task in self.config.run if len(self.config.task(task).points) >= _LEAST_LANDMARKS]
+
+    def landmark_frames(self) -> dict[str, float]:
+        """Of each of these tasks what errors are given in % of: an image's height in px, or a window's length in s."""
+        specs = {task: self.spec(task) for task in self.landmark_tasks}
+        return {task: float(spec.shape[0]) if spec.kind == "image" else spec.extent[0] for task, spec in specs.items()}
 
     def robustness(self, tasks: Iterable[str] | None = None) -> list[Path]:
         """The errors on perturbed samples of every arm of these tasks that are to have them; None: of all."""
@@ -91,7 +108,7 @@ class StudyFiles:
         for task in self.config.run if tasks is None else tasks:
             for dataset in self.config.external_of(task):
                 found += [self.layout.external(*arm, dataset) for arm in self.arms([task], self.config.variants)]
-                names = unlearned_baselines_of(self.config.kind_of(task))
+                names = unlearned_baselines_of(self.config.kind_of(task), len(self.config.task(task).points))
                 found += [self.layout.external_baseline(task, name, dataset) for name in names]
         return found
 
@@ -131,7 +148,8 @@ class StudyFiles:
 
     def tables(self) -> list[Path]:
         """Every table."""
-        names = _TABLES + (_MAP_TABLES if self.mapped_variants else ()) + (("external",) if self.external() else ())
+        names = _TABLES + (LANDMARK_TABLES if self.landmark_tasks else ())
+        names += (_MAP_TABLES if self.mapped_variants else ()) + (("external",) if self.external() else ())
         return [self.layout.table("comparisons"), self.layout.table3, *map(self.layout.table, names)]
 
     def figures(self, kinds: Iterable[str]) -> list[Path]:
@@ -153,6 +171,8 @@ class StudyFiles:
                 yield figure_stem("robustness", task=task)
         for task, variant in product(config.run, config.variants):
             yield figure_stem("learning_curves", task=task, variant=variant)
+            if task in self.landmark_tasks:
+                yield figure_stem("landmarks", task=task, variant=variant)
             for control, study in config.comparisons:
                 yield figure_stem("records", task=task, variant=variant, encoding=study, control=control)
         shown = shown_arm(config.encodings, config.variants)

@@ -23,6 +23,9 @@ TableName = Literal[
     "errors_by_stratum",
     "records",
     "records_points",
+    "landmarks",
+    "landmarks_by_point",
+    "landmark_tests",
     "variance",
     "calibration",
     "calibration_scores",
@@ -57,6 +60,7 @@ FIGURES = {
     "predictions": "predictions_{task}_{encoding}_{variant}",
     "reliability": "reliability_{task}_{encoding}_{variant}",
     "worst": "worst_{task}_{encoding}_{variant}",
+    "landmarks": "landmarks_{task}_{variant}",
     "records": "records_{task}_{variant}_{encoding}_vs_{control}",
 }
 """Stems of the figures' files, as patterns of their parts."""

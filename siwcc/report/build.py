@@ -13,8 +13,15 @@ from typing import Any
 
 from siwcc.config import MAP_VARIANTS
 from siwcc.evaluation.comparisons import PUBLISHED_COMPARISON, Row
-from siwcc.evaluation.errors_table import write_errors, write_errors_by_stratum
+from siwcc.evaluation.errors_table import Accuracy, write_errors, write_errors_by_stratum
 from siwcc.evaluation.external_table import write_external
+from siwcc.evaluation.landmarks import (
+    LandmarkErrors,
+    write_landmark_tests,
+    write_landmarks,
+    write_landmarks_by_point,
+)
+from siwcc.evaluation.methods import AUGMENTED
 from siwcc.evaluation.record_tests import write_record_points, write_records
 from siwcc.evaluation.reliability_table import write_reliability, write_scores
 from siwcc.evaluation.variance import write_variance
@@ -33,6 +40,7 @@ from siwcc.report.external import external_tables
 from siwcc.report.figure_list import Figure, list_figures
 from siwcc.report.figures.style import METRICS, Tasks, arm_style, model_name, why_not_drawn
 from siwcc.report.folds import describe_folds
+from siwcc.report.landmarks import LandmarkTable, landmark_tables, landmark_words, tests_over_records
 from siwcc.report.onsets import COMPARED_PER_H, onset_sentence, onset_tables
 from siwcc.report.page import open_templates, versions, write_page
 from siwcc.report.protocol import describe_protocol, main_limits
@@ -50,6 +58,7 @@ from siwcc.report.study import (
     papers_tasks,
 )
 from siwcc.report.verdict import hoped_word, judge
+from siwcc.report.wording import capital
 
 _SHOWN_IDS = 40
 # More comparisons or figures than this are in a collapsed section.
@@ -102,6 +111,7 @@ def _summary(content: Mapping[str, Any]) -> Iterator[str]:
     networks = f"{content['runs_there']} of {content['runs']} networks"
     yield f"study {content['study']}: {'; '.join([*samples, networks])}"
     yield from (method_words(best, tasks) for best in content["bests"])
+    yield from (landmark_words(table, tasks) for table in content["landmark_bests"])
     yield from (f"onsets in whole recordings of {onset_sentence(table)}" for table in content["onsets"])
     if content["config"].comparisons:
         yield content["verdict"].headline
@@ -187,11 +197,18 @@ def _remarks(data: Sequence[TaskData], tasks: Tasks) -> list[str]:
 
 def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dict[str, Any]:
     """The part of the content on the results."""
-    rows, errors, tests = measured.rows, measured.errors, measured.records.tests
+    rows, errors = measured.rows, measured.errors
+    tests = tests_over_records(measured.records.tests, measured.landmarks)
     tasks = study.config.tasks
     tables = error_tables(errors.overall)
-    bests = best_methods(tables, tests)
+    landmarks = landmark_tables(measured.landmarks)
+    landmark_bests = [table for table in landmarks if table.inputs == AUGMENTED]
+    by_landmarks = dict.fromkeys(table.task for table in landmarks)
+    bests = best_methods([table for table in tables if table.task not in by_landmarks], tests)
+    many_points = [task for task in by_landmarks if len(tasks[task].points) > _MANY]
     figures = list_figures(study, measured)
+    best_lines: list[Accuracy | LandmarkErrors] = [best.network.either for best in bests if best.network]
+    best_lines += [row.line for table in landmark_bests for row in table.best if row.line.variant]
     return {
         "papers": papers,
         "published": any(row.published_mean_difference is not None for row in rows),
@@ -200,26 +217,35 @@ def _measured_content(study: Study, measured: Measured, papers: Set[str]) -> dic
         "groups": _by_model(rows),
         "records": record_groups(tests),
         "variance": variance_groups(measured.variance, "test_r2"),
-        "error_tables": tables,
+        "error_tables": [table for table in tables if table.task not in many_points],
+        "landmarks": landmarks,
+        "landmark_bests": landmark_bests,
+        "many_points": many_points,
         "bests": bests,
         "best_note": partial(note, tasks=tasks),
-        "methods_sentence": methods_sentence(bests, tasks),
+        "methods_sentence": _methods_sentences(bests, landmark_bests, tasks),
         "baseline_notes": BASELINE_NOTES,
-        "strata": stratum_tables(errors.by_stratum, tasks),
+        "strata": stratum_tables([line for line in errors.by_stratum if line.task not in many_points], tasks),
         "external": external_tables(measured.external),
         "robustness": [table for task in study.started_tasks() for table in robustness_tables(study.robustness(task))],
         "figures": figures,
-        "best_curves": _best_panels(bests, figures, "learning_curves", "curves"),
-        "best_predictions": _best_panels(bests, figures, "predictions", "predictions"),
+        "best_curves": _best_panels(best_lines, figures, "learning_curves", "curves"),
+        "best_predictions": _best_panels(best_lines, figures, "predictions", "predictions"),
     }
 
 
+def _methods_sentences(bests: Sequence[Best], landmarks: Sequence[LandmarkTable], tasks: Tasks) -> str:
+    """A sentence on the tasks with few points, and one on each with many."""
+    few = [methods_sentence(bests, tasks)] if bests or not landmarks else []
+    return " ".join([*few, *(f"{capital(landmark_words(table, tasks))}." for table in landmarks)])
+
+
 def _best_panels(
-    bests: Sequence[Best], figures: Mapping[str, Sequence[Figure]], name: str, section: str
+    lines: Sequence[Accuracy | LandmarkErrors], figures: Mapping[str, Sequence[Figure]], name: str, section: str
 ) -> list[tuple[str, Figure]]:
     """The task and the figure of its best network, for an entry of `FIGURES`; tasks without one are left out."""
     found = []
-    for line in dict.fromkeys(best.network.either for best in bests if best.network):
+    for line in dict.fromkeys(lines):
         stem = figure_stem(name, task=line.task, encoding=line.method, variant=line.variant)
         found += [(line.task, figure) for figure in figures.get(f"{section} {line.task}", ()) if figure.stem == stem]
     return found
@@ -285,6 +311,10 @@ def write_tables(study: Study, measured: Measured) -> None:
     write_records(table("records"), measured.records.tests)
     write_record_points(table("records_points"), measured.records.points)
     write_variance(table("variance"), measured.variance)
+    if study.files.landmark_tasks:
+        write_landmarks(table("landmarks"), measured.landmarks.overall)
+        write_landmarks_by_point(table("landmarks_by_point"), measured.landmarks.by_point)
+        write_landmark_tests(table("landmark_tests"), measured.landmarks.tests)
     if set(study.config.variants) & set(MAP_VARIANTS):
         write_reliability(table("calibration"), measured.reliability.bins)
         write_scores(table("calibration_scores"), measured.reliability.scores)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from siwcc.config import shown_arm
 from siwcc.data.recordings import read_named
+from siwcc.evaluation.landmarks import LandmarkErrors
 from siwcc.evaluation.record_tests import RecordPoint
 from siwcc.evaluation.reliability_table import ReliabilityBin
 from siwcc.evaluation.study_files import NETWORK
@@ -19,6 +20,7 @@ from siwcc.report.figure_list import arm_stem, records_stem
 from siwcc.report.figures.curves import plot_learning_curves
 from siwcc.report.figures.forest import plot_forest
 from siwcc.report.figures.inputs import plot_encodings, plot_predictions
+from siwcc.report.figures.landmarks import plot_landmarks, select_landmarks
 from siwcc.report.figures.records import plot_records, select_points
 from siwcc.report.figures.reliability import plot_reliability, select_bins
 from siwcc.report.figures.robustness import plot_robustness
@@ -41,7 +43,7 @@ def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:
     yield from _onset_drawings(study)
     for task in study.started_tasks():
         yield partial(_draw_samples, study, task)
-        yield from _arm_drawings(study, task)
+        yield from _arm_drawings(study, task, measured.landmarks.by_point)
         yield from _map_drawings(study, task, measured.reliability.bins)
         yield partial(_draw_records, study, task, measured.records.points)
         yield partial(_draw_robustness, study, task)
@@ -82,9 +84,13 @@ def _draw_samples(study: Study, task: str) -> None:
         plot_encodings(folds[0], study.samples_path(task), study.config.encodings, files)
 
 
-def _arm_drawings(study: Study, task: str) -> Iterator[Callable[[], None]]:
+def _arm_drawings(study: Study, task: str, landmarks: Sequence[LandmarkErrors]) -> Iterator[Callable[[], None]]:
     logs = study.existing(task, LOG)
     for variant in sorted({run_key_of(path).variant for path in logs}):
+        chosen = select_landmarks(landmarks, task, variant)
+        if chosen:
+            files = _files(study, figure_stem("landmarks", task=task, variant=variant))
+            yield partial(plot_landmarks, chosen, files, study.config.task(task).shown_title)
         files = _files(study, figure_stem("learning_curves", task=task, variant=variant))
         yield partial(plot_learning_curves, logs, variant, files)
     arms: dict[tuple[str, str], list[Path]] = {}

@@ -76,6 +76,8 @@ def _figure_stems(study: Study, measured: Measured) -> Iterator[tuple[str, str, 
             model = model_name(task, variant)
             curves = f"R² by epoch of {model}, training and test, mean and range over the folds of each encoding."
             yield f"curves {task}", figure_stem("learning_curves", task=task, variant=variant), curves
+            points = f"Fraction of confused predictions by point of {model}, each encoding."
+            yield f"landmarks {task}", figure_stem("landmarks", task=task, variant=variant), points
             for encoding in config.encodings:
                 shown = "Best, median and worst test prediction"
                 alternative = f"{shown} of {model} with {arm_style(encoding).label}: target and prediction are marked."

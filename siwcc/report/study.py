@@ -15,10 +15,10 @@ from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, read_c
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.samples import read_excluded
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec
-from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.evaluation.comparisons import Row, compare_study, without_published
 from siwcc.evaluation.errors_table import Errors, measure_study
 from siwcc.evaluation.external_table import External, measure_external
+from siwcc.evaluation.landmarks import Landmarks, measure_landmarks
 from siwcc.evaluation.record_tests import Records, compare_records
 from siwcc.evaluation.reliability_table import Reliability, measure_reliability
 from siwcc.evaluation.robustness_table import Robustness, read_robustness
@@ -48,6 +48,7 @@ class PaperSet:
     found: tuple[int, ...]
 
 
+_OTHER_TASK = "a task that the paper does not have"
 PAPER_SETS = {
     "ecg": PaperSet(PAPERS_FORMAT["ecg"], "MIT-BIH Malignant Ventricular Ectopy Database", (236, 242)),
     "nuclei": PaperSet(PAPERS_FORMAT["nuclei"], "SIPaKMeD", (4049,)),
@@ -114,9 +115,7 @@ class Study:
 
     def missing_baselines(self, task: str) -> list[str]:
         """Baselines of a task that have no predictions."""
-        return [
-            name for name in baselines_of(self.config.kind_of(task)) if not self.layout.baseline(task, name).is_file()
-        ]
+        return [name for name in self.files.baselines_of(task) if not self.layout.baseline(task, name).is_file()]
 
     def robustness_paths(self, task: str) -> list[Path]:
         """`robustness.csv` of every arm of a task that is to have one, there or not."""
@@ -158,6 +157,7 @@ class Measured:
         rows: Of `comparisons.csv`.
         errors: Of `errors.csv` and `errors_by_stratum.csv`.
         records: Of `records.csv` and `records_points.csv`.
+        landmarks: Of `landmarks.csv`, `landmarks_by_point.csv` and `landmark_tests.csv`.
         variance: Of `variance.csv`.
         reliability: Of `calibration.csv` and `calibration_scores.csv`.
         external: Of `external.csv`.
@@ -166,6 +166,7 @@ class Measured:
     rows: Sequence[Row]
     errors: Errors
     records: Records
+    landmarks: Landmarks
     variance: Sequence[VarianceRow]
     reliability: Reliability
     external: Sequence[External]
@@ -191,11 +192,24 @@ def measure(study: Study, published: Path) -> Measured:
         rows=_compare(study, published),
         errors=measure_study(runs, baselines, strata, limits),
         records=compare_records(runs, baselines, strata, study.config.comparisons, limits),
+        landmarks=_landmarks(study),
         variance=split_study(logs, study.config.comparisons),
         reliability=measure_reliability(
             [path for path in runs if run_key_of(path).variant in MAP_VARIANTS], strata, limits
         ),
         external=measure_external([path for path in study.files.external(tasks) if path.is_file()], limits),
+    )
+
+
+def _landmarks(study: Study) -> Landmarks:
+    tasks = [task for task in study.started_tasks() if task in study.files.landmark_tasks]
+    return measure_landmarks(
+        run_paths=[path for task in tasks for path in study.existing(task, PREDICTIONS)],
+        baseline_paths=[path for task in tasks for path in study.layout.found_baselines(task)],
+        strata_paths=[study.layout.strata_csv(task) for task in tasks],
+        comparisons=study.config.comparisons,
+        limits={task: study.limits(task) for task in tasks},
+        frames=study.files.landmark_frames(),
     )
 
 
@@ -284,6 +298,8 @@ def _remark(task: str, sections: Mapping[str, AnyDataset], found: int) -> str:
         return remarks[0]
     if any(section.synthetic is not None for section in sections.values()):
         return "synthetic data among them, not measurements alone"
+    if task not in PAPER_SETS:
+        return _OTHER_TASK
     return f"{len(remarks)} data sets, not {PAPER_SETS[task].title} alone, which the paper uses"
 
 
@@ -291,13 +307,15 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
     """Why a data set is not the paper's; empty when it is.
 
     Args:
-        task: `ecg` or `nuclei`.
+        task: Its name.
         section: The data set's section of the config.
         found: Samples kept and excluded.
     """
-    paper = PAPER_SETS[task]
     if section.synthetic is not None:
         return "synthetic data, not measurements"
+    if task not in PAPER_SETS:
+        return _OTHER_TASK
+    paper = PAPER_SETS[task]
     if section.format != paper.format:
         return f"not {paper.title}, which the paper uses"
     if found not in paper.found:

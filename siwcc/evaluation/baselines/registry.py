@@ -7,6 +7,7 @@ The Snakefile reads this module in every job, so it imports what a baseline need
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -33,6 +34,7 @@ class Entry:
         module: The module of `siwcc.evaluation.baselines.registry` that holds the function of the baseline's name.
         kinds: Kinds of tasks that it applies to; None for every kind.
         learns: Whether it predicts from the training rows.
+        most_points: Tasks of more points have no such baseline: it predicts the same for each of them.
         kind: What it predicts from: `input`, the signal or image, or nothing at all; `padding`, the zero padding that
             the augmentation leaves; `oracle`, what no method has when it is used.
     """
@@ -41,28 +43,34 @@ class Entry:
     kinds: tuple[Kind, ...] | None = None
     kind: Literal["input", "padding", "oracle"] = "input"
     learns: bool = False
+    most_points: float = math.inf
 
 
+_FEW = 2
 BASELINES: dict[str, Entry] = {
     "training_mean": Entry("constant", learns=True),
     "centre": Entry("constant"),
-    "intensity_centroid": Entry("intensity"),
-    "inverted_centroid": Entry("intensity"),
+    "intensity_centroid": Entry("intensity", most_points=_FEW),
+    "inverted_centroid": Entry("intensity", most_points=_FEW),
     "zero_padding": Entry("leaks", ("signal",), "padding", learns=True),
     "gap_oracle": Entry("leaks", ("signal",), "oracle", learns=True),
     "change_point": Entry("change_point", ("signal",)),
-    "otsu_centroid": Entry("intensity", ("image",)),
+    "otsu_centroid": Entry("intensity", ("image",), most_points=_FEW),
 }
 
 
-def baselines_of(kind: Kind) -> list[str]:
-    """Names of the baselines that apply to a kind of tasks, in the order of `BASELINES`."""
-    return [name for name, entry in BASELINES.items() if entry.kinds is None or kind in entry.kinds]
+def baselines_of(kind: Kind, points: int = 1) -> list[str]:
+    """Names of the baselines that apply to tasks of a kind with so many points, in the order of `BASELINES`."""
+    return [
+        name
+        for name, entry in BASELINES.items()
+        if (entry.kinds is None or kind in entry.kinds) and points <= entry.most_points
+    ]
 
 
-def unlearned_baselines_of(kind: Kind) -> list[str]:
+def unlearned_baselines_of(kind: Kind, points: int = 1) -> list[str]:
     """Those that need no training rows, and so predict any data set."""
-    return [name for name in baselines_of(kind) if not BASELINES[name].learns]
+    return [name for name in baselines_of(kind, points) if not BASELINES[name].learns]
 
 
 def baseline_kind(name: str) -> str:
@@ -100,7 +108,7 @@ def write_baseline(name: str, task: str, fold_paths: Sequence[Path], samples_pat
     from siwcc.io.files import sha256_of, write_csv, write_manifest
 
     inputs = module_of_fold(fold_paths[0]).open_inputs(fold_paths, samples_path, augmented_only=False)
-    known = baselines_of(inputs.spec.kind)
+    known = baselines_of(inputs.spec.kind, len(inputs.spec.points))
     if name not in known:
         raise InputError(path, f"there is no baseline {name!r} for the task {task!r}", f"known: {', '.join(known)}")
     baseline = load_baseline(name)
