@@ -45,6 +45,14 @@ class TestAdaptiveWing:
         assert loss[0, 0, 2, 1].item() == pytest.approx(plain)
         assert loss[0, 0, 2, 3].item() == pytest.approx(11 * wing_by_hand(0.25, 0.5))
 
+    def test_neighbours_in_a_volume_are_those_of_all_axes(self):
+        wanted = torch.zeros(1, 1, 4, 5, 6, dtype=torch.float64)
+        wanted[0, 0, 2, 3, 1] = 0.5
+        loss = adaptive_wing(torch.full_like(wanted, 0.25), wanted)[0, 0]
+        plain = wing_by_hand(0.25, 0.0)
+        assert loss[1, 2, 0].item() == pytest.approx(11 * plain)
+        assert loss[0, 3, 1].item() == pytest.approx(plain)
+
     def test_gradients_are_those_of_differences(self):
         torch.manual_seed(0)
         scores = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
