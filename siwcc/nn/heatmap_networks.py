@@ -285,6 +285,9 @@ class DenseNet(_Body):
         self.sigma = tuple(spread * step if options.sigma is None else options.sigma for step in self.step)
         self.chain = PointChain(points, self.step) if self.readout == "chain" else None
         self.around = tuple(AROUND * last for last in extent)
+        if len(shape) == 3:
+            # A volume has few voxels along an axis: there is always a score around the prediction.
+            self.around = tuple(max(reach, step) for reach, step in zip(self.around, self.step, strict=True))
         # Whole numbers, exact in every dtype; no part of the weights.
         for name, size in zip("xyz", shape[::-1], strict=False):
             numbers = torch.arange(-(-size // stride), dtype=torch.float32)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, read_config
+from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, Kind, read_config
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.samples import read_excluded
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec
@@ -284,6 +284,8 @@ def _remark(task: str, sections: Mapping[str, AnyDataset], found: int) -> str:
         return remarks[0]
     if any(section.synthetic is not None for section in sections.values()):
         return "synthetic data among them, not measurements alone"
+    if task not in PAPER_SETS:
+        return remarks[0]
     return f"{len(remarks)} data sets, not {PAPER_SETS[task].title} alone, which the paper uses"
 
 
@@ -291,13 +293,15 @@ def not_the_papers(task: str, section: AnyDataset, found: int) -> str:
     """Why a data set is not the paper's; empty when it is.
 
     Args:
-        task: `ecg` or `nuclei`.
+        task: Its name.
         section: The data set's section of the config.
         found: Samples kept and excluded.
     """
-    paper = PAPER_SETS[task]
     if section.synthetic is not None:
         return "synthetic data, not measurements"
+    if task not in PAPER_SETS:
+        return "not a task of the paper"
+    paper = PAPER_SETS[task]
     if section.format != paper.format:
         return f"not {paper.title}, which the paper uses"
     if found not in paper.found:
@@ -312,9 +316,12 @@ def _sources(sections: Mapping[str, AnyDataset]) -> str:
     return "; ".join(f"{name}: {_source(section)}" for name, section in sections.items())
 
 
+_MADE: dict[Kind, str] = {"signal": "records", "image": "cells", "volume": "volumes"}
+
+
 def _source(section: AnyDataset) -> str:
     if section.synthetic is not None:
-        return f"synthetic, {section.synthetic.samples} records or cells, seed {section.synthetic.seed}"
+        return f"synthetic, {section.synthetic.samples} {_MADE[section.kind]}, seed {section.synthetic.seed}"
     return "a local copy, read in place" if section.path is not None else f"downloaded from {section.url}"
 
 

@@ -35,6 +35,7 @@ from siwcc.report.figures.inputs import (
     mark_point,
     picture_of,
     show_image,
+    show_slice,
 )
 from siwcc.report.figures.style import (
     INK,
@@ -48,6 +49,7 @@ from siwcc.report.figures.style import (
     save_figure,
     style_axis,
 )
+from siwcc.report.figures.volumes import VolumeRow, draw_rows
 from siwcc.training.checkpoint import read_model
 
 MOST, OF_A_RECORD = 10, 2
@@ -138,7 +140,7 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     spec, cases = find_worst(inputs)
     key = cases[0].key
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
-    draw = _draw_windows if len(spec.shape) == 1 else _draw_images
+    draw = {1: _draw_windows, 2: _draw_images, 3: _draw_volumes}[len(spec.shape)]
     outputs = [spec.outputs[number] for number in next(iter(spec.points.values()))]
     predictions = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
     columns = [*COLUMNS, *predictions, f"error_{spec.unit}", "confidence"]
@@ -209,7 +211,8 @@ def map_of(model_path: Path, signal: torch.Tensor) -> tuple[np.ndarray, int]:
         signal: (1, signal channels, *shape).
 
     Returns:
-        float32 (places,) along time, or (rows, columns); samples or pixels between two places.
+        float32 (places,) along time, or (rows, columns), or (slices, rows, columns); samples, pixels or voxels
+        between two places.
 
     Raises:
         InputError: no such file, damaged, or a network without a map.
@@ -305,6 +308,15 @@ def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         axis.set_xlim(-0.5, spec.shape[1] - 0.5)
         axis.set_ylim(spec.shape[0] - 0.5, -0.5)
     return finish_figure(figure, title, mark_handles())
+
+
+def _draw_volumes(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
+    rows = []
+    for rank, case in enumerate(cases):
+        points = [(case.target, TARGET_MARK), (case.prediction, PREDICTION_MARK)]
+        name = _title(rank, case, spec.unit)
+        rows.append(VolumeRow(name, case.signal[0], case.target, points, case.values, case.stride))
+    return finish_figure(draw_rows(rows, show_slice), title, mark_handles())
 
 
 def _title(rank: int, case: Worst, unit: str, lines: bool = False) -> str:
