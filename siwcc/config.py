@@ -707,7 +707,7 @@ class VolumeAugmentation(Section):
 class VolumeTask(TaskSection):
     """Points in a volume."""
 
-    name: Name = Field(default="volumes", exclude=True, description="the entry's key under tasks; not given")
+    name: Name = Field(default="volume", exclude=True, description="the entry's key under tasks; not given in the file")
     kind: Literal["volume"] = "volume"
     points: tuple[Name, ...] = Field(
         default=("point",), min_length=1, description="points to predict; not given: all that the data set has"
@@ -715,13 +715,13 @@ class VolumeTask(TaskSection):
     limits: tuple[float, float] = Field(
         default=(0.05, 0.1), description="fraction of the longest side, what counts as close: fine and coarse"
     )
-    copies_per_sample: Whole = Field(default=20, ge=1, le=10_000)
+    copies_per_sample: Whole = Field(default=20, ge=1, le=10_000, description="augmented copies of each volume")
     augmentation: VolumeAugmentation = VolumeAugmentation()
 
     @property
     def edges(self) -> str:
         """What augmentation leaves at the edges."""
-        return "repeat"
+        return "reflect"
 
 
 AnyTask = SignalTask | ImageTask | VolumeTask

@@ -16,8 +16,7 @@ _EDGES = {
     "zero_fill": "a shifted window is filled up with zeros, whose length reveals part of the target",
     "rewindow": "each copy's window is cut out of the recording again, so that no padding reveals the target",
     "zero": "a warped image has an empty border, which reveals part of the target",
-    "repeat": "a moved volume repeats its outermost voxels, so that no empty border reveals the target",
-    "reflect": "a warped image is mirrored at its edges, so that no empty border reveals the target",
+    "reflect": "a copy is mirrored at its edges, so that no empty border reveals the target",
 }
 _ZERO_EDGES: dict[Kind, str] = {"signal": "zero padding", "image": "the empty image border"}
 

@@ -48,6 +48,8 @@ def test_target_and_prediction_of_each_case_are_marked():
     case = Case("worst", "s1", 2, 1, FOCUS, prediction, 3.0, True, VOLUME[np.newaxis].astype(np.float32))
     figure = _draw_volume_cases(spec, [case], "title")
     assert len(figure.axes) == 3
+    # One scale for the three slices: 0 ... 234.
+    assert {axis.images[0].get_clim() for axis in figure.axes} == {(0.0, 234.0)}
     # Each mark has a white rim below it.
     marked = [[tuple(map(float, line.get_xydata()[0])) for line in axis.lines[1::2]] for axis in figure.axes]
     assert marked == [[(3.6, 1.2), (1.0, 3.0)], [(3.6, 2.0), (1.0, 0.0)], [(1.2, 2.0), (3.0, 0.0)]]

@@ -3,7 +3,8 @@
 Voxel centres have integer coordinates, x the column, y the row, z the slice. A volume is normalised once: minus its
 mean, over its standard deviation. Copy 0 is the original; any other is moved by whole voxels along each axis, drawn
 evenly from `-translation_voxels ... translation_voxels`, of which only those are taken that keep every point between
-the centres of the outermost voxels. What moves in from outside repeats the outermost voxels.
+the centres of the outermost voxels. What moves in from outside is the volume mirrored at its
+outermost voxels' centres, as of images with `border: reflect`.
 """
 
 from __future__ import annotations
@@ -48,15 +49,14 @@ def draw_shift(rng: np.random.Generator, most: int, points: np.ndarray, shape: S
 
 
 def shift_volume(volume: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """A volume moved by whole voxels, the outermost ones repeated where it moves in.
+    """A volume moved by whole voxels, mirrored where it moves in.
 
     Args:
         volume: (channels, depth, height, width).
-        shift: int64 (3,), x first.
+        shift: int64 (3,), x first, less than the volume's sides.
     """
-    places = [
-        np.clip(np.arange(size) - by, 0, size - 1) for size, by in zip(volume.shape[1:], shift[::-1], strict=True)
-    ]
+    ends = zip(volume.shape[1:], shift[::-1], strict=True)
+    places = [(size - 1) - np.abs((size - 1) - np.abs(np.arange(size) - by)) for size, by in ends]
     return np.asarray(volume[:, *np.ix_(*places)])
 
 

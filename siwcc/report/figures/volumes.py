@@ -82,6 +82,9 @@ def _draw_slice(axis: Axes, row: VolumeRow[Mark], plane: tuple[int, int, int], p
     title = f"{_NAMES[across]} = {number}, {_NAMES[right]} right, {_NAMES[down]} down"
     title = f"{row.title}\n{title}" if plane == _PLANES[0] else title
     panel(axis, values, title, [(point[[right, down]], mark) for point, mark in row.points])
+    for image in axis.images:
+        # One scale for the three slices.
+        image.set_clim(float(row.volume.min()), float(row.volume.max()))
     if row.heatmap is not None and row.heatmap.max() > 0:
         _, shown = cut(row.heatmap, row.focus, across, row.stride)
         columns, lines = (np.arange(size) * row.stride for size in shown.shape[::-1])

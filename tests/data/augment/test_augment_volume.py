@@ -37,12 +37,12 @@ TWO_POINTS = section(points_from=[["first", "1", "2"], ["second", "3", "4"]])
 
 
 def task(**values: object) -> VolumeTask:
-    given = {"name": "ct", "dataset": "scans", "copies_per_sample": 6, "augmentation": {"translation_voxels": 2}}
+    given = {"name": "ct", "dataset": "scans", "copies_per_sample": 6, "augmentation": {"translation_voxels": 1}}
     return VolumeTask(**given | values)  # type: ignore[arg-type]
 
 
 def bright_voxel(x: int, y: int, z: int) -> np.ndarray:
-    """One voxel of 1 in zeros, away from the outermost ones."""
+    """One voxel of 1 in zeros, whose mirror image is in no copy that is moved by one voxel."""
     volume = np.zeros((1, *SHAPE), dtype=np.float32)
     volume[0, z, y, x] = 1.0
     return volume
@@ -54,7 +54,7 @@ def samples(tmp_path: Path) -> Path:
     path = tmp_path / "scans.h5"
     attributes = {"dataset": "scans", "protocol": DATASET.protocol()}
     with shard_writer(path, "samples", attributes) as writer:
-        for sample_id, point in zip(IDS, [(2, 3, 1), (3, 2, 2), (5, 4, 3)], strict=True):
+        for sample_id, point in zip(IDS, [(2, 3, 2), (3, 2, 2), (4, 3, 2)], strict=True):
             columns = {"signal": bright_voxel(*point), "target": np.array(point, dtype=np.float64)}
             texts = {"sample_id": sample_id, "group": f"g{sample_id}", "class": "all"}
             writer.append({**columns, **texts, "second": np.array(SECOND[sample_id])})
@@ -62,16 +62,16 @@ def samples(tmp_path: Path) -> Path:
 
 
 class TestByHand:
-    def test_a_shift_moves_voxels_and_repeats_the_outermost(self):
+    def test_a_shift_moves_voxels_and_mirrors_the_others(self):
         volume = np.arange(2 * 3 * 4).reshape(1, 2, 3, 4)
         moved = shift_volume(volume, np.array([1, -2, 0]))
-        # To the right by one column, up by two rows: every row is the last one.
-        assert moved[0, 0].tolist() == [[8, 8, 9, 10]] * 3
-        assert moved[0, 1].tolist() == [[20, 20, 21, 22]] * 3
+        # To the right by one column, up by two rows: the last row, and the two above it in turn.
+        assert moved[0, 0].tolist() == [[9, 8, 9, 10], [5, 4, 5, 6], [1, 0, 1, 2]]
+        assert moved[0, 1].tolist() == [[21, 20, 21, 22], [17, 16, 17, 18], [13, 12, 13, 14]]
 
     def test_a_shift_along_z(self):
         volume = np.arange(3).reshape(1, 3, 1, 1)
-        assert shift_volume(volume, np.array([0, 0, 1]))[0, :, 0, 0].tolist() == [0, 0, 1]
+        assert shift_volume(volume, np.array([0, 0, 1]))[0, :, 0, 0].tolist() == [1, 0, 1]
 
     def test_normalised_by_mean_and_deviation(self):
         # Mean 2, standard deviation 2.
@@ -101,7 +101,7 @@ class TestFolds:
         for volume, target in zip(inputs.signal[:, 0], inputs.target, strict=True):
             assert np.argwhere(volume == volume.max())[:, ::-1].tolist() == [target.tolist()]
         # Copy 0 is the original, the others moved differently.
-        assert inputs.target[::7].tolist() == [[2, 3, 1], [3, 2, 2], [5, 4, 3]]
+        assert inputs.target[::7].tolist() == [[2, 3, 2], [3, 2, 2], [4, 3, 2]]
         assert len({tuple(target) for target in inputs.target.tolist()}) > 12
         assert read_shard(fold, "fold").arrays["event_visible"].tolist() == [1] * 21
 

@@ -109,8 +109,8 @@ class TestSpheres:
             centres = spheres.draw_centres(np.random.default_rng(seed))
             sums = centres.sum(axis=1)
             assert sums[0] <= sums[1:].min() - 4.0
-            assert (centres >= 3).all()
-            assert (centres <= np.array([23, 23, 15]) - 3).all()
+            assert (centres >= 5).all()
+            assert (centres <= np.array([23, 23, 15]) - 5).all()
 
     def test_intensity_by_hand(self, monkeypatch):
         monkeypatch.setattr(spheres, "NOISE", 0.0)

@@ -19,8 +19,9 @@ SPHERES = 4
 RADIUS = 2.0
 NOISE = 0.1
 """Standard deviation; a sphere has the intensity 1, its surroundings 0."""
-# Of a centre from each face, between two centres, and between the sums of the coordinates of target and next.
-_MARGIN, _APART, _CLEARLY = 3.0, 6.0, 4.0
+# Of a centre from each face, between two centres, and between the sums of the coordinates of target and next. A copy
+# that is moved by two voxels has no mirrored sphere beside a face.
+_MARGIN, _APART, _CLEARLY = 5.0, 6.0, 4.0
 _VOLUMES_PER_GROUP = 2
 
 
