@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from made_models import write_drawn_model
 from places import REPOSITORY
 from refusals import refused
 
@@ -17,10 +15,9 @@ from siwcc.config import Config, load_study
 from siwcc.data.augment.volume import write_fold
 from siwcc.data.datasets.manifest import provide_raw
 from siwcc.data.samples import extract_samples
-from siwcc.data.tasks.interface import task_module
 from siwcc.inference.predictor import Predictor
 from siwcc.report.figures.inspection import plot_content
-from siwcc.training.checkpoint import model_bytes, network_for, read_model
+from siwcc.training.checkpoint import read_model
 
 
 @pytest.fixture(scope="module")
@@ -71,30 +68,8 @@ def test_a_study_is_planned(config: Config, folder: Path) -> None:
         assert plan.disk_bytes == 4 * (40 + 120) * 16 * 24 * 24
 
 
-def test_a_network_for_volumes_is_read_and_predicts_no_files(config: Config, tmp_path: Path) -> None:
-    task, dataset = config.task("spheres"), config.dataset_of("spheres")
-    spec = task_module("volume").make_spec(task, dataset)
-    torch.manual_seed(0)
-    network = network_for(spec, "heatmap", "coord_unit", 1)
-    metadata: dict[str, Any] = {
-        "run": {"task": "spheres", "encoding": "coord_unit", "variant": "heatmap", "fold": 1, "seed": 0},
-        "spec": json.loads(spec.to_json()),
-        "layer_encoding": "coord_unit",
-        "signal_channels": 1,
-        "dataset": "spheres",
-        "dataset_protocol": dataset.protocol(),
-        "task_protocol": task.protocol(),
-        "train": {},
-        "training_groups": ["subject_000"],
-        "versions": {"siwcc": "0", "torch": "2"},
-    }
-    path = tmp_path / "model.pt"
-    path.write_bytes(model_bytes(metadata, network.state_dict()))
-    model = read_model(path)
-    assert model.spec == spec
+def test_a_network_for_volumes_is_described_and_predicts_no_files(tmp_path: Path) -> None:
+    path = write_drawn_model(tmp_path / "model.pt", "volume", "heatmap", "coord_unit")
     assert inspect_file(path).facts["outputs"] == [f"prediction_{axis}_voxel" for axis in "xyz"]
-    signal = torch.randn(2, 1, *spec.shape)
-    with torch.inference_mode():
-        assert torch.equal(model.network(signal), network.eval()(signal))
     with refused(path, "volumes"):
-        Predictor([model])
+        Predictor([read_model(path)])
