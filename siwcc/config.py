@@ -55,14 +55,17 @@ IMAGE_VARIANTS: tuple[VariantName, ...] = ("unet", "unet_replicate")
 """Networks for images only."""
 MAP_VARIANTS: tuple[VariantName, ...] = ("unet", "unet_replicate", "heatmap", "median", "dense")
 """Networks with a heatmap, which give a confidence; the most accurate first (docs/explanation/localiser.md)."""
-Kind = Literal["signal", "image"]
-"""What a task's samples are: signals over time, or images."""
+VOLUME_VARIANTS = STANDARDISED
+"""Networks for volumes."""
+Kind = Literal["signal", "image", "volume"]
+"""What a task's samples are: signals over time, images, or volumes."""
 SignalPerturbation = Literal["noise", "wander", "lead_missing", "rate", "polarity"]
 ImagePerturbation = Literal["noise", "blur", "contrast", "brightness", "stain", "size"]
 PerturbationName = Literal[SignalPerturbation, ImagePerturbation]
 PERTURBATIONS: dict[Kind, tuple[str, ...]] = {
     "signal": get_args(SignalPerturbation),
     "image": get_args(ImagePerturbation),
+    "volume": (),
 }
 # The format of the data set on which the paper reports each of its tasks.
 PAPERS_FORMAT = {"ecg": "vfdb", "nuclei": "sipakmed"}
@@ -105,6 +108,9 @@ ImageSize = Annotated[
 
 def _shape_of_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
+
+
+VolumeSide = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=5, le=1024)]
 
 
 def _as_texts(value: object) -> object:
@@ -304,10 +310,10 @@ class HerlevSection(_CellSection):
 
 
 class FolderSection(DatasetSection):
-    """A folder of recordings or images of your own, with a table of the target in each (docs/how-to/own-data.md)."""
+    """Recordings, images or volumes of your own, with a table of the target in each (docs/how-to/own-data.md)."""
 
-    format: Literal["folder"] = Field(description="recordings or images of your own, with a table of targets")
-    kind: Kind = Field(description="signal: a time in a recording; image: a point in an image")
+    format: Literal["folder"] = Field(description="recordings, images or volumes of your own, with a table of targets")
+    kind: Kind = Field(description="signal: a time in a recording; image, volume: a point in it")
     table: str = Field(
         default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
     )
@@ -322,12 +328,15 @@ class FolderSection(DatasetSection):
     points_from: Annotated[tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...], BeforeValidator(_as_texts)] = (
         Field(
             default=(),
-            description="image: [point, endings], the centroid of the points in columns x<ending>, y<ending>; "
-            "not given: one point in x, y",
+            description="image, volume: [point, endings], the centroid of the points in columns x<ending>, "
+            "y<ending> and, of a volume, z<ending>; not given: one point in x, y and z",
         )
     )
     order_by: Literal["y"] | None = Field(
         default=None, description="image: y: several points from top to bottom, whatever the table calls them"
+    )
+    volume_shape: tuple[VolumeSide, VolumeSide, VolumeSide] = Field(
+        default=(64, 64, 64), description="volume: voxels, [depth, height, width]; arrays of another shape are excluded"
     )
     columns: dict[Literal["file", "group", "class", "sample_id"], str] = Field(
         default_factory=dict, description="what the table calls a column, if not file, group, class or sample_id"
@@ -351,7 +360,8 @@ class FolderSection(DatasetSection):
     @property
     def points(self) -> tuple[str, ...]:
         """The points of a row of the table."""
-        return ("onset",) if self.kind == "signal" else tuple(name for name, *_ in self.points_from) or ("nucleus",)
+        single = {"signal": "onset", "image": "nucleus", "volume": "point"}[self.kind]
+        return tuple(name for name, *_ in self.points_from) or (single,)
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -359,9 +369,12 @@ class FolderSection(DatasetSection):
         return _shape_of_size(self.image_size)
 
     def _of_other_kind(self) -> tuple[str, ...]:
-        if self.kind == "signal":
-            return "image_size", "colours", "points_from", "order_by"
-        return "leads", "window_s", "rate_hz", "csv_rate_hz"
+        of_kind: dict[Kind, tuple[str, ...]] = {
+            "signal": ("leads", "window_s", "rate_hz", "csv_rate_hz"),
+            "image": ("image_size", "colours", "points_from", "order_by"),
+            "volume": ("volume_shape", "points_from"),
+        }
+        return tuple(sorted({name for names in of_kind.values() for name in names} - set(of_kind[self.kind])))
 
     def protocol(self) -> dict[str, Any]:
         """The values that change the samples; of those for one kind only, that kind's."""
@@ -431,6 +444,11 @@ class JoinedDatasets:
         """Channels of the images."""
         return int(self._first.colours)
 
+    @property
+    def volume_shape(self) -> tuple[int, int, int]:
+        """Depth, height and width, voxels."""
+        return cast(tuple[int, int, int], self._first.volume_shape)
+
     def protocol(self) -> dict[str, Any]:
         """The values that change the samples, of each data set."""
         return {"datasets": {name: section.protocol() for name, section in self.sections.items()}}
@@ -438,6 +456,7 @@ class JoinedDatasets:
 
 TaskDataset = AnyDataset | JoinedDatasets
 SignalDataset = VfdbSection | WfdbSection | FolderSection | JoinedDatasets
+VolumeDataset = FolderSection | JoinedDatasets
 ImageDataset = SipakmedSection | HerlevSection | FolderSection | JoinedDatasets
 
 
@@ -446,6 +465,8 @@ def _shape_of(section: AnyDataset) -> dict[str, object]:
     if section.kind == "image":
         frame: dict[str, object] = {"image_size": section.image_size, "colours": section.colours}
         return {"kind": section.kind, **frame, "points": list(section.points)}
+    if section.kind == "volume":
+        return {"kind": section.kind, "volume_shape": section.volume_shape, "points": list(section.points)}
     shape = {"rate_hz": section.rate_hz, "window_s": section.window_s, "number of leads": len(section.leads)}
     return {"kind": section.kind, **shape, "points": list(section.points)}
 
@@ -550,7 +571,7 @@ class TaskSection(Section):
     """What every task has, whatever its kind."""
 
     name: Name = Field(exclude=True, description="the entry's key under tasks; not given in the file")
-    kind: Kind = Field(description="signal: points in time; image: points in an image")
+    kind: Kind = Field(description="signal: points in time; image, volume: points in an image or a volume")
     dataset: DatasetNames = Field(description="a name under datasets, or a list of several")
     points: tuple[Name, ...] = Field(
         min_length=1, description="points to predict, the data set's first one first; not given: all that it has"
@@ -590,9 +611,14 @@ class TaskSection(Section):
         return self.group, f"{self.group}s"
 
     @property
+    def edges(self) -> str:
+        """What augmentation leaves at the edges: a value of `shift` or `border`."""
+        raise NotImplementedError
+
+    @property
     def has_zero_edges(self) -> bool:
         """Whether augmentation leaves zeros at the edges, as in the paper."""
-        raise NotImplementedError
+        return self.edges in ("zero_fill", "zero")
 
     def protocol(self) -> dict[str, Any]:
         """The values that shape the folds, as plain JSON types; limits only where they are not the kind's."""
@@ -622,9 +648,9 @@ class SignalTask(TaskSection):
     augmentation: SignalAugmentation = SignalAugmentation()
 
     @property
-    def has_zero_edges(self) -> bool:
-        """Whether augmentation leaves zeros at the edges, as in the paper."""
-        return self.shift == "zero_fill"
+    def edges(self) -> str:
+        """What augmentation leaves at the edges."""
+        return self.shift
 
     @model_validator(mode="after")
     def _odd(self) -> SignalTask:
@@ -665,16 +691,49 @@ class ImageTask(TaskSection):
     augmentation: ImageAugmentation = ImageAugmentation()
 
     @property
-    def has_zero_edges(self) -> bool:
-        """Whether augmentation leaves zeros at the edges, as in the paper."""
-        return self.border == "zero"
+    def edges(self) -> str:
+        """What augmentation leaves at the edges."""
+        return self.border
 
 
-AnyTask = SignalTask | ImageTask
+class VolumeAugmentation(Section):
+    """Random translation."""
+
+    translation_voxels: Whole = Field(
+        default=4, ge=0, le=512, description="whole voxels to either side along each axis; no target leaves the volume"
+    )
+
+
+class VolumeTask(TaskSection):
+    """Points in a volume."""
+
+    name: Name = Field(default="volume", exclude=True, description="the entry's key under tasks; not given in the file")
+    kind: Literal["volume"] = "volume"
+    points: tuple[Name, ...] = Field(
+        default=("point",), min_length=1, description="points to predict; not given: all that the data set has"
+    )
+    limits: tuple[float, float] = Field(
+        default=(0.05, 0.1), description="fraction of the longest side, what counts as close: fine and coarse"
+    )
+    copies_per_sample: Whole = Field(default=20, ge=1, le=10_000, description="augmented copies of each volume")
+    augmentation: VolumeAugmentation = VolumeAugmentation()
+
+    @property
+    def edges(self) -> str:
+        """What augmentation leaves at the edges."""
+        return "reflect"
+
+
+AnyTask = SignalTask | ImageTask | VolumeTask
 Task = Annotated[AnyTask, Field(discriminator="kind")]
-TASK_OF_KIND: dict[Kind, type[AnyTask]] = {"signal": SignalTask, "image": ImageTask}
+TASK_OF_KIND: dict[Kind, type[AnyTask]] = {"signal": SignalTask, "image": ImageTask, "volume": VolumeTask}
 # By the discriminator, which is in the location of a problem.
-_SECTIONS: dict[str, type[Section]] = {**_SECTION_OF_FORMAT, "signal": SignalTask, "image": ImageTask}
+_SECTIONS: dict[str, type[Section]] = {
+    **_SECTION_OF_FORMAT,
+    "signal": SignalTask,
+    "image": ImageTask,
+    "volume": VolumeTask,
+}
 PAPERS_TASKS: dict[str, dict[str, Any]] = {
     "ecg": {"kind": "signal", "title": "ECG changepoints", "sample": "event", "group": "record"},
     "nuclei": {
@@ -1093,10 +1152,7 @@ class Config(Section):
             for variant in self.variants:
                 self._check_stored_weights(key, settings, variant)
             self._check_signal_task(key, settings)
-            for_images = [variant for variant in self.variants if variant in IMAGE_VARIANTS]
-            if for_images:
-                problem = f"is a network for images; take heatmap for {key}, or run tasks of images alone"
-                raise ValueError(f"variants: {for_images[0]!r} {problem}")
+        self._check_variants()
         self._check_robustness()
         if self.onsets is not None:
             self._check_onsets(self.onsets)
@@ -1122,6 +1178,15 @@ class Config(Section):
             first = first or section
             if (section.rate_hz, len(section.leads)) != (first.rate_hz, len(first.leads)):
                 raise ValueError(f"{key}: {name!r} has another rate or number of leads than the first")
+
+    def _check_variants(self) -> None:
+        for task in self.run:
+            kind = self.kind_of(task)
+            of_others = VOLUME_VARIANTS if kind == "volume" else get_args(VariantName)
+            for variant in self.variants:
+                if variant not in of_others or (variant in IMAGE_VARIANTS and kind != "image"):
+                    problem = f"is no network for a {kind}; take heatmap for {task}, or run other tasks alone"
+                    raise ValueError(f"variants: {variant!r} {problem}")
 
     def _check_chains(self) -> None:
         chained = [variant for variant in self.variants if self.train.of(variant).decoder == "chain"]

@@ -149,10 +149,12 @@ def written(folder: Path) -> Path:
 SPECS = {
     "nimesha": TaskSpec("ecg", "nimesha", ("",), "s", 2, (48,), (19.0,), 20.0),
     "lakshya": TaskSpec("nuclei", "lakshya", ("_x", "_y"), "px", 3, (32, 32), (31.0, 31.0), 31.0),
+    "volume": TaskSpec("scans", "volume", ("_x", "_y", "_z"), "voxel", 1, (9, 12, 10), (9.0, 11.0, 8.0), 11.0),
 }
 PROTOCOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nimesha": ({"window_s": 20.0, "rate_hz": 250.0}, {"median_samples": 11, "decimate_by": 10}),
     "lakshya": ({"image_size": 32}, {"border": "reflect"}),
+    "volume": ({"volume_shape": [9, 12, 10]}, {}),
 }
 
 

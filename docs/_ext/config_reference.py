@@ -28,6 +28,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "tasks.ecg.augmentation": config.SignalAugmentation,
     "tasks.nuclei": config.ImageTask,
     "tasks.nuclei.augmentation": config.ImageAugmentation,
+    "tasks.volume": config.VolumeTask,
+    "tasks.volume.augmentation": config.VolumeAugmentation,
     "datasets.vfdb": config.VfdbSection,
     "datasets.mitdb": config.WfdbSection,
     "datasets.sipakmed": config.SipakmedSection,

@@ -16,7 +16,7 @@ import numpy as np
 from siwcc.data.curves import KIND as CURVES
 from siwcc.data.curves import read_curves
 from siwcc.data.episodes import US_PER_H, reference_of
-from siwcc.data.points import VISIBLE_FROM
+from siwcc.data.points import VISIBLE_FROM, output_suffixes
 from siwcc.data.recordings import KIND as RECORDINGS
 from siwcc.data.recordings import read_recordings
 from siwcc.data.tasks.interface import TaskSpec
@@ -99,7 +99,8 @@ def _samples_facts(shard: Shard) -> dict[str, Any]:
     attributes, arrays = shard.attributes, shard.arrays
     protocol = json.loads(attributes["protocol"])
     units = json.loads(attributes["units"])
-    sampling: dict[str, Any] = {name: attributes[name] for name in ("rate_hz", "image_size") if name in attributes}
+    named = ("rate_hz", "image_size", "volume_shape")
+    sampling: dict[str, Any] = {name: attributes[name] for name in named if name in attributes}
     return {
         "dataset": attributes["dataset"],
         "format": attributes["format"],
@@ -109,7 +110,7 @@ def _samples_facts(shard: Shard) -> dict[str, Any]:
         "classes": _counts(arrays["class"]),
         "signal_unit": units["signal"],
         **sampling,
-        **_target_facts(arrays["target"], units["target"], ("",) if arrays["target"].shape[1] == 1 else ("_x", "_y")),
+        **_target_facts(arrays["target"], units["target"], output_suffixes([""], arrays["target"].shape[1])),
         **_further_facts(arrays, units["target"]),
         "protocol": {name: value for name, value in protocol.items() if value is not None},
         "digest": shard.digest,

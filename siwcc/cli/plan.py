@@ -27,7 +27,7 @@ from siwcc.training.torch_setup import Adam, keep_large_buffers
 # Facts of the complete sets (usable samples), for a study whose samples are not made yet.
 _KNOWN_SAMPLES = {"vfdb": 236, "mitdb": 71, "sipakmed": 4023, "herlev": 917}
 # Of the synthetic sets: usable events of a record, usable fraction of the cells.
-_SYNTHETIC_SHARE: dict[Kind, float] = {"signal": 4.7, "image": 0.96}
+_SYNTHETIC_SHARE: dict[Kind, float] = {"signal": 4.7, "image": 0.96, "volume": 1.0}
 _ECG_CONTEXT_FACTOR = 3
 _COMPRESSED_SHARE = 0.9
 _SECONDS_A_JOB = 2.0
@@ -189,6 +189,8 @@ def _disk_bytes(spec: TaskSpec, dataset: TaskDataset, samples: int, rows: int) -
         source = round(dataset.window_s * dataset.rate_hz)
         floats = samples * spec.channels * source * _ECG_CONTEXT_FACTOR + rows * spec.channels * _positions(spec)
         return round(4 * floats * _COMPRESSED_SHARE)
+    if dataset.kind == "volume":
+        return 4 * (samples + rows) * _positions(spec)
     pixels = samples * spec.channels * _positions(spec)
     return round(pixels * _COMPRESSED_SHARE + rows * 60)
 

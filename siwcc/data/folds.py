@@ -229,7 +229,11 @@ def write_folds(
     write_manifest(folds_path.with_name(MANIFEST), "", (folds_path, strata_path), samples_digest=shard.digest)
 
 
-_EVENT_ARRAYS: dict[Kind, tuple[str, ...]] = {"signal": ("event_sample", "previous_event"), "image": ()}
+_EVENT_ARRAYS: dict[Kind, tuple[str, ...]] = {
+    "signal": ("event_sample", "previous_event"),
+    "image": (),
+    "volume": (),
+}
 
 
 def _shown_gaps(shard: Shard, kind: Kind) -> list[str]:

@@ -20,7 +20,7 @@ from siwcc.io.shards import Shard, shard_writer
 
 EXCLUDED_COLUMNS = ("sample_id", "reason")
 # What samples files call the kinds, from the time when each kind had one task: another name would change their bytes.
-_STORED_KINDS: dict[Kind, str] = {"signal": "ecg", "image": "nuclei"}
+_STORED_KINDS: dict[Kind, str] = {"signal": "ecg", "image": "nuclei", "volume": "volume"}
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def extract_samples(
         **_sampling(section),
     }
     items = reader.iter_samples(section, folder)
-    points = section.points if section.kind == "image" and len(section.points) > 1 else ()
+    points = section.points if section.kind != "signal" and len(section.points) > 1 else ()
     excluded = write_samples(
         items, attributes, samples_path, section.max_excluded, ("target", *points[1:]) * bool(points)
     )
@@ -71,6 +71,8 @@ def extract_samples(
 def _sampling(section: AnyDataset) -> dict[str, float | int | str]:
     if section.kind == "signal":
         return {"rate_hz": section.rate_hz}
+    if section.kind == "volume":
+        return {"volume_shape": " x ".join(map(str, section.volume_shape))}
     return {"image_size": stored_size(section.image_shape)}
 
 

@@ -67,7 +67,7 @@ class Calibration(BaseModel):
     encoding: Name
     variant: Name
     limit: Annotated[FiniteFloat, Field(gt=0)]
-    unit: Annotated[str, Field(pattern="^(s|px)$")]
+    unit: Annotated[str, Field(pattern="^(s|px|voxel)$")]
     inputs: Annotated[str, Field(pattern="^(un)?augmented$")]
     balance: Fraction
     folds: PositiveInt

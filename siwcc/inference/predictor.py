@@ -481,6 +481,9 @@ class Predictor:
 def _input_of(model: TrainedModel) -> _Window | _Frame:
     """What a network is shown, from metadata that may say anything."""
     spec = model.spec
+    if spec.kind == "volume":
+        remedy = "its predictions for the study's volumes are in predictions.csv"
+        raise InputError(model.path, "is a network for volumes, and new volumes cannot be read yet", remedy)
     try:
         section = parse_protocol(model.metadata.dataset_protocol)
         if spec.kind == "image":

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Block", "check_signal", "mean_and_maximum", "to_channels_last"]
+__all__ = ["Block", "channels_last", "check_signal", "mean_and_maximum", "to_channels_last"]
 
 Window = tuple[int, int]
 
@@ -41,14 +41,20 @@ def check_signal(signal: Tensor, expected: tuple[int, ...]) -> None:
         raise ValueError(f"expected an encoded signal of shape (batch, {axes}), got {tuple(signal.shape)}")
 
 
-def to_channels_last(network: nn.Module) -> None:
-    """Keep the weights of a network as a CPU computes with them fastest."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's signature forgets it
+def channels_last(dims: int) -> torch.memory_format:
+    """The layout in which a CPU computes fastest; signals of one axis are images of height 1."""
+    return torch.channels_last_3d if dims == 3 else torch.channels_last
+
+
+def to_channels_last(network: nn.Module, dims: int = 2) -> None:
+    """Keep the weights of a network of convolutions over so many axes as a CPU computes with them fastest."""
+    network.to(memory_format=channels_last(dims))  # type: ignore[call-overload]  # torch's signature forgets it
 
 
 def mean_and_maximum(features: Tensor) -> Tensor:
-    """Of every channel over all positions, (B, C, H, W) -> (B, 2 C), means before maxima."""
-    return torch.cat((features.mean((2, 3)), features.amax((2, 3))), dim=1)
+    """Of every channel over all positions, (B, C, *places) -> (B, 2 C), means before maxima."""
+    places = tuple(range(2, features.dim()))
+    return torch.cat((features.mean(places), features.amax(places)), dim=1)
 
 
 class Block(nn.Module):

@@ -23,7 +23,7 @@ _HIGH, _MORE = 0.2, 10.0
 
 
 def squared_error(scores: Tensor, wanted: Tensor) -> Tensor:
-    """(B, points, H, W) each -> the same shape, without unit."""
+    """(B, points, *places) each -> the same shape, without unit."""
     return (scores - wanted).square()
 
 
@@ -31,7 +31,7 @@ def adaptive_wing(scores: Tensor, wanted: Tensor) -> Tensor:
     """Logarithm of a power of a small error, a straight line from 0.5 on; more where the Gaussian is high.
 
     Args:
-        scores: (B, points, H, W).
+        scores: (B, points, *places), two or three axes of places.
         wanted: The same shape, 0 ... 1.
 
     Returns:
@@ -47,5 +47,6 @@ def adaptive_wing(scores: Tensor, wanted: Tensor) -> Tensor:
     loss = torch.where(error < _THETA, curve, slope * (error - _THETA) + at_theta)
     # By columns and rows: a signal over time has one row.
     reach = [1 if size > 1 else 0 for size in wanted.shape[2:]]
-    near = functional.max_pool2d(wanted, [2 * by + 1 for by in reach], stride=1, padding=reach) >= _HIGH
+    largest = functional.max_pool3d if len(reach) == 3 else functional.max_pool2d
+    near = largest(wanted, [2 * by + 1 for by in reach], stride=1, padding=reach) >= _HIGH
     return loss * (1 + _MORE * near.to(loss.dtype))

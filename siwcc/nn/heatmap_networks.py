@@ -12,7 +12,8 @@ every place, and
         ResidualNet: mean and maximum -> (B, 64) -> linear, sigmoid times the scale -> prediction
 
 A signal with one axis keeps its length: every sample has a score. Images have two strided convolutions before the
-blocks; a score belongs to the pixel in the middle of what those see, every fourth along each axis:
+blocks, volumes one; a score belongs to the pixel in the middle of what those see, in images every fourth along each
+axis:
 
     pixel     0   1   2   3   4   5   6   7   8  ...
     score     0               1               2  ...        score i stands at pixel 4 i
@@ -21,6 +22,9 @@ blocks; a score belongs to the pixel in the middle of what those see, every four
 |---|---|---|---|---|---|
 | one axis | kernel 7 | 1, 2, 4, 8, 16, 32, kernels of 5 | 255 samples to either side, 10 s | 1 sample, 0.04 s | 500 |
 | images | kernels 7 and 5, strides of 2 | 1, 2, 4, 8, kernels of 3 | 127 pixels to either side | 4 pixels | 64 x 64 |
+| volumes | kernel 5, stride of 2 | 1, 2, 4, kernels of 3 | 30 voxels to either side | 2 voxels | |
+
+A map of one axis has one row: its places are (1, length).
 
 What tells them positions, beside the input: the zeros that the convolutions see beyond the edges.
 
@@ -44,20 +48,22 @@ and maximum of the features over all places; the loss wants all of the mass ther
 then sums to what is left, so the mass around the prediction, its confidence, falls by itself:
 
     features -> 1 x 1 convolution ------> scores  --.
-        '----> mean and maximum -> linear -> absent  +-> softmax -> map (B, points, H, W), absent (B, points)
+        '----> mean and maximum -> linear -> absent  +-> softmax -> map (B, points, *places), absent (B, points)
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from functools import reduce
+from operator import mul
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from siwcc.nn.fused_block import check_signal, mean_and_maximum, to_channels_last
+from siwcc.nn.fused_block import channels_last, check_signal, mean_and_maximum, to_channels_last
 from siwcc.nn.heatmap_losses import adaptive_wing, squared_error
 from siwcc.nn.point_chain import PointChain
 
@@ -67,19 +73,23 @@ Readout = Literal["soft_argmax", "arg_max", "median", "chain"]
 Loss = Literal["cross_entropy", "squared_error", "adaptive_wing", "soft_argmax"]
 
 WIDTH = 32
-# By the number of axes: samples or pixels between two scores.
-STRIDE = {1: 1, 2: 4}
+# Outputs, kernel and stride of the convolutions before the residual blocks, by the number of axes.
+STEM = {1: ((WIDTH, 7, 1),), 2: ((WIDTH // 2, 7, 2), (WIDTH, 5, 2)), 3: ((WIDTH, 5, 2),)}
+# By the number of axes: samples, pixels or voxels between two scores.
+STRIDE = {dims: math.prod(stride for *_, stride in stem) for dims, stem in STEM.items()}
 # Of the residual blocks, by the number of axes.
-KERNEL = {1: 5, 2: 3}
-DILATIONS = {1: (1, 2, 4, 8, 16, 32), 2: (1, 2, 4, 8)}
-# Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels.
-SPREAD = {1: 8.0, 2: 1.0}
+KERNEL = {1: 5, 2: 3, 3: 3}
+DILATIONS = {1: (1, 2, 4, 8, 16, 32), 2: (1, 2, 4, 8), 3: (1, 2, 4)}
+# Standard deviation of the Gaussian around the point, in scores, by the number of axes: 0.32 s at 25 Hz, 4 pixels,
+# 2 voxels.
+SPREAD = {1: 8.0, 2: 1.0, 3: 1.0}
 # Before a peak or median is taken the map's logarithms are divided by this, by the number of axes: networks are too
 # confident. By the likelihood of the true times on inner validation folds (docs/lab-notebook/localiser-search.md);
-# images are decoded as they are.
-TEMPERATURE = {1: 1.75, 2: 1.0}
-# Standard deviation of the Gaussian that a peak is taken after, in scores, by the number of axes: 0.64 s, 4 pixels.
-SMOOTHING = {1: 16.0, 2: 1.0}
+# images and volumes are decoded as they are.
+TEMPERATURE = {1: 1.75, 2: 1.0, 3: 1.0}
+# Standard deviation of the Gaussian that a peak is taken after, in scores, by the number of axes: 0.64 s, 4 pixels,
+# 2 voxels.
+SMOOTHING = {1: 16.0, 2: 1.0, 3: 1.0}
 # What counts as around the prediction, as a fraction of the extent: 1 s of 20 s.
 AROUND = 0.05
 _SMALLEST_DEVIATION = 1e-3
@@ -129,48 +139,53 @@ class ResidualBlock(nn.Module):
 
     Args:
         width: Channels before and after.
-        kernel: Odd height and width of the convolutions.
+        kernel: Odd size of the convolutions along each axis: (height, width), or (depth, height, width).
         dilation: Places between two taps.
 
     Shape:
-        Input and output (B, width, H, W).
+        Input and output (B, width, *places).
     """
 
-    def __init__(self, width: int, kernel: tuple[int, int], dilation: int) -> None:
+    def __init__(self, width: int, kernel: tuple[int, ...], dilation: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for _ in range(2):
-            padding = (kernel[0] // 2 * dilation, kernel[1] // 2 * dilation)
-            layers += [nn.Conv2d(width, width, kernel, padding=padding, dilation=dilation, bias=False)]
-            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [*_convolution(width, width, kernel, dilation=dilation), nn.ReLU(inplace=True)]
         self.inner = nn.Sequential(*layers[:-1])
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, width, H, W) -> (B, width, H, W)."""
+        """(B, width, *places) -> (B, width, *places)."""
         return torch.relu(image + self.inner(image))
 
 
+def _convolution(
+    inputs: int, outputs: int, kernel: tuple[int, ...], stride: int = 1, dilation: int = 1
+) -> list[nn.Module]:
+    """A convolution that keeps the size but for its stride, and its BatchNorm; over as many axes as the kernel has."""
+    convolution: Any = nn.Conv3d if len(kernel) == 3 else nn.Conv2d
+    norm = nn.BatchNorm3d if len(kernel) == 3 else nn.BatchNorm2d
+    padding = tuple(size // 2 * dilation for size in kernel)
+    return [convolution(inputs, outputs, kernel, stride, padding, dilation, bias=False), norm(outputs)]
+
+
 def _backbone(in_channels: int, dims: int) -> nn.Sequential:
-    """(B, in_channels, H, W) -> (B, WIDTH, ceil(H / stride), ceil(W / stride)); for one axis H is 1 and stays so."""
-    # Inputs, outputs, kernel and stride.
-    stem = [(in_channels, WIDTH // 2, 7, 2), (WIDTH // 2, WIDTH, 5, 2)] if dims == 2 else [(in_channels, WIDTH, 7, 1)]
+    """(B, in_channels, *shape) -> (B, WIDTH, each ceil(size / stride)); one axis is (1, W), and its 1 stays so."""
     layers: list[nn.Module] = []
-    for inputs, outputs, kernel, stride in stem:
-        size = _size(kernel, dims)
-        padding = (size[0] // 2, size[1] // 2)
-        layers += [nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)]
-        layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    inputs = in_channels
+    for outputs, kernel, stride in STEM[dims]:
+        layers += [*_convolution(inputs, outputs, _size(kernel, dims), stride), nn.ReLU(inplace=True)]
+        inputs = outputs
     return nn.Sequential(*layers, *(ResidualBlock(WIDTH, _size(KERNEL[dims], dims), step) for step in DILATIONS[dims]))
 
 
-def _size(kernel: int, dims: int) -> tuple[int, int]:
-    """Height and width of a kernel that is as wide along each axis of the signal."""
-    return (kernel if dims == 2 else 1, kernel)
+def _size(kernel: int, dims: int) -> tuple[int, ...]:
+    """Size along each axis of a kernel that is as wide along each axis of the signal."""
+    return (1, kernel) if dims == 1 else (kernel,) * dims
 
 
 def _check_shape(name: str, shape: tuple[int, ...]) -> None:
-    if len(shape) not in (1, 2):
-        raise ValueError(f"{name} takes signals with one or two axes, not {shape}")
+    if len(shape) not in STRIDE:
+        raise ValueError(f"{name} takes signals with one to three axes, not {shape}")
     smallest = _SMALLEST_MAP * STRIDE[len(shape)] + 1
     if min(shape) < smallest:
         raise ValueError(f"shape {shape} is too small: {name} needs at least {smallest} along each axis")
@@ -186,10 +201,10 @@ class _Body(nn.Module):
         self.backbone = self._make_backbone(in_channels, shape)
 
     def features(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, WIDTH, H, W)."""
+        """(B, in_channels, *shape) -> (B, WIDTH, *places)."""
         check_signal(signal, self.input_shape)
         image = signal.unsqueeze(2) if signal.dim() == 3 else signal
-        return cast(Tensor, self.backbone(image.contiguous(memory_format=torch.channels_last)))
+        return cast(Tensor, self.backbone(image.contiguous(memory_format=channels_last(len(self.input_shape) - 1))))
 
     def _make_backbone(self, in_channels: int, shape: tuple[int, ...]) -> nn.Module:
         return _backbone(in_channels, len(shape))
@@ -200,7 +215,8 @@ class ResidualNet(_Body):
 
     Args:
         in_channels: Channels of the encoded signal.
-        shape: (length,) or (height, width), at least 3 samples, or 9 pixels along each axis.
+        shape: (length,), (height, width) or (depth, height, width); at least 3 samples, or 9 pixels or 5 voxels along
+            each axis.
         output_scale: The prediction's largest value, one for all axes.
         points: How many points are looked for.
 
@@ -215,7 +231,7 @@ class ResidualNet(_Body):
         super().__init__(in_channels, shape)
         self.output_scale = output_scale
         self.head = nn.Linear(2 * WIDTH, points * len(shape))
-        to_channels_last(self)
+        to_channels_last(self, len(shape))
 
     def forward(self, signal: Tensor) -> Tensor:
         """(B, in_channels, *shape) -> (B, points * axes), x before y, in the unit of `output_scale`."""
@@ -228,7 +244,8 @@ class DenseNet(_Body):
 
     Args:
         in_channels: Channels of the encoded signal.
-        shape: (length,) or (height, width), at least 3 samples, or 9 pixels along each axis.
+        shape: (length,), (height, width) or (depth, height, width); at least 3 samples, or 9 pixels or 5 voxels along
+            each axis.
         extent: Coordinate of the last sample, x first, seconds or pixels.
         readout: `soft_argmax`, `arg_max` or `median`; see the module.
         points: How many points are looked for, each with a map of its own.
@@ -257,7 +274,7 @@ class DenseNet(_Body):
         self.trained_by = options.loss or ("soft_argmax" if readout == "soft_argmax" else "cross_entropy")
         self.points = points
         width = self._width(len(shape))
-        self.head = nn.Conv2d(width, points, 1)
+        self.head = nn.Conv3d(width, points, 1) if len(shape) == 3 else nn.Conv2d(width, points, 1)
         self.absence = nn.Linear(2 * width, points) if can_be_absent else None
         self.stride = stride = self._stride(len(shape))
         # x first, as predictions are.
@@ -268,11 +285,14 @@ class DenseNet(_Body):
         self.sigma = tuple(spread * step if options.sigma is None else options.sigma for step in self.step)
         self.chain = PointChain(points, self.step) if self.readout == "chain" else None
         self.around = tuple(AROUND * last for last in extent)
+        if len(shape) == 3:
+            # A volume has few voxels along an axis: there is always a score around the prediction.
+            self.around = tuple(max(reach, step) for reach, step in zip(self.around, self.step, strict=True))
         # Whole numbers, exact in every dtype; no part of the weights.
-        for name, size in zip("xy", shape[::-1], strict=False):
+        for name, size in zip("xyz", shape[::-1], strict=False):
             numbers = torch.arange(-(-size // stride), dtype=torch.float32)
             self.register_buffer(f"number_{name}", numbers, persistent=False)
-        to_channels_last(self)
+        to_channels_last(self, len(shape))
 
     def _width(self, dims: int) -> int:
         """Channels of the features."""
@@ -294,18 +314,18 @@ class DenseNet(_Body):
     def _axes(self) -> list[Tensor]:
         """Coordinates of the scores along each axis, x first."""
         return [
-            cast(Tensor, getattr(self, f"number_{name}")) * step for name, step in zip("xy", self.step, strict=False)
+            cast(Tensor, getattr(self, f"number_{name}")) * step for name, step in zip("xyz", self.step, strict=False)
         ]
 
     def log_map(self, signal: Tensor) -> Tensor:
-        """(B, in_channels, *shape) -> (B, points, H, W), logarithms of fractions.
+        """(B, in_channels, *shape) -> (B, points, *places), logarithms of fractions.
 
         They sum to 1 over all places; with `can_be_absent` to what is not there.
         """
         return self.log_fractions(signal)[0]
 
     def log_fractions(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The map, (B, points, H, W), and the fraction for an absent point, (B, points), as logarithms."""
+        """The map, (B, points, *places), and the fraction for an absent point, (B, points), as logarithms."""
         return self._fractions(*self._scores(signal))
 
     def log_map_and_loss(self, signal: Tensor, target: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
@@ -322,7 +342,7 @@ class DenseNet(_Body):
         return self.trained_by in ("squared_error", "adaptive_wing")
 
     def _scores(self, signal: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores of the places, (B, points, H, W), and of an absent point, (B, points)."""
+        """Scores of the places, (B, points, *places), and of an absent point, (B, points)."""
         features = self.features(signal)
         absent = None if self.absence is None else self.absence(mean_and_maximum(features))
         return self.head(features), absent
@@ -334,7 +354,7 @@ class DenseNet(_Body):
             places = functional.log_softmax(heights.flatten(2), dim=2).view(scores.shape)
             if absent is None:
                 return places, None
-            return places + functional.logsigmoid(-absent)[:, :, None, None], functional.logsigmoid(absent)
+            return places + _of_all_places(functional.logsigmoid(-absent), places), functional.logsigmoid(absent)
         if absent is None:
             return functional.log_softmax(scores.flatten(2), dim=2).view(scores.shape), None
         fractions = functional.log_softmax(torch.cat([scores.flatten(2), absent.unsqueeze(2)], dim=2), dim=2)
@@ -345,12 +365,12 @@ class DenseNet(_Body):
         return self.decode(self.log_map(signal))
 
     def visible(self, log_map: Tensor) -> Tensor:
-        """The fraction of each point's map that lies in places, (B, points, H, W) -> (B, points), 0 ... 1."""
+        """The fraction of each point's map that lies in places, (B, points, *places) -> (B, points), 0 ... 1."""
         # Sums of float32 fractions end a little above 1.
         return log_map.flatten(2).logsumexp(2).exp().clamp(max=1)
 
     def decode(self, log_map: Tensor) -> Tensor:
-        """The point that a heatmap encodes, (B, points, H, W) -> (B, points * axes); as if it were visible."""
+        """The point that a heatmap encodes, (B, points, *places) -> (B, points * axes); as if it were visible."""
         log_map = self._as_if_visible(log_map)
         if self.chain is not None:
             return cast(Tensor, self.chain(log_map)).flatten(1)
@@ -363,13 +383,13 @@ class DenseNet(_Body):
     def _as_if_visible(self, log_map: Tensor) -> Tensor:
         if self.absence is None:
             return log_map
-        return log_map - log_map.flatten(2).logsumexp(2)[:, :, None, None]
+        return log_map - _of_all_places(log_map.flatten(2).logsumexp(2), log_map)
 
     def confidence(self, log_map: Tensor, prediction: Tensor) -> Tensor:
         """How much of the map lies around its prediction: within 5 % of the extent along each axis.
 
         Args:
-            log_map: (B, points, H, W).
+            log_map: (B, points, *places).
             prediction: (B, points * axes), what `decode` gives.
 
         Returns:
@@ -379,14 +399,14 @@ class DenseNet(_Body):
         mass = log_map.exp()
         for axis, (coordinate, reach) in enumerate(zip(self._axes, self.around, strict=True)):
             near = (coordinate - at[:, :, axis, None]).abs() <= reach
-            mass = mass * (near[:, :, None, :] if axis == 0 else near[:, :, :, None])
-        return mass.sum((2, 3)).clamp(max=1)
+            mass = mass * _of_axis(near, axis, mass.dim() - 2)
+        return _sum_of_places(mass).clamp(max=1)
 
     def loss(self, log_map: Tensor, target: Tensor, deviation: Tensor, log_absent: Tensor | None = None) -> Tensor:
         """What training makes small by cross-entropy or soft-argmax; see the module.
 
         Args:
-            log_map: (B, points, H, W).
+            log_map: (B, points, *places).
             target: (B, points * axes), in the unit of `extent`; with `can_be_absent` NaN where a point is not visible.
             deviation: (points * axes,), standard deviation of the training targets: the unit of the squared error.
             log_absent: (B, points), with `can_be_absent`.
@@ -395,7 +415,7 @@ class DenseNet(_Body):
             return self._loss_with_absence(log_map, log_absent, target, deviation)
         wanted = self._gaussian(target)
         if self.trained_by != "soft_argmax":
-            return -(wanted * log_map).sum((2, 3)).mean()
+            return -_sum_of_places(wanted * log_map).mean()
         error = (self._mean_place(log_map.exp()).flatten(1) - target) / deviation
         return error.square().mean() + _divergence(log_map, wanted).mean()
 
@@ -403,9 +423,10 @@ class DenseNet(_Body):
         known = target.isfinite()
         target = torch.where(known, target, torch.zeros_like(target))
         there = known.view(len(target), self.points, -1).all(2).to(log_map.dtype)
-        wanted = self._gaussian(target) * there[:, :, None, None]
+        wanted = self._gaussian(target)
+        wanted = wanted * _of_all_places(there, wanted)
         if self.trained_by != "soft_argmax":
-            return -((wanted * log_map).sum((2, 3)) + (1 - there) * log_absent).mean()
+            return -(_sum_of_places(wanted * log_map) + (1 - there) * log_absent).mean()
         mean_place = self._mean_place(self._as_if_visible(log_map).exp()).flatten(1)
         error = torch.where(known, (mean_place - target) / deviation, torch.zeros_like(target))
         fractions = torch.cat([log_map.flatten(2), log_absent.unsqueeze(2)], dim=2).unsqueeze(3)
@@ -418,13 +439,14 @@ class DenseNet(_Body):
         known = target.isfinite()
         there = known.view(len(target), self.points, -1).all(2).to(scores.dtype)
         target = torch.where(known, target, torch.zeros_like(target))
-        wanted = self._heights(target) * there[:, :, None, None]
+        wanted = self._heights(target) * _of_all_places(there, scores)
         # Places under a Gaussian: the loss does not depend on the size of the image.
         area = math.prod(math.sqrt(math.pi) * sigma / step for sigma, step in zip(self.sigma, self.step, strict=True))
         of_place = adaptive_wing if self.trained_by == "adaptive_wing" else squared_error
         # Of an error of 1 at the peak: beside the loss of absence all count alike.
-        unit = of_place(scores.new_zeros(1, 1, 1, 1), scores.new_ones(1, 1, 1, 1)).flatten()
-        error = of_place(scores, wanted).sum((2, 3)).mean() / (area * unit[0])
+        one = [1] * scores.dim()
+        unit = of_place(scores.new_zeros(one), scores.new_ones(one)).flatten()
+        error = _sum_of_places(of_place(scores, wanted)).mean() / (area * unit[0])
         if absent is None:
             return error
         return error + functional.binary_cross_entropy_with_logits(absent, 1 - there)
@@ -446,35 +468,36 @@ class DenseNet(_Body):
 
     def _peak_place(self, fraction: Tensor) -> Tensor:
         """(B, points, axes), where a smoothed map is highest, between the scores, too."""
-        smooth = self._smoothed(fraction)
-        width = smooth.shape[-1]
-        top = smooth.flatten(2).argmax(dim=2)
-        index = [top % width, top // width]
-        rows = smooth.gather(2, index[1][..., None, None].expand(-1, -1, 1, width)).squeeze(2)
-        columns = smooth.gather(3, index[0][..., None, None].expand(-1, -1, smooth.shape[2], 1)).squeeze(3)
-        places = [
-            (at.to(fraction.dtype) + _vertex(line, at)) * step
-            for line, at, step in zip((rows, columns), index, self.step, strict=False)
-        ]
+        smooth = self._smoothed(fraction).flatten(2)
+        top = smooth.argmax(dim=2)
+        places, apart = [], 1
+        for size, step in zip(fraction.shape[:1:-1], self.step, strict=False):
+            at = top // apart % size
+            # The line along this axis through the peak: its places are so far apart in the flat map.
+            line = (top - at * apart).unsqueeze(2) + apart * torch.arange(size, device=top.device)
+            places.append((at.to(fraction.dtype) + _vertex(smooth.gather(2, line), at)) * step)
+            apart *= size
         return torch.stack(places, dim=-1)
 
     def _smoothed(self, fraction: Tensor) -> Tensor:
-        """The mass around each place, (B, points, H, W)."""
+        """The mass around each place, (B, points, *places)."""
         reach = math.ceil(3 * self.smoothing)
         offsets = torch.arange(-reach, reach + 1, device=fraction.device, dtype=fraction.dtype)
         weights = torch.exp(-0.5 * (offsets / self.smoothing) ** 2)
         smooth = fraction.flatten(0, 1).unsqueeze(1)
-        windows = [weights.view(1, 1, 1, -1), weights.view(1, 1, -1, 1)][: len(self.step)]
-        for window, padding in zip(windows, ((0, reach), (reach, 0)), strict=False):
-            smooth = functional.conv2d(smooth, window, padding=padding)
+        places = smooth.dim() - 2
+        convolve = functional.conv3d if places == 3 else functional.conv2d
+        for axis in range(len(self.step)):
+            padding = [reach if place == places - 1 - axis else 0 for place in range(places)]
+            smooth = convolve(smooth, _of_axis(weights, axis, places)[None, None], padding=padding)
         return smooth.view(fraction.shape)
 
     def _gaussian(self, target: Tensor) -> Tensor:
-        """(B, points, H, W), fractions of a Gaussian around each target that sum to 1."""
+        """(B, points, *places), fractions of a Gaussian around each target that sum to 1."""
         return _outer([logit.softmax(dim=2) for logit in self._log_heights(target)])
 
     def _heights(self, target: Tensor) -> Tensor:
-        """(B, points, H, W), a Gaussian of height 1 around each target."""
+        """(B, points, *places), a Gaussian of height 1 around each target."""
         return _outer([logit.exp() for logit in self._log_heights(target)])
 
     def _log_heights(self, target: Tensor) -> list[Tensor]:
@@ -487,18 +510,34 @@ class DenseNet(_Body):
 
 
 def mean_map(log_maps: Sequence[Tensor]) -> Tensor:
-    """The mean of the maps of several networks, each (B, points, H, W), as logarithms."""
+    """The mean of the maps of several networks, each (B, points, *places), as logarithms."""
     return torch.logsumexp(torch.stack(list(log_maps)), dim=0) - math.log(len(log_maps))
 
 
 def _outer(parts: Sequence[Tensor]) -> Tensor:
     """A map from its parts along the axes, (B, points, places) each, x first."""
-    return parts[0].unsqueeze(2) if len(parts) == 1 else parts[0].unsqueeze(2) * parts[1].unsqueeze(3)
+    return reduce(mul, [_of_axis(part, axis, max(2, len(parts))) for axis, part in enumerate(parts)])
 
 
-def _along(fraction: Tensor) -> tuple[Tensor, Tensor]:
-    """What of a map lies at each column and at each row, (B, points, W) and (B, points, H)."""
-    return fraction.sum(2), fraction.sum(3)
+def _along(fraction: Tensor) -> list[Tensor]:
+    """What of a map lies at each place along each axis, x first: (B, points, W), (B, points, H), ..."""
+    axes = range(2, fraction.dim())
+    return [fraction.sum([other for other in axes if other != axis]) for axis in reversed(axes)]
+
+
+def _of_axis(values: Tensor, axis: int, places: int) -> Tensor:
+    """Values along one axis, (..., size), for a map with so many axes of places: (..., 1, size, 1); x is axis 0."""
+    return values[(..., *(slice(None) if place == places - 1 - axis else None for place in range(places)))]
+
+
+def _of_all_places(values: Tensor, log_map: Tensor) -> Tensor:
+    """(B, points) as (B, points, 1, 1, ...), for a map."""
+    return values[(..., *[None] * (log_map.dim() - 2))]
+
+
+def _sum_of_places(values: Tensor) -> Tensor:
+    """(B, points, *places) -> (B, points)."""
+    return values.sum(tuple(range(2, values.dim())))
 
 
 def _half_way(line: Tensor) -> Tensor:
@@ -529,9 +568,9 @@ def _vertex(line: Tensor, top: Tensor) -> Tensor:
 
 
 def _divergence(log_map: Tensor, wanted: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of two maps of fractions, (B, points, H, W) -> (B, points), in nats."""
+    """Jensen-Shannon divergence of two maps of fractions, (B, points, *places) -> (B, points), in nats."""
     fraction = log_map.exp()
     log_wanted = wanted.clamp_min(_SMALLEST_FRACTION).log()
     log_middle = (0.5 * (fraction + wanted)).clamp_min(_SMALLEST_FRACTION).log()
     parts = fraction * (log_map - log_middle) + wanted * (log_wanted - log_middle)
-    return 0.5 * parts.sum((2, 3))
+    return 0.5 * _sum_of_places(parts)

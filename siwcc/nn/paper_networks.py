@@ -303,25 +303,27 @@ def _dense(
 
 # How the variants that make a heatmap read it.
 READOUTS: dict[str, Readout] = {"dense": "soft_argmax", "heatmap": "arg_max", "median": "median"}
+# Networks for any number of axes. Of signals of one axis they see no gain and no offset; images and volumes are
+# normalised when read.
+STANDARDISED = ("residual", *READOUTS)
 _OF_EVERY_TASK: dict[str, Callable[[Encoded], nn.Module]] = {
     "pooled": _pooled,
     "residual": _residual,
     **{variant: partial(_dense, readout=readout) for variant, readout in READOUTS.items()},
 }
-# By (network of the task, variant). Every network has every variant but those for images only.
+# By (network of the task, variant). The paper's two have every variant but those for images only.
 NETWORKS: dict[tuple[str, str], Callable[[Encoded], nn.Module]] = {
     ("nimesha", "full"): partial(NimeshaNet.for_signal, variant="full"),
     ("nimesha", "reduced"): partial(NimeshaNet.for_signal, variant="reduced"),
     ("lakshya", "full"): partial(LakshyaNet.for_signal, variant="full"),
     ("lakshya", "reduced"): partial(LakshyaNet.for_signal, variant="reduced"),
     **{(network, name): make for network in ("nimesha", "lakshya") for name, make in _OF_EVERY_TASK.items()},
+    **{("volume", name): _OF_EVERY_TASK[name] for name in STANDARDISED},
     ("lakshya", "unet"): partial(_dense, readout="arg_max", network=UNet),
     # Zeros beyond the edge show a convolution where the edge is; repeated edge pixels do not.
     ("lakshya", "unet_replicate"): partial(_dense, readout="arg_max", network=UNet, padding="replicate"),
 }
 VARIANTS = tuple(dict.fromkeys(variant for _, variant in NETWORKS))
-# Variants that see signals of one axis without the recording's gain and offset. Images are normalised when read.
-STANDARDISED = ("residual", *READOUTS)
 
 
 class Localiser(nn.Module):
@@ -384,12 +386,12 @@ def build_localiser(
     """A localiser with new weights, drawn from torch's global random numbers.
 
     Args:
-        network: The task's network, `nimesha` or `lakshya`.
+        network: The task's network, `nimesha`, `lakshya` or `volume`.
         variant: One of `VARIANTS`: the paper's `full` or `reduced`, `pooled`, or one of `siwcc.nn.heatmap_networks`.
         encoding: A key of `siwcc.nn.coordinate_channels.ENCODINGS`.
         signal_channels: Channels that the localiser is given.
-        shape: The signal's axes after the channels: (time,) or (height, width).
-        extent: Coordinate of the last sample, x first: seconds or pixels.
+        shape: The signal's axes after the channels: (time,), (height, width) or (depth, height, width).
+        extent: Coordinate of the last sample, x first: seconds, pixels or voxels.
         output_scale: The largest prediction, in the same unit.
         points: How many points are looked for.
         options: Of a variant with a heatmap; the others have no use for them.

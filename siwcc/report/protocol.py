@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from siwcc.config import Config, Kind, SignalTask
+from siwcc.config import Config, Kind
 from siwcc.report.study import TaskData
 from siwcc.report.wording import capital
 
@@ -16,7 +16,7 @@ _EDGES = {
     "zero_fill": "a shifted window is filled up with zeros, whose length reveals part of the target",
     "rewindow": "each copy's window is cut out of the recording again, so that no padding reveals the target",
     "zero": "a warped image has an empty border, which reveals part of the target",
-    "reflect": "a warped image is mirrored at its edges, so that no empty border reveals the target",
+    "reflect": "a copy is mirrored at its edges, so that no empty border reveals the target",
 }
 _ZERO_EDGES: dict[Kind, str] = {"signal": "zero padding", "image": "the empty image border"}
 
@@ -33,12 +33,11 @@ def describe_protocol(config: Config, tasks: Sequence[str]) -> list[str]:
 
 def _task_sentence(config: Config, task: str) -> str:
     settings = config.task(task)
-    edge = settings.shift if isinstance(settings, SignalTask) else settings.border
     closed = (config.folds_by == "group") + (not settings.has_zero_edges)
     whose = ("the paper's protocol", "one of the paper's two leaks is closed", "both of the paper's leaks are closed")
     folds = _FOLDS[config.folds_by].format(group=settings.group, samples=settings.samples[1])
     published = "" if closed == 0 else " Published figures come from another protocol, the paper's, and are not shown."
-    return f"{settings.shown_title}: {whose[closed]}. {folds}; {_EDGES[edge]}.{published}"
+    return f"{settings.shown_title}: {whose[closed]}. {folds}; {_EDGES[settings.edges]}.{published}"
 
 
 def main_limits(config: Config, data: Sequence[TaskData]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, read_config
+from siwcc.config import MAP_VARIANTS, PAPERS_FORMAT, AnyDataset, Config, Kind, read_config
 from siwcc.data.folds import read_folds_csv
 from siwcc.data.samples import read_excluded
 from siwcc.data.tasks.interface import ErrorLimits, TaskSpec
@@ -330,9 +330,12 @@ def _sources(sections: Mapping[str, AnyDataset]) -> str:
     return "; ".join(f"{name}: {_source(section)}" for name, section in sections.items())
 
 
+_MADE: dict[Kind, str] = {"signal": "records", "image": "cells", "volume": "volumes"}
+
+
 def _source(section: AnyDataset) -> str:
     if section.synthetic is not None:
-        return f"synthetic, {section.synthetic.samples} records or cells, seed {section.synthetic.seed}"
+        return f"synthetic, {section.synthetic.samples} {_MADE[section.kind]}, seed {section.synthetic.seed}"
     return "a local copy, read in place" if section.path is not None else f"downloaded from {section.url}"
 
 

@@ -47,6 +47,10 @@ ENCODED = {
     ("lakshya", "heatmap"): "weighted",
     ("lakshya", "median"): "none",
     ("lakshya", "unet"): "weighted",
+    ("volume", "residual"): "coord",
+    ("volume", "dense"): "coord_unit",
+    ("volume", "heatmap"): "weighted",
+    ("volume", "median"): "none",
 }
 
 

@@ -45,6 +45,14 @@ class TestAdaptiveWing:
         assert loss[0, 0, 2, 1].item() == pytest.approx(plain)
         assert loss[0, 0, 2, 3].item() == pytest.approx(11 * wing_by_hand(0.25, 0.5))
 
+    def test_neighbours_in_a_volume_are_those_of_all_axes(self):
+        wanted = torch.zeros(1, 1, 4, 5, 6, dtype=torch.float64)
+        wanted[0, 0, 2, 3, 1] = 0.5
+        loss = adaptive_wing(torch.full_like(wanted, 0.25), wanted)[0, 0]
+        plain = wing_by_hand(0.25, 0.0)
+        assert loss[1, 2, 0].item() == pytest.approx(11 * plain)
+        assert loss[0, 3, 1].item() == pytest.approx(plain)
+
     def test_gradients_are_those_of_differences(self):
         torch.manual_seed(0)
         scores = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
@@ -83,6 +91,23 @@ class TestNetwork:
         # The map is in proportion to the heights, and the peak is found.
         assert_same(log_map.exp()[0, 0, 0], places(heights)[0, 0, 0] / sum(heights), 1e-5)
         assert network.decode(log_map).item() == pytest.approx(10.0, abs=1e-9)
+
+    def test_a_volume_has_the_losses_of_a_line(self, monkeypatch):
+        # 21 scores, 2 voxels apart, along each axis; a Gaussian of 3 voxels in the middle, 6 sigma from the faces.
+        options = HeatmapOptions("squared_error", sigma=3.0)
+        network = DenseNet(1, (41, 41, 41), (40.0,) * 3, "arg_max", 2, can_be_absent=True, options=options).double()
+        scores = torch.zeros(1, 2, 21, 21, 21, dtype=torch.float64)
+        scores[0, 1, 4, 5, 6] = 0.5
+        absent = torch.tensor([[-2.0, 1.0]], dtype=torch.float64)
+        target = torch.tensor([[20.0, 20.0, 20.0, *[math.nan] * 3]], dtype=torch.float64)
+        log_map, loss = self.scored(network, monkeypatch, scores, absent)(target)
+        # The integral of the squared Gaussian, in scores.
+        volume = (math.sqrt(math.pi) * 3 / 2) ** 3
+        there = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))]
+        expected = (1 + 0.25 / volume) / 2 - (math.log(there[0]) + math.log(1 - there[1])) / 2
+        assert loss.item() == pytest.approx(expected, abs=1e-6)
+        assert network.visible(log_map)[0].tolist() == pytest.approx(there)
+        assert network.decode(log_map)[0, 3:].tolist() == pytest.approx([12.0, 10.0, 8.0])
 
     def test_low_scores_count_as_a_millionth(self, monkeypatch):
         network = self.network("adaptive_wing")

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.numeric
 LINE = {"in_channels": 2, "shape": (11,), "extent": (40.0,)}
 # 13 rows and 21 columns of pixels: 4 x 6 scores, at 0, 4, ... px.
 IMAGE = {"in_channels": 3, "shape": (13, 21), "extent": (20.0, 12.0)}
+# 5 slices, 7 rows and 9 columns of voxels: 3 x 4 x 5 scores, at 0, 2, ... voxels.
+VOLUME = {"in_channels": 1, "shape": (5, 7, 9), "extent": (8.0, 6.0, 4.0)}
 
 
 def log_map(values) -> torch.Tensor:
@@ -58,6 +60,21 @@ class TestPlaces:
         columns = signal.grad[0, 0].abs().sum(0).nonzero().flatten()
         assert (columns.min().item(), columns.max().item()) == (160 - 127, 160 + 127)
 
+    def test_every_second_voxel_has_a_score(self):
+        network = DenseNet(**VOLUME, readout="arg_max")
+        assert network(torch.zeros(2, 1, 5, 7, 9)).shape == (2, 3)
+        assert network.log_map(torch.zeros(2, 1, 5, 7, 9)).shape == (2, 1, 3, 4, 5)
+        assert network.step == (2.0, 2.0, 2.0)
+
+    def test_a_volume_score_sees_30_voxels_to_either_side(self):
+        torch.manual_seed(0)
+        network = DenseNet(1, (5, 5, 81), (80.0, 4.0, 4.0), "arg_max").double().eval()
+        signal = torch.randn(1, 1, 5, 5, 81, dtype=torch.float64, requires_grad=True)
+        network.features(signal)[0, :, 1, 1, 20].sum().backward()
+        columns = signal.grad[0, 0].abs().sum((0, 1)).nonzero().flatten()
+        # 2 of the first kernel, 2 voxels apart 2 * (1 + 2 + 4) of the dilated convolutions.
+        assert (columns.min().item(), columns.max().item()) == (40 - 30, 40 + 30)
+
     def test_a_moved_signal_moves_the_map(self):
         # Far from the edges.
         torch.manual_seed(0)
@@ -75,6 +92,8 @@ class TestPlaces:
         assert count_parameters(ResidualNet(2, (500,), 20.0)) == expected - 33 + 65
         # Images: 3*16*49 + 16*32*25, with 2*16 + 2*32 of BatchNorm, four blocks of 2*(32*32*9 + 64).
         assert count_parameters(DenseNet(3, (128, 128), (127.0, 127.0), "arg_max")) == 2352 + 12800 + 96 + 74240 + 33
+        # Volumes: 32*125 with 64 of BatchNorm, three blocks of 2*(32*32*27 + 64); the head as before.
+        assert count_parameters(DenseNet(**VOLUME, readout="arg_max")) == 4000 + 64 + 166272 + 33
 
 
 class TestPredictions:
@@ -116,6 +135,14 @@ class TestPredictions:
         for readout in ("arg_max", "soft_argmax", "median"):
             network = DenseNet(**IMAGE, readout=readout).double()
             assert network.decode(log_map(fractions)).tolist() == [[pytest.approx(16.0), pytest.approx(4.0)]]
+
+    def test_x_comes_before_y_before_z(self):
+        fractions = torch.zeros(3, 4, 5)
+        fractions[1, 2, 4] = 1.0
+        for readout in ("arg_max", "soft_argmax", "median"):
+            network = DenseNet(**VOLUME, readout=readout).double()
+            found = network.decode(log_map(fractions.tolist()))
+            assert found.tolist() == [[pytest.approx(8.0), pytest.approx(4.0), pytest.approx(2.0)]]
 
     @pytest.mark.parametrize(
         ("fractions", "place"),
@@ -170,6 +197,15 @@ class TestPredictions:
         )
         assert network.confidence(log_map(fractions), torch.tensor([[40.0, 40.0]])).item() == pytest.approx(6 / 15)
 
+    def test_confidence_in_a_volume_needs_all_axes(self):
+        network = DenseNet(1, (41, 41, 41), (40.0, 40.0, 40.0), "arg_max").double()
+        # 5 % of 40 voxels to either side of 20: scores 9 to 11 along each axis.
+        fractions = torch.zeros(21, 21, 21)
+        fractions[10, 10, 10], fractions[9, 11, 10] = 1.0, 2.0
+        fractions[8, 10, 10], fractions[10, 12, 10], fractions[10, 10, 3] = 3.0, 4.0, 5.0
+        found = network.confidence(log_map(fractions.tolist()), torch.tensor([[20.0, 20.0, 20.0]]))
+        assert found.item() == pytest.approx(3 / 15)
+
 
 class TestLosses:
     def test_cross_entropy_with_the_gaussian(self):
@@ -192,6 +228,16 @@ class TestLosses:
         # No other map is as good.
         moved = [row[1:] + row[:1] for row in weights]
         assert network.loss(log_map(moved), target, torch.ones(2)).item() > entropy + 0.1
+
+    def test_the_gaussian_of_a_point_in_a_volume(self):
+        network = DenseNet(**VOLUME, readout="arg_max").double()
+        # x = 8, y = 2 and z = 2 voxels are the fifth column, the second row and the second slice.
+        target = torch.tensor([[8.0, 2.0, 2.0]], dtype=torch.float64)
+        z, y, x = torch.meshgrid(*(torch.arange(size, dtype=torch.float64) for size in (3, 4, 5)), indexing="ij")
+        weights = torch.exp(-0.5 * ((x - 4) ** 2 + (y - 1) ** 2 + (z - 1) ** 2))
+        fraction = weights / weights.sum()
+        entropy = -(fraction * fraction.log()).sum().item()
+        assert network.loss(log_map(weights.tolist()), target, torch.ones(3)).item() == pytest.approx(entropy)
 
     def test_squared_error_and_divergence(self):
         network = DenseNet(**LINE, readout="soft_argmax").double()
@@ -260,8 +306,10 @@ def test_shapes_that_cannot_be(network):
         network((2,))
     with pytest.raises(ValueError, match=r"\(8, 20\).* 9 "):
         network((8, 20))
-    with pytest.raises(ValueError, match=r"\(9, 9, 9\)"):
-        network((9, 9, 9))
+    with pytest.raises(ValueError, match=r"\(9, 9, 4\).* 5 "):
+        network((9, 9, 4))
+    with pytest.raises(ValueError, match=r"\(9, 9, 9, 9\)"):
+        network((9, 9, 9, 9))
     with pytest.raises(ValueError, match=r"2, 16\).*\(1, 2, 17\)"):
         network((16,))(torch.zeros(1, 2, 17))
 

@@ -11,7 +11,7 @@ from tolerances import FLOAT32, FLOAT64, assert_same, largest
 from torch import nn
 from torch.nn import functional
 
-from siwcc.config import IMAGE_VARIANTS
+from siwcc.config import IMAGE_VARIANTS, STANDARDISED
 from siwcc.nn.coordinate_channels import ENCODINGS, encode
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import (
@@ -25,6 +25,7 @@ from siwcc.nn.paper_networks import (
     build_localiser,
     count_parameters,
 )
+from siwcc.report.figures.style import POOLS, VARIANT_TITLES
 from siwcc.training.torch_setup import Adam
 
 pytestmark = pytest.mark.numeric
@@ -99,16 +100,19 @@ class PlainResidual(nn.Module):
 
     def __init__(self, channels: int, axes: int, variant: str, scale: float):
         super().__init__()
-        conv, norm = (nn.Conv1d, nn.BatchNorm1d) if axes == 1 else (nn.Conv2d, nn.BatchNorm2d)
+        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[axes - 1]
+        norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[axes - 1]
         if axes == 1:
             self.stem = nn.Sequential(conv(channels, 32, 7, padding=3, bias=False), norm(32), nn.ReLU())
+        elif axes == 3:
+            self.stem = nn.Sequential(conv(channels, 32, 5, stride=2, padding=2, bias=False), norm(32), nn.ReLU())
         else:
             self.stem = nn.Sequential(
                 *(conv(channels, 16, 7, stride=2, padding=3, bias=False), norm(16), nn.ReLU()),
                 *(conv(16, 32, 5, stride=2, padding=2, bias=False), norm(32), nn.ReLU()),
             )
         self.blocks = nn.ModuleList()
-        taps, dilations = (5, [1, 2, 4, 8, 16, 32]) if axes == 1 else (3, [1, 2, 4, 8])
+        taps, dilations = {1: (5, [1, 2, 4, 8, 16, 32]), 2: (3, [1, 2, 4, 8]), 3: (3, [1, 2, 4])}[axes]
         for d in dilations:
             first = conv(32, 32, taps, padding=taps // 2 * d, dilation=d, bias=False)
             second = conv(32, 32, taps, padding=taps // 2 * d, dilation=d, bias=False)
@@ -125,24 +129,28 @@ class PlainResidual(nn.Module):
             return self.scale * torch.sigmoid(self.head(torch.cat([flat.mean(2), flat.max(2).values], 1)))
         scores = self.head(features)[:, 0]
         share = torch.softmax(scores.flatten(1), 1).view(scores.shape)
-        # Every sample or every fourth pixel has a score; a last one at the scale gives the step between them.
-        step = (1 if self.axes == 1 else 4) * self.scale / (signal.shape[-1] - 1)
+        # Every sample, fourth pixel or second voxel has a score; a last one at the scale gives the step between them.
+        step = {1: 1, 2: 4, 3: 2}[self.axes] * self.scale / (signal.shape[-1] - 1)
         read = {"dense": mean_place, "heatmap": peak_place, "median": median_place}[self.variant]
         return torch.stack([torch.stack(read(one, self.axes)) for one in share]) * step
 
 
 def mean_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
-    """Mean column, and mean row of an image, under one map."""
-    lines = [share] if axes == 1 else [share.sum(0), share.sum(1)]
-    return [sum(number * value for number, value in enumerate(line)) for line in lines]
+    """Mean column, and mean row of an image, and mean slice of a volume, under one map."""
+    return [sum(number * value for number, value in enumerate(line)) for line in lines_of(share)]
+
+
+def lines_of(share: torch.Tensor) -> list[torch.Tensor]:
+    """What of one map lies at each column, row and slice."""
+    letters = "zyx"[3 - share.dim() :]
+    return [torch.einsum(f"{letters}->{axis}", share) for axis in reversed(letters)]
 
 
 def median_place(share: torch.Tensor, axes: int) -> list[torch.Tensor]:
     """Along each axis half of one map on either side, each share even over its step; times are flattened before."""
     flat = share ** (1 / 1.75) if axes == 1 else share
-    lines = [flat / flat.sum()] if axes == 1 else [flat.sum(0), flat.sum(1)]
     places = []
-    for line in lines:
+    for line in lines_of(flat / flat.sum()):
         left = 0.5
         for number, value in enumerate(line):
             if left < value:
@@ -195,17 +203,18 @@ def peak_place(share: torch.Tensor, axes: int, spread: float | None = None) -> l
     """The highest place of one map after a Gaussian, by a loop over places, with a parabola along each axis."""
     spread = spread or (16.0 if axes == 1 else 1.0)
     share = share ** (1 / 1.75) if axes == 1 else share
-    image = share[None] if axes == 1 else share
+    smooth = share
     reach = math.ceil(3 * spread)
     window = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=share.dtype) / spread) ** 2)
     window = window / window.sum()
-    smooth = torch.stack([correlate(line, window) for line in image])
-    if axes == 2:
-        smooth = torch.stack([correlate(line, window) for line in smooth.T]).T
-    row, column = divmod(int(smooth.argmax()), smooth.shape[1])
-    lines = [(smooth[row], column), (smooth[:, column], row)][:axes]
+    for axis in range(axes):
+        last = smooth.movedim(axis, -1)
+        lines = [correlate(line, window) for line in last.reshape(-1, last.shape[-1])]
+        smooth = torch.stack(lines).view(last.shape).movedim(-1, axis)
+    index = [int(number) for number in torch.unravel_index(smooth.argmax(), smooth.shape)]
     places = []
-    for line, top in lines:
+    for axis in reversed(range(axes)):
+        line, top = smooth[tuple(slice(None) if at == axis else index[at] for at in range(axes))], index[axis]
         place = torch.as_tensor(float(top), dtype=share.dtype)
         if 0 < top < len(line) - 1:
             before, middle, after = line[top - 1], line[top], line[top + 1]
@@ -276,13 +285,18 @@ PLAIN = {
     ("lakshya", "pooled"): plain_pooled_2d,
     **{("nimesha", variant): plain_residual(1, 20.0) for variant in ("residual", "dense", "heatmap", "median")},
     **{("lakshya", variant): plain_residual(2, 255.0) for variant in ("residual", "dense", "heatmap", "median")},
+    **{("volume", variant): plain_residual(3, 23.0) for variant in ("residual", "dense", "heatmap", "median")},
     ("lakshya", "unet"): PlainUNet,
 }
 # Channels and samples along each axis, in training and in evaluation.
 # 250 and 125 samples are odd after one and no pooling: the odd last sample is dropped.
-SIZES = {"nimesha": {True: (2, 125), False: (3, 250)}, "lakshya": {True: (3, 32), False: (5, 48)}}
-AXES = {"nimesha": 1, "lakshya": 2}
-SCALES = {"nimesha": 20.0, "lakshya": 255.0}
+SIZES = {
+    "nimesha": {True: (2, 125), False: (3, 250)},
+    "lakshya": {True: (3, 32), False: (5, 48)},
+    "volume": {True: (4, 11), False: (1, 16)},
+}
+AXES = {"nimesha": 1, "lakshya": 2, "volume": 3}
+SCALES = {"nimesha": 20.0, "lakshya": 255.0, "volume": 23.0}
 EVERY_NETWORK = pytest.mark.parametrize(("name", "variant"), list(NETWORKS))
 
 
@@ -294,7 +308,8 @@ def build_body(name: str, variant: str, channels: int, size: int) -> nn.Module:
 def test_every_network_has_its_cases():
     assert set(PLAIN) == set(NETWORKS)
     of_signals = {("nimesha", variant) for variant in VARIANTS if variant not in IMAGE_VARIANTS}
-    assert set(NETWORKS) == of_signals | {("lakshya", variant) for variant in VARIANTS}
+    of_volumes = {("volume", variant) for variant in STANDARDISED}
+    assert set(NETWORKS) == of_signals | {("lakshya", variant) for variant in VARIANTS} | of_volumes
 
 
 def test_figures_have_a_name_for_every_network():

@@ -221,7 +221,10 @@ class TestRecipeOfAVariant:
         plain, own = train.of("full").recorded(), train.of("unet").recorded()
         later = {"loss", "decoder", "heatmap_sigma"}
         assert set(train.model_dump()) - set(plain) == later
-        assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {"mirror", "mirrorings"}
+        assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {
+            "mirror",
+            "mirrorings",
+        }
         assert own == plain | {
             "loss": "adaptive_wing",
             "online_augmentation": plain["online_augmentation"] | {"mirror": 0.5},

@@ -1,7 +1,8 @@
-"""A folder of the user: recordings or images, and a table of where in each something is (docs/how-to/own-data.md).
+"""A folder of the user: recordings, images or volumes, and a table of where in each something is.
 
-Signals go through what VFDB goes through (`siwcc.data.datasets.signals`), images through what the image sets go
-through (`siwcc.data.datasets.images`). Nothing is written into the folder.
+How to make one is in docs/how-to/own-data.md. Signals go through what VFDB goes through
+(`siwcc.data.datasets.signals`), images through what the image sets go through (`siwcc.data.datasets.images`); volumes
+are taken as they are. Nothing is written into the folder.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from siwcc.data.datasets.signals import (
     resample,
     resampling_ratio,
 )
+from siwcc.data.datasets.volume_files import read_volume
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_edf, read_header
 from siwcc.io.errors import InputError
 
@@ -46,7 +48,7 @@ def raw_files(section: FolderSection, folder: Path) -> list[Path]:
     table = Table(section, folder)
     files = {table.path}
     for row, *_ in table.by_file().values():
-        if section.kind == "image" or _is_csv(row):
+        if section.kind != "signal" or _is_csv(row):
             files.add(table.find(row, row.file))
         else:
             record = _wfdb_record(section, table, row)
@@ -69,14 +71,15 @@ def published_sums(section: FolderSection) -> dict[str, str]:
 
 
 def iter_samples(section: FolderSection, folder: Path) -> Iterator[Sample | Excluded]:
-    """Samples sorted by id, one recording or image in memory at a time.
+    """Samples sorted by id, one recording, image or volume in memory at a time.
 
-    Without a `sample_id` in the table, an image's is its file without the extension, an event's also its sample
-    at `rate_hz`, seven digits. Excluded are images that cannot be read and points outside them; times outside
+    Without a `sample_id` in the table, an image's or volume's is its file without the extension, an event's also its
+    sample at `rate_hz`, seven digits. Excluded are images and volumes that cannot be read, and points outside them;
+    volumes of another shape; times outside
     their recording, windows with invalid samples, and all but the first event at one sample.
 
     Args:
-        section: Window and rate, or the image's size.
+        section: Window and rate, or the image's or the volume's size.
         folder: What holds the table.
 
     Yields:
@@ -177,21 +180,35 @@ def _event(row: Row, recording: Recording) -> Event:
     return Event(nearest_sample(position, recording.length), row.label, row.group, row.sample_id, defect)
 
 
-# -------------------------------------------------------------------- images
+# -------------------------------------------------------- images and volumes
 
 
 def _iter_images(section: FolderSection, table: Table) -> Iterator[Sample | Excluded]:
-    table.refuse_twice([row.file for row in table.rows], "the file", "a network predicts one point per image")
+    table.refuse_twice([row.file for row in table.rows], "the file", f"a network predicts one point per {section.kind}")
     ids = [row.sample_id or row.name for row in table.rows]
     table.refuse_twice(ids, "the id", "give each a sample_id")
+    read = _read_image if section.kind == "image" else _read_volume
     for sample_id, row in sorted(zip(ids, table.rows, strict=True), key=lambda item: item[0]):
         try:
-            yield _read_sample(sample_id, row, table.find(row, row.file), section)
+            yield read(sample_id, row, table.find(row, row.file), section)
         except SampleDefectError as defect:
             yield Excluded(sample_id, str(defect))
 
 
-def _read_sample(sample_id: str, row: Row, path: Path, section: FolderSection) -> Sample:
+def _read_volume(sample_id: str, row: Row, path: Path, section: FolderSection) -> Sample:
+    """As of an image; the last voxel's centre is the end of an axis, so that no copy's point leaves the volume."""
+    volume = read_volume(path, section.volume_shape)
+    points, last = np.array(row.place).reshape(-1, 3), np.array(section.volume_shape[::-1]) - 1
+    inside = np.all((points >= 0) & (points <= last), axis=1)
+    if not inside.any():
+        place, most = (", ".join(f"{value:g}" for value in values) for values in (points[0], last))
+        raise SampleDefectError(f"the point ({place}) lies outside the volume, which ends at ({most})")
+    first, *others = np.where(inside[:, np.newaxis], points, np.nan)
+    further = dict(zip(section.points[1:], others, strict=True))
+    return Sample(sample_id, row.group, row.label, volume[np.newaxis], first, further)
+
+
+def _read_image(sample_id: str, row: Row, path: Path, section: FolderSection) -> Sample:
     """Of several points one outside the image is not visible, as one that is missing; a single one must be inside."""
     image = read_image(path)
     height, width = image.shape[:2]

@@ -14,8 +14,8 @@ from siwcc.io.foreign import composed, find_file, is_there, other_case
 from siwcc.io.foreign_table import check_columns, read_foreign_table
 from siwcc.io.spelling import did_you_mean
 
-PLACE_COLUMNS: dict[Kind, tuple[str, ...]] = {"signal": ("time_s",), "image": ("x", "y")}
-"""Where a single point is: seconds from the recording's first sample, or pixels."""
+PLACE_COLUMNS: dict[Kind, tuple[str, ...]] = {"signal": ("time_s",), "image": ("x", "y"), "volume": ("x", "y", "z")}
+"""Where a single point is: seconds from the recording's first sample, pixels or voxels."""
 OPTIONAL_COLUMNS = ("group", "class", "sample_id")
 UNLABELLED = "all"
 """The class of samples that are given none."""
@@ -33,7 +33,7 @@ class Row:
     Attributes:
         number: Its number, counted as a spreadsheet does: 2 for the first after the header.
         file: As it is there, parts separated by `/`; a WFDB record without an extension.
-        place: Seconds, or x and y in pixels of each point, NaN where one of several is missing.
+        place: Seconds, or x and y (and z) in pixels (voxels) of each point, NaN where one of several is missing.
         group, label: The file's name and `UNLABELLED` where the table says nothing.
         sample_id: Empty where the table says nothing.
     """
@@ -178,7 +178,7 @@ class Table:
         return tuple(
             math.fsum(values[f"{axis}{ending}"] for ending in endings) / len(endings)
             for _, *endings in points
-            for axis in ("x", "y")
+            for axis in PLACE_COLUMNS[self._section.kind]
         )
 
     def _number(self, number: int, name: str, text: str) -> float:
@@ -196,4 +196,4 @@ def _place_columns(section: FolderSection) -> tuple[str, ...]:
     endings = dict.fromkeys(ending for _, *endings in section.points_from for ending in endings)
     if not endings:
         return PLACE_COLUMNS[section.kind]
-    return tuple(f"{axis}{ending}" for ending in endings for axis in ("x", "y"))
+    return tuple(f"{axis}{ending}" for ending in endings for axis in PLACE_COLUMNS[section.kind])

@@ -19,6 +19,7 @@ from siwcc.config import Kind
 UNITS: Mapping[Kind, Mapping[str, str]] = {
     "signal": {"signal": "mV", "target": "s"},
     "image": {"signal": "uint8 RGB", "target": "px"},
+    "volume": {"signal": "intensity", "target": "voxel"},
 }
 """Units of `signal` and of `target` in the samples of each kind."""
 
@@ -37,8 +38,9 @@ class Sample:
         sample_id: Unique; samples files are sorted by it as a string.
         group: What must not be split over folds in a leak-free study (record, patient, slide image).
         label: The class: rhythm label or cell type.
-        signal: Signals float32 (leads, samples) in mV; images uint8 (height, width, colours), RGB, padded with 0.
-        target: float64 (outputs,), seconds or pixels.
+        signal: Signals float32 (leads, samples) in mV; images uint8 (height, width, colours), RGB, padded with 0;
+            volumes float32 (1, depth, height, width).
+        target: float64 (outputs,), seconds, pixels or voxels.
         extras: Further columns of the samples file, the same names for every sample.
     """
 

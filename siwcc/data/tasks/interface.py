@@ -12,7 +12,7 @@ from siwcc.config import TASK_OF_KIND, AnyTask, Kind
 from siwcc.data.points import points_of
 from siwcc.io.errors import InputError
 
-_KIND_OF_AXES: dict[int, Kind] = {1: "signal", 2: "image"}
+_KIND_OF_AXES: dict[int, Kind] = {1: "signal", 2: "image", 3: "volume"}
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class TaskSpec:
     Attributes:
         task: Its key under `tasks` in the config.
         network: First part of the keys of `siwcc.nn.paper_networks.NETWORKS`.
-        outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image; of several points
-            see `siwcc.data.points.output_suffixes`.
-        unit: Unit of targets and errors, `s` or `px`.
+        outputs: Suffixes of the targets: `("",)` for one, `("_x", "_y")` for a point in an image; see
+            `siwcc.data.points.output_suffixes`.
+        unit: Unit of targets and errors: `s`, `px` or `voxel`.
         channels: Signal channels before any coordinate is added.
-        shape: The signal's axes after the channels: (time,) or (height, width).
-        extent: Coordinate of the last sample, x first: (t,) in seconds or (x, y) in pixels.
+        shape: The signal's axes after the channels: (time,), (height, width) or (depth, height, width).
+        extent: Coordinate of the last sample, x first: (t,) in seconds, (x, y) in pixels or (x, y, z) in voxels.
         output_scale: The sigmoid head's prediction times this is in `unit`.
     """
 
@@ -68,7 +68,7 @@ class ErrorLimits:
     """What counts as close in a task, and when an event counts as isolated.
 
     Attributes:
-        unit: Of the two limits, `s` or `px`.
+        unit: Of the two limits: `s`, `px` or `voxel`.
         fine, coarse: A prediction is within a limit when its absolute error is at most this.
         isolated_s: Seconds without another event that make an event isolated; None where samples
             are no events.

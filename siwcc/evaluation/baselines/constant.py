@@ -23,7 +23,7 @@ def training_mean(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np.nda
 
 
 def centre(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The middle of the window or of the image, half of the spec's `output_scale`.
+    """The middle of the window, half of the spec's `output_scale`, or of the image or volume, half of its `extent`.
 
     Args:
         inputs: The rows of all folds.
@@ -33,4 +33,6 @@ def centre(inputs: Inputs, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     Returns:
         float64 (test rows, outputs), in the task's unit.
     """
-    return np.full((len(test), len(inputs.spec.outputs)), inputs.spec.output_scale / 2)
+    spec = inputs.spec
+    middle = np.array(spec.extent if len(spec.extent) > 1 else (spec.output_scale,)) / 2
+    return np.tile(middle, (len(test), len(spec.points)))

@@ -26,6 +26,7 @@ from siwcc.report.figures.points import (
     FEW,
     PREDICTION_MARK,
     TARGET_MARK,
+    Mark,
     draw_points,
     draw_times,
     line_handles,
@@ -47,6 +48,7 @@ from siwcc.report.figures.style import (
     save_figure,
     style_axis,
 )
+from siwcc.report.figures.volumes import VolumeRow, draw_rows
 
 _COLOURS = {1: ("grey",), 3: ("red", "green", "blue")}
 AXIS_NAMES = ("x", "y", "z")
@@ -142,7 +144,7 @@ def plot_encodings(fold_path: Path, samples_path: SamplesPath, encodings: Sequen
     signal = inputs.batch(np.array([row]), "none").numpy()[0]
     fixed = [name for name in encodings if ENCODINGS[name].learned_map is None]
     channels = [channel for name in fixed for channel in name_channels(name, appended_channels(inputs, row, name))]
-    draw = _draw_traces if len(inputs.spec.shape) == 1 else _draw_images
+    draw = {1: _draw_traces, 2: _draw_images, 3: _draw_volumes}[len(inputs.spec.shape)]
     _write_channels(files.data, inputs.spec, signal, channels)
     save_figure(draw(inputs.spec, signal, channels, inputs.target[row]), files)
 
@@ -220,6 +222,22 @@ def _draw_images(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]
     return figure
 
 
+def _draw_volumes(spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel], target: np.ndarray) -> Figure:
+    if len({channel.encoding for channel in channels}) > _FEW_ENCODINGS:
+        channels = [channel for channel in channels if channel.axis == AXIS_NAMES[0]]
+    points = [target[outputs] for outputs in spec.points.values() if not np.isnan(target[outputs]).any()]
+    marked = [(point, TARGET_MARK) for point in points]
+    rows = [VolumeRow("volume, with the target", signal[0], points[0], marked)]
+    return draw_rows([*rows, *(VolumeRow(each.title, each.values, points[0]) for each in channels)], show_slice)
+
+
+def show_slice(axis: Axes, values: np.ndarray, title: str, points: Sequence[tuple[np.ndarray, Mark]]) -> None:
+    """A slice of a volume with points in it."""
+    show_image(axis, values, title)
+    for point, mark in points:
+        draw_points(axis, (np.asarray(point)[np.newaxis], mark))
+
+
 def show_image(axis: Axes, values: np.ndarray, title: str) -> None:
     """An image without ticks, its name above."""
     axis.set_axis_on()
@@ -232,9 +250,9 @@ def show_image(axis: Axes, values: np.ndarray, title: str) -> None:
 
 
 def _write_channels(path: Path, spec: TaskSpec, signal: np.ndarray, channels: Sequence[Channel]) -> None:
-    """One line a sample or pixel: its place, the signal, the appended channels."""
+    """One line a sample, pixel or voxel: its place, the signal, the appended channels."""
     places = np.indices(spec.shape).reshape(len(spec.shape), -1)
-    names = ["index"] if len(spec.shape) == 1 else ["row", "column"]
+    names = ["index"] if len(spec.shape) == 1 else ["slice", "row", "column"][-len(spec.shape) :]
     names += channel_names(spec) + [channel.column for channel in channels]
     table = np.stack([*signal, *(channel.values for channel in channels)]).reshape(len(names) - len(places), -1)
     lines = [
@@ -273,7 +291,7 @@ def plot_predictions(
     key = run_key_of(prediction_paths[0])
     spec, cases = find_cases(prediction_paths, fold_paths, samples_path)
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}"
-    draw = _draw_window_cases if len(spec.shape) == 1 else _draw_image_cases
+    draw = {1: _draw_window_cases, 2: _draw_image_cases, 3: _draw_volume_cases}[len(spec.shape)]
     columns = [*CASE_COLUMNS, *(f"{name}{suffix}" for name in ("target", "prediction") for suffix in spec.outputs)]
     write_csv(files.data, [*columns, f"error_{spec.unit}"], [_case_row(case) for case in cases])
     save_figure(draw(spec, cases, title), files)
@@ -379,6 +397,15 @@ def mark_case(axis: Axes, spec: TaskSpec, target: np.ndarray, prediction: np.nda
     draw_points(axis, (targets, TARGET_MARK), (np.where(np.isnan(targets), np.nan, predictions), PREDICTION_MARK))
     axis.set_xlim(-0.5, spec.shape[1] - 0.5)
     axis.set_ylim(spec.shape[0] - 0.5, -0.5)
+
+
+def _draw_volume_cases(spec: TaskSpec, cases: Sequence[Case], title: str) -> Figure:
+    first = next(iter(spec.points.values()))
+    rows = []
+    for case in cases:
+        points = [(case.target[first], TARGET_MARK), (case.prediction[first], PREDICTION_MARK)]
+        rows.append(VolumeRow(_case_title(case, spec), case.signal[0], case.target[first], points))
+    return finish_figure(draw_rows(rows, show_slice), title, mark_handles())
 
 
 def _which(spec: TaskSpec, looks: Sequence[str]) -> str:

@@ -17,9 +17,11 @@ from siwcc.evaluation.methods import read_predictions
 from siwcc.io.errors import InputError
 from siwcc.io.shards import read_rows, read_shard
 from siwcc.nn.paper_networks import LearnablePool
-from siwcc.report.figures.points import FEW, colours_of, name_points
+from siwcc.report.figures.inputs import show_slice
+from siwcc.report.figures.points import FEW, TARGET_MARK, colours_of, name_points
 from siwcc.report.figures.samples import MOST_PANELS_OF_POINTS
 from siwcc.report.figures.style import BLUE, INK, MUTED, VERMILION, new_figure, save_figure_as, style_axis
+from siwcc.report.figures.volumes import VolumeRow, draw_rows
 from siwcc.training.checkpoint import read_model
 
 _PANELS = 6
@@ -73,7 +75,11 @@ def _draw_fold(path: Path) -> Figure:
 
 
 def _draw_panels(titles: Sequence[str], signals: np.ndarray, targets: np.ndarray, last_s: float | None) -> Figure:
-    """One panel per sample: leads over seconds, or an image in pixels."""
+    """One panel per sample: leads over seconds, or an image in pixels; of a volume a row of slices."""
+    if signals.ndim == 5:
+        points = [target[:3] for target in targets]
+        samples = zip(titles, signals, points, strict=True)
+        return draw_rows([VolumeRow(title, one[0], at, [(at, TARGET_MARK)]) for title, one, at in samples], show_slice)
     rows = math.ceil(len(titles) / _COLUMNS)
     figure = new_figure(9.0, (2.2 if last_s is not None else 3.0) * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()

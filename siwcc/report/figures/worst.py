@@ -30,9 +30,19 @@ from siwcc.report.figures.inputs import (
     mark_case,
     picture_of,
     show_image,
+    show_slice,
     words_of_error,
 )
-from siwcc.report.figures.points import FEW, draw_times, line_handles, mark_handles, name_points, overlay_maps
+from siwcc.report.figures.points import (
+    FEW,
+    PREDICTION_MARK,
+    TARGET_MARK,
+    draw_times,
+    line_handles,
+    mark_handles,
+    name_points,
+    overlay_maps,
+)
 from siwcc.report.figures.style import (
     INK,
     SKY,
@@ -45,6 +55,7 @@ from siwcc.report.figures.style import (
     save_figure,
     style_axis,
 )
+from siwcc.report.figures.volumes import VolumeRow, draw_rows
 from siwcc.training.checkpoint import read_model
 
 MOST, OF_A_RECORD = 10, 2
@@ -135,7 +146,7 @@ def plot_worst(inputs: WorstInputs, files: FigureFiles) -> None:
     spec, cases = find_worst(inputs)
     key = cases[0].key
     title = f"{model_name(key.task, key.variant)}, {arm_style(key.encoding).label}: furthest off"
-    draw = _draw_windows if len(spec.shape) == 1 else _draw_images
+    draw = {1: _draw_windows, 2: _draw_images, 3: _draw_volumes}[len(spec.shape)]
     outputs = spec.outputs[: len(cases[0].target)]
     predictions = [f"{name}{suffix}" for name in ("target", "prediction") for suffix in outputs]
     confidence = "confidence" if _is_few(spec) else f"confidence_{next(iter(spec.points))}"
@@ -213,8 +224,8 @@ def map_of(model_path: Path, signal: torch.Tensor) -> tuple[np.ndarray, int]:
         signal: (1, signal channels, *shape).
 
     Returns:
-        float32 (places,) along time, or (rows, columns): fractions that sum to 1, of two points of the first; the maps
-        of more as one, see `overlay_maps`. Samples or pixels between two places.
+        float32 (places,) along time, (rows, columns), or (slices, rows, columns): fractions that sum to 1, of two
+        points of the first; the maps of more as one, see `overlay_maps`. Samples, pixels or voxels between two places.
 
     Raises:
         InputError: no such file, damaged, or a network without a map.
@@ -305,6 +316,15 @@ def _draw_images(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
         mark_case(axis, spec, case.target, case.prediction)
     name_points(axes[0, -1], list(spec.points))
     return finish_figure(figure, title, mark_handles(len(spec.points)))
+
+
+def _draw_volumes(spec: TaskSpec, cases: Sequence[Worst], title: str) -> Figure:
+    rows = []
+    for rank, case in enumerate(cases):
+        points = [(case.target, TARGET_MARK), (case.prediction, PREDICTION_MARK)]
+        name = _title(rank, case, spec)
+        rows.append(VolumeRow(name, case.signal[0], case.target, points, case.values, case.stride))
+    return finish_figure(draw_rows(rows, show_slice), title, mark_handles(len(spec.points)))
 
 
 def _title(rank: int, case: Worst, spec: TaskSpec, lines: bool = False) -> str:

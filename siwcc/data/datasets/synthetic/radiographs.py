@@ -62,7 +62,7 @@ def _corners(rng: np.random.Generator) -> np.ndarray:
     unit /= np.linalg.norm(unit, axis=2, keepdims=True)
     places = np.array([(-0.9, -0.5), (0.9, -0.5), (-0.9, 0.5), (0.9, 0.5)])
     offsets = np.einsum("ca,pad->pcd", places, unit) * side[:, np.newaxis, np.newaxis]
-    return np.stack([x, y], 1)[:, np.newaxis] + offsets
+    return np.asarray(np.stack([x, y], 1)[:, np.newaxis] + offsets, dtype=np.float64)
 
 
 def _drawn(rng: np.random.Generator, corners_px: np.ndarray) -> np.ndarray:
@@ -77,6 +77,5 @@ def _drawn(rng: np.random.Generator, corners_px: np.ndarray) -> np.ndarray:
                 cv2.line(image, centre.astype(int).tolist(), reach, 75.0, 3, cv2.LINE_AA)
         outline = corners[[0, 1, 3, 2]]
         cv2.fillConvexPoly(image, np.round(outline * 16).astype(np.int32), 150.0, cv2.LINE_AA, shift=4)
-    image = cv2.GaussianBlur(image, None, 1.2) * np.float32(rng.uniform(0.8, 1.2))
-    image += rng.normal(0, 6, image.shape).astype(np.float32)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), 1.2), dtype=np.float64) * rng.uniform(0.8, 1.2)
+    return np.asarray(np.clip(np.round(blurred + rng.normal(0, 6, image.shape)), 0, 255), dtype=np.uint8)

@@ -15,12 +15,12 @@ def write_synthetic(kind: Kind, folder: Path, samples: int, seed: int, layout: L
     """Write synthetic raw files of one kind.
 
     Args:
-        kind: `signal`: ECG recordings; `image`: cells.
+        kind: `signal`: ECG recordings; `image`: cells; `volume`: spheres, as a folder only.
         folder: Where they go; files of the same names are written again.
-        samples: Records or cells.
+        samples: Records, cells or volumes.
         seed: The same seed gives the same bytes.
-        layout: `published`: as VFDB or SIPaKMeD; `folder`: CSV signals or PNG images with a table; `radiographs`: PNG
-            images with many landmarks in a table.
+        layout: `published`: as VFDB or SIPaKMeD; `folder`: CSV signals, PNG images or NumPy arrays with a table;
+            `radiographs`: PNG images with many landmarks in a table.
     """
     _writer(kind, layout)(folder, samples, seed)
 
@@ -34,6 +34,10 @@ def _writer(kind: Kind, layout: Layout) -> Callable[[Path, int, int], None]:
         from siwcc.data.datasets.synthetic.radiographs import write_radiographs
 
         return write_radiographs
+    if kind == "volume":
+        from siwcc.data.datasets.synthetic.spheres import write_spheres_folder
+
+        return write_spheres_folder
     from siwcc.data.datasets.synthetic.nuclei import write_cells, write_cells_folder
 
     return write_cells if layout == "published" else write_cells_folder
