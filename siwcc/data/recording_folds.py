@@ -18,6 +18,8 @@ from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_csv
 
 COLUMNS = ("dataset", "record", "group", "onsets", "fold")
+SHORTEST_S = 4.0
+"""Of a record that is trained on, s: a shorter one has not even one window of the baselines."""
 
 
 class Subject(NamedTuple):
@@ -87,10 +89,11 @@ def write_recording_folds(by_dataset: Mapping[str, Sequence[RhythmRecord]], fold
         path: CSV `dataset, record, group, onsets, fold`.
 
     Raises:
-        InputError: fewer subjects with an onset than folds.
+        InputError: fewer subjects with an onset than folds, or a record that is too short to train on.
     """
     rows: list[tuple[object, ...]] = []
     for dataset, records in by_dataset.items():
+        _check_durations(dataset, records)
         subjects = _subjects(records)
         if sum(subject.onsets > 0 for subject in subjects.values()) < folds:
             problem = f"{folds} folds cannot be made of the subjects of {dataset} that have an onset"
@@ -100,6 +103,13 @@ def write_recording_folds(by_dataset: Mapping[str, Sequence[RhythmRecord]], fold
             (dataset, record.name, record.group, count_onsets(record), fold_of[record.group]) for record in records
         ]
     write_csv(path, COLUMNS, rows)
+
+
+def _check_durations(dataset: str, records: Sequence[RhythmRecord]) -> None:
+    for record in records:
+        if record.duration_s < SHORTEST_S:
+            problem = f"lasts {record.duration_s:g} s, and records to train on need at least {SHORTEST_S:g} s"
+            raise InputError(f"record {record.name} of {dataset}", problem, "take it out of the data set")
 
 
 def read_recording_folds(path: Path, dataset: str | None = None) -> dict[str, int]:

@@ -22,6 +22,7 @@ import numpy as np
 from siwcc.config import RecordsDataset
 from siwcc.data.datasets.interface import RhythmRecord, reader_for
 from siwcc.data.datasets.manifest import check_manifest, raw_folder
+from siwcc.data.episodes import reference_of
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SEPARATOR
 from siwcc.io.shards import Shard, read_shard, shard_writer
@@ -72,20 +73,26 @@ def write_recordings(path: Path, records: Iterable[RhythmRecord], attributes: Ma
         attributes: Further attributes of the file, `dataset` among them.
 
     Raises:
-        InputError: no record.
+        InputError: no record, or none with time outside malignant episodes.
     """
     known: dict[str, int] = {}
     previous = ""
+    nonmalignant_us = 0
     with shard_writer(path, KIND, attributes) as writer:
         for record in records:
             if record.name <= previous:
                 raise ValueError(f"records are not in order: {record.name} after {previous}")
             previous = record.name
             writer.extend(_rows_of(record, known))
+            nonmalignant_us += reference_of(record).nonmalignant_us
             writer.annotate("rate_hz", record.rate_hz)
             writer.annotate("event_labels", json.dumps(record.event_labels))
         if not previous:
             raise InputError(f"datasets.{attributes['dataset']}", "holds no record")
+        if not nonmalignant_us:
+            problem = "has no time without a malignant rhythm, so that false alarms per hour are not defined"
+            remedy = "add a record with other rhythms, or take the data set out of the section onsets"
+            raise InputError(f"datasets.{attributes['dataset']}", problem, remedy)
         writer.annotate("rhythms", json.dumps(list(known)))
     logger.info("%s: %d rows of one second", path, writer.rows)
 

@@ -18,7 +18,7 @@ from siwcc.data.curves import Curves
 from siwcc.data.episodes import DEFINITIONS, Candidate, Reference, is_malignant
 from siwcc.evaluation.calibration import equal_count_bins, record_weights, score
 from siwcc.evaluation.onset_matching import FALSE_ALARM_TOLERANCE_S, IGNORED, judge
-from siwcc.evaluation.onset_settings import MAX_COEFFICIENT, PlattMap, logit
+from siwcc.evaluation.onset_settings import LEAST_SLOPE, MAX_COEFFICIENT, PlattMap, logit
 
 ONSET, MOMENT = "onset", "moment"
 
@@ -106,22 +106,29 @@ def moment_rows(references: Sequence[Reference], curves: Curves) -> Rows:
 def fit_platt(rows: Rows) -> PlattMap:
     """The logistic curve of the logit that is nearest to what happened, by weighted maximum likelihood.
 
-    Where all rows happened, or none did, it is level, by Laplace's rule of succession over the rows.
+    Where all rows happened, or none did, it is next to level, by Laplace's rule of succession over the rows; where
+    higher values happened less often, at the weighted fraction that happened.
     """
     # Of the extra `study`; who uses a map does without.
     from sklearn.linear_model import LogisticRegression
 
     if len(set(rows.happened.tolist())) < 2:
-        count = len(rows.happened)
-        return PlattMap(a=0.0, b=float(logit(np.array((int(rows.happened.sum()) + 1) / (count + 2)))))
+        return _next_to_level((int(rows.happened.sum()) + 1) / (len(rows.happened) + 2))
     weight = record_weights(rows.record)
     # Next to no penalty: two coefficients of many rows need none.
     model = LogisticRegression(C=1e6, tol=1e-8, max_iter=1000)
     model.fit(logit(rows.value)[:, np.newaxis], rows.happened, weight)
     a, b = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if a < LEAST_SLOPE:
+        return _next_to_level(float(np.average(rows.happened, weights=weight)))
     # Of scores that are told apart without an error it may be of any steepness: then p = 0.5 stays where it is.
     within = min(1.0, MAX_COEFFICIENT / max(abs(a), abs(b), 1.0))
-    return PlattMap(a=round(max(a * within, 0.0), 6), b=round(b * within, 6))
+    return PlattMap(a=max(round(a * within, 6), LEAST_SLOPE), b=round(b * within, 6))
+
+
+def _next_to_level(probability: float) -> PlattMap:
+    """About one probability for all scores, in their order."""
+    return PlattMap(a=LEAST_SLOPE, b=round(float(logit(probability)), 6))
 
 
 def measure_calibration(dataset: str, of: str, rows: Rows, probability: np.ndarray) -> CalibrationLine:

@@ -35,6 +35,8 @@ _MOST_ROWS = 100
 _MAX_NAME = 50
 MAX_COEFFICIENT = 1000.0
 """Of a map; a larger one is no map that was fitted to many rows."""
+LEAST_SLOPE = 1e-4
+"""Of a map: next to level, but candidates keep the order of their scores, so that a threshold can part them."""
 # Probabilities of 0 and 1 have no logit.
 _LEAST = 1e-6
 _REMEDY = f"take an {ONSETS} that this version of siwcc wrote, or delete it and run again"
@@ -59,11 +61,11 @@ class PlattMap(_Checked):
     """From a score to a probability: 1 / (1 + exp(-(a logit(score) + b))); see Platt (1999).
 
     Attributes:
-        a: Slope, at least 0: a higher score never has a lower probability.
+        a: Slope, above 0: a higher score has a higher probability.
         b: Offset.
     """
 
-    a: Annotated[FiniteFloat, Field(ge=0, le=MAX_COEFFICIENT)]
+    a: Annotated[FiniteFloat, Field(ge=LEAST_SLOPE, le=MAX_COEFFICIENT)]
     b: Coefficient
 
     def of(self, score: ArrayLike) -> np.ndarray:

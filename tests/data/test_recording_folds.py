@@ -1,13 +1,15 @@
 """Folds of whole recordings: subjects stay together, and onsets are spread evenly."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from refusals import refused
 
 from siwcc.data.datasets.interface import RhythmRecord
-from siwcc.data.recording_folds import Subject, deal_out, read_recording_folds, write_recording_folds
+from siwcc.data.recording_folds import SHORTEST_S, Subject, deal_out, read_recording_folds, write_recording_folds
+from siwcc.evaluation.baselines.onset_detectors.windows import WINDOW_S
 from siwcc.io.errors import InputError
 
 
@@ -48,6 +50,16 @@ def test_records_of_a_subject_are_in_one_fold_and_each_data_set_is_dealt_out_on_
     assert read_recording_folds(tmp_path / "folds.csv", "y") == {"5": 2, "6": 1}
     text = (tmp_path / "folds.csv").read_text()
     assert text.splitlines()[:3] == ["dataset,record,group,onsets,fold", "x,1,s,2,1", "x,2,s,3,1"]
+
+
+def test_a_record_that_is_too_short_to_train_on_is_named(tmp_path):
+    records = [make_record(name, name, 2) for name in "abc"]
+    short = replace(records[1], signal_mv=records[1].signal_mv[:, :199])
+    with refused("record b of x", "3.98"):
+        write_recording_folds({"x": [records[0], short, records[2]]}, 2, tmp_path / "folds.csv")
+    assert not (tmp_path / "folds.csv").exists()
+    assert short.rate_hz * SHORTEST_S == 200
+    assert SHORTEST_S >= WINDOW_S
 
 
 def test_many_subjects_fill_the_folds_evenly():

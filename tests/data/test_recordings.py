@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import wfdb
+from refusals import refused
 
 from siwcc.config import parse_dataset
 from siwcc.data.datasets.interface import RhythmRecord, reader_for
@@ -92,6 +93,16 @@ def test_a_file_without_records_is_not_written(tmp_path):
     with pytest.raises(InputError):
         write_recordings(tmp_path / "x.h5", [], {"dataset": "x"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_set_without_other_time_than_malignant_is_refused(tmp_path):
+    malignant = [make_record(name, 60, changes=((0, "VT"),)) for name in "ab"]
+    with refused("datasets.x"):
+        write_recordings(tmp_path / "x.h5", malignant, {"dataset": "x"})
+    assert list(tmp_path.iterdir()) == []
+    # One sample of another rhythm is enough.
+    write_recordings(tmp_path / "x.h5", [malignant[0], make_record("b", 60, changes=((1, "VT"),))], {"dataset": "x"})
+    assert [record.name for record in read_recordings([tmp_path / "x.h5"])["x"]] == ["a", "b"]
 
 
 def test_a_damaged_file_is_refused(tmp_path):

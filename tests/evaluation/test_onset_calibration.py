@@ -43,15 +43,26 @@ def test_a_map_is_the_most_likely_logistic_curve_of_the_logit():
 
 
 @pytest.mark.parametrize(("happened", "expected"), [(True, 11 / 12), (False, 1 / 12)])
-def test_a_map_of_rows_that_are_all_alike_is_level(happened, expected):
+def test_a_map_of_rows_that_are_all_alike_is_next_to_level(happened, expected):
     rows = Rows(np.linspace(0.1, 0.9, 10), np.full(10, happened), np.array(["a"] * 10, dtype=object))
-    assert fit_platt(rows).of([0.0, 0.5, 1.0]) == pytest.approx([expected] * 3)
+    low, middle, high = fit_platt(rows).of([0.0, 0.5, 1.0])
+    assert middle == pytest.approx(expected, rel=1e-5)
+    # A slope of 1e-4 over logits to 13.8 either side, times p (1 - p) = 11 / 144.
+    step = 13.8e-4 * 11 / 144
+    assert [middle - low, high - middle] == pytest.approx([step, step], rel=0.01)
 
 
-def test_a_map_never_falls():
+def test_a_map_of_scores_that_rise_as_less_happens_is_the_weighted_fraction_and_keeps_their_order():
     rows = random_rows(2)
     turned = Rows(rows.value, ~rows.happened, rows.record)
-    assert fit_platt(turned).a == 0.0
+    counts = {name: int((rows.record == name).sum()) for name in set(rows.record)}
+    weight = np.array([counts[name] ** -0.5 for name in rows.record])
+    found = fit_platt(turned)
+    assert float(found.of(0.5)) == pytest.approx(weight @ turned.happened / weight.sum(), rel=1e-5)
+    # A threshold on the probability keeps the candidates that one on the score keeps.
+    scores = np.linspace(0.02, 0.98, 97)
+    least = float(found.of(scores[60]))
+    assert np.flatnonzero(found.of(scores) >= least).tolist() == list(range(60, 97))
 
 
 @pytest.mark.parametrize("apart", [0.1, 1e-3, 1e-5])

@@ -18,7 +18,11 @@ from siwcc.data.episodes import Candidate, is_malignant, reference_of
 from siwcc.evaluation.baselines.onset_detectors import change_point, rate_rule, spectral, tuning, window_classifier
 from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings
 from siwcc.evaluation.baselines.onset_detectors.rate_rule import RateRule, fast_runs
-from siwcc.evaluation.baselines.onset_detectors.registry import DETECTORS, load_detector
+from siwcc.evaluation.baselines.onset_detectors.registry import (
+    DETECTORS,
+    load_detector,
+    write_detector_candidates,
+)
 from siwcc.evaluation.baselines.onset_detectors.windows import (
     FEATURES,
     FLOOR_MV,
@@ -29,6 +33,7 @@ from siwcc.evaluation.baselines.onset_detectors.windows import (
     window_starts,
     window_times,
 )
+from siwcc.evaluation.onset_tables import read_candidates
 
 pytestmark = pytest.mark.numeric
 
@@ -83,11 +88,22 @@ def training_records() -> list[RhythmRecord]:
 
 @cache
 def fitted_detector(name: str) -> Any:
-    return load_detector(name).fit(iter(training_records()))
+    return fit(name, training_records())
+
+
+def fit(name: str, records: list[RhythmRecord]) -> Any:
+    detector = load_detector(name)
+    described = {record.name: detector.describe(record) for record in records}
+    return detector.fit([reference_of(record) for record in records], described)
+
+
+def detect(name: str, record: RhythmRecord, fitted: Any) -> list[Candidate]:
+    detector = load_detector(name)
+    return detector.detect(detector.describe(record), fitted)
 
 
 def clear_candidates(name: str, record: RhythmRecord) -> list[Candidate]:
-    found = load_detector(name).detect(record, fitted_detector(name))
+    found = detect(name, record, fitted_detector(name))
     assert found == sorted(found)
     assert all(0 <= one.score <= 1 and 0 <= one.onset_s <= one.end_s <= record.duration_s for one in found)
     return [one for one in found if one.score >= CLEAR]
@@ -144,7 +160,7 @@ def test_a_lead_without_signal_beside_a_good_one(name: str) -> None:
     record = record_with("VT")
     signal = record.signal_mv.copy()
     signal[0] = np.nan
-    found = load_detector(name).detect(replace(record, signal_mv=signal), fitted_detector(name))
+    found = detect(name, replace(record, signal_mv=signal), fitted_detector(name))
     assert all(np.isfinite(one).all() for one in found)
     if name == "rate_rule":
         assert min(abs(one.onset_s - ONSET_S) for one in found) < 2.0
@@ -167,11 +183,37 @@ def test_a_short_record_is_no_error(name: str, samples: int) -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_the_same_records_give_the_same_candidates(name: str) -> None:
-    detector, record = load_detector(name), record_with("VF")
+    record = record_with("VF")
     before = record.signal_mv.copy()
-    again = detector.fit(training_records())
-    assert detector.detect(record, again) == detector.detect(record, fitted_detector(name))
+    again = fit(name, training_records())
+    assert detect(name, record, again) == detect(name, record, fitted_detector(name))
     np.testing.assert_array_equal(record.signal_mv, before)
+
+
+@pytest.mark.parametrize("is_external", [False, True])
+def test_each_record_is_described_once_and_predicted_by_what_others_taught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_external: bool
+) -> None:
+    learned = training_records()[:4]
+    records = [record_with("VF")] if is_external else learned
+    fold_of = {"t0": 1, "t1": 1, "t2": 2, "t3": 3}
+    expected = {}
+    for record in records:
+        others = [one for one in learned if fold_of[one.name] != fold_of.get(record.name)]
+        expected[record.name] = detect("spectral", record, fit("spectral", others))
+    described: list[str] = []
+    original = spectral.describe
+
+    def spy(record: RhythmRecord) -> Any:
+        described.append(record.name)
+        return original(record)
+
+    monkeypatch.setattr(spectral, "describe", spy)
+    path = tmp_path / "found.csv"
+    write_detector_candidates("spectral", records, learned, fold_of, is_external, path)
+    assert sorted(described) == sorted({one.name for one in [*learned, *records]})
+    assert any(expected.values())
+    assert read_candidates(path, [reference_of(record) for record in records]) == expected
 
 
 @pytest.mark.parametrize("name", ["rate_rule", "spectral", "change_point"])
@@ -190,8 +232,7 @@ def test_a_rule_can_be_written_as_json(name: str) -> None:
 @pytest.mark.parametrize("name", DETECTORS)
 def test_training_records_without_an_episode(name: str) -> None:
     quiet = [make_record(f"q{seed}", [("N", 40.0)], seed=seed) for seed in range(2)]
-    detector = load_detector(name)
-    assert [one for one in detector.detect(quiet[0], detector.fit(quiet)) if one.score > CLEAR] == []
+    assert [one for one in detect(name, quiet[0], fit(name, quiet)) if one.score > CLEAR] == []
 
 
 # ------------------------------------------------------------------ rate rule
@@ -236,7 +277,7 @@ def test_the_score_of_a_run_rises_with_rate_and_number() -> None:
 
 def test_beats_are_where_the_pulses_are() -> None:
     record = make_record("quiet", [("N", 60.0)], seed=5)
-    beats = rate_rule.find_beats(record)
+    beats = rate_rule.describe(record)
     lead = record.signal_mv[0]
     tops = [k for k in range(2, len(lead) - 2) if lead[k] > 0.8 and lead[k] == lead[k - 2 : k + 3].max()]
     distances = np.abs(beats[:, np.newaxis] - np.array(tops) / RATE_HZ)
@@ -367,8 +408,8 @@ def test_the_spectral_curve_is_zero_outside_the_frequencies() -> None:
 
 def test_columns_do_not_depend_on_the_order_of_the_leads() -> None:
     record = record_with("VT")
-    columns = window_classifier.window_columns(record)
-    swapped = window_classifier.window_columns(replace(record, signal_mv=record.signal_mv[::-1]))
+    columns = window_classifier.describe(record)
+    swapped = window_classifier.describe(replace(record, signal_mv=record.signal_mv[::-1]))
     assert_same(columns, swapped, FLOAT32)
     count = len(FEATURES)
     mean = columns[:, :count]
@@ -380,14 +421,14 @@ def test_columns_do_not_depend_on_the_order_of_the_leads() -> None:
 
 def test_half_of_a_records_weight_is_near_its_changes() -> None:
     record = make_record("x", [("N", 100.0), ("VT", 50.0), ("N", 100.0)])
-    learned = window_classifier._learned(reference_of(record), window_classifier.window_columns(record))
-    time_s = window_times(len(window_classifier.window_columns(record)))[::4]
+    learned = window_classifier._learned(reference_of(record), window_classifier.describe(record))
+    time_s = window_times(len(window_classifier.describe(record)))[::4]
     near = (np.abs(time_s - 100) < 10) | (np.abs(time_s - 150) < 10)
     assert learned.weight[near].sum() == pytest.approx(0.5)
     assert learned.weight.sum() == pytest.approx(1.0)
     np.testing.assert_array_equal(learned.malignant, (time_s >= 100) & (time_s < 150))
     quiet = make_record("q", [("N", 60.0)])
-    weight = window_classifier._learned(reference_of(quiet), window_classifier.window_columns(quiet)).weight
+    weight = window_classifier._learned(reference_of(quiet), window_classifier.describe(quiet)).weight
     assert weight.sum() == pytest.approx(1.0)
     assert weight.min() == weight.max()
 
@@ -401,7 +442,7 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
     ]
     trained: list[set[int]] = []
     original = window_classifier._fit_trees
-    originals = [window_classifier.window_columns(record).astype(np.float32)[0] for record in records]
+    originals = [window_classifier.describe(record).astype(np.float32)[0] for record in records]
 
     def spy(learned: Any) -> Any:
         firsts = [one.columns[0] for one in learned]
@@ -409,7 +450,7 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
         return original(learned)
 
     monkeypatch.setattr(window_classifier, "_fit_trees", spy)
-    window_classifier.fit(records)
+    fit("window_classifier", records)
     *inner, last = trained
     assert last == set(range(6))
     left_out = sorted(tuple(sorted(set(range(6)) - places)) for places in inner)
@@ -418,7 +459,7 @@ def test_the_levels_are_chosen_on_subjects_that_the_trees_did_not_learn_from(mon
 
 def test_the_classifier_learns_from_a_single_subject() -> None:
     record = make_record("t", [("N", 60.0), ("VF", 40.0), ("N", 60.0)], seed=1)
-    (found,) = window_classifier.detect(record, window_classifier.fit([record]))
+    (found,) = detect("window_classifier", record, fit("window_classifier", [record]))
     assert abs(found.onset_s - 60.0) < 4
 
 

@@ -69,6 +69,7 @@ def test_a_probability_by_hand() -> None:
         (("threshold",), "0.5", "threshold"),
         (("tolerance_s",), 0.0, "tolerance_s"),
         (("score_map", "a"), -1.0, "score_map.a"),
+        (("score_map", "a"), 0.0, "score_map.a"),
         (("curve", "rise_s"), 0.0, "curve.rise_s"),
         (("curve", "gap_s"), -1.0, "curve.gap_s"),
         (("curve", "onset_weight"), 1.1, "curve.onset_weight"),

@@ -18,7 +18,7 @@ def test_the_least_score_becomes_its_probability():
     assert default_threshold(0.9, score_map) == float(score_map.of(0.9))
 
 
-@pytest.mark.parametrize("score_map", [PlattMap(a=0.0, b=-0.5), PlattMap(a=2.0, b=-1.0)])
+@pytest.mark.parametrize("score_map", [PlattMap(a=1e-4, b=-0.5), PlattMap(a=2.0, b=-1.0)])
 def test_where_no_candidate_may_count_none_is_reported(score_map):
     threshold = default_threshold(math.inf, score_map)
     assert threshold == 1.0

@@ -5,7 +5,7 @@ Not every change is an onset: a logistic regression on the features before and a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ruptures import KernelCPD
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from siwcc.data.episodes import Candidate, reference_of
+from siwcc.data.episodes import Candidate
 from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings
 from siwcc.evaluation.baselines.onset_detectors.windows import FEATURES, STEP_S, WINDOW_S, window_features
 
@@ -53,12 +53,9 @@ class ChangePoints:
     weights: tuple[float, ...] = ()
 
 
-def fit(records: Iterable[RhythmRecord]) -> ChangePoints:
+def fit(references: Sequence[Reference], descriptions: Mapping[str, np.ndarray]) -> ChangePoints:
     """The features' spread, the regression, and the penalty and the compared length chosen, on the training records."""
-    references, features = [], {}
-    for record in records:
-        references.append(reference_of(record))
-        features[record.name] = local_features(record)
+    features = {reference.record: descriptions[reference.record] for reference in references}
     variances = [of.var(axis=1).mean(axis=0) for of in features.values() if of.shape[1]]
     spread = np.maximum(np.sqrt(np.mean(variances, axis=0)), _LEAST_SPREAD) if variances else np.ones(len(_NAMES))
     scaled = {name: of / spread for name, of in features.items()}
@@ -74,13 +71,13 @@ def fit(records: Iterable[RhythmRecord]) -> ChangePoints:
     )
 
 
-def detect(record: RhythmRecord, fitted: ChangePoints) -> list[Candidate]:
+def detect(features: np.ndarray, fitted: ChangePoints) -> list[Candidate]:
     """Change points with the probability that each is the onset of a malignant rhythm."""
-    scaled = local_features(record) / np.array(fitted.spread)
+    scaled = features / np.array(fitted.spread)
     return score_changes(scaled, find_changes(scaled, fitted.penalty), fitted)
 
 
-def local_features(record: RhythmRecord) -> np.ndarray:
+def describe(record: RhythmRecord) -> np.ndarray:
     """Five features of each window less their medians in the record, float64 (leads, windows, 5)."""
     features = window_features(record)[..., _COLUMNS]
     return features - np.median(features, axis=1, keepdims=True) if features.shape[1] else features

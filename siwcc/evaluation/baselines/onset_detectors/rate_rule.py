@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from wfdb.processing import xqrs_detect
 
-from siwcc.data.episodes import Candidate, reference_of
+from siwcc.data.episodes import Candidate
 from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings
 from siwcc.evaluation.baselines.onset_detectors.windows import FLOOR_MV, filter_leads
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.interface import RhythmRecord
+    from siwcc.data.episodes import Reference
 
 FEWEST_BEATS = 3
 _LEAST_PER_MIN = (120.0, 150.0, 180.0)
@@ -44,22 +45,18 @@ class RateRule:
     merge_s: float
 
 
-def fit(records: Iterable[RhythmRecord]) -> RateRule:
+def fit(references: Sequence[Reference], beats_s: Mapping[str, np.ndarray]) -> RateRule:
     """Choose the rate, the weight in the score and the merged gap by the training records."""
-    references, beats_s = [], {}
-    for record in records:
-        references.append(reference_of(record))
-        beats_s[record.name] = find_beats(record)
     grid = [RateRule(*values) for values in product(_LEAST_PER_MIN, _WEIGHTS, _GAPS_S)]
     return choose_settings(grid, references, lambda rule, name: fast_runs(beats_s[name], rule))
 
 
-def detect(record: RhythmRecord, fitted: RateRule) -> list[Candidate]:
+def detect(beats_s: np.ndarray, fitted: RateRule) -> list[Candidate]:
     """Runs of at least three fast beats."""
-    return fast_runs(find_beats(record), fitted)
+    return fast_runs(beats_s, fitted)
 
 
-def find_beats(record: RhythmRecord) -> np.ndarray:
+def describe(record: RhythmRecord) -> np.ndarray:
     """Beats of the first lead that is not flat, by `wfdb.processing.xqrs_detect`; float64 (beats,), s, ascending."""
     leads = filter_leads(record) if record.duration_s >= _SHORTEST_S else np.empty((0, 0))
     for lead in leads:

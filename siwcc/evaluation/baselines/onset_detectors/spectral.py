@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from siwcc.data.episodes import reference_of
 from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import choose_settings, curve_grid
 from siwcc.evaluation.baselines.onset_detectors.windows import FEATURES, STEP_S, WINDOW_S, smooth, window_features
 
 if TYPE_CHECKING:
     from siwcc.data.datasets.interface import RhythmRecord
-    from siwcc.data.episodes import Candidate
+    from siwcc.data.episodes import Candidate, Reference
 
 Measure = Literal["concentration", "leakage"]
 
@@ -39,20 +38,21 @@ class SpectralRule:
     curve: CurveSettings
 
 
-def fit(records: Iterable[RhythmRecord]) -> SpectralRule:
+def describe(record: RhythmRecord) -> dict[Measure, np.ndarray]:
+    """The curve of each measure, see `spectral_curve`."""
+    features = window_features(record)
+    return {measure: spectral_curve(features, measure) for measure in _MEASURES}
+
+
+def fit(references: Sequence[Reference], curves: Mapping[str, Mapping[Measure, np.ndarray]]) -> SpectralRule:
     """Choose measure and levels by the training records."""
-    references, curves = [], {}
-    for record in records:
-        references.append(reference_of(record))
-        features = window_features(record)
-        curves[record.name] = {measure: spectral_curve(features, measure) for measure in _MEASURES}
     grid = [SpectralRule(measure, settings) for measure in _MEASURES for settings in curve_grid(_LEVELS)]
     return choose_settings(grid, references, lambda rule, name: _candidates(curves[name][rule.measure], rule))
 
 
-def detect(record: RhythmRecord, fitted: SpectralRule) -> list[Candidate]:
+def detect(curves: Mapping[Measure, np.ndarray], fitted: SpectralRule) -> list[Candidate]:
     """Candidates whose score is the largest running mean of the measure over the leads."""
-    return _candidates(spectral_curve(window_features(record), fitted.measure), fitted)
+    return _candidates(curves[fitted.measure], fitted)
 
 
 def spectral_curve(features: np.ndarray, measure: Measure) -> np.ndarray:

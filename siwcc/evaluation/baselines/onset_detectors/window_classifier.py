@@ -7,7 +7,7 @@ that the trees did not learn from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import GroupKFold
 
-from siwcc.data.episodes import is_malignant, reference_of
+from siwcc.data.episodes import is_malignant
 from siwcc.evaluation.baselines.onset_detectors.curves import CurveSettings, find_candidates
 from siwcc.evaluation.baselines.onset_detectors.tuning import (
     choose_settings,
@@ -78,16 +78,14 @@ class _Learned:
     weight: np.ndarray
 
 
-def fit(records: Iterable[RhythmRecord]) -> WindowClassifier:
+def fit(references: Sequence[Reference], descriptions: Mapping[str, np.ndarray]) -> WindowClassifier:
     """Learn the trees from all records, and choose the levels by trees that learned from other subjects.
 
     Args:
-        records: With malignant and other rhythms. Of a single subject the trees learn from it, too.
+        references: With malignant and other rhythms. Of a single subject the trees learn from it, too.
+        descriptions: By record, see `describe`.
     """
-    references, columns = [], {}
-    for record in records:
-        references.append(reference_of(record))
-        columns[record.name] = window_columns(record).astype(np.float32)
+    columns = {reference.record: descriptions[reference.record].astype(np.float32) for reference in references}
     learned = [_learned(reference, columns[reference.record]) for reference in references]
     groups = [reference.group for reference in references]
     curves: dict[str, np.ndarray] = {}
@@ -107,12 +105,12 @@ def _folds(groups: Sequence[str]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     return GroupKFold(min(_FOLDS, subjects)).split(groups, groups=groups) if subjects > 1 else [(every, every)]
 
 
-def detect(record: RhythmRecord, fitted: WindowClassifier) -> list[Candidate]:
+def detect(columns: np.ndarray, fitted: WindowClassifier) -> list[Candidate]:
     """Candidates whose score is the largest running mean of the probability."""
-    return _candidates(_probability(fitted.trees, window_columns(record)), fitted.curve)
+    return _candidates(_probability(fitted.trees, columns), fitted.curve)
 
 
-def window_columns(record: RhythmRecord) -> np.ndarray:
+def describe(record: RhythmRecord) -> np.ndarray:
     """What a window is classified by, the same whatever the order of the leads and their number.
 
     Returns:
