@@ -1,5 +1,7 @@
 """Helpers of the rules: the checked config, file lists, the code that a rule depends on, and the start."""
 
+import atexit
+import gc
 import os
 import shlex
 from contextlib import contextmanager
@@ -58,6 +60,8 @@ def workflow_errors():
         raise WorkflowError(str(error)) from None
 
 
+# Python searches all objects for garbage once more before it ends: a fifth of a second for Snakemake's.
+atexit.register(gc.freeze)
 with workflow_errors():
     guard.check_folder_name(Path.cwd())
 guard.quote_python()

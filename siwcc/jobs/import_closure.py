@@ -10,6 +10,9 @@ import ast
 from functools import cache
 from pathlib import Path
 
+# Fields of the syntax tree that hold statements, or what holds them.
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+
 
 @cache
 def import_closure(package: Path, modules: tuple[str, ...], script: Path | None = None) -> tuple[Path, ...]:
@@ -47,7 +50,8 @@ def import_closure(package: Path, modules: tuple[str, ...], script: Path | None 
 @cache
 def _imported_by(path: Path, package: str) -> tuple[str, ...]:
     names: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    # Statements alone: an expression has no import, and most nodes are of expressions.
+    waiting: list[ast.AST] = [*ast.parse(path.read_text(encoding="utf-8")).body]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -57,6 +61,6 @@ def _imported_by(path: Path, package: str) -> tuple[str, ...]:
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             waiting += node.orelse
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += (inner for part in _BLOCKS for inner in getattr(node, part, ()))
     below = [name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")]
     return tuple(name.replace(".", "/") for name in below)
