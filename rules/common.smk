@@ -6,6 +6,7 @@ import os
 import shlex
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -205,6 +206,7 @@ def code_of(script, *modules):
     return [literal_path(file) for file in (*import_closure(PACKAGE, modules, path), path)]
 
 
+@cache
 def literal_path(path):
     """A file of the project as a path from the working directory, in which no brace names a wildcard."""
     relative = os.path.relpath(path)

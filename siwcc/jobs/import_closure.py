@@ -34,17 +34,26 @@ def import_closure(package: Path, modules: tuple[str, ...], script: Path | None 
     """
     waiting = [module.replace(".", "/") for module in modules]
     waiting += _imported_by(script, package.name) if script is not None else ()
-    found = set()
+    found: set[Path] = set()
     while waiting:
         name = waiting.pop()
         if name.startswith("jobs/"):
             continue
-        path = package / name
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if path.is_file() and path not in found:
+        path, imported = _module(package, name)
+        if path is not None and path not in found:
             found.add(path)
-            waiting += [*_imported_by(path, package.name), *map(str, Path(name).parents[:-1])]
+            waiting += imported
     return tuple(sorted(found))
+
+
+@cache
+def _module(package: Path, name: str) -> tuple[Path | None, tuple[str, ...]]:
+    """A module's file, None if it has none, and the names of what Python loads with it."""
+    path = package / name
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not path.is_file():
+        return None, ()
+    return path, (*_imported_by(path, package.name), *map(str, Path(name).parents[:-1]))
 
 
 @cache
