@@ -69,9 +69,8 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
 
 def _peaks(score: np.ndarray, apart: int, least: float) -> list[int]:
     """Steps with the largest value within `apart` steps to either side, not below `least`; the first of equal ones."""
-    from scipy.ndimage import maximum_filter1d
-
-    highest = maximum_filter1d(score, 2 * apart + 1, mode="nearest")
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(score, apart, mode="edge"), 2 * apart + 1)
+    highest = windows.max(axis=1)
     found: list[int] = []
     for step in np.flatnonzero((score == highest) & (score >= least)).tolist():
         if not found or step - found[-1] > apart:

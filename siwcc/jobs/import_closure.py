@@ -10,6 +10,9 @@ import ast
 from functools import cache
 from pathlib import Path
 
+# Fields of the syntax tree that hold statements, or what holds them.
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+
 
 @cache
 def import_closure(package: Path, modules: tuple[str, ...], script: Path | None = None) -> tuple[Path, ...]:
@@ -31,23 +34,33 @@ def import_closure(package: Path, modules: tuple[str, ...], script: Path | None 
     """
     waiting = [module.replace(".", "/") for module in modules]
     waiting += _imported_by(script, package.name) if script is not None else ()
-    found = set()
+    found: set[Path] = set()
     while waiting:
         name = waiting.pop()
         if name.startswith("jobs/"):
             continue
-        path = package / name
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if path.is_file() and path not in found:
+        path, imported = _module(package, name)
+        if path is not None and path not in found:
             found.add(path)
-            waiting += [*_imported_by(path, package.name), *map(str, Path(name).parents[:-1])]
+            waiting += imported
     return tuple(sorted(found))
+
+
+@cache
+def _module(package: Path, name: str) -> tuple[Path | None, tuple[str, ...]]:
+    """A module's file, None if it has none, and the names of what Python loads with it."""
+    path = package / name
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not path.is_file():
+        return None, ()
+    return path, (*_imported_by(path, package.name), *map(str, Path(name).parents[:-1]))
 
 
 @cache
 def _imported_by(path: Path, package: str) -> tuple[str, ...]:
     names: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    # Statements alone: an expression has no import, and most nodes are of expressions.
+    waiting: list[ast.AST] = [*ast.parse(path.read_text(encoding="utf-8")).body]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -57,6 +70,6 @@ def _imported_by(path: Path, package: str) -> tuple[str, ...]:
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             waiting += node.orelse
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += (inner for part in _BLOCKS for inner in getattr(node, part, ()))
     below = [name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")]
     return tuple(name.replace(".", "/") for name in below)

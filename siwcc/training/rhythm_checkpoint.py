@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -153,13 +154,19 @@ def _recipe(path: Path, metadata: RhythmMetadata) -> RhythmRecipe:
         problem = f"its recipe {'has an unknown' if unlike[0] in values else 'lacks'} {unlike[0][:80]}"
         raise InputError(path, problem, _REMEDY)
     try:
-        recipe = TypeAdapter(RhythmRecipe).validate_json(json.dumps(values), strict=True)
+        recipe = _recipe_type().validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         raise InputError(path, f"its recipe is wrong {_first(error)}", _REMEDY) from error
     problem = recipe_problem(recipe, len(metadata.leads))
     if problem:
         raise InputError(path, f"its recipe describes no network that can be used: {problem}", _REMEDY)
     return recipe
+
+
+@cache
+def _recipe_type() -> TypeAdapter[RhythmRecipe]:
+    """Made once: it takes as long as to read a network."""
+    return TypeAdapter(RhythmRecipe)
 
 
 def recipe_problem(recipe: RhythmRecipe, leads: int) -> str:

@@ -364,21 +364,17 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
     assert all(path.is_file() for path in figures)
 
 
-def test_the_command_loads_nothing_of_the_study(place: Path, tmp_path: Path) -> None:
-    """wfdb itself brings pandas along, so an image is asked for."""
+@pytest.mark.parametrize("of", ["image", "window", "windows"])
+def test_the_command_loads_nothing_that_it_does_not_use(place: Path, tmp_path: Path, of: str) -> None:
     absent = {"snakemake", "sklearn", "pandas", "jinja2", "ruptures", "requests", "py7zr", "psutil"}
-    arguments = ["predict", str(place / "image.pt"), str(place / "other.png"), "--plot", str(tmp_path / "a.png")]
-    program = f"import sys; from siwcc.cli.main import main; assert main({arguments!r}) == 0; "
-    program += f"print(*sorted({absent!r} & set(sys.modules)), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == ""
-
-
-@pytest.mark.slow
-def test_for_a_record_it_loads_what_wfdb_does_alone(place: Path) -> None:
-    """wfdb imports pandas and requests, and fetches nothing unless it is asked to."""
-    absent = {"snakemake", "sklearn", "jinja2", "ruptures", "py7zr", "psutil"}
-    arguments = ["predict", str(place / "map.pt"), str(place / "r1"), "--at", "5"]
+    absent |= {"wfdb", "fsspec", "scipy.signal", "scipy.ndimage", "torch._dynamo", "sympy"}
+    given = {
+        "image": ["image.pt", "other.png", "--plot", str(tmp_path / "a.png")],
+        "window": ["map.pt", "r1", "--at", "5"],
+        "windows": ["map.pt", "r1", "--all-windows"],
+    }
+    model, file, *options = given[of]
+    arguments = ["predict", str(place / model), str(place / file), *options]
     program = f"import sys; from siwcc.cli.main import main; assert main({arguments!r}) == 0; "
     program += f"print(*sorted({absent!r} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -113,14 +113,19 @@ def filter_both_ways(numerator: np.ndarray, denominator: np.ndarray, signal: np.
     before = 2 * signal[:, :1] - signal[:, edge:0:-1]
     after = 2 * signal[:, -1:] - signal[:, -2 : -edge - 2 : -1]
     extended = np.concatenate([before, signal, after], axis=1)
-    # The filter's state in a constant signal of 1, so that neither run starts with a jump.
-    states = len(denominator) - 1
-    system = np.eye(states) - np.eye(states, k=1)
-    system[:, 0] += denominator[1:]
-    steady = np.linalg.solve(system, numerator[1:] - denominator[1:] * numerator[0])
+    # Neither run starts with a jump.
+    steady = steady_state(numerator, denominator)
     forwards, _ = lfilter(numerator, denominator, extended, zi=steady * extended[:, :1])
     backwards, _ = lfilter(numerator, denominator, forwards[:, ::-1], zi=steady * forwards[:, -1:])
     return np.asarray(backwards[:, ::-1][:, edge:-edge])
+
+
+def steady_state(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The filter's state in a constant signal of 1, as `scipy.signal.lfilter_zi` gives it: float64 (taps - 1,)."""
+    states = len(denominator) - 1
+    system = np.eye(states) - np.eye(states, k=1)
+    system[:, 0] += denominator[1:]
+    return np.linalg.solve(system, numerator[1:] - denominator[1:] * numerator[0])
 
 
 def decimate(signal: np.ndarray, median_samples: int, by: int) -> np.ndarray:

@@ -14,15 +14,18 @@ from fractions import Fraction
 from functools import partial
 from math import isfinite
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import wfdb
 
 from siwcc.data.datasets.edf_header import parse_edf
 from siwcc.data.datasets.signals import Recording, resample, resampling_ratio
 from siwcc.data.datasets.wfdb_header import Header, Lead, parse_header
 from siwcc.io.errors import InputError
 from siwcc.io.foreign import find_file
+
+if TYPE_CHECKING:
+    import wfdb
 
 _LONGEST_NAME_BYTES = 255
 # Signal formats of the WFDB manual, signal(5): samples and bytes of a block.
@@ -38,6 +41,9 @@ _BLOCKS = {
     "310": (3, 4),
     "311": (3, 4),
 }
+# The formats of most records are decoded here, as wfdb takes as long to import as 100 MB take to decode; the digital
+# value that stands for an invalid sample.
+_INVALID = {"16": -(1 << 15), "212": -(1 << 11)}
 # FLAC, with the number of samples in its own header.
 _COMPRESSED = ("508", "516", "524")
 _FLAC_BYTES = 42
@@ -458,16 +464,12 @@ def decode_mv(record: WfdbRecord, file: str, start: int, stop: int) -> tuple[dic
     """
     inside = [number for number, lead in enumerate(record.leads) if lead.file == file]
     wanted = [number for number in inside if number in record.needs.leads]
-    # wfdb reads samples per frame in high-byte-first order only where there is one.
-    uniform = all(record.leads[number].samples_per_frame == 1 for number in inside)
     try:
-        read = _decode(record, file, [inside.index(number) for number in wanted], uniform, (start, stop))
-        digital = read.d_signal.T if uniform else read.e_d_signal
+        decode = _decode if record.leads[inside[0]].format in _INVALID else _decode_by_wfdb
+        digital, signals = decode(record, file, [inside.index(number) for number in wanted], (start, stop))
         sums = [int(samples.astype(np.int64).sum()) for samples in digital]
-        signals = read.dac(expanded=not uniform, return_res=64)
     except Exception as error:
         raise _damaged(record, f"signals cannot be read ({first_line(error)})") from error
-    signals = signals.T if uniform else signals
     placed = {number: _placed_mv(record, number, signal) for number, signal in zip(wanted, signals, strict=True)}
     return placed, dict(zip(wanted, sums, strict=True))
 
@@ -495,9 +497,55 @@ def check_sums(record: WfdbRecord, file: str, sums: Mapping[int, int]) -> None:
             raise _damaged(record, f"lead {number} does not match its checksum in {record.path.name}", path)
 
 
-def _decode(record: WfdbRecord, file: str, places: list[int], uniform: bool, frames: tuple[int, int]) -> wfdb.Record:
-    """Leads of a signal file as digital values, read by wfdb through a header that it can read."""
+def _decode(
+    record: WfdbRecord, file: str, places: list[int], frames: tuple[int, int]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Leads of a signal file in format 16 or 212: digital values, and the same as float64, NaN where invalid."""
+    leads = [lead for lead in record.leads if lead.file == file]
+    # The leads' places in a frame.
+    edges = np.cumsum([0, *(lead.samples_per_frame for lead in leads)])
+    first, stop = (frame * int(edges[-1]) for frame in frames)
+    code, path = leads[0].format, record.folder / _local_name(record.folder, file)
+    samples = (_samples_16 if code == "16" else _samples_212)(path, leads[0].offset_bytes, first, stop)
+    # Also refuses a file that was cut since its size was compared.
+    by_frame = samples.reshape(frames[1] - frames[0], edges[-1])
+    digital = [by_frame[:, edges[place] : edges[place + 1]].ravel() for place in places]
+    return digital, [np.where(values == _INVALID[code], np.nan, values.astype(np.float64)) for values in digital]
+
+
+def _samples_16(path: Path, offset_bytes: int, first: int, stop: int) -> np.ndarray:
+    return np.fromfile(path, "<i2", stop - first, offset=offset_bytes + 2 * first)
+
+
+def _samples_212(path: Path, offset_bytes: int, first: int, stop: int) -> np.ndarray:
+    """Samples of 12 bits, two in three bytes; the upper four bits of both are in the second one."""
+    block = first // 2
+    packed = np.fromfile(path, np.uint8, 3 * (-(-stop // 2) - block), offset=offset_bytes + 3 * block)
+    # The last block may be cut to what its sample needs.
+    low, upper, high = np.pad(packed, (0, -len(packed) % 3)).reshape(-1, 3).astype(np.int16).T
+    pairs = np.stack([low | upper << 8, high | upper >> 4 << 8], axis=1)
+    # Shifted back with the sign.
+    return (pairs << 4 >> 4).ravel()[first - 2 * block : stop - 2 * block]
+
+
+def _decode_by_wfdb(
+    record: WfdbRecord, file: str, places: list[int], frames: tuple[int, int]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What `_decode` gives, in any other format."""
+    read, uniform = _read_by_wfdb(record, file, places, frames)
+    signals = read.dac(expanded=not uniform, return_res=64)
+    return (list(read.d_signal.T), list(signals.T)) if uniform else (read.e_d_signal, signals)
+
+
+def _read_by_wfdb(
+    record: WfdbRecord, file: str, places: list[int], frames: tuple[int, int]
+) -> tuple[wfdb.Record, bool]:
+    """Leads of a signal file, read by wfdb through a header that it can read, and whether each is once per frame."""
+    import wfdb
+
     path, leads = record.folder / _local_name(record.folder, file), [lead for lead in record.leads if lead.file == file]
+    # wfdb reads samples per frame in high-byte-first order only where there is one.
+    uniform = all(lead.samples_per_frame == 1 for lead in leads)
     lines = [f"r {len(leads)} 250 {record.frames}"]
     for lead in leads:
         code = f"{lead.format}x{lead.samples_per_frame}+{lead.offset_bytes}"
@@ -507,7 +555,7 @@ def _decode(record: WfdbRecord, file: str, places: list[int], uniform: bool, fra
         Path(scratch, "r.hea").write_text("\n".join(lines) + "\n")
         Path(scratch, "r.dat").symlink_to(path.resolve())
         name = str(Path(scratch, "r"))
-        return wfdb.rdrecord(name, start, stop, channels=places, physical=False, smooth_frames=uniform)
+        return wfdb.rdrecord(name, start, stop, channels=places, physical=False, smooth_frames=uniform), uniform
 
 
 def _placed_mv(record: WfdbRecord, number: int, signal: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from refusals import refused
 from siwcc.config import VfdbSection
 from siwcc.data.datasets import vfdb
 from siwcc.data.datasets.wfdb_annotations import rhythm_changes
-from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
+from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, decode_mv, note_unchecked, read_header
 
 REPAIR, LEADS = "mend it", "choose other leads"
 # 11 samples: neither two nor three to a block.
@@ -176,6 +176,21 @@ def test_every_signal_format_that_wfdb_writes(tmp_path: Path, code: str, with_le
         header = (tmp_path / "r.hea").read_text()
         (tmp_path / "r.hea").write_text(header.replace("r 3 250 11", "r 3 250"))
     np.testing.assert_array_equal(read(tmp_path, "r", 2, 0), (digital[:, [2, 0]].T - 3) / 100)
+
+
+@pytest.mark.parametrize("code", ["16", "212"])
+def test_frames_from_the_middle_of_a_block(tmp_path: Path, code: str) -> None:
+    lowest = {"16": -32768, "212": -2048}[code]
+    digital = np.stack([DIGITS, np.where(DIGITS == 0, lowest, DIGITS * 20), -DIGITS], axis=1)
+    arguments = {"units": ["mV"] * 3, "sig_name": list("abc"), "fmt": [code] * 3, "adc_gain": [100.0] * 3}
+    wfdb.wrsamp("r", fs=250, d_signal=digital, baseline=[0] * 3, write_dir=str(tmp_path), **arguments)
+    record = open_record(tmp_path, "r", 0, 1, 2)
+    for start, stop in ((0, 11), (1, 11), (3, 8), (4, 5)):
+        signals, sums = decode_mv(record, record.files[0], start, stop)
+        part = digital[start:stop]
+        expected = np.where(part == lowest, np.nan, part / 100)
+        np.testing.assert_array_equal(np.stack([signals[lead] for lead in range(3)], axis=1), expected)
+        assert [sums[lead] for lead in range(3)] == part.sum(axis=0).tolist()
 
 
 def in_words(samples: np.ndarray, code: str) -> bytes:
