@@ -276,7 +276,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     shown = "rhythm labels that are events, for WFDB annotations (default: VF VFIB VFL VT ASYS HGEA)"
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help=shown)
     parser.add_argument("--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings")
-    shown = "leads by number, from 0 (default: the first two, or one if a recording has no more)"
+    shown = "leads by number, from 1 (default: the first two, or one if a recording has no more)"
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "pixels of the square that an image is fitted into, a multiple of 16 (default: 128; with --quick 64)"
     parser.add_argument("--image-size", type=int, metavar="PX", help=shown)
@@ -304,7 +304,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   siwcc predict ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
   siwcc predict ecg vfdb/418 --every 10 --format csv  # a window each 10 s
-  siwcc predict ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict ecg holter.csv --rate 128 --leads 1 3 --plot holter.svg
   siwcc predict my-detectors vfdb/418 --threshold 0.7 --annotate vfdb  # onsets in the whole record, vfdb/418.siw
   siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
   siwcc predict nuclei cells/*.png --format json
@@ -335,7 +335,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings; WFDB records contain their own"
     )
-    shown = "leads by number, from 0 (default: those that the model was trained on)"
+    shown = "leads by number, from 1 (default: those that the model was trained on)"
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
     parser.add_argument("--unseen-only", action="store_true", help=shown)
