@@ -92,12 +92,24 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     known = _commands(parser)
     if command is not None and command not in known:
         parser.error(f"{command!r} is no command; {did_you_mean(command, known) or ', '.join(known)}")
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        offered = _commands(parser)[options.command]._option_string_actions
+        parser.error(f"unknown: {' '.join(unknown)}; {did_you_mean(unknown[0], list(offered))}".removesuffix("; "))
+    return options
 
 
-def _commands(parser: argparse.ArgumentParser) -> list[str]:
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return [name for group in groups for name in group.choices]
+    return {name: command for group in groups for name, command in group.choices.items()}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"{text!r} is no number of seconds; name MODEL and INPUT before --at"
+        raise argparse.ArgumentTypeError(problem) from None
 
 
 def _let_every_name_pass() -> None:
@@ -322,7 +334,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)
     windows = parser.add_mutually_exclusive_group()
     shown = "middle of the window, or of several, in seconds of the recording"
-    windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
+    windows.add_argument("--at", nargs="+", type=_seconds, metavar="SECONDS", help=shown)
     shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
     windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
     shown = "predictions of the localisers in windows over the whole recording, also if the folder has detectors"

@@ -184,6 +184,8 @@ def _check_folders(out: Path, work: Path, values: Mapping[str, Any], folds: int)
             raise InputError(work, f"holds a training with other options ({differing[0]})", remedy)
     elif any(out.glob("*.pt")):
         raise InputError(out, "holds models of another training", "choose another --out, or delete the folder")
+    elif out.is_dir() and any(out.iterdir()):
+        raise InputError(out, "exists and is not empty", "choose another --out, or delete the folder")
     elif work.is_dir() and any(work.iterdir()):
         raise InputError(work, f"is no work folder of siwcc train: it lacks {STUDY_FILE}", "choose another --out")
 
