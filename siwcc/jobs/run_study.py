@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import pairwise
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     log_path, rest = Path(arguments[0]), arguments[1:]
     if any(map(NO_RUN.fullmatch, rest)):
-        # In this process's place. A list, without a shell; the arguments are those that the user typed.
-        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *rest])  # noqa: S606
+        return _list_jobs(rest)
     try:
         with verbosity("normal"):
             code = run_study(log_path, rest)
@@ -190,9 +189,32 @@ def _follow(log: IO[str], child: subprocess.Popen[bytes]) -> Iterator[str]:
         yield begun
 
 
+def _list_jobs(arguments: Sequence[str]) -> int:
+    """Snakemake's output where it runs no job; of one that fails the errors alone."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    # A list, without a shell; the arguments are those that the user typed.
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    if done.returncode:
+        lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        print("\n".join(_errors(lines, {}, Path())), file=sys.stderr)
+    else:
+        sys.stdout.write(done.stdout)
+        sys.stderr.write(done.stderr)
+    return done.returncode
+
+
 def _explain(lines: Sequence[str], log_path: Path, folder: Path) -> None:
     """Print the errors of a study that failed, once each, and where the logs are; the error comes last."""
     failed = dict(_failed_jobs(lines))
+    print(f"The study is not complete; Snakemake's log: {log_path}", file=sys.stderr)
+    for log, rule in list(failed.items())[-_SHOWN_LINES:]:
+        print(f"log of {rule}: {folder / log}", file=sys.stderr)
+    for line in _errors(lines, failed, folder)[-_SHOWN_LINES:]:
+        print(line, file=sys.stderr)
+
+
+def _errors(lines: Sequence[str], failed: Mapping[str, str], folder: Path) -> list[str]:
+    """The errors in Snakemake's output, once each; `failed` holds the rule of each failed job by its log."""
     shown = list(dict.fromkeys(line for line in lines if _ERROR.match(line)))
     if _LOCKED in lines:
         remedy = "wait for it; if it was killed, release the folder with make resume"
@@ -203,11 +225,7 @@ def _explain(lines: Sequence[str], log_path: Path, folder: Path) -> None:
         headings = [number for number, line in enumerate(lines) if _WORKFLOW_ERROR.match(line)]
         reasons = [lines[number + 1].strip() for number in headings if number + 1 < len(lines)]
         shown = [f"error: {reason}" for reason in dict.fromkeys(reasons)] or list(lines[-_SHOWN_LINES:])
-    print(f"The study is not complete; Snakemake's log: {log_path}", file=sys.stderr)
-    for log, rule in list(failed.items())[-_SHOWN_LINES:]:
-        print(f"log of {rule}: {folder / log}", file=sys.stderr)
-    for line in shown[-_SHOWN_LINES:]:
-        print(line, file=sys.stderr)
+    return shown
 
 
 def _failed_jobs(lines: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -254,7 +254,10 @@ def test_models_and_folders_of_others_are_not_touched(records: Path) -> None:
     (out / "fold1.pt").rename(out / "fold3.pt")
     with refused(out / "fold3.pt", remedy=None):
         train.prepare(options(records, *words))
-    (out / "fold3.pt").unlink()
+    (out / "fold3.pt").rename(out / "notes.txt")
+    with refused(out, remedy="--out"):
+        train.prepare(options(records, *words))
+    (out / "notes.txt").unlink()
     work = out.with_name("model.work")
     work.mkdir()
     (work / "notes.txt").write_text("mine")

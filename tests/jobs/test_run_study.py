@@ -138,10 +138,11 @@ def test_the_report_is_that_of_the_study_that_was_asked_for(tmp_path: Path, more
     assert report_of(["--cores", "1"]) is None
 
 
-def test_a_workflow_that_cannot_start_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["-n"]])
+def test_a_workflow_that_cannot_start_says_why(tmp_path: Path, more: list[str]) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("a: [")
-    done = run(tmp_path, "true", "--configfile", str(path))
+    done = run(tmp_path, "true", *more, "--configfile", str(path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
