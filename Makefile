@@ -5,9 +5,12 @@ BIN := $(VENV)/bin
 STUDY ?= demo
 CORES ?= all
 PROFILE ?= default
-# On a cluster the cores are those of each job. A module, not the script beside Python: that one does not start where
-# the folder's path has both a space and a dollar or a quote.
-SNAKEMAKE = $(BIN)/python -m snakemake --workflow-profile profiles/$(PROFILE) $(if $(filter slurm,$(PROFILE)),,--cores $(CORES))
+# Snakemake for a study: its log in a file and its errors last, or with VERBOSE=1 all of its own output. On a cluster the
+# cores are those of each job. A module, not the script beside Python: that one does not start where the folder's path
+# has both a space and a dollar or a quote.
+VERBOSE ?=
+run = $(BIN)/python -m $(if $(VERBOSE),snakemake,siwcc.jobs.run_study logs/$(1)/snakemake.log) \
+    --workflow-profile profiles/$(PROFILE) $(if $(filter slurm,$(PROFILE)),,--cores $(CORES))
 OVERLAY = resources/studies/$(STUDY).yaml
 # What else Snakemake is to be told: ARGS="--config 'datasets={vfdb: {path: /where/it/is/vfdb}}'"
 ARGS ?=
@@ -51,7 +54,8 @@ help:
 	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
 	@echo "make leakage-ablation  what the paper's protocol hides: its two leaks, removed one at a time"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
-	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation"
+	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation;"
+	@echo "                     with all of Snakemake's output: VERBOSE=1; without a run: ARGS=-n"
 	@echo "make clean           remove the environment and what the demo made; other studies stay"
 
 # torch first and without a hash: its file differs by platform. The rest is locked with hashes.
@@ -68,8 +72,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 setup: $(VENV)/.ready
 
 demo: setup
-	@$(BIN)/python -m siwcc.jobs.run_study logs/demo/snakemake.log --workflow-profile profiles/$(PROFILE) \
-	    $(if $(filter slurm,$(PROFILE)),,--cores $(CORES)) --configfile resources/studies/demo.yaml
+	@$(call run,demo) --configfile resources/studies/demo.yaml
 	@$(BIN)/python -m siwcc.cli.main show results/demo
 
 # STUDY has a default for `make resume`; `make study` is to be given one. Listed without the environment, so at once.
@@ -80,7 +83,7 @@ known-study:
 	@$(if $(filter $(call asked,STUDY,),$(OFFERED)),:,{ echo "make study: give STUDY=<name>, one of:"; $(list_studies); } >&2; exit 2)
 
 study: known-study setup
-	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
+	@$(call run,$(STUDY)) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 # The networks in models/: of localisers each of every fold, and one of all of them; of detectors each of every fold.
 MODELS_localiser = ecg/none/heatmap
@@ -93,7 +96,7 @@ MODEL_FILES = $(if $(filter onsets,$(MODELS_$(STUDY))),results/$(STUDY)/onsets/o
 models: setup
 	@test -n "$(MODELS_$(STUDY))" || { echo "make models: give STUDY=localiser, localiser-herlev or onsets-both"; exit 2; }
 	@$(BIN)/python workflow/unlock.py --configfile $(OVERLAY) $(ARGS)
-	@$(SNAKEMAKE) --configfile $(OVERLAY) $(ARGS) -- $(MODEL_FILES)
+	@$(call run,$(STUDY)) --configfile $(OVERLAY) $(ARGS) -- $(MODEL_FILES)
 	@$(BIN)/python workflow/ship_models.py results/$(STUDY)/$(MODELS_$(STUDY)) $(SHIPPED)
 
 leakage-ablation:
@@ -101,7 +104,7 @@ leakage-ablation:
 
 resume: setup
 	@$(BIN)/python workflow/unlock.py --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
-	@$(SNAKEMAKE) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
+	@$(call run,$(STUDY)) --snakefile $(SNAKEFILE) --configfile $(OVERLAY) $(ARGS)
 
 test: setup
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal

@@ -32,6 +32,7 @@ from pydantic_core import PydanticCustomError
 from siwcc.io.checksums import MAX_JSON_BYTES, read_text, sealed_json, unsealed_json
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_yaml, write_text
+from siwcc.io.lead_numbers import lead_indices, numbering_remedy, with_lead_numbers
 from siwcc.io.spelling import did_you_mean
 
 EncodingName = Literal[
@@ -120,7 +121,7 @@ def _as_texts(value: object) -> object:
     return [[_text(part) for part in entry] if isinstance(entry, list | tuple) else entry for entry in value]
 
 
-Leads = tuple[Annotated[Whole, Field(ge=0, lt=64)], ...]
+Leads = tuple[Annotated[Whole, Field(le=64)], ...]
 
 
 def _read_switch(value: object) -> object:
@@ -159,6 +160,8 @@ def _check_range(name: str, value: Range, low: float, high: float) -> None:
 
 
 def _check_leads(leads: tuple[int, ...]) -> None:
+    if remedy := numbering_remedy(leads):
+        raise ValueError(f"leads: is {list(leads)}, and {remedy}")
     if len(set(leads)) != len(leads):
         raise ValueError(f"leads: a lead is there twice in {list(leads)}")
 
@@ -198,8 +201,11 @@ class DatasetSection(Section):
         return self
 
     def protocol(self) -> dict[str, Any]:
-        """The values that change the samples, as plain JSON types."""
-        return _without_single_point(self.model_dump(mode="json", exclude={"path", "url", "max_excluded"}))
+        """The values that change the samples, as plain JSON types; leads from 0, as samples and models store them."""
+        values = self.model_dump(mode="json", exclude={"path", "url", "max_excluded"})
+        if "leads" in values:
+            values["leads"] = list(lead_indices(values["leads"]))
+        return _without_single_point(values)
 
 
 class _RecordsSection(DatasetSection):
@@ -222,7 +228,7 @@ class _RecordsSection(DatasetSection):
 class VfdbSection(_RecordsSection):
     """MIT-BIH Malignant Ventricular Ectopy Database, or WFDB records laid out like it."""
 
-    leads: ClassVar[tuple[int, ...]] = (0, 1)
+    leads: ClassVar[tuple[int, ...]] = (1, 2)
     subjects: ClassVar[Mapping[str, str]] = {}
     checksums: ClassVar[str | None] = "vfdb"
 
@@ -247,7 +253,7 @@ class WfdbSection(_RecordsSection):
     """A folder of WFDB records with rhythm annotations, such as the MIT-BIH Arrhythmia Database."""
 
     format: Literal["wfdb"] = Field(description="WFDB records with rhythm annotations in files .atr")
-    leads: Leads = Field(default=(0, 1), min_length=1, max_length=16, description="leads that are used, from 0")
+    leads: Leads = Field(default=(1, 2), min_length=1, max_length=16, description="leads that are used, from 1")
     subjects: Annotated[dict[str, Annotated[str, Field(min_length=1)]], BeforeValidator(_texts)] = Field(
         default_factory=dict, description="record: subject, where a subject has several records; one subject, one group"
     )
@@ -318,7 +324,7 @@ class FolderSection(DatasetSection):
         default="samples.csv", pattern=r"^[^/\\\x00]+\.csv$", description="the table's name in the folder"
     )
     leads: Leads = Field(
-        default=(0, 1), min_length=1, max_length=16, description="signal: leads that are used, by number, from 0"
+        default=(1, 2), min_length=1, max_length=16, description="signal: leads that are used, by number, from 1"
     )
     window_s: float = Field(default=20.0, gt=0, le=600, description="signal: seconds")
     rate_hz: float = Field(default=250.0, gt=0, le=100_000, description="signal: Hz; other rates are resampled")
@@ -525,7 +531,7 @@ def parse_protocol(values: Mapping[str, Any]) -> TaskDataset:
         # A folder data set must have a path.
         sections = {
             name: parse_dataset({"path": None if part.get("synthetic") else ".", **part})
-            for name, part in protocols_of(values).items()
+            for name, part in protocols_of(with_lead_numbers(values)).items()
         }
     except (AttributeError, TypeError) as error:
         raise InputError("config: dataset", f"holds no preprocessing settings ({error})") from error

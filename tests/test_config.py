@@ -186,7 +186,7 @@ def test_each_task_is_given_the_perturbations_that_it_has() -> None:
 
 
 def test_the_only_lead_cannot_be_missing() -> None:
-    own = {"format": "folder", "kind": "signal", "path": "mine", "leads": [1]}
+    own = {"format": "folder", "kind": "signal", "path": "mine", "leads": [2]}
     values = default_values() | {"run": ["ecg"], "robustness": ["polarity"]}
     values["datasets"]["mine"] = own
     values["tasks"]["ecg"]["dataset"] = "mine"
@@ -402,7 +402,7 @@ def test_a_data_set_without_format_is_told_the_formats() -> None:
     [
         ("ecg", {"rate_hz": 360}, ["rate_hz", "360", "250"]),
         ("ecg", {"window_s": 10}, ["window_s", "10", "20"]),
-        ("ecg", {"leads": [0]}, ["leads", "1", "2"]),
+        ("ecg", {"leads": [1]}, ["leads", "1", "2"]),
         ("ecg", {"points": ["onset", "end"]}, ["points", "['onset']", "['onset', 'end']"]),
         ("nuclei", {"image_size": 128}, ["image_size", "128", "256"]),
     ],
@@ -442,7 +442,7 @@ def test_an_external_data_set_is_read_and_belongs_to_no_task() -> None:
         (["mitdb", "mitdb"], {}, ["twice"]),
         (["vfdb"], {}, ["'vfdb'"]),
         (["mitdb"], {"rate_hz": 360}, ["rate_hz", "360"]),
-        (["mitdb"], {"leads": [0]}, ["leads", "1"]),
+        (["mitdb"], {"leads": [1]}, ["leads", "1"]),
         # The same files under another name.
         (["mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
     ],
@@ -479,7 +479,7 @@ def test_onsets_are_looked_for_in_own_and_external_data_sets() -> None:
         ("external", ["vfdb"], {}, ["twice", "vfdb"]),
         ("external", ["sipakmed"], {}, ["'sipakmed'"]),
         ("external", ["mitbd"], {}, ["'mitbd'", "mitdb"]),
-        ("external", ["mitdb"], {"leads": [0]}, ["'mitdb'"]),
+        ("external", ["mitdb"], {"leads": [1]}, ["'mitdb'"]),
         ("external", ["mitdb"], {"rate_hz": 360}, ["'mitdb'"]),
         ("external", ["mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
         ("dataset", ["vfdb", "mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
@@ -531,7 +531,7 @@ def test_several_data_sets_are_used_as_one(tmp_path: Path) -> None:
     assert config.datasets_in_use == ["mitdb", "sipakmed", "vfdb"]
     joined = config.dataset_of("ecg")
     assert isinstance(joined, JoinedDatasets)
-    assert (joined.kind, joined.rate_hz, joined.window_s, joined.leads) == ("signal", 250, 20, (0, 1))
+    assert (joined.kind, joined.rate_hz, joined.window_s, joined.leads) == ("signal", 250, 20, (1, 2))
     assert joined.protocol() == {"datasets": {name: config.datasets[name].protocol() for name in ("mitdb", "vfdb")}}
     write_config(tmp_path / "config.json", config)
     assert read_config(tmp_path / "config.json") == config
@@ -590,11 +590,30 @@ def test_protocol_holds_what_changes_the_samples_and_nothing_else() -> None:
 
 
 def test_records_and_subjects_may_be_written_as_numbers() -> None:
-    values = {"format": "wfdb", "event_labels": ["VT"], "subjects": {202: 7, 201: 7}, "leads": [1, 0]}
+    values = {"format": "wfdb", "event_labels": ["VT"], "subjects": {202: 7, 201: 7}, "leads": [2, 1]}
     section = parse_dataset(values)
     assert isinstance(section, WfdbSection)
     assert list(section.subjects.items()) == [("201", "7"), ("202", "7")]
     assert parse_protocol(section.protocol()) == section.model_copy(update={"path": Path()})
+
+
+def test_leads_are_numbered_from_1_in_the_config_and_from_0_in_what_is_stored(tmp_path: Path) -> None:
+    values = default_values()
+    values["datasets"] |= {
+        "records": {"format": "wfdb", "event_labels": ["VT"], "leads": [3, 1]},
+        "table": {"format": "folder", "task": "ecg", "path": "mine", "leads": [2, 3]},
+    }
+    config = parse_config(values)
+    write_config(tmp_path / "config.json", config)
+    assert read_config(tmp_path / "config.json") == config
+    sections = {name: config.datasets[name] for name in ("records", "table")}
+    assert [section.model_dump(mode="json")["leads"] for section in sections.values()] == [[3, 1], [2, 3]]
+    joined = JoinedDatasets(sections)
+    stored = json.loads(json.dumps(joined.protocol()))
+    assert [part["leads"] for part in stored["datasets"].values()] == [[2, 0], [1, 2]]
+    assert parse_protocol(stored["datasets"]["table"]) == sections["table"].model_copy(update={"path": Path()})
+    found = {name: parse_protocol(part) for name, part in stored["datasets"].items()}
+    assert [section.leads for section in found.values()] == [(3, 1), (2, 3)]
 
 
 def test_checksums_do_not_change_the_samples() -> None:
@@ -609,6 +628,7 @@ def test_checksums_do_not_change_the_samples() -> None:
         ({"event_labels": []}, "event_labels"),
         ({"leads": [1, 1]}, "leads"),
         ({"leads": []}, "leads"),
+        ({"leads": [0, 1]}, "[1, 2]"),
         ({"subjects": {"201": ""}}, "subjects"),
         ({"subjects": ["201", "202"]}, "subjects"),
         ({"subjects": {"201": True}}, "subjects"),

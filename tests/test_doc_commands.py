@@ -93,7 +93,7 @@ def _given_by_make(words: tuple[str, ...]) -> list[tuple[str, ...]]:
     )
     if done.returncode != 0:
         raise UntestedError(f"make refuses {' '.join(words)}: {done.stderr.strip()}")
-    lines = done.stdout.replace("\\\n", " ").splitlines()
+    lines = re.sub(r"siwcc\.jobs\.run_study \S+", "snakemake", done.stdout.replace("\\\n", " ")).splitlines()
     # As modules: the scripts of an environment do not start where its path has both a space and a dollar.
     for module, program in (("snakemake", "snakemake"), ("siwcc.cli.main", "siwcc")):
         lines = [line.replace(f".venv/bin/python -m {module} ", f".venv/bin/{program} ") for line in lines]

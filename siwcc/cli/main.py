@@ -96,12 +96,24 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     known = _commands(parser)
     if command is not None and command not in known:
         parser.error(f"{command!r} is no command; {did_you_mean(command, known) or ', '.join(known)}")
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        offered = _commands(parser)[options.command]._option_string_actions
+        parser.error(f"unknown: {' '.join(unknown)}; {did_you_mean(unknown[0], list(offered))}".removesuffix("; "))
+    return options
 
 
-def _commands(parser: argparse.ArgumentParser) -> list[str]:
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return [name for group in groups for name in group.choices]
+    return {name: command for group in groups for name, command in group.choices.items()}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        problem = f"{text!r} is no number of seconds; name MODEL and INPUT before --at"
+        raise argparse.ArgumentTypeError(problem) from None
 
 
 def _let_every_name_pass() -> None:
@@ -285,7 +297,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     shown = "rhythm labels that are events, for WFDB annotations (default: VF VFIB VFL VT ASYS HGEA)"
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help=shown)
     parser.add_argument("--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings")
-    shown = "leads by number, from 0 (default: the first two, or one if a recording has no more)"
+    shown = "leads by number, from 1 (default: the first two, or one if a recording has no more)"
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "pixels of the square that an image is fitted into, a multiple of 16 (default: 128; with --quick 64)"
     parser.add_argument("--image-size", type=int, metavar="PX", help=shown)
@@ -313,7 +325,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   siwcc predict ecg vfdb/418 --at 1000  # the window around 1000 s of a WFDB record
   siwcc predict ecg vfdb/418 --every 10 --format csv  # a window each 10 s
-  siwcc predict ecg holter.csv --rate 128 --leads 0 2 --plot holter.svg
+  siwcc predict ecg holter.csv --rate 128 --leads 1 3 --plot holter.svg
   siwcc predict my-detectors vfdb/418 --threshold 0.7 --annotate vfdb  # onsets in the whole record, vfdb/418.siw
   siwcc predict results/mine/ecg/none/heatmap vfdb/419  # a study's networks, of all its folds
   siwcc predict nuclei cells/*.png --format json
@@ -331,7 +343,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)
     windows = parser.add_mutually_exclusive_group()
     shown = "middle of the window, or of several, in seconds of the recording"
-    windows.add_argument("--at", nargs="+", type=float, metavar="SECONDS", help=shown)
+    windows.add_argument("--at", nargs="+", type=_seconds, metavar="SECONDS", help=shown)
     shown = "a window each so many seconds (default: half a window; a recording of about one window: that)"
     windows.add_argument("--every", type=float, metavar="SECONDS", help=shown)
     shown = "predictions of the localisers in windows over the whole recording, also if the folder has detectors"
@@ -344,7 +356,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, metavar="HZ", help="sampling rate of CSV recordings; WFDB records contain their own"
     )
-    shown = "leads by number, from 0 (default: those that the model was trained on)"
+    shown = "leads by number, from 1 (default: those that the model was trained on)"
     parser.add_argument("--leads", nargs="+", type=int, metavar="N", help=shown)
     shown = "only networks that were not trained on the record or slide image, by its name; an error if there is none"
     parser.add_argument("--unseen-only", action="store_true", help=shown)

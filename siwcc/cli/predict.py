@@ -20,6 +20,7 @@ from siwcc.inference.inputs import SignalFile, groups_of, kind_of, name_of, rhyt
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
+from siwcc.io.lead_numbers import check_lead_option, lead_indices
 from siwcc.io.tables import aligned, six_decimals
 
 if TYPE_CHECKING:
@@ -167,8 +168,9 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
         raise InputError("--every", f"is {options.every:g} s", "give seconds above 0")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
         raise InputError("--rate", f"is {options.rate:g} Hz", "give the sampling rate in Hz, above 0")
-    if options.leads is not None and (min(options.leads) < 0 or len(set(options.leads)) < len(options.leads)):
-        raise InputError("--leads", f"is {' '.join(map(str, options.leads))}", "give different numbers, from 0")
+    if options.leads is not None:
+        check_lead_option(options.leads)
+        options.leads = lead_indices(options.leads)
 
 
 def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse.Namespace) -> None:
@@ -259,18 +261,21 @@ def _leads_notes(signal: SignalFile, predictor: Predictor) -> list[str]:
 
     chosen = _chosen_leads(signal, predictor)
     flat = [
-        f"{signal.path}: lead {lead} {'is constant' if np.isfinite(values).any() else 'has no values'}"
+        f"{signal.path}: lead {lead + 1} {'is constant' if np.isfinite(values).any() else 'has no values'}"
         for lead, values in zip(signal.leads, signal.signal_mv, strict=True)
         if np.nanmin(values, initial=np.inf) >= np.nanmax(values, initial=-np.inf)
     ]
     return [chosen, *flat] if chosen else flat
 
 
+def shown_lead(index: int, name: str) -> str:
+    """A lead's number, from 1, and its name in the file if it has one."""
+    return f"{index + 1} ({name})" if name else str(index + 1)
+
+
 def _chosen_leads(signal: SignalFile, predictor: Predictor) -> str:
     wanted = predictor.spec.channels
-    named = ", ".join(
-        f"{lead} ({name})" if name else str(lead) for lead, name in zip(signal.leads, signal.lead_names, strict=True)
-    )
+    named = ", ".join(map(shown_lead, signal.leads, signal.lead_names))
     if len(signal.leads) < wanted:
         how = "silent, as in training" if predictor.silences_leads else "a copy of it"
         return f"{signal.path}: lead {named} alone; the model takes {wanted}, the other is {how}"

@@ -204,22 +204,22 @@ def _explain(detector: OnsetDetector, choices: Sequence[_Choice]) -> None:
 
 
 def _notes_of(onsets: Onsets, detector: OnsetDetector) -> list[str]:
+    from siwcc.cli.predict import shown_lead
+
     source = onsets.source
     found = []
     if not onsets:
         best = max(onsets.below, key=lambda onset: onset.rank, default=None)
         most = "" if best is None else f"; the strongest candidate is at {best.onset_s:.2f} s, {best.words}"
         found.append(f"{source.path}: no onset found above {onsets.threshold_words}{most}")
-    named = [
-        f"{lead} ({name})" if name else str(lead) for lead, name in zip(source.leads, source.lead_names, strict=True)
-    ]
+    named = list(map(shown_lead, source.leads, source.lead_names))
     wanted = len(detector.leads)
     if len(source.leads) < wanted:
         how = "silent, as in training" if detector.silences_leads else "a copy of it"
         found.append(f"{source.path}: lead {named[0]} alone; the networks take {wanted}, the other is {how}")
     elif source.available > wanted:
         found.append(f"{source.path}: leads {', '.join(named)} of {source.available}")
-    return found + [f"{source.path}: lead {lead} {why}" for lead, why in onsets.silent_leads.items()]
+    return found + [f"{source.path}: lead {lead + 1} {why}" for lead, why in onsets.silent_leads.items()]
 
 
 # ----------------------------------------------------------- standard output

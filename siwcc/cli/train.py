@@ -30,6 +30,7 @@ from siwcc.io.console import note
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, read_yaml, write_text
+from siwcc.io.lead_numbers import check_lead_option
 from siwcc.io.run_key import fold_name
 from siwcc.io.study_layout import StudyLayout, results_of
 from siwcc.io.tables import aligned
@@ -153,13 +154,10 @@ def _check_options(options: argparse.Namespace) -> None:
             raise InputError(f"--{name}", f"is {value}", f"give a whole number from {least}")
     if options.rate is not None and not (math.isfinite(options.rate) and options.rate > 0):
         raise InputError("--rate", f"is {options.rate:g} Hz", "give the sampling rate in Hz, above 0")
-    size, leads = options.image_size, options.leads or ()
+    size = options.image_size
     if size is not None and (size % 16 or not 16 <= size <= 4096):
         raise InputError("--image-size", f"is {size} px", "give a multiple of 16, from 16 to 4096")
-    if len(set(leads)) < len(leads) or any(not 0 <= lead < _MOST_LEADS for lead in leads):
-        raise InputError(
-            "--leads", f"is {' '.join(map(str, leads))}", f"give different numbers, 0 to {_MOST_LEADS - 1}"
-        )
+    check_lead_option(options.leads or (), _MOST_LEADS)
     if options.out.name in ("", ".."):
         raise InputError("--out", f"{options.out} has no name", "name a new folder")
     if options.out.suffix == ".pt" or options.out.is_file():
@@ -186,6 +184,8 @@ def _check_folders(out: Path, work: Path, values: Mapping[str, Any], folds: int)
             raise InputError(work, f"holds a training with other options ({differing[0]})", remedy)
     elif any(out.glob("*.pt")):
         raise InputError(out, "holds models of another training", "choose another --out, or delete the folder")
+    elif out.is_dir() and any(out.iterdir()):
+        raise InputError(out, "exists and is not empty", "choose another --out, or delete the folder")
     elif work.is_dir() and any(work.iterdir()):
         raise InputError(work, f"is no work folder of siwcc train: it lacks {STUDY_FILE}", "choose another --out")
 

@@ -36,7 +36,7 @@ class DataOptions:
         task: `ecg` or `nuclei`.
         labels: WFDB rhythm labels that count as an event.
         rate_hz: Of recordings that are CSVs.
-        leads: By number, from 0.
+        leads: By number, from 1.
         image_size: Pixels of the square that an image is fitted into.
         usual_image_size: That where none is given.
     """
@@ -192,11 +192,10 @@ def _leads(table: Table, first: dict[str, Row], options: DataOptions) -> list[in
     """Those that were asked for, else the first two, or one where a recording has no more."""
     available = {table.folder / file: _available_leads(table, row, options.rate_hz) for file, row in first.items()}
     path, fewest = min(available.items(), key=lambda item: item[1])
-    leads = list(options.leads or range(min(2, max(1, fewest))))
-    if max(leads) >= fewest:
-        raise InputError(
-            path, f"has {fewest} lead(s), and lead {max(leads)} is used", "give others, from 0, as --leads"
-        )
+    leads = list(options.leads or range(1, 1 + min(2, max(1, fewest))))
+    if max(leads) > fewest:
+        problem = f"has {fewest} lead(s), and lead {max(leads)} is used"
+        raise InputError(path, problem, "give others, from 1, as --leads")
     return leads
 
 

@@ -24,6 +24,7 @@ from siwcc.io.checksums import MANIFEST, manifest_beside, read_manifest
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_csv, write_manifest
 from siwcc.io.joined_samples import SamplesPath, joined_name, paths_of, read_samples, shown_path
+from siwcc.io.lead_numbers import with_lead_numbers
 from siwcc.io.shards import Shard
 
 FOLD_COLUMNS = ("sample_id", "group", "fold")
@@ -148,10 +149,10 @@ def check_protocol(samples_path: Path, attributes: Mapping[str, Any], dataset: T
     """
     remedy = "give the changed data set another name under `datasets`, or delete the samples file"
     try:
-        stored = dict(json.loads(attributes["protocol"]))
+        stored = with_lead_numbers(dict(json.loads(attributes["protocol"])))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(samples_path, f"has no readable attribute 'protocol' ({error!r})", remedy) from error
-    asked = dataset.protocol()
+    asked = with_lead_numbers(dataset.protocol())
     differing = [key for key in sorted(stored.keys() | asked.keys()) if _shown(stored, key) != _shown(asked, key)]
     if differing:
         listed = ", ".join(f"{key} ({_shown(stored, key)} there, {_shown(asked, key)} here)" for key in differing)

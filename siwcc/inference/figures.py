@@ -199,7 +199,7 @@ def draw_leads(
         axis: Where to draw; its vertical axis ends at `FLOOR`.
         part_mv: (leads, samples), NaN where missing.
         time_s: (samples,), seconds of the recording.
-        leads: Their numbers in the file, from 0.
+        leads: Their indices in the file, from 0.
         lead_names: What the file calls them.
     """
     names = []
@@ -209,7 +209,7 @@ def draw_leads(
         height = len(part_mv) - 1 - place
         stretched = height + 0.8 * np.clip((values - (low + high) / 2) / max(high - low, 1e-9), -0.6, 0.6)
         axis.plot(time_s, stretched, color=_LEAD_COLOURS[place % len(_LEAD_COLOURS)], linewidth=0.7)
-        names.append(f"lead {leads[place]}\n{lead_names[place]}".rstrip())
+        names.append(f"lead {leads[place] + 1}\n{lead_names[place]}".rstrip())
     axis.set_yticks(range(len(part_mv) - 1, -1, -1), names)
     axis.set_ylim(FLOOR, len(part_mv) - 0.3)
 
@@ -244,7 +244,7 @@ def _plot_overview(
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     _draw_envelope(upper, signal)
     draw_changes(upper, changes)
-    upper.set_ylabel(f"lead {signal.leads[0]} (mV)", color=INK)
+    upper.set_ylabel(f"lead {signal.leads[0] + 1} (mV)", color=INK)
     has_confidence = predictions[0].confidence is not None
     for number, (prediction, shown) in enumerate(zip(predictions, found, strict=True), 1):
         height = prediction.confidence if prediction.confidence is not None else number

@@ -27,7 +27,7 @@ MAX_VALUES = 1 << 26
 
 _WFDB_SUFFIXES = (".hea", ".dat", ".atr")
 _REPAIR = "fetch the record again, or give its signal as a CSV"
-_LEADS = "choose leads with --leads, from 0"
+_LEADS = "choose leads with --leads, from 1"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SignalFile:
         path: As it was given.
         signal_mv: float64 (leads, samples), mV at its own rate; NaN where it is missing.
         rate_hz: Samples a second.
-        leads: Numbers of the leads in the file, from 0, in the order of `signal_mv`.
+        leads: Indices of the leads in the file, from 0, in the order of `signal_mv`.
         available: How many leads the file has.
         lead_names: What the file calls them; two may have one name.
     """

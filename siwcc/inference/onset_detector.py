@@ -86,7 +86,7 @@ class OnsetDetector:
 
     @property
     def leads(self) -> tuple[int, ...]:
-        """Numbers of the leads that the networks were trained on, from 0."""
+        """Indices of the leads that the networks were trained on, from 0."""
         return self.models[0].metadata.leads
 
     @property
@@ -107,7 +107,7 @@ class OnsetDetector:
     def __repr__(self) -> str:
         """One line: networks, rhythms, threshold and what they take."""
         networks = f"{len(self.models)} network{'s' * (len(self.models) > 1)}"
-        leads = ", ".join(map(str, self.leads))
+        leads = ", ".join(str(lead + 1) for lead in self.leads)
         least = f"{'score' if self.settings is None else 'p'} >= {self.threshold:.2g}"
         return f"OnsetDetector({networks}, onsets of {' '.join(self.event_labels)}, {least}, leads {leads})"
 
@@ -160,7 +160,8 @@ class OnsetDetector:
 
         Args:
             path: A WFDB record, with or without an extension, an EDF, or a CSV of a recording in mV.
-            leads: Numbers of the leads to read, from 0; None: those that the networks were trained on.
+            leads: Indices of the leads to read, from 0, where `--leads` counts from 1; None: those that the networks
+                were trained on.
             rate_hz: Of a CSV, Hz.
             threshold: See `find_onsets`.
             progress: See `find_onsets`.
@@ -183,7 +184,7 @@ class OnsetDetector:
         source = open_signal(path, self.leads, leads, rate_hz)
         if len(source.leads) not in (1, len(self.leads)):
             problem = f"is read with {len(source.leads)} leads, and {len(self.leads)} or 1 are needed"
-            raise InputError(path, problem, "choose leads with --leads, from 0")
+            raise InputError(path, problem, "choose leads with --leads, from 1")
         return source
 
     def find_in_blocks(

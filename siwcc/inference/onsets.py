@@ -83,7 +83,7 @@ class Onsets(list[Onset]):
         step_s: Time from one step to the next, s; the first is at 0.
         models: The networks' files.
         tolerance_s: What `Onset.probability` is of: a true onset within this, s; None without a calibration.
-        silent_leads: Numbers of leads without a signal, from 0, and whether each `is constant` or `has no values`.
+        silent_leads: Indices of leads without a signal, from 0, and whether each `is constant` or `has no values`.
 
     Attributes:
         below: What was found and is below the threshold, in the order of time.

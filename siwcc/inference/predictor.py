@@ -37,6 +37,7 @@ from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all
 from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, read_signal_file
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
 from siwcc.io.errors import InputError
+from siwcc.io.lead_numbers import lead_indices
 from siwcc.io.shards import Shard
 from siwcc.nn.heatmap_networks import DenseNet, mean_map
 from siwcc.training.checkpoint import TrainedModel
@@ -166,7 +167,7 @@ class Predictor:
 
     @property
     def leads(self) -> tuple[int, ...]:
-        """Numbers of the leads that the networks were trained on, from 0.
+        """Indices of the leads that the networks were trained on, from 0.
 
         Raises:
             InputError: a network for images.
@@ -209,7 +210,7 @@ class Predictor:
     def __repr__(self) -> str:
         """One line: task, networks and what they take."""
         what = (
-            f"windows of {self.window_s:g} s, leads {', '.join(map(str, self.leads))}"
+            f"windows of {self.window_s:g} s, leads {', '.join(str(lead + 1) for lead in self.leads)}"
             if self.kind == "signal"
             else "RGB images"
         )
@@ -314,7 +315,8 @@ class Predictor:
             path: A WFDB record, with or without an extension, a CSV of a recording in mV, or an image.
             at_s: Of a recording, see `predict_windows`.
             every_s: Of a recording, see `predict_windows`.
-            leads: Of a recording: numbers of the leads to read, from 0; None: those that the networks were trained on.
+            leads: Of a recording: indices of the leads to read, from 0, where `--leads` counts from 1; None: those that
+                the networks were trained on.
             rate_hz: Of a CSV, Hz.
             progress: Called after each batch of windows.
 
@@ -497,7 +499,7 @@ def _input_of(model: TrainedModel) -> _Window | _Frame:
         samples = round(window_s * rate_hz)
         if (-(-samples // task.decimate_by),) != spec.shape:
             raise ValueError(f"windows of {samples} samples for a network of shape {spec.shape}")
-        leads = getattr(section, "leads", tuple(range(spec.channels)))
+        leads = lead_indices(getattr(section, "leads", range(1, spec.channels + 1)))
         return _Window(rate_hz, samples, window_s, task.median_samples, task.decimate_by, leads)
     except (InputError, ValueError, TypeError) as error:
         # pydantic's errors are ValueErrors.

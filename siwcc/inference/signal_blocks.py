@@ -23,7 +23,7 @@ class SignalBlocks:
         rate_hz: Its sampling rate.
         annotation_hz: Rate that an annotation file counts in: of a WFDB record its frames per second.
         samples: Its length.
-        leads: Numbers of the leads in the file, from 0, in the order of the blocks.
+        leads: Indices of the leads in the file, from 0, in the order of the blocks.
         available: How many leads the file has.
         lead_names: What the file calls them; two may have one name.
         blocks_mv: Gives (leads, samples) in mV, one block after the other, NaN where invalid. InputError if the file

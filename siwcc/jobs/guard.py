@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from siwcc.io.checksums import parse_json, read_text
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.lead_numbers import with_lead_numbers
 from siwcc.io.locks import claim_to
 
 if TYPE_CHECKING:
@@ -249,15 +250,16 @@ def check_samples_protocol(name: str, settings: Mapping[str, Any]) -> None:
     if not path.is_file():
         return
     try:
-        stored = parse_json(path, read_text(path))
+        stored = with_lead_numbers(parse_json(path, read_text(path)))
     except InputError as error:
         raise InputError(path, error.problem, f"delete {every_file}") from error
-    differing = [key for key in sorted({*stored, *settings}) if stored.get(key) != settings.get(key)]
+    asked = with_lead_numbers(settings)
+    differing = [key for key in sorted({*stored, *asked}) if stored.get(key) != asked.get(key)]
     if differing:
         key = differing[0]
         raise InputError(
             DATA.samples(name),
-            f"was made with {key} = {stored.get(key)}, the config says {settings.get(key)}",
+            f"was made with {key} = {stored.get(key)}, the config says {asked.get(key)}",
             f"give the changed set another name under datasets; of an older siwcc, delete {every_file} and run again",
         )
 

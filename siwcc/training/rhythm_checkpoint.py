@@ -52,7 +52,7 @@ class RhythmMetadata(_Checked):
     Attributes:
         kind: Tells it from a localiser.
         recipe: Every number of its training, see `RhythmRecipe`.
-        leads: Numbers of the recordings' leads that it takes, from 0, in their order.
+        leads: Indices of the recordings' leads that it takes, from 0, in their order.
         event_labels: Rhythms that it finds.
         datasets: Settings of each data set that it was trained on, by name.
         training_groups: Subjects that it has seen, sorted.

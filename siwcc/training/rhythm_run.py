@@ -14,6 +14,7 @@ from siwcc.config import OnsetTraining, RecordsDataset
 from siwcc.data.datasets.interface import RhythmRecord
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
+from siwcc.io.lead_numbers import lead_indices
 from siwcc.training.rhythm import train_rhythm_network
 from siwcc.training.rhythm_checkpoint import recipe_problem, rhythm_model_bytes
 from siwcc.training.rhythm_windows import RhythmRecipe
@@ -51,7 +52,7 @@ def train_fold(
     Raises:
         InputError: no network of this training could be used.
     """
-    recipe, leads = recipe_of(training), list(next(iter(sections.values())).leads)
+    recipe, leads = recipe_of(training), lead_indices(next(iter(sections.values())).leads)
     if problem := recipe_problem(recipe, len(leads)):
         raise InputError("config: onsets.training", f"makes no network that can be used: {problem}")
     # The bytes depend on it.
@@ -66,7 +67,7 @@ def train_fold(
     network = train_rhythm_network(seen, recipe, seed, tell)
     metadata = {
         "recipe": recipe.to_json(),
-        "leads": leads,
+        "leads": list(leads),
         "event_labels": sorted({label for record in seen for label in record.event_labels}),
         "datasets": {name: section.protocol() for name, section in sections.items()},
         "training_groups": sorted({record.group for record in seen}),

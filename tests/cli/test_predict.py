@@ -167,7 +167,7 @@ def test_a_single_lead_of_a_csv_is_told(place: Path, capsys) -> None:
     assert [(row["window_start_s"], row["prediction_s"]) for row in rows] == [(0.0, 1.5)]
     (leads,) = said[1:]
     assert leads.startswith(f"{place / 'one.csv'}: ")
-    assert re.findall(r"\d+", leads.removeprefix(str(place)))[:2] == ["0", "2"]
+    assert re.findall(r"\d+", leads.removeprefix(str(place)))[:2] == ["1", "2"]
 
 
 def test_images_are_predicted_in_their_own_pixels(place: Path, capsys) -> None:
@@ -281,7 +281,8 @@ def test_damaged_annotations_do_not_cost_the_figure(place: Path, tmp_path: Path,
         (["folds", "r1", "--min-confidence", "2"], "--min-confidence", "is 2"),
         (["folds", "r1", "--every", "0"], "--every", "is 0 s"),
         (["folds", "r1", "--rate", "nan"], "--rate", "is nan Hz"),
-        (["folds", "r1", "--leads", "0", "0"], "--leads", "is 0 0"),
+        (["folds", "r1", "--leads", "1", "1"], "--leads", "is 1 1"),
+        (["folds", "r1", "--leads", "0", "2"], "--leads", "write 1 3"),
         (["folds", "other.png"], "other.png", "folds/fold1.pt"),
         (["image.pt", "r1"], "r1", "image.pt"),
         (["image.pt", "other.png", "--at", "3"], "--at", ""),

@@ -96,7 +96,7 @@ def test_a_lead_without_a_change_is_noted(place: Path, tmp_path: Path, capsys) -
     record = write_record(tmp_path, "flat", signal_mv, 50)
     assert main(["predict", str(place / "folds"), str(record), "--at", "5"]) == 0
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{record}: ")]
-    assert notes == [f"{record}: lead 1 is constant"]
+    assert notes == [f"{record}: lead 2 is constant"]
 
 
 def test_a_record_does_not_hide_the_model_of_its_name(place: Path, monkeypatch) -> None:

@@ -126,7 +126,7 @@ def test_a_csv_has_the_columns_of_every_row(place: Path, capsys) -> None:
 def test_a_recording_as_csv_with_one_lead(place: Path, capsys) -> None:
     rows, said = predicted(capsys, place / "both", place / "one.csv", "--rate", 50)
     assert rows[0]["end_s"] == pytest.approx(6.0, abs=1e-6)
-    assert any(line.startswith(f"{place / 'one.csv'}: lead 0 alone") for line in said)
+    assert any(line.startswith(f"{place / 'one.csv'}: lead 1 alone") for line in said)
 
 
 def test_a_detector_without_settings_has_a_score_and_no_probability(place: Path, tmp_path: Path, capsys) -> None:
@@ -154,7 +154,7 @@ def test_a_detector_without_settings_has_a_score_and_no_probability(place: Path,
         (["both/onsets/fold1.pt", "new", "--at", 5], "both/onsets/fold1.pt"),
         (["both/onsets", "new", "--all-windows"], "both/onsets/fold1.pt"),
         (["both", "image.png"], "image.png"),
-        (["both", "new", "--leads", 0, 1, 2], "new"),
+        (["both", "new", "--leads", 1, 2, 3], "new"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(place: Path, capsys, arguments: list, where: str) -> None:

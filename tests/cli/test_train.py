@@ -74,17 +74,17 @@ def options(data: Path, *words: str) -> argparse.Namespace:
 def test_a_table_of_recordings_is_counted(records: Path) -> None:
     data = open_data(records, DataOptions(rate_hz=50))
     assert (data.section.kind, data.files, data.rows, data.groups) == ("signal", 2, 3, 2)
-    assert (data.section.leads, data.section.csv_rate_hz, data.section.path) == ((0, 1), 50, records)
+    assert (data.section.leads, data.section.csv_rate_hz, data.section.path) == ((1, 2), 50, records)
     assert data.example == records / "a.csv"
     assert open_data(records / "samples.csv", DataOptions(rate_hz=50)) == data
 
 
 def test_the_leads_are_those_that_every_recording_has(records: Path) -> None:
     np.savetxt(records / "b.csv", waves(2000, leads=1).T, delimiter=",", fmt="%.3f")
-    assert open_data(records, DataOptions(rate_hz=50)).section.leads == (0,)
-    assert open_data(records, DataOptions(rate_hz=50, leads=[0])).section.leads == (0,)
-    with refused(records / "b.csv", "1 lead(s)", "lead 1", remedy="--leads"):
-        open_data(records, DataOptions(rate_hz=50, leads=[0, 1]))
+    assert open_data(records, DataOptions(rate_hz=50)).section.leads == (1,)
+    assert open_data(records, DataOptions(rate_hz=50, leads=[1])).section.leads == (1,)
+    with refused(records / "b.csv", "1 lead(s)", "lead 2", remedy="--leads"):
+        open_data(records, DataOptions(rate_hz=50, leads=[1, 2]))
 
 
 def test_recordings_with_times_need_no_rate(records: Path) -> None:
@@ -93,7 +93,7 @@ def test_recordings_with_times_need_no_rate(records: Path) -> None:
         timed = [f"{row / 50:.2f},{line}" for row, line in enumerate(lines)]
         (records / f"{name}.csv").write_text("\n".join(["time_s,I,II", *timed]) + "\n")
     data = open_data(records, DataOptions())
-    assert (data.section.csv_rate_hz, data.section.leads) == (None, (0, 1))
+    assert (data.section.csv_rate_hz, data.section.leads) == (None, (1, 2))
 
 
 def test_a_table_of_images_is_counted(images: Path) -> None:
@@ -169,7 +169,9 @@ def test_unusable_annotations_are_one_line(annotated: Path) -> None:
         (["--cores", "0"], "--cores"),
         (["--seed", "-1"], "--seed"),
         (["--rate", "0"], "--rate"),
-        (["--leads", "0", "0"], "--leads"),
+        (["--leads", "1", "1"], "--leads"),
+        (["--leads", "0"], "--leads"),
+        (["--leads", "65"], "--leads"),
         (["--image-size", "50"], "--image-size"),
         (["--out", "model.pt"], "--out"),
         (["--out", "."], "--out"),
@@ -252,7 +254,10 @@ def test_models_and_folders_of_others_are_not_touched(records: Path) -> None:
     (out / "fold1.pt").rename(out / "fold3.pt")
     with refused(out / "fold3.pt", remedy=None):
         train.prepare(options(records, *words))
-    (out / "fold3.pt").unlink()
+    (out / "fold3.pt").rename(out / "notes.txt")
+    with refused(out, remedy="--out"):
+        train.prepare(options(records, *words))
+    (out / "notes.txt").unlink()
     work = out.with_name("model.work")
     work.mkdir()
     (work / "notes.txt").write_text("mine")

@@ -200,7 +200,7 @@ def _images(extension: str) -> Reader:
 
 
 def _spreadsheet(root: Path, path: Path) -> Any:
-    given = {"csv_rate_hz": 250, "window_s": 1, "leads": [0, 1]}
+    given = {"csv_rate_hz": 250, "window_s": 1, "leads": [1, 2]}
     return _raw_set("folder", "spreadsheet", kind="signal", path="spreadsheet", **given)(root, path)
 
 

@@ -274,7 +274,7 @@ def test_who_has_seen_a_record_can_be_left_out(tmp_path: Path) -> None:
 
 
 def test_a_network_of_ones_own_data_asks_for_the_leads_that_it_was_trained_on(tmp_path: Path) -> None:
-    section = FolderSection(format="folder", kind="signal", path=tmp_path, leads=(1,), window_s=4.0, rate_hz=50.0)
+    section = FolderSection(format="folder", kind="signal", path=tmp_path, leads=(2,), window_s=4.0, rate_hz=50.0)
     predictor = siwcc.load_model(write_model(tmp_path / "m.pt", section=section))
     assert (predictor.leads, predictor.window_s, predictor.spec.channels) == ((1,), 4.0, 1)
     signal = waves(200)

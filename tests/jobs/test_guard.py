@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -335,6 +336,10 @@ def test_samples_are_not_replaced_by_those_of_other_settings(here: Path) -> None
     assert [word in error.problem for word in ("window_s", "20.0", "10.0", "rate_hz")] == [True, True, True, False]
     # A setting that did not exist when the samples were made.
     assert "leads" in refused({"leads": 2, "rate_hz": 250, "window_s": 20.0}).problem
+    # Stored from 0, shown as the config numbers them.
+    guard.DATA.protocol("ecg").write_text('{"leads": [0, 1]}')
+    guard.check_samples_protocol("ecg", {"leads": [0, 1]})
+    assert re.findall(r"\[[\d, ]+\]", refused({"leads": [2, 0]}).problem) == ["[1, 2]", "[3, 1]"]
     guard.DATA.protocol("ecg").write_text("{")
     error = refused({})
     assert error.where == str(guard.DATA.protocol("ecg"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from places import HANGS_S
+
+from siwcc.jobs.run_study import report_of
 
 SNAKEFILE = """
 rule all:
@@ -35,14 +38,23 @@ def run(folder: Path, first: str, *more: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command(folder, first, *more), cwd=folder, capture_output=True, text=True, timeout=HANGS_S)
 
 
+def wait_for(path: Path) -> None:
+    end = time.monotonic() + HANGS_S
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_without_a_terminal_each_stage_has_a_line_and_snakemake_has_its_log(tmp_path: Path) -> None:
     done = run(tmp_path, "echo x > a")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.splitlines() == [
-        "make first (0 of ? steps done)",
+    *stages, last = done.stderr.splitlines()
+    assert stages == [
+        "make first (0 of 3 steps done)",
         "make second (1 of 3 steps done)",
         "warning: a lead is missing",
     ]
+    assert re.search(r" \d+:\d\d:\d\d; .*logs/snakemake\.log$", last)
     assert (tmp_path / "b").read_text() == "x\n"
     assert "3 of 3 steps (100%) done" in (tmp_path / "logs/snakemake.log").read_text()
 
@@ -56,10 +68,81 @@ def test_the_error_of_a_job_comes_last_and_once(tmp_path: Path) -> None:
     assert done.stderr.count(error) == 1
 
 
-def test_a_workflow_that_cannot_start_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "error"),
+    [
+        # As on a cluster, where jobs do not write into Snakemake's log.
+        ("echo 'error: x.csv: is damaged' > '{log}'; exit 1", "error: x.csv: is damaged"),
+        ("kill -9 $$", "error: make first: "),
+    ],
+)
+def test_a_failed_job_has_its_log_and_its_error_last(tmp_path: Path, first: str, error: str) -> None:
+    words = command(tmp_path, first)
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace('output: "a"', 'output: "a"\n    log: "logs/first 1.log"'))
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_S)
+    assert done.returncode == 1
+    of_all, of_job, last = done.stderr.splitlines()[-3:]
+    assert of_all.endswith(" logs/snakemake.log")
+    assert of_job.endswith(" logs/first 1.log")
+    assert last.startswith(error)
+
+
+def test_a_second_study_leaves_the_log_of_the_first_alone(tmp_path: Path) -> None:
+    first = subprocess.Popen(command(tmp_path, "touch started; sleep 4; echo x > a"), cwd=tmp_path)
+    wait_for(tmp_path / "started")
+    log = (tmp_path / "logs/snakemake.log").open()
+    second = run(tmp_path, "touch started; sleep 4; echo x > a")
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1].startswith(f"error: {tmp_path}: ")
+    assert first.wait(HANGS_S) == 0
+    assert "3 of 3 steps (100%) done" in log.read()
+
+
+def test_a_dry_run_is_printed_as_snakemake_does_and_leaves_no_log(tmp_path: Path) -> None:
+    done = run(tmp_path, "echo x > a", "-n")
+    assert done.returncode == 0
+    assert {"make_first", "make_second", "all", "total"} <= {line.split(" ")[0] for line in done.stdout.splitlines()}
+    assert not (tmp_path / "logs").exists()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_study_that_is_complete_has_nothing_to_do(tmp_path: Path) -> None:
+    assert run(tmp_path, "echo x > a").returncode == 0
+    done = run(tmp_path, "echo x > a")
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+
+
+def test_a_termination_reaches_snakemake(tmp_path: Path) -> None:
+    child = subprocess.Popen(command(tmp_path, "touch started; sleep 3; echo x > a"), cwd=tmp_path)
+    wait_for(tmp_path / "started")
+    child.terminate()
+    assert child.wait(HANGS_S) != 0
+    # It lets running jobs end and starts no other.
+    assert not (tmp_path / "b").exists()
+    assert not list((tmp_path / ".snakemake/locks").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ([], "paper"),
+        (["--config", "study=mine", "seed=1"], "mine"),
+        (["--snakefile", "workflow/leakage_ablation.smk"], "paper"),
+    ],
+)
+def test_the_report_is_that_of_the_study_that_was_asked_for(tmp_path: Path, more: list[str], name: str) -> None:
+    overlay = tmp_path / "paper-ecg.yaml"
+    overlay.write_text(f"study: paper{'-sample-zero_fill' if '--snakefile' in more else ''}\n")
+    assert report_of(["--cores", "1", "--configfile", str(overlay), *more]) == Path("results", name, "report.html")
+    assert report_of(["--cores", "1"]) is None
+
+
+@pytest.mark.parametrize("more", [[], ["-n"]])
+def test_a_workflow_that_cannot_start_says_why(tmp_path: Path, more: list[str]) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("a: [")
-    done = run(tmp_path, "true", "--configfile", str(path))
+    done = run(tmp_path, "true", *more, "--configfile", str(path))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
@@ -85,8 +168,8 @@ def test_a_terminal_gets_one_bar_that_is_removed(tmp_path: Path) -> None:
     assert child.wait(HANGS_S) == 0
     text = shown.decode()
     assert "make first" in text
-    # Erased, and one line for the warning.
-    assert text.count("\r\n") <= 2
+    # Erased, one line for the warning and one for the end.
+    assert text.count("\r\n") <= 3
     assert "steps done" not in text
 
 
@@ -105,10 +188,7 @@ def test_an_interrupted_study_says_how_to_resume(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    end = time.monotonic() + HANGS_S
-    while not (tmp_path / "started").exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    wait_for(tmp_path / "started")
     # As a terminal does: to the whole group.
     os.killpg(child.pid, signal.SIGINT)
     _, error = child.communicate(timeout=HANGS_S)

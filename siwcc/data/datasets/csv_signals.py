@@ -62,7 +62,7 @@ class CsvSignal:
         """Some of the leads.
 
         Args:
-            chosen: Their numbers, from 0; columns of times and counters are no leads.
+            chosen: Their indices, from 0; columns of times and counters are no leads.
             lead_remedy: The way out when there are too few leads.
 
         Returns:

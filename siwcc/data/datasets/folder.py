@@ -34,9 +34,10 @@ from siwcc.data.datasets.signals import (
 from siwcc.data.datasets.volume_files import read_volume
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_edf, read_header
 from siwcc.io.errors import InputError
+from siwcc.io.lead_numbers import lead_indices
 
 _REPAIR = "repair the recording, or take its rows out of the table"
-_LEAD_REMEDY = "name leads that every recording has as datasets.<name>.leads, [0] for a single one"
+_LEAD_REMEDY = "name leads that every recording has as datasets.<name>.leads, [1] for a single one"
 
 
 def raw_files(section: FolderSection, folder: Path) -> list[Path]:
@@ -144,16 +145,16 @@ def _recording(section: FolderSection, table: Table, row: Row, records: list[Wfd
         remedy = "give the rate of such recordings, in Hz, as datasets.<name>.csv_rate_hz, or add a column time_s"
         raise table.problem(row, f"{row.file} gives no sampling rate", remedy)
     ratio = resampling_ratio(path, rate_hz, section.rate_hz)
-    samples = first.signal_mv(section.leads, _LEAD_REMEDY).shape[1]
+    samples = first.signal_mv(lead_indices(section.leads), _LEAD_REMEDY).shape[1]
 
     def read_mv() -> np.ndarray:
-        return resample(read_csv_signal(path, rate_hz).signal_mv(section.leads, _LEAD_REMEDY), ratio)
+        return resample(read_csv_signal(path, rate_hz).signal_mv(lead_indices(section.leads), _LEAD_REMEDY), ratio)
 
     return Recording(_recording_name(row), rate_hz, ratio, samples, read_mv)
 
 
 def _wfdb_record(section: FolderSection, table: Table, row: Row) -> WfdbRecord:
-    needs = Needs(section.leads, _REPAIR, _LEAD_REMEDY)
+    needs = Needs(lead_indices(section.leads), _REPAIR, _LEAD_REMEDY)
     if _is_edf(row):
         return read_edf(table.find(row, row.file), needs)
     header = table.find(row, f"{row.file}.hea")

@@ -24,6 +24,7 @@ from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_s
 from siwcc.data.datasets.wfdb_annotations import rhythm_changes
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
+from siwcc.io.lead_numbers import lead_indices
 
 CHECKSUMS = Path(__file__).resolve().parents[3] / "resources" / "checksums"
 
@@ -150,7 +151,7 @@ def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRec
 
 
 def _records(section: RecordsDataset, folder: Path) -> list[WfdbRecord]:
-    needs = Needs(section.leads, _REPAIR, lead_remedy=_REPAIR, companions=("atr",))
+    needs = Needs(lead_indices(section.leads), _REPAIR, lead_remedy=_REPAIR, companions=("atr",))
     return [read_header(folder, name, needs) for name in _record_names(folder)]
 
 

@@ -60,7 +60,7 @@ class Needs:
     """What is asked of a record.
 
     Attributes:
-        leads: Numbers of the leads, from 0, in the order wanted; none: the header alone.
+        leads: Indices of the leads, from 0, in the order wanted; none: the header alone.
         remedy: The way out when it is damaged.
         lead_remedy: The way out when it has too few leads.
         companions: Extensions of further files that must be there.
@@ -246,16 +246,16 @@ def _check_header(record: WfdbRecord) -> None:
 def _check_lead(record: WfdbRecord, number: int, lead: Lead) -> None:
     parts = PurePosixPath(lead.file.replace("\\", "/")).parts
     if lead.file == "~":
-        raise InputError(record.path, f"lead {number}: it has no signal file", record.needs.lead_remedy)
+        raise InputError(record.path, f"lead {number + 1}: it has no signal file", record.needs.lead_remedy)
     if ".." in parts or parts[:1] == ("/",) or lead.file == "-" or len(os.fsencode(lead.file)) > _LONGEST_NAME_BYTES:
-        raise _damaged(record, f"lead {number}: its signal file {lead.file!r} is not in this folder")
+        raise _damaged(record, f"lead {number + 1}: its signal file {lead.file!r} is not in this folder")
     if lead.format not in (*_BLOCKS, *_COMPRESSED):
-        raise _damaged(record, f"lead {number}: the signal format {lead.format!r} is not supported")
+        raise _damaged(record, f"lead {number + 1}: the signal format {lead.format!r} is not supported")
     if lead.millivolts is None:
-        problem = f"lead {number}: the unit {lead.unit!r} is none of V, mV, uV and nV"
+        problem = f"lead {number + 1}: the unit {lead.unit!r} is none of V, mV, uV and nV"
         raise InputError(record.path, problem, record.needs.lead_remedy)
     if not isfinite(lead.gain):
-        raise _damaged(record, f"lead {number}: the gain is {lead.gain}")
+        raise _damaged(record, f"lead {number + 1}: the gain is {lead.gain}")
 
 
 def _existing(record: WfdbRecord, name: str) -> Path:
@@ -402,7 +402,7 @@ def _as_recorded(record: WfdbRecord, number: int, lead: Lead, parts: Sequence[Pa
         if row in part.rows
     }
     if len(found) > 1:
-        raise _damaged(record, f"lead {number}: it has several sampling rates")
+        raise _damaged(record, f"lead {number + 1}: it has several sampling rates")
     return replace(lead, samples_per_frame=found.pop()) if found else lead
 
 
@@ -494,7 +494,7 @@ def check_sums(record: WfdbRecord, file: str, sums: Mapping[int, int]) -> None:
             record.unsummed.add(number)
         else:
             path = record.folder / _local_name(record.folder, file)
-            raise _damaged(record, f"lead {number} does not match its checksum in {record.path.name}", path)
+            raise _damaged(record, f"lead {number + 1} does not match its checksum in {record.path.name}", path)
 
 
 def _decode(
@@ -564,7 +564,9 @@ def _placed_mv(record: WfdbRecord, number: int, signal: np.ndarray) -> np.ndarra
     assert lead.millivolts is not None  # noqa: S101 - checked with the header
     signal_mv = (signal - lead.baseline) / lead.gain * lead.millivolts
     if lead.millivolts > 1 and np.nanmax(np.abs(signal_mv), initial=0.0) > _MOST_MV:
-        problem = f"lead {number}: values up to {np.nanmax(np.abs(signal_mv)) / 1000:.3g} V are no ECG: is the unit µV?"
+        problem = (
+            f"lead {number + 1}: values up to {np.nanmax(np.abs(signal_mv)) / 1000:.3g} V are no ECG: is the unit µV?"
+        )
         raise InputError(record.path, problem, "write the right unit into the header, uV for µV")
     late = lead.skew * lead.samples_per_frame
     return np.concatenate([signal_mv[late:], np.full(min(late, len(signal_mv)), np.nan)]) if late else signal_mv

@@ -34,7 +34,7 @@ def test_leads_come_to_the_digit_each_at_its_rate(tmp_path: Path, binary: bool, 
     assert (both.rate_hz, both.signal_mv.shape) == (250, (2, 2000))
     assert rhythm_changes_of(path) == []
     assert group_of(path, {"format": "folder"}) == "a"
-    with refused(path, "lead 2", "'l/min'", remedy="--leads"):
+    with refused(path, "lead 3", "'l/min'", remedy="--leads"):
         read_signal_file(path, (0,), [2], None)
     with refused(path, "3 lead", "4", remedy="--leads"):
         read_signal_file(path, (0,), [3], None)
@@ -44,7 +44,7 @@ def test_a_folder_of_edf(tmp_path: Path) -> None:
     (tmp_path / "ward").mkdir()
     (tmp_path / "ward" / "für.edf").write_bytes(edf_bytes(SIGNALS))
     (tmp_path / "samples.csv").write_text("file,time_s\nward/für.edf,4.5\n", encoding="utf-8")
-    values = {"format": "folder", "kind": "signal", "path": tmp_path, "window_s": 2, "leads": (0,)}
+    values = {"format": "folder", "kind": "signal", "path": tmp_path, "window_s": 2, "leads": (1,)}
     section = parse_dataset(values)
     assert isinstance(section, FolderSection)
     (sample,) = folder.iter_samples(section, tmp_path)

@@ -171,7 +171,7 @@ def write_wfdb(path: Path, digital: np.ndarray, rate_hz: float = RATE_HZ) -> Non
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize(("leads", "file"), [((2, 0), "ward 3/r1"), ((1,), "ward 3/r1"), ((0, 1, 2), "ward 3/r1.hea")])
+@pytest.mark.parametrize(("leads", "file"), [((3, 1), "ward 3/r1"), ((2,), "ward 3/r1"), ((1, 2, 3), "ward 3/r1.hea")])
 def test_any_leads_of_a_wfdb_record_below_the_folder(tmp_path: Path, file: str, leads: tuple[int, ...]) -> None:
     digital = np.rint(100 * np.concatenate([saw(1000), saw(1000)[::-1, :1]], axis=1)).astype(np.int64)
     write_wfdb(tmp_path / "ward 3" / "r1", digital)
@@ -179,7 +179,7 @@ def test_any_leads_of_a_wfdb_record_below_the_folder(tmp_path: Path, file: str, 
     section = signals(tmp_path, leads=leads, csv_rate_hz=None)
     sample = sample_of(section)
     assert (sample.sample_id, sample.group) == ("ward 3/r1_0000325", "ward 3/r1")
-    assert_same(sample.signal, digital[225:425, leads].T / 100, FLOAT32)
+    assert_same(sample.signal, digital[225:425, np.subtract(leads, 1)].T / 100, FLOAT32)
     names = [path.relative_to(tmp_path).as_posix() for path in folder.raw_files(section, tmp_path)]
     assert names == ["samples.csv", "ward 3/r1.dat", "ward 3/r1.hea"]
 
@@ -190,7 +190,7 @@ def test_columns_are_leads_and_time_s_is_none(tmp_path: Path) -> None:
     write_signal(tmp_path / "a.csv", timed, header='left,"time_s",right\n')
     write_table(tmp_path, "file,time_s", "a.csv,6.5")
     np.testing.assert_array_equal(sample_of(signals(tmp_path)).signal, values[225:425].T.astype(np.float32))
-    swapped = sample_of(signals(tmp_path, leads=(1, 0)))
+    swapped = sample_of(signals(tmp_path, leads=(2, 1)))
     np.testing.assert_array_equal(swapped.signal, values[225:425, ::-1].T.astype(np.float32))
 
 
@@ -271,7 +271,7 @@ def test_a_damaged_record_stops_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "r1.dat").write_bytes(b"\0" * 39)
     assert refusal(signals(tmp_path)).startswith("r1.dat: has 39 bytes where r1.hea promises 40")
     (tmp_path / "r1.dat").write_bytes(b"\0" * 40)
-    assert refusal(signals(tmp_path)).startswith("r1.dat: lead 0 does not match its checksum")
+    assert refusal(signals(tmp_path)).startswith("r1.dat: lead 1 does not match its checksum")
 
 
 def test_two_recordings_of_one_name_and_two_samples_of_one_id(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_two_recordings_of_one_name_and_two_samples_of_one_id(tmp_path: Path) ->
     assert refusal(signals(tmp_path)).startswith("samples.csv: gives 2 samples the id 'a_0000005'")
 
 
-@pytest.mark.parametrize(("leads", "shift"), [((0,), "zero_fill"), ((0, 2, 1), "rewindow")])
+@pytest.mark.parametrize(("leads", "shift"), [((1,), "zero_fill"), ((1, 3, 2), "rewindow")])
 def test_a_network_takes_any_number_of_leads(tmp_path: Path, leads: tuple[int, ...], shift: str) -> None:
     values = np.concatenate([saw(1000), saw(1000)[::-1, :1]], axis=1)
     write_signal(tmp_path / "own" / "a.csv", values)
@@ -774,7 +774,7 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
         ({"path": "x", "kind": "signal", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
         (
             {"path": "x", "kind": "signal", "leads": [-1]},
-            "datasets.own.leads.0: Input should be greater than or equal to 0",
+            "datasets.own.leads: is [-1]",
         ),
         (
             {"path": "x", "kind": "signal", "image_size": 64},
@@ -797,7 +797,7 @@ def test_a_section_that_is_not_in_order(repository: Path, values: dict[str, obje
 
 def test_a_folder_serves_tasks_of_its_kind(repository: Path) -> None:
     values = read_yaml(repository / "config.yaml")
-    values["datasets"]["own"] = {"format": "folder", "kind": "signal", "path": "x", "leads": [0], "rate_hz": 100}
+    values["datasets"]["own"] = {"format": "folder", "kind": "signal", "path": "x", "leads": [1], "rate_hz": 100}
     values["tasks"]["nuclei"]["dataset"] = "own"
     with refused("config", "tasks.nuclei.dataset", "'own'", "'folder'", "signal"):
         parse_config(values)

@@ -405,7 +405,7 @@ def test_a_changed_signal_fails_its_checksum(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300] ^= 1
     path.write_bytes(content)
-    assert_refused(folder, "a1.dat", "lead 0 does not match its checksum in a1.hea")
+    assert_refused(folder, "a1.dat", "lead 1 does not match its checksum in a1.hea")
 
 
 def test_swapped_signals_fail_their_checksum(folder: Path) -> None:
@@ -430,11 +430,11 @@ def test_one_lead_is_not_enough(folder: Path) -> None:
         ("a1 2 250", "a1/2 2 250", "WFDB header"),
         ("a1 2 250 ", "a1 2 0 ", "gives 0 Hz as the sampling rate"),
         ("a1 2 250", "?", "is no readable WFDB header"),
-        ("a1.dat 212", "a1.dat 213", "lead 0: the signal format '213' is not supported"),
-        ("/mV", "/bpm", "lead 0: the unit 'bpm'"),
+        ("a1.dat 212", "a1.dat 213", "lead 1: the signal format '213' is not supported"),
+        ("/mV", "/bpm", "lead 1: the unit 'bpm'"),
         ("200.0(0)/mV", "1e999(0)/mV", "the gain is inf"),
         ("12 0 -999", "12 0 ?", "'?' is no whole number"),
-        ("a1.dat", "~", "lead 0: it has no signal file"),
+        ("a1.dat", "~", "lead 1: it has no signal file"),
     ],
 )
 def test_a_damaged_header(folder: Path, old: str, new: str, words: str) -> None:
@@ -445,7 +445,7 @@ def test_a_damaged_header(folder: Path, old: str, new: str, words: str) -> None:
 def test_a_header_that_points_elsewhere(folder: Path) -> None:
     (folder.parent / "a1.dat").write_bytes((folder / "a1.dat").read_bytes())
     edit_header(folder / "a1.hea", ("a1.dat", "../a1.dat"))
-    assert_refused(folder, "a1.hea", "lead 0", "'../a1.dat'")
+    assert_refused(folder, "a1.hea", "lead 1", "'../a1.dat'")
 
 
 def test_an_empty_header_and_a_binary_one(folder: Path) -> None:

@@ -23,7 +23,7 @@ from siwcc.data.folds import assign_folds
 
 GAIN = 200
 RATE_HZ = 360
-SECTION = WfdbSection(format="wfdb", event_labels=("VT", "IVR"), leads=(2, 0), window_s=4.0, rate_hz=180.0)
+SECTION = WfdbSection(format="wfdb", event_labels=("VT", "IVR"), leads=(3, 1), window_s=4.0, rate_hz=180.0)
 
 
 def digital_of(samples: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_leads_and_rate_are_those_of_the_config(folder: Path) -> None:
 
 def test_a_lead_that_a_record_lacks_is_refused(folder: Path) -> None:
     with refused(folder / "201.hea", "4 are needed"):
-        read(SECTION.model_copy(update={"leads": (3,)}), folder)
+        read(SECTION.model_copy(update={"leads": (4,)}), folder)
 
 
 def test_records_of_one_subject_are_one_group_in_one_fold(folder: Path) -> None:

@@ -132,10 +132,10 @@ def test_a_late_lead_is_read_at_once(tmp_path: Path) -> None:
 def test_damage_is_found_after_the_last_block(tmp_path: Path) -> None:
     write(tmp_path, "r", DIGITS)
     content = bytearray((tmp_path / "r.dat").read_bytes())
-    content[6] ^= 1  # of the fourth sample: lead 1
+    content[6] ^= 1  # of the fourth sample: lead 2
     (tmp_path / "r.dat").write_bytes(content)
     blocks, read = iter_blocks_mv(opened(tmp_path, "r"), 5.0), 0
-    with refused(tmp_path / "r.dat", "lead 1", "checksum", remedy="mend it"):
+    with refused(tmp_path / "r.dat", "lead 2", "checksum", remedy="mend it"):
         for block in blocks:
             read += block.shape[1]
     assert read == 1001

@@ -94,15 +94,15 @@ def test_samples_after_the_head_of_another_format(tmp_path: Path) -> None:
 def test_volts_that_are_no_ecg_are_refused(tmp_path: Path) -> None:
     # As a program writes it that drops the sign for micro.
     write_plain(tmp_path, "r 1 300 11\nr.dat 16 1/V 16 0 5 {sum} 0 ECG\n")
-    with refused(tmp_path / "r.hea", "lead 0", "100 V", "µV"):
+    with refused(tmp_path / "r.hea", "lead 1", "100 V", "µV"):
         read(tmp_path, "r")
 
 
 @pytest.mark.parametrize(
     ("header", "found"),
     [
-        ("r 1 300 11 \nr.dat 16 100/mV 16 0 5 7 0 ECG\n", ["lead 0", "checksum"]),
-        ("r 1 300\nr.dat 16 100/mV 16 0 5 7 0 ECG\n", ["lead 0", "checksum"]),
+        ("r 1 300 11 \nr.dat 16 100/mV 16 0 5 7 0 ECG\n", ["lead 1", "checksum"]),
+        ("r 1 300\nr.dat 16 100/mV 16 0 5 7 0 ECG\n", ["lead 1", "checksum"]),
         ("r 1 300 12\nr.dat 16 100/mV 16 0 5 0 0 ECG\n", ["22 bytes", "24"]),
         ("r 1 300\nr.dat 16x2 100/mV 16 0 5 0 0 ECG\n", ["22 bytes"]),
     ],
@@ -126,9 +126,9 @@ def test_a_signal_that_is_not_the_headers(tmp_path: Path, header: str, found: li
         ("r 1 300 11\nr.dat 16x 100\n", ["'16x'"]),
         ("r 1 300 11\nr.dat 16 ten/mV\n", ["'ten/mV'"]),
         ("r 1 300 11\nr.dat 16 100/mV 16 x 5 1 0 ECG\n", ["'x'"]),
-        ("r 1 300 11\nr.dat 16 1e999/mV\n", ["lead 0", "gain"]),
-        ("r 1 300 11\n/etc/r.dat 16 100/mV\n", ["lead 0", "'/etc/r.dat'"]),
-        ("r 1 300 11\n..\\r.dat 16 100/mV\n", ["lead 0", "r.dat"]),
+        ("r 1 300 11\nr.dat 16 1e999/mV\n", ["lead 1", "gain"]),
+        ("r 1 300 11\n/etc/r.dat 16 100/mV\n", ["lead 1", "'/etc/r.dat'"]),
+        ("r 1 300 11\n..\\r.dat 16 100/mV\n", ["lead 1", "r.dat"]),
         ("r 2 300 11\nr.dat 16 100/mV\n", ["2 leads", "1"]),
         ("r/2 1 300 11\nr.dat 11\n", ["2 segments", "1"]),
         ("r/0 1 300 11\n", ["0 segments"]),
@@ -252,14 +252,14 @@ def test_only_the_leads_that_are_asked_for_count(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path, "r"), [DIGITS / 100])
     np.testing.assert_array_equal(read(tmp_path, "r", 2), [np.repeat(DIGITS, 2) / 100])
     assert [open_record(tmp_path, "r", lead).rate_hz for lead in (0, 2)] == [250, 500]
-    with refused(tmp_path / "r.hea", "lead 1", "'NU'", remedy=LEADS):
+    with refused(tmp_path / "r.hea", "lead 2", "'NU'", remedy=LEADS):
         open_record(tmp_path, "r", 0, 1)
     (tmp_path / "r.dat").rename(tmp_path / "e.dat")
     header = (tmp_path / "r.hea").read_text().replace("r.dat", "e.dat").replace("r 3", "r 5")
     (tmp_path / "r.hea").write_text(f"{header}absent.dat 99\nother.dat 16:7 1/mmHg\n")
     np.testing.assert_array_equal(read(tmp_path, "r"), [DIGITS / 100])
     assert open_record(tmp_path, "r").file_names == ["e.dat", "r.hea"]
-    with refused(tmp_path / "r.hea", "lead 3", "'99'"):
+    with refused(tmp_path / "r.hea", "lead 4", "'99'"):
         open_record(tmp_path, "r", 3)
 
 
