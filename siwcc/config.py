@@ -1407,6 +1407,9 @@ def _first_problem(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     # A misspelt key that must be there is two problems; the misspelling says more.
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
+    if problem["input"] is None and problem["loc"][0] == "tasks":
+        # Points that no data set gives: what is wrong with the data set is said after it.
+        problem = problems[-1]
     # The discriminator is in the location, between the entry's name and its key.
     place = [
         str(part)

@@ -265,7 +265,7 @@ def test_allowed_keys_are_those_of_the_section() -> None:
         (
             "variants.0",
             "half",
-            "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap', 'median' or 'unet'",
+            "'full', 'reduced', 'pooled', 'residual', 'dense', 'heatmap', 'median', 'unet' or 'unet_replicate'",
             "'half'",
         ),
         ("study", "a/b", "pattern", "'a/b'"),
@@ -601,7 +601,7 @@ def test_leads_are_numbered_from_1_in_the_config_and_from_0_in_what_is_stored(tm
     values = default_values()
     values["datasets"] |= {
         "records": {"format": "wfdb", "event_labels": ["VT"], "leads": [3, 1]},
-        "table": {"format": "folder", "task": "ecg", "path": "mine", "leads": [2, 3]},
+        "table": {"format": "folder", "kind": "signal", "path": "mine", "leads": [2, 3]},
     }
     config = parse_config(values)
     write_config(tmp_path / "config.json", config)

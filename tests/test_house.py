@@ -99,7 +99,8 @@ def test_names_in_the_config_are_those_of_the_registries() -> None:
     assert set(config.TASK_OF_KIND) == set(get_args(config.Kind))
     for kind in get_args(config.Kind):
         assert callable(task_module(kind).make_spec)
-        for package in ("data/augment", "inference/robustness"):
+        packages = ("data/augment", *(("inference/robustness",) if config.PERTURBATIONS[kind] else ()))
+        for package in packages:
             assert (REPOSITORY / "siwcc" / package / f"{kind}.py").is_file()
     for name in get_args(config.AnyDataset):
         (format_name,) = get_args(name.model_fields["format"].annotation)

@@ -18,7 +18,7 @@ SOURCES = sorted([*(REPOSITORY / "siwcc").rglob("*.py"), *(REPOSITORY / "workflo
 FORBIDDEN_MODULES = {"pickle", "joblib", "cloudpickle", "pty"}
 FORBIDDEN_CALLS = {
     *("compile", "__import__", "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "yaml.unsafe_load_all"),
-    *("np.load", "numpy.load", "pd.eval", "pandas.eval", "torch.jit.load", "torch.hub.load", "tarfile.open"),
+    *("pd.eval", "pandas.eval", "torch.jit.load", "torch.hub.load", "tarfile.open"),
     "shutil.unpack_archive",
 }
 SAFE_OPTIONS = {"allow_pickle": "False", "verify": "True", "weights_only": "True"}
@@ -92,6 +92,8 @@ def findings(path: Path, source: str) -> Iterator[tuple[int, str]]:
             name = ast.unparse(node.func)
             options = {option.arg: ast.unparse(option.value) for option in node.keywords}
             if name in FORBIDDEN_CALLS or (name == "torch.load" and "weights_only" not in options):
+                yield node.lineno, name
+            if name in ("np.load", "numpy.load") and options.get("allow_pickle") != "False":
                 yield node.lineno, name
             for option, safe in SAFE_OPTIONS.items():
                 if options.get(option, safe) != safe:

@@ -169,7 +169,7 @@ def _folder_section(values: dict[str, Any]) -> FolderSection:
 def _kind_of_table(path: Path) -> Kind:
     """From the columns of the table, or else from the first file that it lists."""
     table = read_foreign_table(path, ["file", *chain(*PLACE_COLUMNS.values())])
-    has = {kind: set(columns) <= set(table.names) for kind, columns in PLACE_COLUMNS.items()}
+    has = {kind: set(PLACE_COLUMNS[kind]) <= set(table.names) for kind in KIND_OF_TASK.values()}
     if all(has.values()):
         raise InputError(
             path, "has times and points", "say what to predict: --task ecg (times) or --task nuclei (points)"

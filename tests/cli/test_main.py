@@ -425,7 +425,7 @@ def test_bash_completes_commands_options_choices_and_paths(tmp_path: Path) -> No
     assert completed(["siwcc", ""], tmp_path) >= set(COMMANDS)
     assert completed(["siwcc", "re"], tmp_path) == {name for name in COMMANDS if name.startswith("re")}
     assert completed(["siwcc", "demo-data", "--s"], tmp_path) == {"--samples", "--seed"}
-    assert completed(["siwcc", "demo-data", "--task", ""], tmp_path) == {"ecg", "nuclei"}
+    assert completed(["siwcc", "demo-data", "--task", ""], tmp_path) == {"ecg", "nuclei", "spine"}
     assert completed(["siwcc", "report", "res"], tmp_path) == {"results"}
 
 

@@ -47,6 +47,7 @@ ENCODED = {
     ("lakshya", "heatmap"): "weighted",
     ("lakshya", "median"): "none",
     ("lakshya", "unet"): "weighted",
+    ("lakshya", "unet_replicate"): "none",
     ("volume", "residual"): "coord",
     ("volume", "dense"): "coord_unit",
     ("volume", "heatmap"): "weighted",

@@ -11,14 +11,9 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.data.tasks.interface import ErrorLimits
-        from siwcc.evaluation.landmarks import (
-            measure_landmarks,
-            write_landmark_tests,
-            write_landmarks,
-            write_landmarks_by_point,
-        )
+        from siwcc.evaluation import landmarks
 
-        found = measure_landmarks(
+        found = landmarks.measure_landmarks(
             run_paths=[Path(path) for path in snakemake.input.predictions],
             baseline_paths=[Path(path) for path in snakemake.input.baselines],
             strata_paths=[Path(path) for path in snakemake.input.strata],
@@ -26,6 +21,6 @@ if __name__ == "__main__":
             limits={task: ErrorLimits(**values) for task, values in snakemake.params.limits.items()},
             frames=snakemake.params.frames,
         )
-        write_landmarks(Path(snakemake.output.landmarks), found.overall)
-        write_landmarks_by_point(Path(snakemake.output.by_point), found.by_point)
-        write_landmark_tests(Path(snakemake.output.tests), found.tests)
+        landmarks.write_landmarks(Path(snakemake.output.landmarks), found.overall)
+        landmarks.write_landmarks_by_point(Path(snakemake.output.by_point), found.by_point)
+        landmarks.write_landmark_tests(Path(snakemake.output.tests), found.tests)
