@@ -249,6 +249,7 @@ def test_a_network_with_a_map_gets_its_own_recipe_calibration_and_figures(copied
     # Recorded only where they are set: models of older versions do not have them.
     assert [recipe.pop(name) for name in HEATMAP_KEYS] == [None] * 3
     assert recipe["online_augmentation"].pop("mirror") == 0
+    assert recipe["online_augmentation"].pop("mirrorings") == "all"
     copies = 0
     for fold in (1, 2):
         trained = json.loads((arm / f"fold{fold}/seed42/manifest.json").read_text())["train"]
