@@ -374,7 +374,7 @@ rule write_report:
             for path in (PACKAGE / "report" / "templates").iterdir()
             if path.name != "leakage.html.j2"
         ),
-        code=code_of("write_report.py", *(f"data.tasks.{task}" for task in config["run"])),
+        code=code_of("write_report.py", *(f"data.tasks.{study.config.kind_of(task)}" for task in config["run"])),
     output:
         report=report(
             layout.report,
