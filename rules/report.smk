@@ -263,8 +263,6 @@ rule plot_landmarks:
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
-    params:
-        title=lambda w: study.config.task(w.task).shown_title,
     script:
         "../workflow/scripts/plot_landmarks.py"
 

@@ -350,16 +350,8 @@ def measure_landmarks(
     return Landmarks([line for line in lines if not line.point], [line for line in lines if line.point], tests)
 
 
-def write_landmarks(path: Path, lines: Sequence[LandmarkErrors]) -> None:
-    """Write `stats/landmarks.csv` in one step, numbers in full precision."""
-    write_lines(path, _COLUMNS, lines)
-
-
-def write_landmarks_by_point(path: Path, lines: Sequence[LandmarkErrors]) -> None:
-    """Write `stats/landmarks_by_point.csv` in one step, numbers in full precision."""
-    write_lines(path, columns_of(LandmarkErrors), lines)
-
-
-def write_landmark_tests(path: Path, lines: Sequence[LandmarkTest]) -> None:
-    """Write `stats/landmark_tests.csv` in one step, numbers in full precision."""
-    write_lines(path, columns_of(LandmarkTest), lines)
+def write_landmarks(found: Landmarks, overall: Path, by_point: Path, tests: Path) -> None:
+    """Write `stats/landmarks.csv`, `landmarks_by_point.csv` and `landmark_tests.csv`, numbers in full precision."""
+    write_lines(overall, _COLUMNS, found.overall)
+    write_lines(by_point, columns_of(LandmarkErrors), found.by_point)
+    write_lines(tests, columns_of(LandmarkTest), found.tests)

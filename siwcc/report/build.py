@@ -15,15 +15,11 @@ from siwcc.config import MAP_VARIANTS
 from siwcc.evaluation.comparisons import PUBLISHED_COMPARISON, Row
 from siwcc.evaluation.errors_table import Accuracy, write_errors, write_errors_by_stratum
 from siwcc.evaluation.external_table import write_external
-from siwcc.evaluation.landmarks import (
-    LandmarkErrors,
-    write_landmark_tests,
-    write_landmarks,
-    write_landmarks_by_point,
-)
+from siwcc.evaluation.landmarks import LandmarkErrors, write_landmarks
 from siwcc.evaluation.methods import AUGMENTED
 from siwcc.evaluation.record_tests import write_record_points, write_records
 from siwcc.evaluation.reliability_table import write_reliability, write_scores
+from siwcc.evaluation.study_files import LANDMARK_TABLES
 from siwcc.evaluation.variance import write_variance
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
@@ -312,9 +308,7 @@ def write_tables(study: Study, measured: Measured) -> None:
     write_record_points(table("records_points"), measured.records.points)
     write_variance(table("variance"), measured.variance)
     if study.files.landmark_tasks:
-        write_landmarks(table("landmarks"), measured.landmarks.overall)
-        write_landmarks_by_point(table("landmarks_by_point"), measured.landmarks.by_point)
-        write_landmark_tests(table("landmark_tests"), measured.landmarks.tests)
+        write_landmarks(measured.landmarks, *map(table, LANDMARK_TABLES))
     if set(study.config.variants) & set(MAP_VARIANTS):
         write_reliability(table("calibration"), measured.reliability.bins)
         write_scores(table("calibration_scores"), measured.reliability.scores)

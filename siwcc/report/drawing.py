@@ -90,7 +90,7 @@ def _arm_drawings(study: Study, task: str, landmarks: Sequence[LandmarkErrors]) 
         chosen = select_landmarks(landmarks, task, variant)
         if chosen:
             files = _files(study, figure_stem("landmarks", task=task, variant=variant))
-            yield partial(plot_landmarks, chosen, files, study.config.task(task).shown_title)
+            yield partial(plot_landmarks, chosen, files)
         files = _files(study, figure_stem("learning_curves", task=task, variant=variant))
         yield partial(plot_learning_curves, logs, variant, files)
     arms: dict[tuple[str, str], list[Path]] = {}

@@ -20,9 +20,7 @@ from siwcc.evaluation.landmarks import (
     LandmarkTest,
     match_points,
     measure_landmarks,
-    write_landmark_tests,
     write_landmarks,
-    write_landmarks_by_point,
 )
 from siwcc.evaluation.methods import read_predictions
 from siwcc.io.files import read_csv, write_csv
@@ -215,9 +213,7 @@ def test_tests_over_the_groups(by_hand: Made) -> None:
 
 def test_what_is_written_is_read_again(by_hand: Made, tmp_path: Path) -> None:
     found = by_hand.measure()
-    write_landmarks(tmp_path / "l.csv", found.overall)
-    write_landmarks_by_point(tmp_path / "p.csv", found.by_point)
-    write_landmark_tests(tmp_path / "t.csv", found.tests)
+    write_landmarks(found, *(tmp_path / name for name in ("l.csv", "p.csv", "t.csv")))
     assert repr(read_lines(tmp_path / "p.csv", LandmarkErrors)) == repr(found.by_point)
     rows = read_csv(tmp_path / "l.csv", ("points",))
     assert list(rows[0]) == [name for name in columns_of(LandmarkErrors) if name not in ("point", "number")]

@@ -56,6 +56,7 @@ RUN_FOLDER = "results/paper/ecg/coord/full/fold3/seed42"
         (LAYOUT.external("ecg", "none", "full", "mitdb"), "results/paper/ecg/none/full/external/mitdb/predictions.csv"),
         (LAYOUT.external_baseline("ecg", "a", "b"), "results/paper/ecg/baselines/a/external/b/predictions.csv"),
         (LAYOUT.table("errors_by_stratum"), "results/paper/stats/errors_by_stratum.csv"),
+        (LAYOUT.table("landmarks_by_point"), "results/paper/stats/landmarks_by_point.csv"),
         (LAYOUT.table3, "results/paper/stats/table3.txt"),
         (LAYOUT.figure("forest_test_r2", "svg"), "results/paper/figures/forest_test_r2.svg"),
         (LAYOUT.benchmark("stats", "errors"), "results/paper/benchmarks/stats/errors.tsv"),
@@ -86,6 +87,7 @@ def test_where_a_file_lies(path: Path, expected: str) -> None:
         (figure_stem("learning_curves", task="ecg", variant="full"), "learning_curves_ecg_full"),
         (figure_stem("predictions", task="ecg", encoding="coord", variant="full"), "predictions_ecg_coord_full"),
         (figure_stem("reliability", task="ecg", encoding="none", variant="dense"), "reliability_ecg_none_dense"),
+        (figure_stem("landmarks", task="spine", variant="unet"), "landmarks_spine_unet"),
         (figure_stem("worst", task="ecg", encoding="none", variant="dense"), "worst_ecg_none_dense"),
         (
             figure_stem("records", task="ecg", variant="full", encoding="weighted", control="coord"),

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         from siwcc.data.tasks.interface import ErrorLimits
-        from siwcc.evaluation import landmarks
+        from siwcc.evaluation.landmarks import measure_landmarks, write_landmarks
 
-        found = landmarks.measure_landmarks(
+        found = measure_landmarks(
             run_paths=[Path(path) for path in snakemake.input.predictions],
             baseline_paths=[Path(path) for path in snakemake.input.baselines],
             strata_paths=[Path(path) for path in snakemake.input.strata],
@@ -21,6 +21,4 @@ if __name__ == "__main__":
             limits={task: ErrorLimits(**values) for task, values in snakemake.params.limits.items()},
             frames=snakemake.params.frames,
         )
-        landmarks.write_landmarks(Path(snakemake.output.landmarks), found.overall)
-        landmarks.write_landmarks_by_point(Path(snakemake.output.by_point), found.by_point)
-        landmarks.write_landmark_tests(Path(snakemake.output.tests), found.tests)
+        write_landmarks(found, *(Path(snakemake.output[name]) for name in ("landmarks", "by_point", "tests")))

@@ -19,6 +19,5 @@ if __name__ == "__main__":
         lines = read_lines(Path(snakemake.input.landmarks), LandmarkErrors)
         plot_landmarks(
             lines=select_landmarks(lines, names.task, names.variant),
-            title=snakemake.params.title,
             files=FigureFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
         )

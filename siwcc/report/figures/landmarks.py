@@ -31,7 +31,7 @@ def select_landmarks(lines: Sequence[LandmarkErrors], task: str, variant: str) -
 
 
 @placeholder_on_error
-def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles, title: str = "") -> None:
+def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles) -> None:
     """Draw the fraction of confused predictions of each point, in the order of the points.
 
     Bands are the 95 % intervals over groups.
@@ -39,7 +39,6 @@ def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles, title: s
     Args:
         lines: By point, of one network with all its encodings, at least one.
         files: The figures and the numbers in them.
-        title: Of the task; not given: its name.
     """
     columns = columns_of(LandmarkErrors)
     write_csv(files.data, columns, [cells_of(line, columns) for line in lines])
@@ -64,8 +63,6 @@ def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles, title: s
         axis.set_xticks(list(names), list(names.values()), rotation=90)
         axis.tick_params(axis="x", labelsize=7.5)
     axis.set_ylabel("nearer to another point (%)", fontsize=9, color=INK)
-    first = lines[0]
-    shown = f"{title or first.task}: {model_name(first.task, first.variant)}"
-    figure.suptitle(shown, fontsize=10.5, x=0.01, ha="left", color=INK)
+    figure.suptitle(model_name(lines[0].task, lines[0].variant), fontsize=10.5, x=0.01, ha="left", color=INK)
     figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
     save_figure(figure, files)
