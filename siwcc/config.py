@@ -91,7 +91,8 @@ def _as_list(value: object) -> object:
 
 
 Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list)]
-Side = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=16, le=4096, multiple_of=16)]
+Side = Annotated[Whole, Field(ge=16, le=4096, multiple_of=16)]
+VolumeSide = Annotated[Whole, Field(ge=5, le=1024)]
 
 
 def _side_or_shape(value: object) -> object:
@@ -109,9 +110,6 @@ ImageSize = Annotated[
 
 def _shape_of_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
-
-
-VolumeSide = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=5, le=1024)]
 
 
 def _as_texts(value: object) -> object:
@@ -736,9 +734,7 @@ TASK_OF_KIND: dict[Kind, type[AnyTask]] = {"signal": SignalTask, "image": ImageT
 # By the discriminator, which is in the location of a problem.
 _SECTIONS: dict[str, type[Section]] = {
     **_SECTION_OF_FORMAT,
-    "signal": SignalTask,
-    "image": ImageTask,
-    "volume": VolumeTask,
+    **{str(kind): section for kind, section in TASK_OF_KIND.items()},
 }
 PAPERS_TASKS: dict[str, dict[str, Any]] = {
     "ecg": {"kind": "signal", "title": "ECG changepoints", "sample": "event", "group": "record"},

@@ -427,8 +427,8 @@ def _draw_many_points(axis: Axes, prediction: Prediction, found: Sequence[bool])
     for point, is_found, colour in zip(prediction.points, found, _colours_of(prediction), strict=True):
         if is_found and point.spread is not None:
             axis.plot(*point.network_positions.T, ".", color=colour, ms=2)
-    nowhere = (np.nan, np.nan)
-    places = [point.position if is_found else nowhere for point, is_found in zip(prediction.points, found, strict=True)]
+    hidden = (np.nan, np.nan)
+    places = [point.position if is_found else hidden for point, is_found in zip(prediction.points, found, strict=True)]
     draw_points(axis, (np.array(places), PREDICTION_MARK))
 
 

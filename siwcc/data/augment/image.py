@@ -19,7 +19,7 @@ Herlev, in 11 % of its images themselves); which one is meant then shows in its 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -29,11 +29,21 @@ import numpy as np
 import torch
 
 from siwcc.config import ImageDataset, ImageTask
-from siwcc.data.augment.interface import Warped, copy_rng, fold_rows, join_rows, read_folds
+from siwcc.data.augment.interface import (
+    Warped,
+    check_samples,
+    copy_rng,
+    fold_attributes,
+    fold_rows,
+    join_rows,
+    origin_of,
+    read_folds,
+    rows_of_fold,
+)
 from siwcc.data.datasets.interface import stored_size
 from siwcc.data.points import hide
 from siwcc.data.tasks.image import make_spec
-from siwcc.data.tasks.interface import TaskSpec, parse_task
+from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath, joined_name, read_sample_rows, read_samples
 from siwcc.io.shards import Shard, shard_writer
@@ -188,40 +198,13 @@ def write_fold(
     names = ("sample_id", "group", "class", "target", *settings.points[1:])
     samples = read_samples(samples_path, names)
     expected = settings.dataset if isinstance(settings.dataset, str) else joined_name(settings.dataset)
-    _check_samples(samples, {"dataset": expected, "image_size": stored_size(dataset.image_shape)})
-    attributes = {
-        "task": settings.name,
-        "dataset": expected,
-        "fold": fold,
-        "seed": seed,
-        "spec": make_spec(settings, dataset).to_json(),
-        "samples_digest": samples.digest,
-        "dataset_protocol": dataset.protocol(),
-        "protocol": settings.protocol(),
-    }
+    check_samples(samples, {"dataset": expected, "image_size": stored_size(dataset.image_shape)})
+    attributes = fold_attributes(make_spec(settings, dataset), settings, dataset, samples, seed, fold)
     with shard_writer(path, "fold", attributes) as writer:
-        for row in _rows_of_fold(samples, sample_ids):
+        for row in rows_of_fold(samples, sample_ids):
             sample = {name: samples.arrays[name][row] for name in names}
             numbers = range(settings.copies_per_sample + 1)
             writer.extend(_copies_of(sample, numbers, settings, dataset.image_shape, seed))
-
-
-def _check_samples(samples: Shard, expected_attributes: Mapping[str, object]) -> None:
-    remedy = "delete the samples file and run again"
-    for name, expected in expected_attributes.items():
-        found = samples.attributes.get(name)
-        if found != expected:
-            raise InputError(samples.path, f"has {name} {found!r} where the config has {expected!r}", remedy)
-
-
-def _rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
-    row_of = {sample_id: row for row, sample_id in enumerate(samples.arrays["sample_id"])}
-    ordered = sorted(set(sample_ids))
-    absent = [sample_id for sample_id in ordered if sample_id not in row_of]
-    if absent or not ordered:
-        problem = f"lacks the sample {absent[0]!r}" if absent else "is asked for a fold without samples"
-        raise InputError(samples.path, problem, "delete folds.csv and run again")
-    return [row_of[sample_id] for sample_id in ordered]
 
 
 def _copies_of(
@@ -385,14 +368,11 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> ImageS
     Raises:
         InputError: as `open_inputs`.
     """
-    folds = list(read_folds(fold_paths, "image", ("sample_id",)))
-    attributes = folds[0].attributes
-    spec = TaskSpec.from_json(attributes["spec"])
-    settings = cast(ImageTask, parse_task(spec, json.loads(attributes["protocol"])))
-    needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
+    origin = origin_of(fold_paths, "image")
+    settings = cast(ImageTask, origin.settings)
     names = (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:])
-    samples = read_sample_rows(samples_path, names, needed, attributes["samples_digest"])
-    return ImageSource(spec, settings, samples)
+    samples = read_sample_rows(samples_path, names, origin.sample_ids, origin.samples_digest)
+    return ImageSource(origin.spec, settings, samples)
 
 
 def open_originals(samples_path: SamplesPath, settings: ImageTask, dataset: ImageDataset, seed: int) -> ImageInputs:
@@ -410,7 +390,7 @@ def open_originals(samples_path: SamplesPath, settings: ImageTask, dataset: Imag
     # As in `open_inputs`.
     cv2.setNumThreads(0)
     samples = read_samples(samples_path, (*_IMAGE_ARRAYS, "group", "class", "target", *settings.points[1:]))
-    _check_samples(samples, {"image_size": stored_size(dataset.image_shape)})
+    check_samples(samples, {"image_size": stored_size(dataset.image_shape)})
     sample_id = samples.arrays["sample_id"]
     source = ImageSource(make_spec(settings, dataset), settings, samples)
     return source.moved(sample_id, np.zeros(len(sample_id), dtype=np.int32), seed)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from siwcc.config import Kind
+from siwcc.config import AnyTask, Kind, TaskDataset
 from siwcc.data.points import hide, output_suffixes
-from siwcc.data.tasks.interface import TaskSpec
+from siwcc.data.tasks.interface import TaskSpec, parse_task
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.shards import Shard, read_shard
@@ -160,13 +161,16 @@ def augment_module(kind: Kind) -> AugmentModule:
     return cast(AugmentModule, import_module(f"siwcc.data.augment.{kind}"))
 
 
-def module_of_fold(path: Path) -> AugmentModule:
+def module_of_fold(fold: Path | Shard) -> AugmentModule:
     """The module that reads a fold file.
+
+    Args:
+        fold: The file, or what was read of it.
 
     Raises:
         InputError: missing, damaged, or no fold file.
     """
-    return augment_module(_kind_of(read_shard(path, "fold", ("copy",))))
+    return augment_module(_kind_of(fold if isinstance(fold, Shard) else read_shard(fold, "fold", ("copy",))))
 
 
 def _kind_of(fold: Shard) -> Kind:
@@ -243,6 +247,80 @@ def read_folds(paths: Sequence[Path], kind: Kind, names: Sequence[str]) -> Itera
                 raise InputError(path, f"holds {sample_id!r}, which {fold_of[sample_id]} also holds", _REMAKE)
             fold_of[sample_id] = path
         yield fold
+
+
+class Origin(NamedTuple):
+    """What fold files say of what they were made from.
+
+    Attributes:
+        spec: The task's shapes and units.
+        settings: The task's section that they were made with.
+        sample_ids: Of the samples in them, sorted.
+        samples_digest: Of the samples file.
+    """
+
+    spec: TaskSpec
+    settings: AnyTask
+    sample_ids: list[str]
+    samples_digest: str
+
+
+def origin_of(fold_paths: Sequence[Path], kind: Kind) -> Origin:
+    """What fold files were made from, as they say it.
+
+    Raises:
+        InputError: as `read_folds`.
+    """
+    folds = list(read_folds(fold_paths, kind, ("sample_id",)))
+    attributes = folds[0].attributes
+    spec = TaskSpec.from_json(attributes["spec"])
+    settings = parse_task(spec, json.loads(attributes["protocol"]))
+    sample_ids = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
+    return Origin(spec, settings, sample_ids, attributes["samples_digest"])
+
+
+def fold_attributes(
+    spec: TaskSpec, settings: AnyTask, dataset: TaskDataset, samples: Shard, seed: int, fold: int
+) -> dict[str, Any]:
+    """The attributes of a fold file."""
+    return {
+        "task": settings.name,
+        "dataset": samples.attributes["dataset"],
+        "fold": fold,
+        "seed": seed,
+        "spec": spec.to_json(),
+        "samples_digest": samples.digest,
+        "dataset_protocol": dataset.protocol(),
+        "protocol": settings.protocol(),
+    }
+
+
+def check_samples(samples: Shard, expected_attributes: Mapping[str, object]) -> None:
+    """Refuse a samples file that has not these attributes.
+
+    Raises:
+        InputError: names the first that differs.
+    """
+    remedy = "delete the samples file and run again"
+    for name, expected in expected_attributes.items():
+        found = samples.attributes.get(name)
+        if found != expected:
+            raise InputError(samples.path, f"has {name} {found!r} where the config has {expected!r}", remedy)
+
+
+def rows_of_fold(samples: Shard, sample_ids: Sequence[str]) -> list[int]:
+    """Places of a fold's samples in the samples file, in the order of their ids.
+
+    Raises:
+        InputError: it lacks one, or there is none.
+    """
+    row_of = {sample_id: row for row, sample_id in enumerate(samples.arrays["sample_id"])}
+    ordered = sorted(set(sample_ids))
+    absent = [sample_id for sample_id in ordered if sample_id not in row_of]
+    if absent or not ordered:
+        problem = f"lacks the sample {absent[0]!r}" if absent else "is asked for a fold without samples"
+        raise InputError(samples.path, problem, "delete folds.csv and run again")
+    return [row_of[sample_id] for sample_id in ordered]
 
 
 def join_rows(parts: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]) -> dict[str, np.ndarray]:

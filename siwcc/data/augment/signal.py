@@ -34,7 +34,7 @@ import numpy as np
 
 from siwcc.config import SignalDataset, SignalTask, parse_protocol
 from siwcc.data.augment.filters import decimate
-from siwcc.data.augment.interface import Stored, copy_rng, fold_rows, gaps_s, join_rows, read_folds
+from siwcc.data.augment.interface import Stored, copy_rng, fold_attributes, fold_rows, gaps_s, join_rows, read_folds
 from siwcc.data.augment.signal_steps import distort, shift, shift_edges, shift_event
 from siwcc.data.tasks.interface import TaskSpec, parse_task
 from siwcc.data.tasks.signal import make_spec
@@ -304,16 +304,7 @@ def write_fold(
         InputError: the samples file is damaged, of another shape or lacks a window.
     """
     shard = read_windows(samples_path, settings, dataset)
-    attributes = {
-        "task": settings.name,
-        "dataset": shard.attributes["dataset"],
-        "fold": fold,
-        "seed": seed,
-        "spec": make_spec(settings, dataset).to_json(),
-        "samples_digest": shard.digest,
-        "dataset_protocol": dataset.protocol(),
-        "protocol": settings.protocol(),
-    }
+    attributes = fold_attributes(make_spec(settings, dataset), settings, dataset, shard, seed, fold)
     rows = rows_of(shard, sample_ids)
     # Noise does not compress: it takes 15 % more room so, and a tenth of the time to write and read.
     with shard_writer(path, "fold", attributes, uncompressed=("signal", "weighted")) as writer:

@@ -9,7 +9,6 @@ outermost voxels' centres, as of images with `border: reflect`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,19 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from siwcc.config import VolumeDataset, VolumeTask
-from siwcc.data.augment.interface import Stored, copy_rng, fold_rows, join_rows, read_folds
+from siwcc.data.augment.interface import (
+    Stored,
+    check_samples,
+    copy_rng,
+    fold_attributes,
+    fold_rows,
+    join_rows,
+    origin_of,
+    read_folds,
+    rows_of_fold,
+)
 from siwcc.data.points import visible_points
-from siwcc.data.tasks.interface import TaskSpec, parse_task
+from siwcc.data.tasks.interface import TaskSpec
 from siwcc.data.tasks.volume import make_spec
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath, joined_name, read_sample_rows, read_samples
@@ -121,29 +130,12 @@ def write_fold(
     """
     samples = _read_volumes(samples_path, settings, dataset)
     expected = settings.dataset if isinstance(settings.dataset, str) else joined_name(settings.dataset)
-    found = samples.attributes.get("dataset")
-    if found != expected:
-        raise InputError(samples.path, f"has dataset {found!r} where the config has {expected!r}", "delete it")
-    row_of = {str(sample_id): row for row, sample_id in enumerate(samples.arrays["sample_id"])}
-    ordered = sorted(set(sample_ids))
-    absent = [sample_id for sample_id in ordered if sample_id not in row_of]
-    if absent or not ordered:
-        problem = f"lacks the sample {absent[0]!r}" if absent else "is asked for a fold without samples"
-        raise InputError(samples.path, problem, "delete folds.csv and run again")
-    attributes = {
-        "task": settings.name,
-        "dataset": expected,
-        "fold": fold,
-        "seed": seed,
-        "spec": make_spec(settings, dataset).to_json(),
-        "samples_digest": samples.digest,
-        "dataset_protocol": dataset.protocol(),
-        "protocol": settings.protocol(),
-    }
+    check_samples(samples, {"dataset": expected})
+    attributes = fold_attributes(make_spec(settings, dataset), settings, dataset, samples, seed, fold)
     numbers = range(settings.copies_per_sample + 1)
     with shard_writer(path, "fold", attributes, uncompressed=("signal",)) as writer:
-        for sample_id in ordered:
-            sample = {name: values[row_of[sample_id]] for name, values in samples.arrays.items()}
+        for row in rows_of_fold(samples, sample_ids):
+            sample = {name: values[row] for name, values in samples.arrays.items()}
             writer.extend(copies_of(sample, numbers, settings, seed))
 
 
@@ -232,13 +224,10 @@ def open_source(fold_paths: Sequence[Path], samples_path: SamplesPath) -> Volume
     Raises:
         InputError: as `open_inputs`; samples that the folds were not made from.
     """
-    folds = list(read_folds(fold_paths, "volume", ("sample_id",)))
-    attributes = folds[0].attributes
-    spec = TaskSpec.from_json(attributes["spec"])
-    settings = cast(VolumeTask, parse_task(spec, json.loads(attributes["protocol"])))
-    needed = sorted({sample_id for fold in folds for sample_id in fold.arrays["sample_id"]})
-    samples = read_sample_rows(samples_path, _names(settings), needed, attributes["samples_digest"])
-    return VolumeSource(spec, settings, samples)
+    origin = origin_of(fold_paths, "volume")
+    settings = cast(VolumeTask, origin.settings)
+    samples = read_sample_rows(samples_path, _names(settings), origin.sample_ids, origin.samples_digest)
+    return VolumeSource(origin.spec, settings, samples)
 
 
 def open_originals(samples_path: SamplesPath, settings: VolumeTask, dataset: VolumeDataset, seed: int) -> VolumeInputs:

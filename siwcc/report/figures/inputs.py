@@ -346,7 +346,7 @@ def _open_case(
         raise InputError(
             path, f"has no copy {copy} of {sample_id}, for which there is a prediction", "run the study again"
         )
-    inputs = module_of_fold(path).open_inputs([path], samples_path, augmented_only=False)
+    inputs = module_of_fold(stored).open_inputs([path], samples_path, augmented_only=False)
     signal = inputs.batch(found, "none").numpy()[0]
     visible = bool(stored.arrays["event_visible"][found[0]])
     values = (predictions.target[row], predictions.prediction[row], float(errors_of(predictions)[row]))

@@ -170,12 +170,13 @@ def find_worst(inputs: WorstInputs) -> tuple[TaskSpec, list[Worst]]:
     of_part = np.repeat(np.arange(len(itself)), [len(part.sample) for part in itself])
     first = np.cumsum([0, *(len(part.sample) for part in itself)])
     chosen = [row for row in choose_worst(error, record) if not np.isnan(error[row])]
+    module = module_of_fold(inputs.fold_paths[0])
     found: dict[int, Worst] = {}
     for number in sorted({int(of_part[row]) for row in chosen}):
         rows = [row for row in chosen if of_part[row] == number]
         part = itself[number]
         path = inputs.fold_paths[part.fold - 1]
-        opened = module_of_fold(path).open_inputs([path], inputs.samples_path, augmented_only=False)
+        opened = module.open_inputs([path], inputs.samples_path, augmented_only=False)
         for row in rows:
             found[row] = _open(part, int(row - first[number]), opened, strata)
     return opened.spec, [found[row] for row in chosen]
