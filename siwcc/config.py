@@ -349,6 +349,16 @@ class FolderSection(DatasetSection):
         default="", pattern=r"^[^\\\x00]*$", description="folder of the files below path; not given: path itself"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_task(cls, values: object) -> object:
+        # Configs and models of earlier versions name the paper's task of this kind.
+        if not isinstance(values, Mapping) or "kind" in values or values.get("task") not in KIND_OF_TASK:
+            return values
+        return {name: value for name, value in values.items() if name != "task"} | {
+            "kind": KIND_OF_TASK[values["task"]]
+        }
+
     @model_validator(mode="after")
     def _complete(self) -> FolderSection:
         if self.path is None and self.synthetic is None:

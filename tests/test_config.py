@@ -154,6 +154,17 @@ def test_a_misspelt_task_is_named_with_what_was_meant(key: str, meant: str) -> N
         parse_config(default_values() | {key: wrong[key]})
 
 
+@pytest.mark.parametrize(("task", "kind"), [("ecg", "signal"), ("nuclei", "image")])
+def test_a_folder_of_an_earlier_version_names_the_task_in_place_of_the_kind(task: str, kind: str) -> None:
+    now = parse_dataset({"format": "folder", "kind": kind, "path": "x"})
+    assert parse_dataset({"format": "folder", "task": task, "path": "x"}) == now
+    # As models have it, which hold no path.
+    stored = {name: value for name, value in now.protocol().items() if name != "kind"} | {"task": task}
+    assert parse_protocol(stored).protocol() == now.protocol()
+    with pytest.raises(InputError, match="'kind'"):
+        parse_dataset({"format": "folder", "task": "eeg", "path": "x"})
+
+
 def test_a_square_has_one_size_however_it_is_given() -> None:
     values = {"format": "folder", "kind": "image", "path": "x"}
     square = parse_dataset({**values, "image_size": [64, 64]})
