@@ -1007,6 +1007,9 @@ class Train(Section):
         default=None, gt=0, le=10_000, description="s or px, of the Gaussian around the point; null: the variant's"
     )
     by_variant: dict[VariantName, RecipeChanges] = Field(default_factory=_backbone_recipe)
+    scored_epochs: Literal["all", "last"] = Field(
+        default="all", description="after which the test fold is scored; the instability of a curve needs all"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Whole = Field(default=1, ge=1, le=256)
     compile: Switch = Field(
@@ -1027,6 +1030,8 @@ class Train(Section):
             del values["online_augmentation"]["mirror"]
         if self.online_augmentation.mirrorings == "all":
             del values["online_augmentation"]["mirrorings"]
+        if self.scored_epochs == "all":
+            del values["scored_epochs"]
         return values | {name: value for name, value in of_heatmap.items() if value is not None}
 
 

@@ -281,7 +281,7 @@ def _log_facts(path: Path, tested: bool) -> dict[str, Any]:
         last = {name: _last_score(path, name, rows[-1][name]) for name in scores}
         return {"epochs": len(rows), "test_fold": "none, trained on every fold", "at_the_end": last}
     log = read_log(path, foreign=True)
-    best = int(np.argmax(log.test_r2))
+    best = int(np.argmax(np.where(np.isnan(log.test_r2), -np.inf, log.test_r2)))
     return {
         "epochs": len(log.epochs),
         "outputs": log.outputs,

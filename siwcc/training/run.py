@@ -385,9 +385,14 @@ def _fetched(values: torch.Tensor) -> np.ndarray:
 
 
 def _test_scores(run: _Run, epoch: int) -> list[float]:
-    """R2 and mean absolute error of every output on the augmented test rows; nothing without a test fold."""
+    """R2 and mean absolute error of every output on the augmented test rows; nothing without a test fold.
+
+    NaN after an epoch that is not to be scored.
+    """
     if run.test is None:
         return []
+    if not _is_scored(run, epoch):
+        return [math.nan] * 2 * len(run.test.inputs.spec.outputs)
     inputs = run.test.inputs
     scored = np.flatnonzero(inputs.copy > 0)
     prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).prediction
@@ -396,10 +401,17 @@ def _test_scores(run: _Run, epoch: int) -> list[float]:
     return [*r2_scores(target, prediction), *mean_errors(target, prediction)]
 
 
+def _is_scored(run: _Run, epoch: int) -> bool:
+    return run.settings.scored_epochs == "all" or epoch == run.settings.epochs
+
+
 def _check_finite(run: _Run, epoch: int, row: Sequence[float]) -> None:
     # One of several points may be visible in too few test rows for a score.
-    several = len(run.train.inputs.spec.points) > 1
-    if not (np.isfinite(row) | (several & np.isnan(row))).all():
+    may_lack = len(run.train.inputs.spec.points) > 1
+    trained, tested = np.split(np.array(row), [1 + len(run.train.inputs.spec.outputs)])
+    known = np.isfinite(trained) | (may_lack & np.isnan(trained))
+    scored = np.isfinite(tested) | ((may_lack or not _is_scored(run, epoch)) & np.isnan(tested))
+    if not (known.all() and scored.all()):
         raise InputError(
             _name(run.key),
             f"epoch {epoch} gave a value that is not finite",
@@ -449,7 +461,8 @@ def _name(key: RunKey) -> str:
 
 def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
     outputs = len(run.train.inputs.spec.outputs)
-    test = f" test {np.mean(row[1 + outputs : 1 + 2 * outputs]):.3f}" if run.test else ""
+    scored = run.test and _is_scored(run, int(row[0]))
+    test = f" test {np.mean(row[1 + outputs : 1 + 2 * outputs]):.3f}" if scored else ""
     left_s = seconds * (run.settings.epochs - row[0])
     return (
         f"{_name(run.key)}: epoch {row[0]:.0f}/{run.settings.epochs}, "

@@ -257,6 +257,23 @@ def test_predictions_hold_the_test_fold_with_copy_0_and_scores_leave_it_out(
     assert abs(float(last["test_r2"]) - everything) > 1e-3
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_scores_of_the_last_epoch_alone_leave_all_else_as_it_is(
+    folds: list[Path], finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    settings = SETTINGS.model_copy(update={"scored_epochs": "last"})
+    if stopped:
+        leave_state(folds, tmp_path, monkeypatch, settings)
+    files = run(folds, tmp_path, settings=settings)
+    assert files.predictions is not None and finished.predictions is not None
+    assert files.predictions.read_bytes() == finished.predictions.read_bytes()
+    *early, last = rows_of(files.log)
+    *early_scored, last_scored = rows_of(finished.log)
+    assert last == last_scored
+    for row, scored in zip(early, early_scored, strict=True):
+        assert row == scored | {"test_r2": "nan", "test_mae": "nan"}
+
+
 def test_copy_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signals = augment_module("signal")
     make_copies = signals.make_copies
