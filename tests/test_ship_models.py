@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from made_models import settings_for, write_detector, write_model
 from made_study import write_mapped_study
 from places import load_program
@@ -18,6 +19,7 @@ from siwcc.evaluation.onset_tables import OnsetLine, RateLine, RecordLine, write
 from siwcc.inference.model_folder import ship, ship_detectors
 from siwcc.io.errors import InputError
 from siwcc.io.tables import read_lines
+from siwcc.training.checkpoint import read_model
 
 SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "ship_models.py"
 
@@ -59,12 +61,27 @@ def test_every_network_is_shipped_with_how_it_was_measured(script: ModuleType, a
     out.mkdir()
     # Of an earlier time: taken over.
     (out / "fold1.pt").write_bytes(b"old")
-    written = script.ship(arm, out)
+    written = ship(arm, out)
     assert [path.name for path in written] == [
         *("all.pt", "fold1.pt", "fold2.pt", "errors.csv", "errors_by_stratum.csv", "calibration.json"),
     ]
     for name in ("all", "fold1", "fold2"):
         assert (out / f"{name}.pt").read_bytes() == (arm / name / "seed42" / "model.pt").read_bytes()
+
+
+def test_small_networks_take_half_of_the_room_and_are_rounded(script: ModuleType, arm: Path, tmp_path: Path) -> None:
+    assert script.main([str(arm), str(tmp_path / "out")]) == 0
+    for name in ("all", "fold1", "fold2"):
+        path, source = tmp_path / "out" / f"{name}.pt", arm / name / "seed42" / "model.pt"
+        assert path.stat().st_size < 0.65 * source.stat().st_size
+        small, whole = read_model(path), read_model(source)
+        assert small.spec == whole.spec
+        assert small.metadata == whole.metadata.model_copy(update={"weights_sha256": small.metadata.weights_sha256})
+        kept, weights = small.network.state_dict(), whole.network.state_dict()
+        assert {value.dtype for value in kept.values()} == {value.dtype for value in weights.values()}
+        for key, value in weights.items():
+            # Half of the 2^-10 between two numbers of 11 bits; below 6e-5 they lie 6e-8 apart.
+            torch.testing.assert_close(kept[key], value, rtol=2**-11 if value.dim() > 1 else 0, atol=3e-8)
 
 
 def test_the_network_of_all_folds_may_be_left_out(arm: Path, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         source, out = map(Path, arguments)
-        for path in (ship_detectors if (source / ONSETS).is_file() else ship)(source, out):
+        detects = (source / ONSETS).is_file()
+        for path in ship_detectors(source, out) if detects else ship(source, out, small=True):
             print(path)
     except InputError as error:
         print(f"ship_models: {error}", file=sys.stderr)

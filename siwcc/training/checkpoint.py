@@ -83,7 +83,7 @@ class Metadata(_Checked):
             the first two are `siwcc.io.joined_samples.joined_name` and `siwcc.config.JoinedDatasets.protocol`.
         training_groups: Records or slide images that it has seen, sorted.
         versions: Of siwcc and torch.
-        weights_sha256: `weights_digest` of the tensors beside it.
+        weights_sha256: `weights_digest` of the tensors beside it, float32 or `halved`.
     """
 
     run: _Run
@@ -163,6 +163,11 @@ def model_bytes(metadata: Mapping[str, Any], weights: Mapping[str, Tensor]) -> b
     return archive_bytes({"metadata": text, "weights": dict(weights)})
 
 
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of two or more axes as float16, which takes half of the room; the rest, of normalisations, as it is."""
+    return {name: value.half() if value.dim() > 1 else value for name, value in weights.items()}
+
+
 def archive_bytes(content: Mapping[str, Any]) -> bytes:
     """`torch.save` into memory: given a path it writes the file's name into the archive."""
     buffer = io.BytesIO()
@@ -187,7 +192,7 @@ def read_model(path: Path) -> TrainedModel:
     metadata = _metadata(path, text)
     with torch.random.fork_rng(devices=[]):
         network = _network(path, metadata)
-        problem = tensor_problem(weights, network.state_dict())
+        problem = tensor_problem(weights, network.state_dict(), may_be_halved=True)
         if not problem and weights_digest(weights) != metadata.weights_sha256:
             problem = "its weights do not match their digest"
         if problem:
@@ -268,12 +273,13 @@ def _network(path: Path, metadata: Metadata) -> Localiser:
         raise InputError(path, f"its metadata describe no network ({error})", _REMEDY) from error
 
 
-def tensor_problem(found: Mapping[Any, Any], expected: Mapping[str, Tensor]) -> str:
+def tensor_problem(found: Mapping[Any, Any], expected: Mapping[str, Tensor], may_be_halved: bool = False) -> str:
     """What is wrong with tensors that should have the names, shapes and dtypes of others; empty if nothing.
 
     Args:
         found: As read from a file.
         expected: Their values do not matter; they may be on the device `meta`.
+        may_be_halved: Whether what `halved` makes of them will do, too.
     """
     if set(found) != set(expected):
         unlike = sorted(map(str, set(found) ^ set(expected)))[0]
@@ -282,7 +288,8 @@ def tensor_problem(found: Mapping[Any, Any], expected: Mapping[str, Tensor]) -> 
         tensor = found[name]
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.device.type == "meta":
             return f"{name} is no plain tensor"
-        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+        is_halved = may_be_halved and wanted.dim() > 1 and tensor.dtype == torch.float16
+        if tensor.shape != wanted.shape or not (is_halved or tensor.dtype == wanted.dtype):
             return f"{name} is {_kind(tensor)}, not {_kind(wanted)}"
         if tensor.untyped_storage().nbytes() < tensor.nbytes:
             return f"{name} repeats values that are stored once"

@@ -103,6 +103,7 @@ def changed(change: Callable[[dict[str, Any], dict[str, Tensor]], object]) -> by
     [
         (lambda m, w: w.update({"body.head.bias": torch.zeros(2)}), "body.head.bias"),
         (lambda m, w: w.update({"body.head.bias": torch.zeros(1).double()}), "body.head.bias"),
+        (lambda m, w: w.update({"body.head.bias": torch.zeros(1).half()}), "body.head.bias"),
         (lambda m, w: w.update({"body.head.bias": torch.full((1,), torch.inf)}), "not finite"),
         (lambda m, w: w.pop("body.head.bias"), "body.head.bias"),
         (lambda m, w: w.update({"more": torch.zeros(1)}), "more"),

@@ -265,7 +265,8 @@ def test_scores_of_the_last_epoch_alone_leave_all_else_as_it_is(
     if stopped:
         leave_state(folds, tmp_path, monkeypatch, settings)
     files = run(folds, tmp_path, settings=settings)
-    assert files.predictions is not None and finished.predictions is not None
+    assert files.predictions is not None
+    assert finished.predictions is not None
     assert files.predictions.read_bytes() == finished.predictions.read_bytes()
     *early, last = rows_of(files.log)
     *early_scored, last_scored = rows_of(finished.log)
