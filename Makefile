@@ -87,7 +87,7 @@ study: known-study setup
 
 # The networks in models/: of localisers each of every fold, and one of all of them; of detectors each of every fold.
 MODELS_localiser = ecg/none/heatmap
-MODELS_localiser-herlev = nuclei/none/heatmap
+MODELS_localiser-herlev = nuclei/none/unet
 MODELS_onsets-both = onsets
 SHIPPED = models/$(if $(filter onsets,$(MODELS_$(STUDY))),ecg/onsets,$(firstword $(subst /, ,$(MODELS_$(STUDY)))))
 OF_FOLDS = $(patsubst %,results/$(STUDY)/$(MODELS_$(STUDY))/%/seed42/model.pt,fold1 fold2 fold3 fold4 fold5 all)

@@ -39,7 +39,7 @@ from siwcc.jobs.run_study import importing_from, run_study
 
 STUDY, DATASET = "train", "data"
 STUDY_FILE = "study.yaml"
-ENCODING, VARIANT = "none", "heatmap"
+ENCODING = "none"
 IMAGE_SIZE = 128
 PRESETS = {"ecg": "localiser", "nuclei": "localiser-herlev"}
 
@@ -101,7 +101,8 @@ def run(options: argparse.Namespace) -> int:
     code = _run_study(training, options.cores, [] if not options.quick else _without_report(training))
     if code:
         return code
-    arm = training.study.layout.folder / training.task / ENCODING / VARIANT
+    (variant,) = training.config.variants
+    arm = training.study.layout.folder / training.task / ENCODING / variant
     ship(arm, training.out, with_all=False)
     sys.stdout.write("\n".join(summary_lines(training)) + "\n")
     return 0
@@ -211,13 +212,18 @@ def study_values(data: TrainingData, options: argparse.Namespace, preset: Mappin
     epochs = options.epochs or (_QUICK_EPOCHS[task] if options.quick else None)
     if options.quick:
         settings["copies_per_sample"] = _QUICK_COPIES[task]
+    # Of several the last one is the localiser.
+    variant = preset["variants"][-1]
+    # What is on the left or at the top may say which point is meant.
+    recipe: dict[str, Any] = {"online_augmentation": {"mirror": 0.0}} if task == "nuclei" else {}
+    if epochs:
+        recipe["epochs"] = epochs
     own = {
         **{"study": STUDY, "run": [task], "folds": options.folds, "seed": options.seed, "seeds": [options.seed]},
-        **{"encodings": [ENCODING], "variants": [VARIANT], "comparisons": [], "robustness": []},
+        **{"encodings": [ENCODING], "variants": [variant], "comparisons": [], "robustness": []},
         "tasks": {task: settings},
+        "train": {"by_variant": {variant: recipe}},
     }
-    if epochs:
-        own["train"] = {"by_variant": {VARIANT: {"epochs": epochs}}}
     section = data.section.model_dump(mode="json", exclude_defaults=True)
     return {**merged(preset, own), "datasets": {DATASET: section}}
 

@@ -25,6 +25,7 @@ import siwcc
 from siwcc.cli import main as cli
 from siwcc.cli import train
 from siwcc.cli.train_data import DataOptions, open_data
+from siwcc.config import OnlineAugmentation
 from siwcc.data.datasets.synthetic.write import write_synthetic
 from siwcc.evaluation.accuracy_summary import BaselineTest
 from siwcc.evaluation.bootstrap import Interval
@@ -216,8 +217,9 @@ def test_the_study_is_the_preset_with_the_users_data(records: Path, images: Path
     assert config.train.of("heatmap").epochs == 4
     chosen = train.prepare(options(images, "--folds", "2", "--epochs", "3", "--work", str(images.parent / "w"))).config
     assert (chosen.tasks["nuclei"].border, chosen.tasks["nuclei"].copies_per_sample) == ("reflect", 4)
-    recipe = chosen.train.of("heatmap")
-    assert (recipe.epochs, recipe.new_copies, recipe.online_augmentation.sign) == (3, False, 0)
+    assert chosen.variants == ("unet",)
+    recipe = chosen.train.of("unet")
+    assert (recipe.epochs, recipe.new_copies, recipe.online_augmentation) == (3, True, OnlineAugmentation())
     assert chosen.dataset_of("nuclei").image_size == 128
 
 
@@ -225,7 +227,7 @@ def test_a_trial_has_fewer_copies_and_epochs(records: Path, images: Path) -> Non
     quick = train.prepare(options(records, "--rate", "50", "--folds", "2", "--quick")).config
     assert (quick.tasks["ecg"].copies_per_sample, quick.train.of("heatmap").epochs) == (20, 2)
     quick = train.prepare(options(images, "--folds", "2", "--quick", "--work", str(images.parent / "w"))).config
-    assert (quick.dataset_of("nuclei").image_size, quick.train.of("heatmap").epochs) == (64, 3)
+    assert (quick.dataset_of("nuclei").image_size, quick.train.of("unet").epochs) == (64, 3)
 
 
 def test_the_same_command_resumes_and_another_is_refused(records: Path) -> None:
