@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_study import copied_study, made_config, write_study
-from places import REPOSITORY
+from places import HANGS_S, REPOSITORY
 from tolerances import FLOAT32, assert_same
 
 from benchmarks.peers.__main__ import main
@@ -239,7 +239,7 @@ def test_landmarker_trains_within_its_budget(study: Study, cells: Cells, tmp_pat
     export_cells(study, image_task(study), tmp_path / "cells.npz")
     options = ["--fold", "2", "--budget", "5", "--out", str(tmp_path / "fold2")]
     command = [str(PEER_PYTHON), "-m", "benchmarks.peers.landmarker_run", str(tmp_path / "cells.npz"), *options]
-    subprocess.run(command, cwd=REPOSITORY, check=True)
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=HANGS_S)
     facts = json.loads((tmp_path / "fold2/run.json").read_text())
     assert facts["parameters"] == 121_568
     assert facts["steps"] > 10

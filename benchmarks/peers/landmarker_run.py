@@ -50,10 +50,13 @@ def build_network(colours: int) -> ProbSpatialConfigurationNet:
 
 
 def batches(rows: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Batches without end: all cells in a drawn order, again and again, without the rest of a pass."""
+    """Batches without end: all cells in a drawn order, then in another. A batch may be of two such passes."""
+    waiting = rng.permutation(rows)
     while True:
-        order = rng.permutation(rows)
-        yield from order[: len(order) // BATCH_SIZE * BATCH_SIZE].reshape(-1, BATCH_SIZE)
+        while len(waiting) < BATCH_SIZE:
+            waiting = np.concatenate([waiting, rng.permutation(rows)])
+        yield waiting[:BATCH_SIZE]
+        waiting = waiting[BATCH_SIZE:]
 
 
 class Training:

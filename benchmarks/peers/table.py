@@ -174,7 +174,11 @@ def _error_row(lines: Sequence[PeerLine], name: str, what: str) -> list[str]:
 def _fraction_row(lines: Sequence[PeerLine], name: str, limit: float) -> list[str]:
     *sides, difference = (_values(line, name) for line in lines)
     value, low, high = (f"{100 * number:+.1f}" for number in difference)
-    return [f"within {limit:.3g} px", *(f"{side[0]:.1%}" for side in sides), f"{value} points [{low}, {high}]"]
+    return [
+        f"within {limit:.3g} px",
+        *(f"{100 * side[0]:.1f} %" for side in sides),
+        f"{value} percentage points [{low}, {high}]",
+    ]
 
 
 def _values(line: PeerLine, name: str) -> tuple[float, float, float]:
