@@ -16,8 +16,9 @@ from siwcc.io.tables import columns_of, write_lines
 
 OURS, PEER, DIFFERENCE = "siwcc", "landmarker", "difference"
 SEARCH = (
-    "Search: siwcc chose its network and training on inner folds of the training cells. landmarker has the defaults of its "
-    "classes, and levels, channels, Gaussian, learning rate and batch size of one earlier trial; they were not searched."
+    "Search: siwcc chose its network and training on inner folds of the training cells. landmarker has the defaults of "
+    "its classes, and levels, channels, Gaussian, learning rate and batch size of one earlier trial; they were not "
+    "searched."
 )
 _COSTS = (
     "CPU time is that of the whole process; the budget of landmarker is for its training alone. Ours is from "
