@@ -1,4 +1,4 @@
-"""Every figure of a study for which there are files, drawn as the workflow draws it."""
+"""Every figure of a study for which there are files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,24 @@ from siwcc.report.figures.records import plot_records, select_points
 from siwcc.report.figures.reliability import plot_reliability, select_bins
 from siwcc.report.figures.robustness import plot_robustness
 from siwcc.report.figures.samples import plot_gaps, plot_targets
-from siwcc.report.figures.style import METRICS, FigureFiles
+from siwcc.report.figures.style import METRICS, FigureFiles, write_placeholder
 from siwcc.report.figures.worst import WorstInputs, plot_worst
 from siwcc.report.onsets import draw_froc, draw_onset_errors
 from siwcc.report.study import Measured, Study
 
 
 def draw_figures(study: Study, measured: Measured) -> None:
-    """Draw every figure for which there are files, as the workflow does."""
+    """Draw every figure for which there are files."""
     for draw in tracked(list(_drawings(study, measured)), "figures"):
         draw()
+
+
+def draw_complete(study: Study, measured: Measured) -> None:
+    """Draw every figure of a complete study; one of nothing is a placeholder that says so."""
+    draw_figures(study, measured)
+    for path in study.files.figures(["svg"]):
+        if not path.is_file():
+            write_placeholder(_files(study, path.stem), "there is nothing to draw")
 
 
 def _drawings(study: Study, measured: Measured) -> Iterator[Callable[[], None]]:

@@ -204,9 +204,7 @@ def placeholder_on_error(plot: Callable[Arguments, None]) -> Callable[Arguments,
             reason = readable(f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON])
             logger.warning("%s: the figure cannot be drawn (%s); the study continues without it", files.svg, reason)
             logger.info("%s", traceback.format_exc())
-            _write_placeholder(files, reason)
-            if _version(files.data) == before:
-                write_csv(files.data, ("not_drawn",), [(reason,)])
+            write_placeholder(files, reason, has_numbers=_version(files.data) != before)
 
     return drawn
 
@@ -216,7 +214,10 @@ def _version(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
 
 
-def _write_placeholder(files: FigureFiles, reason: str) -> None:
+def write_placeholder(files: FigureFiles, reason: str, has_numbers: bool = False) -> None:
+    """Write a figure that says why there is none, and without numbers a CSV file that does."""
+    if not has_numbers:
+        write_csv(files.data, ("not_drawn",), [(reason,)])
     figure = new_figure(4.4, 1.6)
     text = f"This figure could not be drawn.\n\n{textwrap.fill(reason, 60)}"
     figure.text(0.02, 0.95, text, fontsize=8.5, color=INK, va="top")
