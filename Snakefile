@@ -36,7 +36,6 @@ wildcard_constraints:
     variant="|".join(get_args(VariantName)),
     fold="|".join(map(str, fold_numbers())),
     seed=r"\d+",
-    metric=r"[a-z0-9_]+",
 
 
 include: "rules/raw.smk"

@@ -16,7 +16,7 @@ from siwcc.evaluation.baselines.registry import BASELINES
 from siwcc.evaluation.study_files import StudyFiles
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.run_key import NO_FOLD, RunKey
-from siwcc.io.study_layout import FIGURE_KINDS, FIGURES, StudyLayout, results_of, run_grid
+from siwcc.io.study_layout import FIGURE_KINDS, StudyLayout, results_of, run_grid
 from siwcc.jobs import guard
 from siwcc.jobs.import_closure import import_closure
 from siwcc.config import (

@@ -6,7 +6,7 @@ OUTPUTS:         results/{study}/config.json            = the checked config
                  results/{study}/report.html            = all of it on one page
 
 One job draws all figures: each takes less time than Python needs to start. A figure that cannot be drawn does not stop
-the study. The job warns and writes a placeholder that says what failed, the figure's numbers are written first, and the
+the study. The job warns and writes a placeholder with the reason, the figure's numbers are written first, and the
 report leaves it out and names it. `siwcc report results/{study}` draws the figures of a study that is not complete.
 """
 

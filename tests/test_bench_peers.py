@@ -53,6 +53,8 @@ for row in range(len(cells.fold)):
         lines.insert(1, f"{{cells.sample_id[row]}},0,{{x}},{{y}},{{x + 3}},{{y + 4}}")
 (given.out / "predictions.csv").write_text("\\n".join(lines) + "\\n")
 facts = {{"cells": hashlib.sha256(given.cells.read_bytes()).hexdigest(), "fold": given.fold, "budget_s": given.budget}}
+recipe = pathlib.Path({repository!r}) / "benchmarks/peers/landmarker_run.py"
+facts["recipe"] = hashlib.sha256(recipe.read_bytes()).hexdigest()
 facts |= {{"steps": 7, "training_cpu_s": 10.0 * given.fold, "cpu_s": 20.0 * given.fold, "parameters": 121568}}
 (given.out / "run.json").write_text(json.dumps(facts | {{"landmarker": "0.4.1", "torch": "2.13.0"}}))
 """
@@ -206,11 +208,13 @@ def test_the_command_trains_missing_folds_only_and_writes_the_table(
     assert (own["cpu_s"], int(own["samples"]), own["folds"]) == ("", sum(count), "2")
     table = (out / "130s/coord_full.md").read_text()
     assert len([line for line in table.splitlines() if line.startswith("|")]) == 10
-    # A run of other cells is not that of this study.
+    # A run of other cells or another recipe is not that of this study, nor is a damaged one.
     facts = out / "130s/fold1/run.json"
-    facts.write_text(json.dumps(json.loads(facts.read_text()) | {"cells": "0" * 64}))
-    assert main(command) == 0
-    assert starts.read_text().split("\n")[:-1] == ["2 130.0", "1 130.0", "1 130.0"]
+    good = facts.read_text()
+    for changed in (*(json.dumps(json.loads(good) | {name: "0" * 64}) for name in ("cells", "recipe")), good[:9]):
+        facts.write_text(changed)
+        assert main(command) == 0
+    assert starts.read_text().split("\n")[:-1] == ["2 130.0", *["1 130.0"] * 4]
 
 
 def test_missing_predictions_are_named_before_anything_is_trained(

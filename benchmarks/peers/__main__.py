@@ -34,6 +34,7 @@ from siwcc.io.run_key import RunKey
 from siwcc.report.study import Study, open_study
 
 _NETWORK = "ProbSpatialConfigurationNet"
+_PROGRAM = Path(__file__).with_name("landmarker_run.py")
 
 
 class PeerRun(NamedTuple):
@@ -54,11 +55,14 @@ class PeerRun(NamedTuple):
 
 
 def finished_run(folder: Path, wanted: dict[str, Any]) -> PeerRun | None:
-    """The run in a folder if it is complete and of these cells, fold and budget."""
+    """The run in a folder if it is complete and of these cells, recipe, fold and budget."""
     run = PeerRun(folder, {})
     if not run.predictions.is_file() or not (folder / "run.json").is_file():
         return None
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    try:
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return None
     return run._replace(facts=facts) if wanted.items() <= facts.items() else None
 
 
@@ -68,7 +72,7 @@ def train_peer(python: Path, cells: Path, fold: int, budget_s: float, folder: Pa
     Raises:
         InputError: there is no such Python, or the process failed.
     """
-    wanted = {"cells": sha256_of(cells), "fold": fold, "budget_s": budget_s}
+    wanted = {"cells": sha256_of(cells), "recipe": sha256_of(_PROGRAM), "fold": fold, "budget_s": budget_s}
     run = finished_run(folder, wanted)
     if run is None:
         if not python.is_file():

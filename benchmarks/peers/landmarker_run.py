@@ -149,6 +149,7 @@ def main() -> int:
     write_predictions(options.out / "predictions.csv", cells, test_rows, prediction)
     facts = {
         "cells": hashlib.sha256(options.cells.read_bytes()).hexdigest(),
+        "recipe": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
         "fold": options.fold,
         "budget_s": options.budget,
         "steps": steps,

@@ -162,7 +162,7 @@ def markdown(lines: Sequence[PeerLine], versions: str) -> str:
     return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", about, "", costs, "", SEARCH]) + "\n"
 
 
-_ERRORS = {"median": "median error", "p90": "90 % quantile", "mean": "mean error"}
+_ERRORS = {"median": "median error", "p90": "90th percentile", "mean": "mean error"}
 
 
 def _error_row(lines: Sequence[PeerLine], name: str, what: str) -> list[str]:

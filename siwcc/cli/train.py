@@ -214,7 +214,7 @@ def study_values(data: TrainingData, options: argparse.Namespace, preset: Mappin
         settings["copies_per_sample"] = _QUICK_COPIES[task]
     # Of several the last one is the localiser.
     variant = preset["variants"][-1]
-    # What is on the left or at the top may say which point is meant.
+    # The side of the image may identify the point.
     recipe: dict[str, Any] = {"online_augmentation": {"mirror": 0.0}} if task == "nuclei" else {}
     if epochs:
         recipe["epochs"] = epochs

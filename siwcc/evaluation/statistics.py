@@ -110,7 +110,11 @@ def instability(epochs: ArrayLike, test_r2: ArrayLike) -> Value:
     if len(x) < MIN_EPOCHS:
         return Value(math.nan, f"instability needs at least {MIN_EPOCHS} epochs, found {len(x)}")
     if not np.isfinite(y).all():
-        return Value(math.nan, "the curve holds NaN or infinity")
+        is_last = np.isnan(y[:-1]).all() and np.isfinite(y[-1])
+        reason = (
+            "only the last epoch was scored (train.scored_epochs)" if is_last else "the curve holds NaN or infinity"
+        )
+        return Value(math.nan, reason)
     with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
         warnings.simplefilter("always")
         residuals = y - UnivariateSpline(x, y)(x)

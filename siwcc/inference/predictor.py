@@ -212,7 +212,7 @@ class Predictor:
         what = (
             f"windows of {self.window_s:g} s, leads {', '.join(str(lead + 1) for lead in self.leads)}"
             if self.kind == "signal"
-            else f"{'gray' if self.spec.channels == 1 else 'RGB'} images"
+            else f"{'gray' if self.spec.channels == 1 else 'RGB'} {self.kind}s"
         )
         kinds = ", ".join(dict.fromkeys(f"{model.key.encoding}/{model.key.variant}" for model in self.models))
         return f"Predictor({self.task}, {len(self.models)} network{'s' * (len(self.models) > 1)} {kinds}, for {what})"

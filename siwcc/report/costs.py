@@ -22,7 +22,6 @@ STAGES = {
     "baselines": "baselines",
     "external": "external data sets: predictions",
     "stats": "statistics",
-    "figures": "figures and report",
 }
 
 

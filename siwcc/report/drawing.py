@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from siwcc.report.figures.worst import WorstInputs, plot_worst
 from siwcc.report.onsets import draw_froc, draw_onset_errors
 from siwcc.report.study import Measured, Study
 
+logger = logging.getLogger(__name__)
+
 
 def draw_figures(study: Study, measured: Measured) -> None:
     """Draw every figure for which there are files."""
@@ -38,10 +41,11 @@ def draw_figures(study: Study, measured: Measured) -> None:
 
 
 def draw_complete(study: Study, measured: Measured) -> None:
-    """Draw every figure of a complete study; one of nothing is a placeholder that says so."""
+    """Draw every figure of a complete study, and a placeholder with a warning for one that has no data."""
     draw_figures(study, measured)
     for path in study.files.figures(["svg"]):
         if not path.is_file():
+            logger.warning("%s: there is nothing to draw", path)
             write_placeholder(_files(study, path.stem), "there is nothing to draw")
 
 

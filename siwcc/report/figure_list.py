@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,9 @@ def _figure_stems(study: Study, measured: Measured) -> Iterator[tuple[str, str, 
             shown = f"False alarms and missed onsets in {name} that are furthest off, with leads and probability."
             yield "onsets", figure_stem("onset_errors", dataset=name), shown
     for metric, name in METRICS.items():
+        # The instability needs the scores of all epochs.
+        if not any(row.metric == metric and math.isfinite(row.mean_difference) for row in measured.rows):
+            continue
         yield f"forest {metric}", figure_stem("forest", metric=metric), _forest_alternative(measured.rows, metric, name)
     for test in measured.records.tests:
         if test.family == PRIMARY:

@@ -279,7 +279,7 @@ def tensor_problem(found: Mapping[Any, Any], expected: Mapping[str, Tensor], may
     Args:
         found: As read from a file.
         expected: Their values do not matter; they may be on the device `meta`.
-        may_be_halved: Whether what `halved` makes of them will do, too.
+        may_be_halved: Whether float16, as from `halved`, is accepted, too.
     """
     if set(found) != set(expected):
         unlike = sorted(map(str, set(found) ^ set(expected)))[0]

@@ -569,7 +569,7 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
     write_csv(
         files.log,
         log_columns(run.train.inputs.spec.outputs, tested=run.test is not None),
-        [[int(row[0]), *(repr(value) for value in row[1:])] for row in run.log],
+        [[int(row[0]), *("" if math.isnan(value) else repr(value) for value in row[1:])] for row in run.log],
     )
     if predictions is not None:
         assert files.predictions is not None, "a run with a test fold writes predictions"  # noqa: S101 - narrows the type

@@ -135,6 +135,17 @@ def test_a_log_and_predictions(ecg: Study) -> None:
     assert predictions.facts["augmented"]["error_of_90_percent"] == pytest.approx(np.quantile(rest, 0.9), rel=1e-5)
 
 
+def test_a_log_with_scores_of_the_last_epoch_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,train_r2,test_r2,test_mae\n1,0.25,,\n2,0.5,0.375,1.0\n")
+    facts = inspect_file(path).facts
+    assert (facts["epochs"], facts["test_r2_at_the_end"]) == (2, 0.375)
+    assert facts["test_r2_highest"] == {"epoch": 2, "test_r2": 0.375}
+    assert main(["inspect", str(path), "--plot", str(tmp_path / "log.png")]) == 0
+    assert main(["compare", "--control", str(path), "--study", str(path)]) == 0
+    assert capsys.readouterr().err.count("error") == 0
+
+
 def test_a_log_without_a_test_fold(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("epoch,train_r2\n1,0.25\n2,0.5\n")

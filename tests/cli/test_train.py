@@ -217,7 +217,7 @@ def test_the_study_is_the_preset_with_the_users_data(records: Path, images: Path
     assert config.train.of("heatmap").epochs == 4
     chosen = train.prepare(options(images, "--folds", "2", "--epochs", "3", "--work", str(images.parent / "w"))).config
     assert (chosen.tasks["nuclei"].border, chosen.tasks["nuclei"].copies_per_sample) == ("reflect", 4)
-    assert chosen.variants == ("unet",)
+    assert (chosen.variants, chosen.train.scored_epochs) == (("unet",), "last")
     recipe = chosen.train.of("unet")
     assert (recipe.epochs, recipe.new_copies, recipe.online_augmentation) == (3, True, OnlineAugmentation())
     assert chosen.dataset_of("nuclei").image_size == 128

@@ -74,6 +74,11 @@ class TestInstability:
         assert math.isnan(value.value)
         assert value.reason
 
+    def test_scores_of_the_last_epoch_alone_are_named(self):
+        value = statistics.instability(range(6), [math.nan] * 5 + [0.4])
+        assert math.isnan(value.value)
+        assert "train.scored_epochs" in value.reason
+
     def test_a_curve_out_of_all_bounds_is_nan_with_the_reason(self):
         value = statistics.instability(range(15), np.r_[1e200, np.sin(np.arange(14))])
         assert math.isnan(value.value)

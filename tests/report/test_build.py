@@ -19,13 +19,13 @@ from siwcc.evaluation.baselines.registry import baselines_of
 from siwcc.evaluation.comparisons import Row
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
-from siwcc.io.study_layout import StudyLayout
+from siwcc.io.study_layout import FIGURE_KINDS, StudyLayout
 from siwcc.report import build as report
 from siwcc.report import costs, deviations, drawing, page, verdict
 from siwcc.report import study as studies
 from siwcc.report import svg as inline
 from siwcc.report.figures import samples
-from siwcc.report.figures.style import arm_style
+from siwcc.report.figures.style import arm_style, why_not_drawn
 from siwcc.report.verdict import Reading, judge
 
 HOPED = {"instability": "less", "test_r2": "greater", "train_r2": "greater"}
@@ -374,6 +374,38 @@ def written(study, repository):
     resources = report.Resources(*(repository / "resources" / name for name in ("table3.csv", "deviations.yaml")))
     report.write_report(study, resources, study.folder / "report.html")
     return (study.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_figures_that_the_workflow_asks_for_are_those_that_are_drawn(reported):
+    study, _ = reported
+    assert set((study.folder / "figures").iterdir()) == set(study.files.figures(FIGURE_KINDS))
+
+
+def test_a_figure_without_data_is_a_placeholder_with_a_warning(tmp_path, tmp_path_factory, monkeypatch, caplog):
+    study = copied_study(shared_study(tmp_path_factory, "nuclei"), tmp_path)
+    monkeypatch.setattr(drawing, "_drawings", lambda *_: [])
+    drawing.draw_complete(study, None)
+    for path in study.files.figures(["svg"]):
+        assert why_not_drawn(path) == "there is nothing to draw"
+        assert f"{path}: there is nothing to draw" in caplog.text
+    assert all(path.is_file() for path in study.files.figures(FIGURE_KINDS))
+
+
+def test_a_forest_of_no_differences_is_not_on_the_page(tmp_path, tmp_path_factory, repository):
+    """As where the test fold was scored after the last epoch only, so that there is no instability."""
+    study = copied_study(reported_study(tmp_path_factory, "nuclei"), tmp_path)
+    for path in study.existing("nuclei", "log.csv"):
+        header, *lines = path.read_text().splitlines()
+        tested = [number for number, name in enumerate(header.split(",")) if name.startswith("test_")]
+        cells = [line.split(",") for line in lines]
+        for row in cells[:-1]:
+            row[tested[0] :] = [""] * len(tested)
+        path.write_text("\n".join([header, *map(",".join, cells)]) + "\n")
+        path.with_name("manifest.json").unlink()
+    text = written(study, repository)
+    assert "only the last epoch was scored" in text
+    assert 'id="forest-test-r2' in text
+    assert 'id="forest-instability' not in text
 
 
 def test_page_is_whole_and_needs_nothing_else(reported):

@@ -272,7 +272,7 @@ def test_scores_of_the_last_epoch_alone_leave_all_else_as_it_is(
     *early_scored, last_scored = rows_of(finished.log)
     assert last == last_scored
     for row, scored in zip(early, early_scored, strict=True):
-        assert row == scored | {"test_r2": "nan", "test_mae": "nan"}
+        assert row == scored | {"test_r2": "", "test_mae": ""}
 
 
 def test_copy_0_is_not_trained_on(finished: RunFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,9 +103,7 @@ def test_each_stage_that_finds_no_room_says_so_and_the_same_command_finishes(
     check_nothing_is_cut_short(place, finished)
 
 
-def test_tables_figures_and_the_report_appear_whole_or_not_at_all(
-    finished_on_disks: PlaceWithDisks, finished: Place
-) -> None:
+def test_tables_and_the_report_appear_whole_or_not_at_all(finished_on_disks: PlaceWithDisks, finished: Place) -> None:
     place, study = finished_on_disks, Path("results/tiny")
     lost = ["stats/variance.csv", "ecg/baselines/centre/predictions.csv"]
     for name in [*lost, "report.html"]:

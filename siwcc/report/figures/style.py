@@ -215,7 +215,7 @@ def _version(path: Path) -> tuple[int, int] | None:
 
 
 def write_placeholder(files: FigureFiles, reason: str, has_numbers: bool = False) -> None:
-    """Write a figure that says why there is none, and without numbers a CSV file that does."""
+    """Write a figure with the reason why there is none and, if it has no numbers, a CSV file with the same."""
     if not has_numbers:
         write_csv(files.data, ("not_drawn",), [(reason,)])
     figure = new_figure(4.4, 1.6)
