@@ -219,7 +219,7 @@ class TestRecipeOfAVariant:
     def test_keys_that_are_not_set_leave_no_trace_in_a_model(self):
         train = Train(by_variant={"unet": {"loss": "adaptive_wing", "online_augmentation": {"mirror": 0.5}}})
         plain, own = train.of("full").recorded(), train.of("unet").recorded()
-        later = {"loss", "decoder", "heatmap_sigma"}
+        later = {"loss", "decoder", "heatmap_sigma", "scored_epochs"}
         assert set(train.model_dump()) - set(plain) == later
         assert set(train.online_augmentation.model_dump()) - set(plain["online_augmentation"]) == {
             "mirror",
