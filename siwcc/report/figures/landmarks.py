@@ -43,7 +43,7 @@ def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles) -> None:
     columns = columns_of(LandmarkErrors)
     write_csv(files.data, columns, [cells_of(line, columns) for line in lines])
     encodings = list(dict.fromkeys(line.method for line in lines))
-    figure = new_figure(4.4, 3.6 + 0.17 * -(-len(encodings) // 2))
+    figure = new_figure(4.4, 3.6 + 0.17 * len(encodings))
     axis = figure.subplots()
     for encoding in encodings:
         own = sorted((line for line in lines if line.method == encoding), key=lambda line: line.number)
@@ -64,5 +64,5 @@ def plot_landmarks(lines: Sequence[LandmarkErrors], files: FigureFiles) -> None:
         axis.tick_params(axis="x", labelsize=7.5)
     axis.set_ylabel("nearer to another point (%)", fontsize=9, color=INK)
     figure.suptitle(model_name(lines[0].task, lines[0].variant), fontsize=10.5, x=0.01, ha="left", color=INK)
-    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8, labelcolor=INK)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8, labelcolor=INK)
     save_figure(figure, files)
