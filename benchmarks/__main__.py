@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.data import REPOSITORY, open_set
+from benchmarks.data import REPOSITORY, open_set, timed_environment
 from benchmarks.measurements import (
     Bench,
     measure_augmentation,
@@ -66,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     given = {samples.task: samples for samples in map(open_set, options.data)}
     out = options.out or REPOSITORY / ("benchmarks/out" if options.quick else "docs/performance")
-    # For all processes started here: one thread each, and the C library's own allocator settings.
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    for name in [name for name in os.environ if name.startswith(("MALLOC_", "SNAKEMAKE"))]:
-        del os.environ[name]
+    # For all processes started here.
+    environment = timed_environment()
+    os.environ.clear()
+    os.environ.update(environment)
     with tempfile.TemporaryDirectory(prefix="siwcc-bench-") as folder:
         pairs = options.pairs or (2 if options.quick else 5)
         bench = Bench(Path(folder), options.quick, pairs, options.runs, given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from siwcc.nn.coordinate_channels import encode
 REPOSITORY = Path(__file__).resolve().parent.parent
 SEED = 42
 _FORMATS = {"ecg": "vfdb", "nuclei": "sipakmed"}
+
+
+def timed_environment() -> dict[str, str]:
+    """The environment of what is timed: one thread for a process, and the C library's own allocator settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "SNAKEMAKE"))}
+    return kept | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def paper_config() -> Config:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.data import REPOSITORY
+from benchmarks.data import REPOSITORY, timed_environment
 from benchmarks.peers.cells import Cells
 from benchmarks.peers.study import (
     export_cells,
@@ -79,19 +78,14 @@ def train_peer(python: Path, cells: Path, fold: int, budget_s: float, folder: Pa
             raise InputError(python, "does not exist", "run `make bench-peers`, which sets the environment up")
         options = ["--fold", str(fold), "--budget", str(budget_s), "--out", str(folder.resolve())]
         command = [str(python.absolute()), "-m", "benchmarks.peers.landmarker_run", str(cells.resolve()), *options]
-        done = subprocess.run(command, cwd=REPOSITORY, env=_environment(), check=False)
+        environment = {**timed_environment(), "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
         run = finished_run(folder, wanted)
         if done.returncode or run is None:
             raise InputError(folder, f"training of fold {fold} failed (exit {done.returncode})", "see its output above")
     facts = run.facts
     print(f"fold {fold}: {facts['steps']} steps, {facts['training_cpu_s']:.0f} CPU s of training", file=sys.stderr)
     return run
-
-
-def _environment() -> dict[str, str]:
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    return {**kept, **threads, "PYTHONPATH": str(REPOSITORY)}
 
 
 def compare_runs(study: Study, keys: Sequence[RunKey], cells: Cells, runs: Sequence[PeerRun], out: Path) -> str:

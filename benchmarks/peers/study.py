@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import fields
@@ -15,10 +13,11 @@ from benchmarks.peers.cells import Cells
 from siwcc.config import ImageTask
 from siwcc.data.augment.interface import Warped, augment_module
 from siwcc.evaluation.methods import Predictions, join, read_predictions
-from siwcc.io.checksums import read_text
 from siwcc.io.errors import InputError
 from siwcc.io.files import atomic_path
-from siwcc.io.run_key import RunKey
+from siwcc.io.run_key import RunKey, run_place
+from siwcc.nn.paper_networks import count_parameters
+from siwcc.report.costs import read_benchmark
 from siwcc.report.study import Study
 from siwcc.training.checkpoint import read_model
 
@@ -101,31 +100,11 @@ def original_predictions(paths: Sequence[Path], cells: Cells, folds: Sequence[in
 def parameters_of(study: Study, key: RunKey) -> int | None:
     """How many parameters a trained network of ours has; None without its model."""
     path = study.layout.model(key)
-    return sum(weight.numel() for weight in read_model(path).network.parameters()) if path.is_file() else None
+    return count_parameters(read_model(path).network) if path.is_file() else None
 
 
 def job_seconds(study: Study, keys: Sequence[RunKey]) -> tuple[float | None, float | None]:
     """Mean CPU and wall seconds of these runs from Snakemake's benchmark files; None where a run has none."""
-    rows = [_last_row(study.layout.benchmark(*_names(key))) for key in keys]
-    columns = [[_number(row.get(name)) for row in rows] for name in ("cpu_time", "s")]
-    cpu_s, wall_s = (None if any(map(math.isnan, values)) else float(np.mean(values)) for values in columns)
+    measured = [read_benchmark(study.layout.benchmark(run_place(key)), ("cpu_time", "s")) for key in keys]
+    cpu_s, wall_s = (None if math.isnan(mean) else float(mean) for mean in np.mean(measured, axis=0))
     return cpu_s, wall_s
-
-
-def _names(key: RunKey) -> tuple[str, str]:
-    return f"{key.task}/{key.encoding}/{key.variant}/fold{key.fold}", f"seed{key.seed}"
-
-
-def _last_row(path: Path) -> dict[str, str]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
-    except (InputError, csv.Error):
-        return {}
-    return rows[-1] if rows else {}
-
-
-def _number(cell: str | None) -> float:
-    try:
-        return float(cell or "nan")
-    except ValueError:
-        return math.nan

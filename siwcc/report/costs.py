@@ -45,8 +45,8 @@ class Cost:
     disk_bytes: int
 
 
-def read_benchmark(path: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory in MB of one job; NaN for what was not measured.
+def read_benchmark(path: Path, columns: Sequence[str] = ("s", "max_rss")) -> tuple[float, ...]:
+    """Columns of a job's file, by default wall seconds and peak memory in MB; NaN for what was not measured.
 
     Of a job that was repeated the file's last line counts. Nothing was measured, either, where a file cannot
     be read: no result depends on it.
@@ -55,9 +55,8 @@ def read_benchmark(path: Path) -> tuple[float, float]:
         rows = list(csv.DictReader(io.StringIO(read_text(path)), delimiter="\t"))
     except (InputError, csv.Error):
         rows = []
-    if not rows:
-        return math.nan, math.nan
-    return _number(rows[-1].get("s")), _number(rows[-1].get("max_rss"))
+    last = rows[-1] if rows else {}
+    return tuple(_number(last.get(name)) for name in columns)
 
 
 def _number(cell: str | None) -> float:
@@ -77,14 +76,14 @@ def gather_costs(study: StudyLayout, data: DataLayout, datasets: Sequence[str]) 
     """
     found = [(study.stage_of_benchmark(path), path) for path in sorted(study.benchmarks.rglob("*.tsv"))]
     found += [(data.stage_of_benchmark(path), path) for name in datasets for path in data.found_benchmarks(name)]
-    by_stage: dict[str, list[tuple[float, float]]] = {}
+    by_stage: dict[str, list[tuple[float, ...]]] = {}
     for stage, path in found:
         by_stage.setdefault(stage, []).append(read_benchmark(path))
     disk = disk_bytes(study, data, datasets)
     return [_sum_up(stage, by_stage[stage], disk.get(stage, 0)) for stage in STAGES if stage in by_stage]
 
 
-def _sum_up(stage: str, jobs: Sequence[tuple[float, float]], disk: int) -> Cost:
+def _sum_up(stage: str, jobs: Sequence[tuple[float, ...]], disk: int) -> Cost:
     seconds = [s for s, _ in jobs if math.isfinite(s)]
     memory = [mb for _, mb in jobs if math.isfinite(mb)]
     return Cost(stage, len(jobs), sum(seconds), max(seconds, default=math.nan), max(memory, default=math.nan), disk)
