@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import re
+import shutil
 import statistics
 import subprocess
 from pathlib import Path
@@ -51,6 +53,22 @@ def test_the_snakefile_is_short_and_includes_the_stages_in_their_order() -> None
     assert {path.stem for path in RULE_FILES} == {*stages, "leakage_ablation"}
     assert 'include: "../rules/leakage_ablation.smk"' in (REPOSITORY / "workflow" / "leakage_ablation.smk").read_text()
     assert 'include: "../Snakefile"' in (REPOSITORY / "workflow" / "Snakefile").read_text().splitlines()
+
+
+@pytest.mark.parametrize("failing", ["", "lint", "test", "test-slow", "test-cluster"])
+def test_ci_fails_where_one_of_its_targets_does_and_only_there(failing: str, tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    script = shutil.copy(REPOSITORY / ".ci" / "run", tmp_path / ".ci")
+    targets = re.findall(r"^make ([\w-]+)", Path(script).read_text(), re.MULTILINE)
+    assert targets == ["lint", "docs", "test", "test-cluster", "test-slow"]
+    (tmp_path / "Makefile").write_text(
+        "".join(f"{target}:\n\t@{'false' if target == failing else 'true'}\n" for target in targets)
+    )
+    (tmp_path / "chromium").write_text("#!/bin/sh\n")
+    (tmp_path / "chromium").chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = subprocess.run(["bash", script], capture_output=True, check=False, env=os.environ | {"PATH": path})
+    assert (done.returncode != 0) == bool(failing)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
