@@ -1,29 +1,29 @@
-"""The networks' block; on a CPU it can be computed in few loops over memory, which torch compiles.
+"""The networks' block; where torch compiles it on a CPU, it is computed in few passes over memory.
 
     convolution -> batch normalisation -> ReLU -> mean pooling
 
 The outputs of a convolution are the largest tensors of a training step. Layer by layer each of them is read and
-written a dozen times, and for images that takes longer than the convolutions. A block in loops keeps only one of
-them, the convolution's, y. With z = a y + b for its normalisation (a and b from the batch's moments), h = [z > 0],
-P for the pooling and g for the gradient at the block's output:
+written a dozen times, and that takes longer than the convolutions. A fused block keeps only one of them, the
+convolution's, y. With z = a y + b for its normalisation (a and b from the batch's moments), h = [z > 0], P for the
+pooling and g for the gradient at the block's output:
 
     forward    P relu(z) = a P(h y) + b P(h)
     backward   dz = h P'(g);  sum(dz) = sum(g P(h));  sum(dz y) = sum(g P(h y))
 
 so that the two sums which batch normalisation's gradient needs (Ioffe and Szegedy 2015, section 3) come from tensors
 of the pooled size. The gradient at y is then a dz plus an affine function of y, channel by channel. This is the
-layers' arithmetic up to rounding; the convolution's bias, which normalising takes away again, gets the gradient 0.
+layers' arithmetic up to rounding; the convolution's bias, which normalising takes away again, gets no gradient. The
+formulas are plain tensor operations, which torch's compiler joins to one loop each; one by one they would be slower
+than the layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 __all__ = ["Block", "channels_last", "check_signal", "mean_and_maximum", "to_channels_last"]
 
@@ -67,8 +67,7 @@ class Block(nn.Module):
         pool: Height and width of the mean pooling, None for none. An incomplete last window is dropped.
 
     Attributes:
-        loops_for_batch: Batches of this size are computed in compiled loops on a CPU, in training and in evaluation
-            without gradients; None for none. torch compiles for one size: a last short batch is left to the layers.
+        fused: Whether what torch compiles is the formulas of this module instead of the layers.
 
     Shape:
         Input (B, inputs, H, W); output (B, outputs, H // pool height, W // pool width).
@@ -81,33 +80,29 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.pool = nn.Identity() if pool is None else nn.AvgPool2d(pool)
         self.window = pool or (1, 1)
-        self.loops_for_batch: int | None = None
+        self.fused = False
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, pooled H, pooled W)."""
-        if image.shape[0] == self.loops_for_batch and self._fits_loops(image):
-            return self._in_loops(image) if self.training else self._evaluated_in_loops(image)
+        if self.fused and torch.compiler.is_compiling():
+            return self._trained(image) if self.training else self._evaluated(image)
         return cast(Tensor, self.pool(self.relu(self.norm(self.conv(image)))))
 
-    def _fits_loops(self, image: Tensor) -> bool:
-        whole_windows = image.shape[2] % self.window[0] == 0 and image.shape[3] % self.window[1] == 0
-        has_gradient = self.training == torch.is_grad_enabled()
-        return image.device.type == "cpu" and whole_windows and has_gradient and not torch.compiler.is_compiling()
-
-    def _in_loops(self, image: Tensor) -> Tensor:
+    def _trained(self, image: Tensor) -> Tensor:
         norm = self.norm
         settings = _Settings(cast(tuple[int, int], self.conv.padding), self.window, norm.eps)
-        arguments = (image, self.conv.weight, norm.weight, norm.bias, settings)
-        output, mean, variance = _BlockInLoops.apply(*arguments)  # type: ignore[no-untyped-call]
+        arguments = (image, self.conv.weight, norm.weight, norm.bias, *settings)
+        output, mean, variance = _FusedBlock.apply(*arguments)  # type: ignore[no-untyped-call]
         self._keep_moments(mean, variance, values=image.numel() // image.shape[1])
         return cast(Tensor, output)
 
-    def _evaluated_in_loops(self, image: Tensor) -> Tensor:
+    def _evaluated(self, image: Tensor) -> Tensor:
         norm = self.norm
         a = norm.weight / (cast(Tensor, norm.running_var) + norm.eps).sqrt()
         b = norm.bias + (cast(Tensor, self.conv.bias) - cast(Tensor, norm.running_mean)) * a
-        y = _convolve(image, self.conv.weight, cast(tuple[int, int], self.conv.padding))
-        return _loops().evaluate(y, a, b, self.window)
+        y = torch.conv2d(image, self.conv.weight, None, padding=self.conv.padding)
+        on = [(place * _each(a) + _each(b)).clamp_min(0.0) for place in _places(y, self.window)]
+        return _sum(on) * _fraction(self.window)
 
     @torch.no_grad()
     def _keep_moments(self, mean: Tensor, variance: Tensor, values: int) -> None:
@@ -119,62 +114,52 @@ class Block(nn.Module):
         cast(Tensor, norm.num_batches_tracked).add_(1)
 
 
-def _convolve(image: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
-    """y, in channels_last memory and without the bias."""
-    return torch.conv2d(image, kernel, None, padding=padding).contiguous(memory_format=torch.channels_last)
-
-
 class _Settings(NamedTuple):
     padding: tuple[int, int]
     window: Window
     eps: float
 
 
-class _BlockInLoops(torch.autograd.Function):
+class _FusedBlock(torch.autograd.Function):
     """See the module's docstring. Returns the output, and the mean and biased variance of y."""
 
     @staticmethod
     def forward(
-        ctx: Any, image: Tensor, kernel: Tensor, gamma: Tensor, beta: Tensor, settings: _Settings
+        ctx: Any,
+        image: Tensor,
+        kernel: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        padding: tuple[int, int],
+        window: Window,
+        eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y = _convolve(image, kernel, settings.padding)
+        y = torch.conv2d(image, kernel, None, padding=padding)
         mean, variance = _moments(y)
-        deviation = (variance + settings.eps).sqrt_()
+        deviation = (variance + eps).sqrt()
         a = gamma / deviation
         b = beta - mean * a
-        output, count, on_y = _loops().normalise(y, a, b, settings.window)
+        output, count, on_y = _normalise(y, a, b, window)
         ctx.save_for_backward(image, kernel, y, count, on_y, a, b, mean, deviation)
-        ctx.settings = settings
+        ctx.padding, ctx.window = padding, window
         ctx.mark_non_differentiable(mean, variance)
-        ctx.set_materialize_grads(False)
         return output, mean, variance
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         image, kernel, y, count, on_y, a, b, mean, deviation = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-        d_beta, sum_dz_y = _loops().products(gradient, count, on_y, ctx.settings.window)
-        d_gamma = (sum_dz_y - mean * d_beta) / deviation
+        d_beta = (gradient * (count.to(y.dtype) * _fraction(ctx.window))).sum((0, 2, 3))
+        d_gamma = ((gradient * on_y).sum((0, 2, 3)) - mean * d_beta) / deviation
         values = y.numel() // y.shape[1]
         slope = -a * d_gamma / (deviation * values)
-        line = _Line(a, b, slope, -a * d_beta / values - slope * mean)
-        # From here on y is no longer needed, and its memory is the largest there is.
-        d_y = _loops().gradient(y, gradient, line, ctx.settings.window)
+        offset = -a * d_beta / values - slope * mean
+        spread = _spread(gradient * _each(a * _fraction(ctx.window)), ctx.window, y.shape)
+        d_y = torch.where(y * _each(a) + _each(b) > 0, spread, 0.0) + (y * _each(slope) + _each(offset))
         wanted = (ctx.needs_input_grad[0], True, False)
         d_image, d_kernel, _none = torch.ops.aten.convolution_backward(
-            d_y, image, kernel, None, (1, 1), ctx.settings.padding, (1, 1), False, (0, 0), 1, wanted
+            d_y, image, kernel, None, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, wanted
         )
-        return d_image, d_kernel, d_gamma, d_beta, None
-
-
-class _Line(NamedTuple):
-    """Per channel: z = a y + b, and the gradient at y is a dz + slope y + offset."""
-
-    a: Tensor
-    b: Tensor
-    slope: Tensor
-    offset: Tensor
+        return d_image, d_kernel, d_gamma, d_beta, None, None, None
 
 
 def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,82 +170,49 @@ def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     """
     count = y.numel() // y.shape[1]
     about = y[0].mean((1, 2))
-    total, square = _loops().sums(y, about)
-    mean = total / count
-    return about + mean, (square / count - mean.square()).clamp_min_(0.0)
-
-
-# --------------------------------------------------------- compiled, each to a loop
-
-
-def _windows(image: Tensor, window: Window) -> Tensor:
-    """(B, C, H, W) -> (B, H / height, height, W / width, width, C)."""
-    batch, channels, height, width = image.shape
-    shape = (batch, height // window[0], window[0], width // window[1], window[1], channels)
-    return image.permute(0, 2, 3, 1).view(shape)
-
-
-def _fraction(window: Window) -> float:
-    """What one place counts for in the mean of its window."""
-    return 1.0 / (window[0] * window[1])
-
-
-def _sums(y: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the batch and all positions of y - about and of its square, (C,) each."""
-    moved = y - about.view(1, -1, 1, 1)
-    return moved.sum((0, 2, 3)), moved.square().sum((0, 2, 3))
+    moved = y - _each(about)
+    mean = moved.sum((0, 2, 3)) / count
+    variance = moved.square().sum((0, 2, 3)) / count - mean.square()
+    return about + mean, variance.clamp_min(0.0)
 
 
 def _normalise(y: Tensor, a: Tensor, b: Tensor, window: Window) -> tuple[Tensor, Tensor, Tensor]:
     """P relu(a y + b), how many places of each window are on, and P(h y).
 
-    Each is (B, C, pooled H, pooled W) in channels_last memory; the count, uint8, takes a quarter of what P(h) would.
+    Each is (B, C, pooled H, pooled W); the count, uint8, takes a quarter of what P(h) would.
     """
-    windows = _windows(y, window)
-    on = (windows * a + b > 0).to(y.dtype)
+    places = _places(y, window)
+    on = [(place * _each(a) + _each(b) > 0).to(y.dtype) for place in places]
     fraction = _fraction(window)
-    count, pooled_on_y = on.sum((2, 4)), (on * windows).sum((2, 4)) * fraction
-    output = pooled_on_y * a + count * fraction * b
-    return output.permute(0, 3, 1, 2), count.to(torch.uint8).permute(0, 3, 1, 2), pooled_on_y.permute(0, 3, 1, 2)
+    count = _sum(on)
+    on_y = _sum([is_on * place for is_on, place in zip(on, places, strict=True)]) * fraction
+    return on_y * _each(a) + count * fraction * _each(b), count.to(torch.uint8), on_y
 
 
-def _evaluate(y: Tensor, a: Tensor, b: Tensor, window: Window) -> Tensor:
-    """P relu(a y + b), (B, C, pooled H, pooled W) in channels_last memory."""
-    fraction = _fraction(window)
-    return ((_windows(y, window) * a + b).clamp_min(0.0).sum((2, 4)) * fraction).permute(0, 3, 1, 2)
+def _places(image: Tensor, window: Window) -> list[Tensor]:
+    """(B, C, H, W) -> for every place in a window the (B, C, pooled H, pooled W) values that stand there."""
+    height, width = (size // step * step for size, step in zip(image.shape[2:], window, strict=True))
+    starts = [(row, column) for row in range(window[0]) for column in range(window[1])]
+    return [image[:, :, row : height : window[0], column : width : window[1]] for row, column in starts]
 
 
-def _products(gradient: Tensor, count: Tensor, on_y: Tensor, window: Window) -> tuple[Tensor, Tensor]:
-    """sum(dz) and sum(dz y), (C,) each."""
-    fraction = _fraction(window)
-    fractions_on = count.to(gradient.dtype) * fraction
-    return (gradient * fractions_on).sum((0, 2, 3)), (gradient * on_y).sum((0, 2, 3))
+def _spread(pooled: Tensor, window: Window, shape: torch.Size) -> Tensor:
+    """What stands at a window for each of its places: (B, C, pooled H, pooled W) -> `shape`, 0 outside of windows."""
+    rows = pooled.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, window[0], -1, window[1], -1)
+    image = rows.flatten(3, 4).flatten(1, 2)
+    missing = (shape[2] - image.shape[1], shape[3] - image.shape[2])
+    return functional.pad(image, (0, 0, 0, missing[1], 0, missing[0])).permute(0, 3, 1, 2)
 
 
-def _gradient(y: Tensor, gradient: Tensor, line: _Line, window: Window) -> Tensor:
-    """Replace y by the gradient at y, from that at the block's output."""
-    windows = _windows(y, window)
-    fraction = _fraction(window)
-    spread = (gradient.permute(0, 2, 3, 1) * (line.a * fraction))[:, :, None, :, None]
-    d_y = torch.where(windows * line.a + line.b > 0, spread, 0.0) + (windows * line.slope + line.offset)
-    return y.copy_(d_y.view(y.shape[0], *y.shape[2:], y.shape[1]).permute(0, 3, 1, 2))
+def _sum(values: list[Tensor]) -> Tensor:
+    return sum(values[1:], start=values[0])
 
 
-class _Loops(NamedTuple):
-    sums: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-    normalise: Callable[[Tensor, Tensor, Tensor, Window], tuple[Tensor, Tensor, Tensor]]
-    evaluate: Callable[[Tensor, Tensor, Tensor, Window], Tensor]
-    products: Callable[[Tensor, Tensor, Tensor, Window], tuple[Tensor, Tensor]]
-    gradient: Callable[[Tensor, Tensor, _Line, Window], Tensor]
+def _each(values: Tensor) -> Tensor:
+    """A number for each channel, (C,), beside (B, C, H, W)."""
+    return values.view(1, -1, 1, 1)
 
 
-@lru_cache(maxsize=1)
-def _loops() -> _Loops:
-    import torch._dynamo.config
-    import torch._inductor.config
-
-    # One of each loop for every block of a network; and no pool of compiler processes, which would outlive a kill.
-    torch._dynamo.config.recompile_limit = 64
-    torch._inductor.config.compile_threads = 1
-    loops = (_sums, _normalise, _evaluate, _products, _gradient)
-    return _Loops(*(cast(Any, torch.compile(loop, dynamic=False)) for loop in loops))
+def _fraction(window: Window) -> float:
+    """What one place counts for in the mean of its window."""
+    return 1.0 / (window[0] * window[1])

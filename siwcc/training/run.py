@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
 import math
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,24 +31,20 @@ from siwcc.io.locks import locked_folder
 from siwcc.io.run_key import NO_FOLD, RUN_FILES, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.io.shards import read_attributes
 from siwcc.jobs.import_closure import import_closure
-from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
 from siwcc.training.checkpoint import archive_bytes, load_archive, model_bytes, network_for, options_of, tensor_problem
+from siwcc.training.compiled import PredictStep, Steps, compiled_steps, uses_compiler
 from siwcc.training.sampling import Mirrored, augment_online, draw_order, learning_rate_at, new_copies
 from siwcc.training.torch_setup import Adam, keep_large_buffers
 
 _TERMINAL_EVERY_S = 10.0
 _SMALLEST_DEVIATION = 1e-6
-# Samples or pixels in all epochs of a training from which on the quarter of a minute for compiling pays.
-_WORTH_COMPILING = 2e9
 # Of the largest prediction: deviation of the predictions for a test fold below which they are constant.
 _CONSTANT_BELOW = 1e-3
 _MAX_STATE_BYTES = 1 << 30
 _MOST_NAMED = 5
-
-_Forward = Callable[[torch.Tensor], torch.Tensor]
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +87,8 @@ class _Run:
     source: Source | None
     test: _Part | None
     network: Localiser
-    forward: _Forward
+    steps: Steps
+    compiled: bool
     optimiser: torch.optim.Optimizer
     order: torch.Generator
     resident: bool | None
@@ -108,6 +103,7 @@ def train_run(
     files: RunFiles,
     resident: bool | None = None,
     keep_state: bool = False,
+    compiled_folder: Path | None = None,
 ) -> None:
     """Train, evaluate and write the run's final files; go on from its state if there is one.
 
@@ -119,14 +115,16 @@ def train_run(
         files: Where the results go. They appear together when the run is complete.
         resident: Whether the data live on the device; None: see `siwcc.training.batches.open_batches`.
         keep_state: Leave the state of the complete run to a later `siwcc.io.run_key.remove_states`, for a caller that
-            may be killed before it knows that the run is complete, and then deletes the files and asks again.
+            may be killed before it knows that the run is complete, and then deletes the files and asks again: until
+            Snakemake has recorded a job it may delete its files. The report's job removes the states.
+        compiled_folder: Where what torch compiles is kept for other runs: programs, to be taken over from nobody.
 
     Raises:
         InputError: damaged folds, another process at the same run, values that are not finite, a full device.
     """
     with locked_folder(files.log.parent):
         _prepare_torch(settings)
-        run = _open_run(key, fold_paths, samples_path, settings, resident)
+        run = _open_run(key, fold_paths, samples_path, settings, resident, compiled_folder)
         identity = _identity(run, fold_paths)
         _restore(run, files.state, identity)
         _train_epochs(run, files.state, identity)
@@ -151,7 +149,12 @@ def _prepare_torch(settings: Train) -> None:
 
 
 def _open_run(
-    key: RunKey, fold_paths: Sequence[Path], samples_path: SamplesPath, settings: Train, resident: bool | None
+    key: RunKey,
+    fold_paths: Sequence[Path],
+    samples_path: SamplesPath,
+    settings: Train,
+    resident: bool | None = None,
+    compiled_folder: Path | None = None,
 ) -> _Run:
     augment = module_of_fold(fold_paths[0])
     training_folds = [path for number, path in enumerate(fold_paths, start=1) if number != key.fold]
@@ -168,9 +171,12 @@ def _open_run(
     network = _build(key, train, settings).to(device)
     if isinstance(network.body, DenseNet) and network.body.chain is not None:
         network.body.chain.fit(torch.from_numpy(train.target))
-    compiles = _uses_compiler(settings, device, train, network)
-    _, channels = train.layer_encoding(key.encoding)
     parts = [_Part(*part) for part in zip(inputs, open_batches(inputs, key.encoding, device, resident), strict=True)]
+    steps, compiled = _plain_steps(network, several=len(train.spec.points) > 1), None
+    if uses_compiler(settings, device, len(train.target), train.spec.shape, network):
+        rows = np.resize(np.arange(len(train.target)), settings.batch_size)
+        whole_batch = next(iter(parts[0].batches.over(rows, len(rows))))
+        compiled = compiled_steps(steps, network, whole_batch, compiled_folder)
     return _Run(
         key=key,
         settings=settings,
@@ -179,8 +185,9 @@ def _open_run(
         source=augment.open_source(training_folds, samples_path) if settings.new_copies else None,
         test=parts[1] if len(parts) > 1 else None,
         network=network,
-        forward=_compiled(network, (settings.batch_size, channels, *train.spec.shape), device) if compiles else network,
-        optimiser=Adam(network.parameters(), lr=settings.learning_rate),
+        steps=compiled or steps,
+        compiled=compiled is not None,
+        optimiser=Adam(network.parameters(), lr=settings.learning_rate, fused=device.type != "mps"),
         order=torch.Generator().manual_seed(key.seed),
         resident=resident,
         log=[],
@@ -201,50 +208,32 @@ def _build(key: RunKey, inputs: Inputs, settings: Train) -> Localiser:
     return network_for(inputs.spec, key.variant, encoding, channels, options_of(settings.model_dump()))
 
 
-def _uses_compiler(settings: Train, device: torch.device, train: Inputs, network: Localiser) -> bool:
-    """Whether this run lets torch compile: never by chance, as it changes the rounding."""
-    has_loops = any(isinstance(module, Block) for module in network.modules())
-    if isinstance(network.body, DenseNet) or (device.type == "cpu" and not has_loops):
-        return False
-    rows = settings.rows_per_epoch or len(train.target)
-    values = rows * math.prod(train.spec.shape) * settings.epochs
-    by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
-    if settings.compile is False or (settings.compile == "auto" and not by_itself):
-        return False
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        logger.warning("train.compile: no C++ compiler found (set CXX, or install g++); training goes on without")
-        return False
-    return True
+def _plain_steps(network: Localiser, several: bool) -> Steps:
+    """How the layers compute a batch; of `several` points the error is that of the visible ones."""
+    body = network.body
+
+    def train(
+        signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if isinstance(body, DenseNet):
+            log_map, loss = body.log_map_and_loss(network.encoded(signal), target, scale)
+            with torch.no_grad():
+                return body.decode(log_map), loss
+        prediction = network(signal)
+        return prediction, _papers_error(prediction, target, centre, scale, several)
+
+    return Steps(train, network.predict_with_confidence)
 
 
-def _compiled(network: Localiser, run_shape: tuple[int, ...], device: torch.device) -> _Forward:
-    """The network with what torch compiles on this device: on a CPU the loops of the blocks, else all of it.
-
-    Args:
-        network: To be trained.
-        run_shape: (batch, channels, *shape) of a whole batch.
-        device: Where the network is.
-    """
-    # The compiler is imported now, and has a switch of its own.
-    torch.use_deterministic_algorithms(True)
-    if device.type != "cpu":
-        return cast(_Forward, torch.compile(network))
-    _set_loops(network, run_shape[0])
-    try:
-        copy.deepcopy(network).train()(torch.zeros(run_shape)).sum().backward()
-    except Exception as error:
-        # A compiler that is there may still fail: missing headers, a full disk, another architecture.
-        first_line = (str(error).splitlines() or [""])[0]
-        logger.warning("train.compile: torch cannot compile here (%s: %s)", type(error).__name__, first_line)
-        logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
-        _set_loops(network, None)
-    return network
-
-
-def _set_loops(network: Localiser, batch_size: int | None) -> None:
-    for module in network.modules():
-        if isinstance(module, Block):
-            module.loops_for_batch = batch_size
+def _papers_error(
+    prediction: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor, several: bool
+) -> torch.Tensor:
+    """The mean squared error of standardised outputs; of several points over those that are visible."""
+    if several:
+        known = target.isfinite()
+        error = torch.where(known, (prediction - target) / scale, torch.zeros_like(target))
+        return error.square().sum() / known.sum().clamp_min(1)
+    return torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
 
 
 # ------------------------------------------------------------------- epochs
@@ -315,7 +304,7 @@ def _train_one_epoch(run: _Run, train: _Part, order: np.ndarray, mean: np.ndarra
         run.optimiser.zero_grad(set_to_none=True)
         perturbed = augment_online(signal, settings.online_augmentation, run.order, kept[number])
         mirrored = Mirrored.draw(perturbed, settings.online_augmentation, train.inputs.spec.extent, run.order)
-        prediction, loss = _predict_and_loss(run, mirrored.image(perturbed), mirrored.points(target), centre, scale)
+        prediction, loss = run.steps.train(mirrored.image(perturbed), mirrored.points(target), centre, scale)
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimiser.step()
         predictions.append(mirrored.points_before(prediction.detach()))
@@ -327,27 +316,6 @@ def _places_of_points(inputs: Inputs, rows: np.ndarray) -> torch.Tensor:
     spec = inputs.spec
     last = np.array([size - 1 for size in spec.shape[::-1]]) / np.array(spec.extent)
     return torch.from_numpy(inputs.target[rows] * np.tile(last, len(spec.points)).astype(np.float32))
-
-
-def _predict_and_loss(
-    run: _Run, signal: torch.Tensor, target: torch.Tensor, centre: torch.Tensor, scale: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predictions in the target's unit, and what this step makes smaller: the paper's error, or the map's own.
-
-    Of several points the paper's error is the mean over the outputs that are visible.
-    """
-    body = run.network.body
-    if isinstance(body, DenseNet):
-        log_map, loss = body.log_map_and_loss(run.network.encoded(signal), target, scale)
-        with torch.no_grad():
-            prediction = body.decode(log_map)
-        return prediction, loss
-    prediction = run.forward(signal)
-    if len(run.train.inputs.spec.points) > 1:
-        known = target.isfinite()
-        error = torch.where(known, (prediction - target) / scale, torch.zeros_like(target))
-        return prediction, error.square().sum() / known.sum().clamp_min(1)
-    return prediction, torch.nn.functional.mse_loss((prediction - centre) / scale, (target - centre) / scale)
 
 
 class Predicted(NamedTuple):
@@ -365,7 +333,9 @@ class Predicted(NamedTuple):
 
 
 @torch.inference_mode()
-def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int) -> Predicted:
+def predict(
+    network: Localiser, batches: Batches, rows: np.ndarray, batch_size: int, step: PredictStep | None = None
+) -> Predicted:
     """Predictions of a network in eval mode (`siwcc.nn.paper_networks.Localiser.predict_with_confidence`).
 
     Args:
@@ -373,10 +343,16 @@ def predict(network: Localiser, batches: Batches, rows: np.ndarray, batch_size: 
         batches: The rows on the network's device; `siwcc.training.batches.HostBatches` for a few of any inputs.
         rows: Row numbers.
         batch_size: Rows at once; it does not change the predictions beyond rounding.
+        step: How a batch is computed; None: `Localiser.predict_with_confidence`.
     """
     network.eval()
-    parts = [network.predict_with_confidence(signal) for signal, _ in batches.over(rows, batch_size)]
+    predicted = step or network.predict_with_confidence
+    parts = [predicted(signal) for signal, _ in batches.over(rows, batch_size)]
     return Predicted(*(_fetched(torch.cat(kind)) for kind in zip(*parts, strict=True)))
+
+
+def _predicted(run: _Run, part: _Part, rows: np.ndarray) -> Predicted:
+    return predict(run.network, part.batches, rows, run.settings.batch_size, run.steps.predict)
 
 
 def _fetched(values: torch.Tensor) -> np.ndarray:
@@ -395,7 +371,7 @@ def _test_scores(run: _Run, epoch: int) -> list[float]:
         return [math.nan] * 2 * len(run.test.inputs.spec.outputs)
     inputs = run.test.inputs
     scored = np.flatnonzero(inputs.copy > 0)
-    prediction = predict(run.network, run.test.batches, scored, run.settings.batch_size).prediction
+    prediction = _predicted(run, run.test, scored).prediction
     _check_predictions(run, epoch, inputs, scored, prediction)
     target = inputs.target[scored]
     return [*r2_scores(target, prediction), *mean_errors(target, prediction)]
@@ -478,8 +454,7 @@ def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     package = Path(siwcc.__file__).parent
     code = import_closure(package, ("training.run", f"data.augment.{run.train.inputs.spec.kind}"))
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
-    loops = any(isinstance(module, Block) and module.loops_for_batch for module in run.network.modules())
-    parts["compiled"] = f"network {run.forward is not run.network}, loops {loops}"
+    parts["compiled"] = str(run.compiled)
     parts["device"] = run.device.type
     parts["batches"] = type(run.train.batches).__name__
     parts |= {f"code {path.relative_to(package)}": sha256_of(path) for path in code}
@@ -589,7 +564,7 @@ def _write_results(run: _Run, fold_paths: Sequence[Path], files: RunFiles) -> No
 def _predictions(run: _Run, test: _Part) -> tuple[list[str], list[list[object]]]:
     """Columns and rows of `predictions.csv`."""
     every_row = np.arange(len(test.inputs.target))
-    found = predict(run.network, test.batches, every_row, run.settings.batch_size)
+    found = _predicted(run, test, every_row)
     _check_predictions(run, run.settings.epochs, test.inputs, every_row, found.prediction)
     _warn_if_constant(run, found.prediction)
     columns = prediction_columns(test.inputs.spec.outputs, found.confidence.shape[1], found.visible.shape[1])

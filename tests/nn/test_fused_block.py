@@ -1,10 +1,8 @@
-"""The block in compiled loops against torch's own layers."""
+"""The formulas of the fused block against torch's own layers."""
 
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 
 import pytest
 import torch
@@ -14,23 +12,13 @@ from siwcc.nn import fused_block
 from siwcc.nn.fused_block import Block
 
 pytestmark = pytest.mark.numeric
-needs_compiler = pytest.mark.skipif(
-    shutil.which(os.environ.get("CXX", "g++")) is None, reason="compiled loops need a C++ compiler"
-)
 BATCH = 3
 
 
 @pytest.fixture
-def plain_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loops' functions as they are: to compile each for every case would take minutes."""
-    functions = (
-        fused_block._sums,
-        fused_block._normalise,
-        fused_block._evaluate,
-        fused_block._products,
-        fused_block._gradient,
-    )
-    monkeypatch.setattr(fused_block, "_loops", lambda: fused_block._Loops(*functions))
+def as_if_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The formulas without the compiler: to compile them for every case would take minutes."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
 
 
 def made_block(kernel: tuple[int, int], pool: tuple[int, int] | None) -> Block:
@@ -72,40 +60,41 @@ def assert_same_results(found: dict[str, torch.Tensor], expected: dict[str, torc
 
 SHAPES = [
     pytest.param((1, 3), (1, 2), (1, 20), id="signal"),
+    pytest.param((1, 3), (1, 2), (1, 21), id="signal, odd length"),
     pytest.param((3, 3), (2, 2), (8, 12), id="image"),
+    pytest.param((3, 3), (2, 2), (9, 13), id="image, odd sides"),
     pytest.param((3, 3), None, (5, 7), id="image without pooling"),
     pytest.param((3, 3), (2, 3), (4, 9), id="image, oblong window"),
 ]
 
 
-@pytest.mark.usefixtures("plain_loops")
+@pytest.mark.usefixtures("as_if_compiling")
 @pytest.mark.parametrize(("kernel", "pool", "size"), SHAPES)
-def test_loops_give_what_the_layers_give(
+def test_the_formulas_give_what_the_layers_give(
     kernel: tuple[int, int], pool: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     block = made_block(kernel, pool)
-    in_loops = copy.deepcopy(block)
-    in_loops.loops_for_batch = BATCH
+    fused = copy.deepcopy(block)
+    fused.fused = True
     image = torch.randn(BATCH, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
-    assert_same_results(results(in_loops, image), results(block, image))
+    assert_same_results(results(fused, image), results(block, image))
 
 
-@pytest.mark.usefixtures("plain_loops")
+@pytest.mark.usefixtures("as_if_compiling")
 @pytest.mark.parametrize(("kernel", "pool", "size"), SHAPES)
-def test_loops_evaluate_as_the_layers_do(
+def test_the_formulas_evaluate_as_the_layers_do(
     kernel: tuple[int, int], pool: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     block = made_block(kernel, pool).eval()
     image = torch.randn(BATCH, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         expected = block(image)
-        block.loops_for_batch = BATCH
+        block.fused = True
         found = block(image)
     assert not torch.equal(found, expected), "the layers were used"
     assert_same(found, expected, FLOAT64)
 
 
-@pytest.mark.usefixtures("plain_loops")
 def test_a_large_mean_costs_no_variance() -> None:
     """In float32 sums of squares about 0 would lose every digit of the variance: 1e8 against 1.
 
@@ -118,38 +107,19 @@ def test_a_large_mean_costs_no_variance() -> None:
     assert_same(variance, expected_variance, 1e-4)
 
 
-@pytest.mark.slow
-@needs_compiler
-def test_compiled_loops_give_what_the_layers_give() -> None:
-    torch.compiler.reset()
-    fused_block._loops.cache_clear()
+def test_without_the_compiler_the_layers_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     block = made_block((3, 3), (2, 2))
-    in_loops = copy.deepcopy(block)
-    in_loops.loops_for_batch = BATCH
-    image = torch.randn(BATCH, 3, 8, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
-    assert_same_results(results(in_loops, image), results(block, image))
+    block.fused = True
+    monkeypatch.setattr(Block, "_trained", lambda *_: pytest.fail("computed by the formulas"))
+    monkeypatch.setattr(Block, "_evaluated", lambda *_: pytest.fail("computed by the formulas"))
+    image = torch.randn(BATCH, 3, 8, 9, dtype=torch.float64)
+    assert block(image).shape == block.eval()(image).shape == (BATCH, 5, 4, 4)
 
 
-@pytest.mark.usefixtures("plain_loops")
-@pytest.mark.parametrize(
-    ("shape", "training"),
-    [((BATCH + 1, 3, 8, 8), True), ((BATCH, 3, 8, 8), False), ((BATCH, 3, 8, 9), True), ((BATCH, 3, 9, 8), True)],
-    ids=["another batch size", "evaluation with gradients", "odd width", "odd height"],
-)
-def test_the_layers_do_what_loops_are_not_for(
-    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], training: bool
-) -> None:
-    block = made_block((3, 3), (2, 2)).train(training)
-    block.loops_for_batch = BATCH
-    monkeypatch.setattr(Block, "_in_loops", lambda *_: pytest.fail("computed in loops"))
-    output = block(torch.randn(shape, dtype=torch.float64))
-    assert output.shape == (shape[0], 5, shape[2] // 2, shape[3] // 2)
-
-
-@pytest.mark.usefixtures("plain_loops")
+@pytest.mark.usefixtures("as_if_compiling")
 def test_the_bias_does_not_move() -> None:
     """Normalising takes it away again, so there is no gradient to follow."""
     block = made_block((3, 3), (2, 2))
-    block.loops_for_batch = BATCH
+    block.fused = True
     block(torch.randn(BATCH, 3, 8, 8, dtype=torch.float64)).sum().backward()
     assert block.conv.bias.grad is None

@@ -7,9 +7,7 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,7 +34,6 @@ from siwcc.io import locks
 from siwcc.io.errors import InputError
 from siwcc.io.files import sha256_of, write_csv
 from siwcc.io.run_key import NO_FOLD, STATE_NAME, RunKey, remove_states, run_key_of
-from siwcc.nn import fused_block
 from siwcc.nn.paper_networks import build_localiser
 from siwcc.training import run as training
 from siwcc.training.checkpoint import read_model
@@ -397,12 +394,12 @@ def test_a_state_belongs_to_where_the_batches_are_made(folds: list[Path]) -> Non
 
 
 def test_a_state_belongs_to_what_was_compiled_and_to_the_device(folds: list[Path]) -> None:
-    one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, None)
+    one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS)
     before = training._identity(one, folds)
     # As where a compiler failed, and was mended before the run goes on.
-    training._set_loops(one.network, SETTINGS.batch_size)
+    one.compiled = True
     compiled = training._identity(one, folds)
-    training._set_loops(one.network, None)
+    one.compiled = False
     assert training._identity(one, folds) == before != compiled
     one.device = torch.device("cuda")
     assert training._identity(one, folds) not in (before, compiled)
@@ -524,7 +521,7 @@ def test_what_is_changed_is_told_where_the_points_stand(
     folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places, targets = [], []
-    predict_and_loss = training._predict_and_loss
+    papers_error = training._papers_error
 
     def augment_online(
         signal: torch.Tensor, settings: OnlineAugmentation, generator: torch.Generator, kept: torch.Tensor
@@ -532,12 +529,12 @@ def test_what_is_changed_is_told_where_the_points_stand(
         places.append(kept)
         return signal
 
-    def spied(run: Any, signal: torch.Tensor, target: torch.Tensor, *others: torch.Tensor) -> Any:
+    def spied(prediction: torch.Tensor, target: torch.Tensor, *others: Any) -> torch.Tensor:
         targets.append(target)
-        return predict_and_loss(run, signal, target, *others)
+        return papers_error(prediction, target, *others)
 
     monkeypatch.setattr(training, "augment_online", augment_online)
-    monkeypatch.setattr(training, "_predict_and_loss", spied)
+    monkeypatch.setattr(training, "_papers_error", spied)
     run(folds, tmp_path)
     # The last of 500 samples is the 4990th of 4999 steps over 20 s.
     assert_same(torch.cat(places), torch.cat(targets) / 20 * 4999 / 4990 * 499, FLOAT32)
@@ -795,29 +792,6 @@ def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
     assert caught.value.where == str(copies[2])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
-def test_what_torch_compiles_goes_to_the_scratch_folder(folds: list[Path], tmp_path: Path) -> None:
-    scratch, home = tmp_path / "scratch", tmp_path / "home"
-    for folder in (scratch, home):
-        folder.mkdir()
-    program = f"""
-from pathlib import Path
-from siwcc.config import Train
-from siwcc.io.run_key import run_key_of
-from siwcc.training.run import RunFiles, train_run
-files = RunFiles.in_folder(Path({str(tmp_path)!r}) / "ecg/coord/full/fold1/seed1")
-folds = [Path(name) for name in {[str(path) for path in folds]!r}]
-settings = Train(epochs=1, device="cpu", compile=True)
-train_run(run_key_of(files.log), folds, folds[0].parent / "samples.h5", settings, files)
-"""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TORCHINDUCTOR", "XDG"))}
-    environment = kept | {"TMPDIR": str(scratch), "HOME": str(home)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=home)
-    assert list(scratch.rglob("*.so"))
-    assert list(home.rglob("*")) == []
-
-
 def test_a_run_that_compiles_nothing_does_not_import_the_compiler(folds: list[Path], tmp_path: Path) -> None:
     program = f"""
 import sys
@@ -838,66 +812,32 @@ print(sorted({{"torch._dynamo", "torch._inductor", "sympy", "scipy", "pandas"}} 
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    ("asked", "rows", "compiler", "expected"),
-    [
-        # 500 samples x 15 epochs a row: 2e9 values are 266,667 rows.
-        ("auto", 266_666, "g++", False),
-        ("auto", 266_667, "g++", True),
-        (True, 10, "g++", True),
-        (False, 10**6, "g++", False),
-        (True, 10, None, False),
-    ],
-)
-def test_compiles_where_it_pays_or_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, asked: str | bool, rows: int, compiler: str | None, expected: bool
-) -> None:
-    monkeypatch.setattr(training.shutil, "which", lambda name: compiler)
-    inputs = SimpleNamespace(target=np.empty((rows, 1)), spec=SimpleNamespace(shape=(500,)))
-    settings = Train(epochs=15, compile=asked)
-    network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
-    assert training._uses_compiler(settings, torch.device("cpu"), inputs, network) is expected
-    few = settings.model_copy(update={"rows_per_epoch": 100})
-    assert training._uses_compiler(few, torch.device("cpu"), inputs, network) is (expected and asked is True)
-    others = [build_localiser("nimesha", name, "coord", 2, (500,), (20.0,), 20.0) for name in ("heatmap", "residual")]
-    assert not any(training._uses_compiler(settings, torch.device("cpu"), inputs, other) for other in others)
-
-
-def one_step(points: tuple[str, ...], prediction: list[list[float]], target: list[list[float]]) -> float:
-    """The loss of some predictions of the paper's networks; deviations are 2 and 4, means 10 and 20."""
-    spec = SimpleNamespace(points=dict.fromkeys(points))
-    run = SimpleNamespace(
-        network=SimpleNamespace(body=torch.nn.Identity()),
-        forward=torch.nn.Identity(),
-        train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)),
-    )
+def one_step(several: bool, prediction: list[list[float]], target: list[list[float]]) -> float:
+    """The error of some predictions of the paper's networks; deviations are 2 and 4, means 10 and 20."""
     centre, scale = torch.tensor([10.0, 20.0]), torch.tensor([2.0, 4.0])
-    found, loss = training._predict_and_loss(run, torch.tensor(prediction), torch.tensor(target), centre, scale)
-    assert found.tolist() == prediction
-    return loss.item()
+    return training._papers_error(torch.tensor(prediction), torch.tensor(target), centre, scale, several).item()
 
 
 def test_each_output_is_standardised_in_the_loss() -> None:
     # Off by 2 and 4, 6 and 0: in deviations 1, 1, 3, 0.
-    assert one_step(("",), [[12.0, 24.0], [4.0, 7.0]], [[10.0, 20.0], [10.0, 7.0]]) == pytest.approx((1 + 1 + 9) / 4)
+    assert one_step(False, [[12.0, 24.0], [4.0, 7.0]], [[10.0, 20.0], [10.0, 7.0]]) == pytest.approx((1 + 1 + 9) / 4)
 
 
 def test_of_several_points_the_loss_is_that_of_the_visible_ones() -> None:
     hidden = float("nan")
-    assert one_step(("a", "b"), [[12.0, 24.0], [4.0, 7.0]], [[10.0, hidden], [10.0, 7.0]]) == pytest.approx(10 / 3)
-    assert one_step(("a", "b"), [[12.0, 24.0]], [[hidden, hidden]]) == 0.0
+    assert one_step(True, [[12.0, 24.0], [4.0, 7.0]], [[10.0, hidden], [10.0, 7.0]]) == pytest.approx(10 / 3)
+    assert one_step(True, [[12.0, 24.0]], [[hidden, hidden]]) == 0.0
 
 
-def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_trains_in_the_units_of_its_targets(folds: list[Path]) -> None:
     one = training._open_run(KEY, folds, folds[0].parent / "samples.h5", SETTINGS, None)
     given = []
-    predict_and_loss = training._predict_and_loss
 
-    def noted(run: Any, signal: Any, target: Any, centre: torch.Tensor, scale: torch.Tensor) -> Any:
+    def noted(signal: Any, target: Any, centre: torch.Tensor, scale: torch.Tensor) -> Any:
         given.append((centre.item(), scale.item()))
-        return predict_and_loss(run, signal, target, centre, scale)
+        return steps.train(signal, target, centre, scale)
 
-    monkeypatch.setattr(training, "_predict_and_loss", noted)
+    steps, one.steps = one.steps, one.steps._replace(train=noted)
     train, order = training._rows_of_epoch(one, 1)
     training._train_one_epoch(one, train, order, np.array([3.0]), np.array([0.5]))
     assert set(given) == {(3.0, 0.5)}
@@ -909,18 +849,3 @@ def test_one_prediction_for_every_row_is_told(last: float, stuck: bool, caplog: 
     run = SimpleNamespace(key=KEY, train=SimpleNamespace(inputs=SimpleNamespace(spec=spec)))
     training._warn_if_constant(run, np.array([[10.0], [10.0], [last]]))
     assert ("10 s" in caplog.text) is stuck
-
-
-def test_a_compiler_that_fails_is_done_without(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail() -> None:
-        raise RuntimeError("no <omp.h>\nlong output")
-
-    monkeypatch.setattr(fused_block, "_loops", fail)
-    network = build_localiser("nimesha", "full", "coord", 2, (500,), (20.0,), 20.0)
-    assert training._compiled(network, (4, 2, 500), torch.device("cpu")) is network
-    assert [block.loops_for_batch for block in network.modules() if isinstance(block, fused_block.Block)] == [None] * 4
-    assert "no <omp.h>" in caplog.text
-    assert "long output" not in caplog.text
-    network.train()(torch.zeros(4, 2, 500)).sum().backward()

@@ -25,6 +25,6 @@ if __name__ == "__main__":
                 samples_path=[Path(path) for path in snakemake.input.samples],
                 settings=settings,
                 files=RunFiles(**{name: Path(path) for name, path in snakemake.output.items()}),
-                # Until Snakemake has recorded the job it may delete its files; the report's job removes the states.
                 keep_state=key.fold != NO_FOLD,
+                compiled_folder=Path(".snakemake/compiled"),
             )
