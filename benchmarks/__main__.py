@@ -19,7 +19,7 @@ from benchmarks.measurements import (
     measure_image,
     measure_memory,
 )
-from benchmarks.study import measure_dry_run, measure_study
+from benchmarks.study import measure_demo, measure_dry_run, measure_predict, measure_study
 from benchmarks.table import usable_cores, write_results
 
 FAMILIES: dict[str, Callable[[Bench], None]] = {
@@ -29,7 +29,9 @@ FAMILIES: dict[str, Callable[[Bench], None]] = {
     "study": measure_study,
     "disk": measure_disk,
     "memory": measure_memory,
+    "predict": measure_predict,
     "dry_run": measure_dry_run,
+    "demo": measure_demo,
 }
 _NEEDED_BY_STUDY = {"ecg", "augment"}
 

@@ -97,6 +97,7 @@ def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Mess
     if task == "nuclei":
         write_tensor_files(folder, samples.path)
     arguments = {"task": task, "folder": str(folder), "samples": str(samples.path)}
+    arguments["compiled"] = str(bench.folder / "compiled")
     with ExitStack() as stack:
 
         def start(role: str, extra: Message) -> Sequence[Worker]:
@@ -116,6 +117,19 @@ def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Mess
                 bench.values[f"{row}_reference_samples_per_s"].append(other)
                 bench.values[row].append(rate / other)
             bench.values[f"{name}_peak_gflops_per_s"].append(peak / 1e9)
+
+
+def compiling_s(bench: Bench) -> tuple[float, float]:
+    """Seconds to the end of the first step of an ECG training that compiles, and of one that finds it compiled."""
+    samples = bench.sample_set("ecg")
+    folder = samples.write_two_folds(*_QUICK_EPOCH["ecg"], bench.scratch("compiling"))
+    arguments: Message = {"task": "ecg", "folder": str(folder), "samples": str(samples.path), "stop_after_steps": 1}
+    arguments["compiled"] = str(bench.folder / "compiled_once")
+    seconds = []
+    for _ in range(2):
+        with started([Worker("ours:train_ours", arguments)]) as workers:
+            seconds.append(run_together(workers)[0]["seconds"])
+    return seconds[0], seconds[1]
 
 
 def _note_ours(bench: Bench, name: str, step_s_at_peak: float, rows: int, replies: Sequence[Message]) -> float:
@@ -183,6 +197,7 @@ def measure_memory(bench: Bench) -> None:
     _, few_bytes, many_bytes = (_opened_bytes(samples, folder) for folder in (few, few, many))
     row_bytes = (many_bytes - few_bytes) / (images * (PAPER_COPIES - FEW_COPIES))
     arguments: Message = {"task": "nuclei", "folder": str(few), "samples": str(samples.path)}
+    arguments["compiled"] = str(bench.folder / "compiled")
     arguments["stop_after_steps"] = 2 if bench.quick else 6
     with started([Worker("ours:train_ours", arguments)]) as workers:
         peak = run_together(workers)[0]["peak_rss_bytes"]

@@ -49,7 +49,8 @@ class EpochGate(logging.Handler):
     def _note_step(self, *_: object) -> None:
         self._steps_at_s.append(time.perf_counter())
         if len(self._steps_at_s) == self._stop_after_steps:
-            self._connection.send({"peak_rss_bytes": peak_rss_bytes()})
+            seconds = time.perf_counter() - self._started_at
+            self._connection.send({"seconds": seconds, "peak_rss_bytes": peak_rss_bytes()})
             raise _StopRunError
 
     def wait(self) -> None:
@@ -73,7 +74,8 @@ class EpochGate(logging.Handler):
 def train_ours(connection: Connection, arguments: Message) -> None:
     """One epoch of `siwcc.training.run.train_run` per round; arguments: `task`, `folder` of two folds, `samples`.
 
-    With `stop_after_steps`, the peak memory after so many steps, once.
+    What torch compiles goes to the folder `compiled`. With `stop_after_steps`, the seconds and the peak memory after so
+    many steps, once.
     """
     gate = EpochGate(connection, arguments.get("stop_after_steps"))
     logger = logging.getLogger("siwcc.training.run")
@@ -86,7 +88,8 @@ def train_ours(connection: Connection, arguments: Message) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as out:
             key = RunKey(arguments["task"], "coord", "full", 1, SEED)
             files = RunFiles.in_folder(Path(out))
-            train_run(key, fold_paths(folder), Path(arguments["samples"]), settings, files)
+            compiled = Path(arguments["compiled"])
+            train_run(key, fold_paths(folder), Path(arguments["samples"]), settings, files, compiled_folder=compiled)
     except _StopRunError:
         return
     raise RuntimeError("train_run ended before the driver asked for it: does it still log one line per epoch?")

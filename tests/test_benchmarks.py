@@ -180,11 +180,11 @@ def test_the_extrapolation_by_hand() -> None:
 
 def test_verdicts() -> None:
     speed, cost = TARGETS["ecg"], TARGETS["overhead"]
-    assert [speed.verdict(value) for value in (5.99, 6, 8.99, 9)] == ["not reached", "must", "must", "aim"]
+    assert [speed.verdict(value) for value in (4.79, 4.8, 5.99, 6)] == ["not reached", "must", "must", "aim"]
     assert [cost.verdict(value) for value in (4.01, 4, 2.01, 2)] == ["not reached", "must", "must", "aim"]
     assert TARGETS["memory_growth"].verdict(1) == ""
-    (line,) = lines_of({"ecg": [7.0, 5.0, 9.0]})
-    assert (line.median, line.low, line.high, line.cells()[-1]) == (7.0, 5.0, 9.0, "must")
+    (line,) = lines_of({"ecg": [5.0, 4.9, 9.0]})
+    assert (line.median, line.low, line.high, line.cells()[-1]) == (5.0, 4.9, 9.0, "must")
 
 
 def test_families_bring_what_they_need() -> None:
@@ -200,7 +200,7 @@ def test_families_bring_what_they_need() -> None:
 @pytest.mark.slow
 def test_an_epoch_of_each_side_in_turn(windows: SampleSet, tmp_path: Path) -> None:
     folder = windows.write_two_folds(5, 4, tmp_path / "folds")
-    arguments = {"task": "ecg", "folder": str(folder), "samples": str(windows.path)}
+    arguments = {"task": "ecg", "folder": str(folder), "samples": str(windows.path), "compiled": str(tmp_path)}
     sides = [Worker(role, arguments) for role in ("ours:train_ours", "reference:train_reference")]
     with started(sides) as (ours, plain):
         for _ in range(2):
