@@ -8,7 +8,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from siwcc.config import Kind
 from siwcc.inference.inputs import SignalFile, groups_of, kind_of, name_of, rhythm_changes_of
+from siwcc.inference.signal_blocks import Extent, SignalBlocks
 from siwcc.io.console import note, progress_bar, shows_bars, warn
 from siwcc.io.errors import InputError
 from siwcc.io.files import write_bytes
@@ -104,10 +106,14 @@ def run(options: argparse.Namespace) -> int:
         with input_progress(inputs) as progress:
             told, sheet = {}, list[Predicted]()
             for path, (used, seen) in zip(inputs, chosen, strict=True):
+                draft = None if on_sheet else drafts.get(path)
+                if draft is None and used.kind == "signal":
+                    told[path] = _tell_in_blocks(path, used, seen, options, progress, accepted)
+                    continue
                 item = _predict(path, used, seen, options, progress)
                 if on_sheet and plots and len(sheet) < _MOST_IMAGES:
                     sheet.append(item)
-                told[path] = _tell(item, predictor, accepted, None if on_sheet else drafts.get(path))
+                told[path] = _tell(item, used, options, accepted, draft)
                 # Before the next file is read: a signal takes as much memory as all the rest.
                 del item
         if sheet:
@@ -145,7 +151,7 @@ def plot_paths(wanted: Path, inputs: Sequence[Path], on_sheet: bool = False) -> 
     inputs = inputs[:1] if on_sheet else inputs
     names = [f"{wanted.stem}-{name_of(path)}{wanted.suffix}" if several else wanted.name for path in inputs]
     paths = dict(zip(inputs, (wanted.with_name(name) for name in names), strict=True))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError("--plot", f"two inputs would be drawn to {twice[0]}", "give one of them in another command")
     for path in paths.values():
@@ -211,11 +217,33 @@ def _predict(
     return Predicted(path, found, seen)
 
 
-def _tell(item: Predicted, predictor: Predictor, accepted: Acceptance, draft: Path | None) -> _Told:
+def _tell(
+    item: Predicted, used: Predictor, options: argparse.Namespace, accepted: Acceptance, draft: Path | None
+) -> _Told:
     unmarked = "" if draft is None else _draw(item, draft, accepted)
+    rows = list(_rows_of(item.path, item.predictions, item.seen, accepted, options.format == "json"))
     source = item.predictions[0].source
-    leads = _leads_notes(source, predictor) if isinstance(source, SignalFile) else []
-    return _Told(list(_rows_of(item, accepted)), leads, unmarked)
+    if not isinstance(source, SignalFile):
+        return _Told(rows, [], unmarked)
+    extent = Extent(len(source.leads))
+    extent.add(source.signal_mv)
+    return _Told(rows, _leads_notes(source, extent, used), unmarked)
+
+
+def _tell_in_blocks(
+    path: Path,
+    used: Predictor,
+    seen: tuple[Path, ...],
+    options: argparse.Namespace,
+    progress: Progress | None,
+    accepted: Acceptance,
+) -> _Told:
+    """What is kept of a recording that is not drawn: neither it nor its predictions are in memory as a whole."""
+    source = used.open(path, options.leads, options.rate)
+    extent = Extent(len(source.leads))
+    found = used.predict_in_blocks(source, options.at, options.every, progress, extent)
+    rows = list(_rows_of(path, found, seen, accepted, options.format == "json"))
+    return _Told(rows, _leads_notes(source, extent, used), "")
 
 
 # ------------------------------------------------------------ standard error
@@ -255,16 +283,10 @@ def listed(paths: Sequence[Path]) -> str:
     return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
 
 
-def _leads_notes(signal: SignalFile, predictor: Predictor) -> list[str]:
+def _leads_notes(source: SignalFile | SignalBlocks, extent: Extent, predictor: Predictor) -> list[str]:
     """Which leads were taken where there was a choice, or too few, and which have no signal."""
-    import numpy as np
-
-    chosen = _chosen_leads(signal, predictor)
-    flat = [
-        f"{signal.path}: lead {lead + 1} {'is constant' if np.isfinite(values).any() else 'has no values'}"
-        for lead, values in zip(signal.leads, signal.signal_mv, strict=True)
-        if np.nanmin(values, initial=np.inf) >= np.nanmax(values, initial=-np.inf)
-    ]
+    chosen = _chosen_leads(source, predictor)
+    flat = [f"{source.path}: lead {lead + 1} {why}" for lead, why in extent.silent(source.leads).items()]
     return [chosen, *flat] if chosen else flat
 
 
@@ -273,7 +295,7 @@ def shown_lead(index: int, name: str) -> str:
     return f"{index + 1} ({name})" if name else str(index + 1)
 
 
-def _chosen_leads(signal: SignalFile, predictor: Predictor) -> str:
+def _chosen_leads(signal: SignalFile | SignalBlocks, predictor: Predictor) -> str:
     wanted = predictor.spec.channels
     named = ", ".join(map(shown_lead, signal.leads, signal.lead_names))
     if len(signal.leads) < wanted:
@@ -303,21 +325,24 @@ def input_progress(inputs: Sequence[Path], part: str = "windows") -> Iterator[Pr
 # ----------------------------------------------------------- standard output
 
 
-def _rows_of(item: Predicted, accepted: Acceptance) -> Iterator[dict[str, Any]]:
+def _rows_of(
+    path: Path, predictions: Iterable[Prediction], seen: Sequence[Path], accepted: Acceptance, of_each: bool
+) -> Iterator[dict[str, Any]]:
     """One row per prediction, of several points one per point; numbers have six decimals, unknown is None."""
     from siwcc.inference.acceptance import not_found
 
-    for prediction in (point for of_window in item.predictions for point in of_window.points):
+    for prediction in (point for of_window in predictions for point in of_window.points):
         found, numbers = accepted.is_found(prediction), prediction.to_dict()
         of_axes = ("prediction_", "x_", "y_", "lowest_", "highest_", "sd_")
         if not found:
             numbers.update(dict.fromkeys([name for name in numbers if name.startswith(of_axes)]))
-        row: dict[str, Any] = {"input": str(item.path)}
+        row: dict[str, Any] = {"input": str(path)}
         for name in ("window_start_s", "window_end_s", "point"):
             if name in numbers:
                 row[name] = numbers.pop(name)
         row["result"] = "found" if found else not_found(prediction)
-        yield row | numbers | {"models_that_saw_it": len(item.seen), "of_each": _of_each(prediction)}
+        row |= numbers | {"models_that_saw_it": len(seen)}
+        yield row | {"of_each": _of_each(prediction)} if of_each else row
 
 
 def _of_each(prediction: Prediction) -> list[dict[str, Any]]:
@@ -363,8 +388,7 @@ def _write(rows: Sequence[dict[str, Any]], kind: Kind, column: str, form: str) -
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
     buffer = io.StringIO()
-    columns = [name for name in rows[0] if name != "of_each"]
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows

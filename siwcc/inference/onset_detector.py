@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all
 from siwcc.inference.inputs import groups_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
 from siwcc.inference.rhythm_curve import rhythm_curves
-from siwcc.inference.signal_blocks import SignalBlocks, blocks_of_array, open_signal
+from siwcc.inference.signal_blocks import Extent, SignalBlocks, blocks_of_array, open_signal, stretches
 from siwcc.io.console import warn
 from siwcc.io.errors import InputError
 from siwcc.training.rhythm_checkpoint import RhythmModel
@@ -181,11 +180,7 @@ class OnsetDetector:
         """A recording in a file, for `find_in_blocks`; arguments and errors of `find_onsets_in_file`."""
         if kind_of(path) == "image":
             raise InputError(path, f"is an image, and {self.paths[0]} is made for recordings")
-        source = open_signal(path, self.leads, leads, rate_hz)
-        if len(source.leads) not in (1, len(self.leads)):
-            problem = f"is read with {len(source.leads)} leads, and {len(self.leads)} or 1 are needed"
-            raise InputError(path, problem, "choose leads with --leads, from 1")
-        return source
+        return open_signal(path, self.leads, leads, rate_hz)
 
     def find_in_blocks(
         self, source: SignalBlocks, threshold: float | None = None, progress: Progress | None = None
@@ -202,7 +197,7 @@ class OnsetDetector:
         threshold = self.threshold if threshold is None else threshold
         if not (is_number(threshold) and 0 <= threshold <= 1):
             raise InputError("threshold", f"is {threshold!r}", "give a number from 0 to 1")
-        extent = _Extent(len(source.leads))
+        extent = Extent(len(source.leads))
         curves, step_s = self._curves(source, extent, progress)
         settings = self.settings
         how = RiseSettings() if settings is None else settings.curve_settings
@@ -220,7 +215,7 @@ class OnsetDetector:
         tolerance_s = None if settings is None else settings.tolerance_s
         return Onsets(found, threshold, source, shown, step_s, self.paths, tolerance_s, extent.silent(source.leads))
 
-    def _curves(self, source: SignalBlocks, extent: _Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
+    def _curves(self, source: SignalBlocks, extent: Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
         """The networks' mean probabilities, float64 (2, steps), see `rhythm_curves`, and the time between steps."""
         ratio = resampling_ratio(source.path, source.rate_hz, self.recipe.rate_hz)
         stride = self.recipe.stride
@@ -233,7 +228,7 @@ class OnsetDetector:
         of_stretch, of_margin = (max(1, math.ceil(time_s * source.rate_hz / unit)) * unit for time_s in self._lengths_s)
         networks = [model.network for model in self.models]
         curves = np.empty((_OUTPUTS, steps))
-        for part in _stretches(source, of_stretch, of_margin):
+        for part in stretches(source, of_stretch, of_margin):
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop
             extent.add(part.signal_mv)
@@ -257,70 +252,6 @@ class OnsetDetector:
             return signal_mv
         other = np.zeros_like(signal_mv) if self.silences_leads else signal_mv
         return np.concatenate([signal_mv, *[other] * missing])
-
-
-class _Extent:
-    """Lowest and highest value of each lead so far, mV.
-
-    Args:
-        leads: How many there are.
-    """
-
-    def __init__(self, leads: int) -> None:
-        self.low, self.high = np.full(leads, np.inf), np.full(leads, -np.inf)
-
-    def add(self, signal_mv: np.ndarray) -> None:
-        """Take in a part of the recording, (leads, samples); NaN counts for nothing."""
-        self.low = np.minimum(self.low, np.nanmin(signal_mv, axis=1, initial=np.inf))
-        self.high = np.maximum(self.high, np.nanmax(signal_mv, axis=1, initial=-np.inf))
-
-    def silent(self, leads: Sequence[int]) -> dict[int, str]:
-        """Which of the leads have no signal, and why."""
-        ends = zip(leads, self.low, self.high, strict=True)
-        return {lead: "is constant" if low == high else "has no values" for lead, low, high in ends if not low < high}
-
-
-class _Stretch(NamedTuple):
-    """A part of a recording, in its samples: what the curve is computed of, with a margin.
-
-    Attributes:
-        first: Of `signal_mv`.
-        core: First without the margin.
-        core_stop: The one after the last without the margin.
-        signal_mv: float32 (leads, samples).
-    """
-
-    first: int
-    core: int
-    core_stop: int
-    signal_mv: np.ndarray
-
-
-def _stretches(source: SignalBlocks, length: int, margin: int) -> Iterator[_Stretch]:
-    """The recording in stretches of about `length` samples; all blocks are read, so that their checks are done."""
-    blocks = source.blocks_mv()
-    held = np.empty((len(source.leads), 0), dtype=np.float32)
-    held_from = 0
-    # A last stretch is at least half as long.
-    count = max(1, round(source.samples / length))
-    for number in range(count):
-        core, core_stop = number * length, source.samples if number == count - 1 else (number + 1) * length
-        first, stop = max(0, core - margin), min(source.samples, core_stop + margin)
-        parts = [held[:, first - held_from :]]
-        while first + sum(part.shape[1] for part in parts) < stop:
-            parts.append(_finite(next(blocks)))
-        held, held_from = np.concatenate(parts, axis=1), first
-        del parts
-        if number == count - 1:
-            for _ in blocks:
-                pass
-        yield _Stretch(first, core, core_stop, held[:, : stop - first])
-
-
-def _finite(block_mv: np.ndarray) -> np.ndarray:
-    """float32, NaN where it is not finite."""
-    block = np.asarray(block_mv, dtype=np.float32)
-    return block if np.isfinite(block).all() else np.where(np.isfinite(block), block, np.float32(np.nan))
 
 
 def _has_seen(model: RhythmModel, path: Path) -> bool:

@@ -17,8 +17,10 @@ the heatmap lies around the prediction, see docs/how-to/predict.md.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from html import escape
@@ -32,10 +34,19 @@ from torch import Tensor
 from siwcc.config import ImageTask, Kind, SignalTask, parse_protocol
 from siwcc.data.augment.filters import decimate
 from siwcc.data.augment.signal import weighted_channel
+from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.data.tasks.interface import TaskSpec
 from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
-from siwcc.inference.inputs import MAX_VALUES, SignalFile, kind_of, read_image, read_signal_file
+from siwcc.inference.inputs import SignalFile, kind_of, read_image, read_signal_file
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
+from siwcc.inference.signal_blocks import (
+    Extent,
+    PartReader,
+    SignalBlocks,
+    blocks_of_array,
+    open_signal,
+    resampled_blocks,
+)
 from siwcc.io.errors import InputError
 from siwcc.io.lead_numbers import lead_indices
 from siwcc.io.shards import Shard
@@ -275,30 +286,68 @@ class Predictor:
         Raises:
             InputError: as `predict`; a time outside the recording, or more than `MAX_WINDOWS` windows.
         """
-        from siwcc.data.datasets.signals import resample, resampling_ratio
-
         refuse_path(array, "predict_file")
-        window = self._window
-        original = signal_mv = self._as_leads(array)
+        taken = self.leads
+        original = self._all_leads(as_leads(array, self.spec.channels))
         rate_hz = checked_rate(rate_hz)
-        if at_s is not None:
-            _check_times(at_s)
-        ratio = resampling_ratio(Path("array"), rate_hz, window.rate_hz)
-        if signal_mv.size * max(1.0, float(ratio)) > MAX_VALUES:
-            problem = f"has {signal_mv.size} values, and at most {MAX_VALUES} at the networks' rate can be taken"
-            raise InputError("array", problem, "cut it into parts")
-        signal_mv = resample(signal_mv, ratio)
-        # Not always the rate asked for: the ratio may be the nearest one of small numbers.
-        exact_hz = float(rate_hz * ratio)
-        starts = _starts(window.samples, signal_mv.shape[1], exact_hz, at_s, every_s)
-        found = Predictions()
-        source = SignalFile(Path("array"), original, rate_hz, window.leads, len(original), ("",) * len(original))
+        source = SignalFile(Path("array"), original, rate_hz, taken, len(original), ("",) * len(original))
+        found = self.predict_in_blocks(blocks_of_array(original, rate_hz), at_s, every_s, progress)
+        return Predictions(replace(prediction, source=source) for prediction in found)
+
+    def predict_in_blocks(
+        self,
+        source: SignalBlocks,
+        at_s: Sequence[float] | None = None,
+        every_s: float | None = None,
+        progress: Progress | None = None,
+        extent: Extent | None = None,
+    ) -> Iterator[Prediction]:
+        """The predictions of `predict_windows`, one after the other, for a recording that is read in blocks.
+
+        Args:
+            source: The recording, with as many leads as the networks take, or one.
+            at_s: See `predict_windows`.
+            every_s: See `predict_windows`.
+            progress: Called after each batch.
+            extent: Takes in what is read.
+
+        Yields:
+            As `predict_windows`, without the recording. All that is damaged is known only after the last one.
+
+        Raises:
+            InputError: as `predict_windows`; the file is damaged.
+        """
+        window = self._window
+        with _naming(source.path):
+            if at_s is not None:
+                _check_times(at_s)
+            if not source.samples:
+                raise InputError("array", "has no samples")
+            ratio = resampling_ratio(source.path, source.rate_hz, window.rate_hz)
+            # Not always the rate asked for: the ratio may be the nearest one of small numbers.
+            exact_hz = float(source.rate_hz * ratio)
+            starts = _starts(window.samples, math.ceil(source.samples * ratio), exact_hz, at_s, every_s)
+            blocks = resampled_blocks(source, ratio, extent or Extent(len(source.leads)))
+            reader = PartReader(map(self._all_leads, blocks), self.spec.channels)
+            order = np.argsort(starts, kind="stable")
+            found = self._in_order_of_time(reader, [starts[number] for number in order], exact_hz, progress)
+            if at_s is None:
+                yield from found
+            else:
+                in_order = list(found)
+                yield from (in_order[place] for place in np.argsort(order))
+
+    def _in_order_of_time(
+        self, reader: PartReader, starts: Sequence[int], exact_hz: float, progress: Progress | None
+    ) -> Iterator[Prediction]:
+        samples = self._window.samples
         for first in range(0, len(starts), _BATCH):
-            batch = self._predict_batch(signal_mv, starts[first : first + _BATCH], exact_hz)
-            found.extend(replace(prediction, source=source) for prediction in batch)
+            batch = starts[first : first + _BATCH]
+            cut = [_cut(reader.part(start, start + samples), samples) for start in batch]
+            yield from self._predict_batch(cut, batch, exact_hz)
             if progress is not None:
-                progress(len(found), len(starts))
-        return found
+                progress(first + len(batch), len(starts))
+        reader.finish()
 
     def predict_file(
         self,
@@ -329,17 +378,18 @@ class Predictor:
         refuse_all_but_path(path, "predict", "predict_file")
         path = Path(path)
         self.check_kind(path)
-        try:
-            if isinstance(self._input, _Frame):
-                image = read_image(path)
-                return Predictions([self._predict_image(image, self._input)])
-            signal = read_signal_file(path, self.leads, leads, rate_hz)
+        if isinstance(self._input, _Frame):
+            with _naming(path):
+                return Predictions([self._predict_image(read_image(path), self._input)])
+        signal = read_signal_file(path, self.leads, leads, rate_hz)
+        with _naming(path):
             found = self.predict_windows(signal.signal_mv, signal.rate_hz, at_s, every_s, progress)
-            return Predictions(replace(prediction, source=signal) for prediction in found)
-        except InputError as error:
-            if error.where in ("array", "rate_hz"):
-                raise InputError(path, error.problem, error.remedy) from error
-            raise
+        return Predictions(replace(prediction, source=signal) for prediction in found)
+
+    def open(self, path: Path, leads: Sequence[int] | None = None, rate_hz: float | None = None) -> SignalBlocks:
+        """A recording in a file, for `predict_in_blocks`; arguments and errors of `predict_file`."""
+        self.check_kind(path)
+        return open_signal(path, self.leads, leads, rate_hz)
 
     def predict_prepared(self, signal: Tensor) -> Outputs:
         """The predictions for a batch that is prepared as the study's folds are.
@@ -369,17 +419,18 @@ class Predictor:
             raise InputError(self.paths[0], "is a network for images, not for signals")
         return self._input
 
-    def _as_leads(self, array: np.ndarray) -> np.ndarray:
-        """The networks' leads, float64 (leads, samples), NaN where missing."""
-        leads = as_leads(array, self.spec.channels)
-        if len(leads) < self.spec.channels:
-            others = np.zeros_like(leads) if self.silences_leads else leads
-            leads = np.concatenate([leads, *[others] * (self.spec.channels - 1)])
-        return leads
+    def _all_leads(self, signal_mv: np.ndarray) -> np.ndarray:
+        """A single lead with the others, which are silent or copies of it."""
+        missing = self.spec.channels - len(signal_mv)
+        if not missing:
+            return signal_mv
+        other = np.zeros_like(signal_mv) if self.silences_leads else signal_mv
+        return np.concatenate([signal_mv, *[other] * missing])
 
-    def _predict_batch(self, signal_mv: np.ndarray, starts: Sequence[int], exact_hz: float) -> list[Prediction]:
+    def _predict_batch(
+        self, cut: Sequence[tuple[np.ndarray, int]], starts: Sequence[int], exact_hz: float
+    ) -> list[Prediction]:
         window = self._window
-        cut = [_cut(signal_mv, start, window.samples) for start in starts]
         outputs_of = self._outputs(_signal_inputs(np.stack([values for values, _ in cut]), window, self.models))
         step_s = self._stride * self.spec.extent[0] / (self.spec.shape[0] - 1)
         found = []
@@ -513,6 +564,17 @@ def _silence(model: TrainedModel) -> float:
     return float(silence) if isinstance(silence, int | float) else 0.0
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What is wrong with an array is wrong with the file that it was read from."""
+    try:
+        yield
+    except InputError as error:
+        if error.where in ("array", "rate_hz"):
+            raise InputError(path, error.problem, error.remedy) from error
+        raise
+
+
 def _check_times(at_s: Sequence[float]) -> None:
     if np.ndim(at_s) != 1 or not all(map(is_number, at_s)):
         raise InputError("at_s", f"is {at_s!r}", "give a list of times in seconds")
@@ -546,11 +608,10 @@ def _hop(every_s: float, rate_hz: float) -> int:
     return max(1, round(every_s * rate_hz))
 
 
-def _cut(signal_mv: np.ndarray, start: int, samples: int) -> tuple[np.ndarray, int]:
+def _cut(signal_mv: np.ndarray, samples: int) -> tuple[np.ndarray, int]:
     """A window, float32 (leads, samples), zero where there is no signal, and for how many samples any lead has none."""
     values = np.full((len(signal_mv), samples), np.nan, dtype=np.float32)
-    part = signal_mv[:, start : start + samples]
-    values[:, : part.shape[1]] = part
+    values[:, : signal_mv.shape[1]] = signal_mv
     valid = np.isfinite(values).all(axis=0)
     # As in the windows that the study cuts again: a sample counts with all its leads or with none.
     return np.where(valid, values, np.float32(0)), int(samples - np.count_nonzero(valid))

@@ -24,6 +24,7 @@ from siwcc.cli.main import main
 from siwcc.cli.predict import plot_paths
 from siwcc.inference import predictor as predictor_module
 from siwcc.inference.loading import find_models
+from siwcc.inference.predictor import Predictor
 from siwcc.io.errors import InputError
 
 pytestmark = pytest.mark.numeric
@@ -341,8 +342,7 @@ def test_names_are_drawn_as_they_are(place: Path, tmp_path: Path, capsys, name: 
 # -------------------------------------------------------------------- price
 
 
-@pytest.mark.parametrize("plots", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypatch, capsys, plots: bool) -> None:
+def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     records = [write_record(tmp_path, name, waves(500, leads=3)) for name in ("a", "b", "c")]
     read, signals, alive = predictor_module.read_signal_file, [], []
 
@@ -355,14 +355,39 @@ def test_one_signal_is_in_memory_at_a_time(place: Path, tmp_path: Path, monkeypa
         return signal
 
     monkeypatch.setattr(predictor_module, "read_signal_file", counted)
-    drawn = ["--plot", tmp_path / "p.png"] if plots else []
-    rows, said = predicted(capsys, place / "map.pt", *records, "--at", 5, *drawn)
+    rows, said = predicted(capsys, place / "map.pt", *records, "--at", 5, "--plot", tmp_path / "p.png")
     assert alive == [0, 0, 0]
     assert [row["input"] for row in rows] == [str(record) for record in records]
-    figures = [tmp_path / f"p-{name}.png" for name in "abc"] if plots else []
+    figures = [tmp_path / f"p-{name}.png" for name in "abc"]
     for line, path in zip(said[1:], [*records, *figures], strict=True):
         assert str(path) in line
     assert all(path.is_file() for path in figures)
+
+
+def test_a_batch_of_predictions_is_in_memory_at_a_time(place: Path, monkeypatch, capsys) -> None:
+    batch, made, most = 4, [], 0
+    of_point = Predictor._point
+
+    def counted(*given):
+        nonlocal most
+        prediction = of_point(*given)
+        made.append(weakref.ref(prediction.heatmap))
+        most = max(most, sum(one() is not None for one in made))
+        return prediction
+
+    monkeypatch.setattr(Predictor, "_point", counted)
+    monkeypatch.setattr(predictor_module, "_BATCH", batch)
+    rows, _ = predicted(capsys, place / "map.pt", place / "r1", "--every", 0.24)
+    assert (len(rows), len(made)) == (26, 26)
+    # A batch, and the last one of that before it.
+    assert most <= batch + 1
+    made, most = [], 0
+    images = [place / "images" / f"{number}.png" for number in range(10)]
+    images[0].parent.mkdir()
+    for path in images:
+        path.hardlink_to(place / "other.png")
+    assert len(predicted(capsys, place / "image.pt", *images)[0]) == len(made) == 10
+    assert most <= 2
 
 
 @pytest.mark.parametrize("of", ["image", "window", "windows"])

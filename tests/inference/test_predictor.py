@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -19,10 +22,14 @@ from siwcc.data.augment.signal import draw_event
 from siwcc.data.datasets import vfdb
 from siwcc.data.datasets.images import as_colours, place_image
 from siwcc.data.datasets.interface import Sample, stored_size
+from siwcc.data.datasets.signals import resample, resampling_ratio
 from siwcc.data.samples import write_samples
 from siwcc.evaluation.predictions import prediction_columns, prediction_rows
+from siwcc.inference import predictor as predictor_module
+from siwcc.inference import signal_blocks
 from siwcc.inference.inputs import read_signal_file, rhythm_changes_of
 from siwcc.inference.predictor import MAX_WINDOWS
+from siwcc.inference.signal_blocks import Extent, blocks_of_array, resampled_blocks
 from siwcc.io.errors import InputError
 from siwcc.io.files import read_csv, write_csv
 from siwcc.training.checkpoint import read_model
@@ -208,6 +215,79 @@ def test_progress_ends_at_all_windows() -> None:
     seen: list[tuple[int, int]] = []
     starts_of.predictor.predict_windows(waves(2000), 50.0, every_s=0.5, progress=lambda *counts: seen.append(counts))
     assert seen == [(64, 73), (73, 73)]
+
+
+# ------------------------------------------------------------------- blocks
+
+
+# Above and below the networks' 50 Hz, and a rate with a filter that is as long as three blocks.
+@pytest.mark.parametrize("rate_hz", [50.0, 36.0, 125.0, 128.5, 4000.0])
+def test_blocks_are_resampled_as_the_whole_recording(rate_hz: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal_blocks, "_BLOCK_S", 1.7)
+    signal = waves(round(20.3 * rate_hz) + 1, seed=5)
+    signal[0, round(7 * rate_hz) : round(7.2 * rate_hz)] = np.nan
+    signal[1, 3] = np.inf
+    ratio, extent = resampling_ratio(Path("array"), rate_hz, 50.0), Extent(2)
+    blocks = list(resampled_blocks(blocks_of_array(signal, rate_hz), ratio, extent))
+    assert len(blocks) >= 4
+    whole = np.where(np.isfinite(signal), signal, np.nan)
+    np.testing.assert_array_equal(np.concatenate(blocks, axis=1), resample(whole, ratio))
+    np.testing.assert_array_equal([extent.low, extent.high], [np.nanmin(whole, axis=1), np.nanmax(whole, axis=1)])
+
+
+@pytest.mark.parametrize("options", [
+    {"every_s": 0.5},
+    # Blocks that lie between two windows are read and left out.
+    {"every_s": 9.0},
+    {"at_s": [31.0, 2.0, 2.0, 39.9, 20.0]},
+])  # fmt: skip
+def test_a_record_gives_in_blocks_what_its_array_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options
+) -> None:
+    record = write_record(tmp_path, "r1", waves(40 * 64, seed=2), 64)
+    predictor = starts_of.predictor
+    signal = read_signal_file(record, (0, 1), None, None)
+    at_once = predictor.predict_windows(signal.signal_mv, signal.rate_hz, **options)
+    monkeypatch.setattr(signal_blocks, "_BLOCK_S", 3.0)
+    assert len(list(resampled_blocks(predictor.open(record), Fraction(50, 64), Extent(2)))) > 10
+    found = list(predictor.predict_in_blocks(predictor.open(record), **options))
+    assert [(one.window_s, one.position, one.confidence) for one in found] == [
+        (one.window_s, one.position, one.confidence) for one in at_once
+    ]
+    assert all(one.source is None for one in found)
+
+
+def test_of_a_recording_a_few_blocks_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal_blocks, "_BLOCK_S", 10.0)
+    monkeypatch.setattr(predictor_module, "_BATCH", 4)
+    read, most = [], 0
+
+    def blocks_mv():
+        nonlocal most
+        for number in range(100):
+            block = waves(500, seed=number)
+            read.append(weakref.ref(block))
+            most = max(most, sum(one() is not None for one in read))
+            yield block
+
+    source = replace(blocks_of_array(np.zeros((2, 50_000)), 50.0), blocks_mv=blocks_mv)
+    windows = starts_of.predictor.predict_in_blocks(source)
+    next(windows)
+    # Four windows of 4 s each 2 s are in the first block; a stretch is read with its margin.
+    assert len(read) <= 2
+    assert sum(1 for _ in windows) == 498
+    assert (len(read), most <= 3) == (100, True)
+
+
+def test_a_damaged_record_gives_an_error_after_its_last_window(tmp_path: Path) -> None:
+    record = write_record(tmp_path, "r1", waves(2000), 50)
+    content = bytearray((tmp_path / "r1.dat").read_bytes())
+    content[0] ^= 1
+    (tmp_path / "r1.dat").write_bytes(content)
+    with refused(tmp_path / "r1.dat", "checksum"):
+        list(starts_of.predictor.predict_in_blocks(starts_of.predictor.open(record)))
+    with refused(record, "41 s"):
+        list(starts_of.predictor.predict_in_blocks(starts_of.predictor.open(record), at_s=[41]))
 
 
 # ---------------------------------------------------------------- ensembles
