@@ -1,4 +1,4 @@
-# make demo | test | test-slow | test-isa | test-cluster | test-oldest | lint | docs | soak | bench | bench-peers | study | models | leakage-ablation | resume | clean      (see README.md)
+# make demo | test | test-slow | test-isa | test-cluster | test-oldest | lint | docs | soak | bench | bench-gpu | bench-peers | study | models | leakage-ablation | resume | clean      (see README.md)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +31,7 @@ CLUSTER_TESTS ?= cluster
 ISA ?= -- -n $(TEST_PROCESSES) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo known-study study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve docs-links fuzz soak audit bench bench-peers lock check-lock clean
+.PHONY: help setup demo known-study study models leakage-ablation resume test test-slow test-isa test-cluster test-oldest lint docs docs-serve docs-links fuzz soak audit bench bench-gpu bench-peers lock check-lock clean
 
 help:
 	@echo "make demo            the whole pipeline on synthetic data, to a report"
@@ -50,6 +50,7 @@ help:
 	@echo "make lock            requirements.lock from pyproject.toml, then check-lock; ARGS=--upgrade for newer versions"
 	@echo "make check-lock      resolve the lock for each supported Python and platform, without an installation"
 	@echo "make bench           how fast it is here: docs/explanation/performance.md; BENCH=--quick for a trial"
+	@echo "make bench-gpu       the same on a CUDA device, next to what its roofline allows; without one: BENCH='--device cpu --quick'"
 	@echo "make bench-peers     landmarker on the cells of the finished study localiser-herlev; PEERS='--budget 130 480'"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml; without STUDY: their list"
 	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
@@ -173,6 +174,9 @@ audit: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-gpu: setup
+	@$(BIN)/python -m benchmarks.gpu $(BENCH)
 
 # An environment of its own for the peer: nothing of it is needed by the package.
 PEERS_VENV := .venv-peers

@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.data import SampleSet, fold_paths, make_set, paper_config, write_tensor_files
-from benchmarks.reference import PlainLakshya, PlainNimesha
+from benchmarks.reference import plain_network
 from benchmarks.workers import Message, Worker, run_together, started
 from siwcc.data.augment.interface import augment_module
 
@@ -66,18 +66,28 @@ class Bench:
         return path
 
 
-@functools.cache
 def step_flops(task: str) -> int:
     """Operations of the convolutions and linear layers in a training step of the full network, batch 32.
 
     A layer's two gradients take as many operations as its forward pass each; the first layer's inputs need none.
     """
-    network, shape = (PlainNimesha(), (1, 3, 500)) if task == "ecg" else (PlainLakshya(), (1, 5, 256, 256))
+    of_all, of_first = _sample_flops(task)
+    return paper_config().train.batch_size * (3 * of_all - of_first)
+
+
+def forward_flops(task: str) -> int:
+    """Those of the predictions for a batch of 32."""
+    return paper_config().train.batch_size * _sample_flops(task)[0]
+
+
+@functools.cache
+def _sample_flops(task: str) -> tuple[int, int]:
+    """Operations of the forward pass of one sample, and those of its first layer."""
+    network, shape = plain_network(task)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(shape))
+        network(torch.zeros((1, *shape)))
     counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
-    first = counts[f"{type(network).__name__}.blocks.0"]
-    return paper_config().train.batch_size * (3 * counts["Global"] - first)
+    return counts["Global"], counts[f"{type(network).__name__}.blocks.0"]
 
 
 def measure_ecg(bench: Bench) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.data import SEED, fold_paths, open_set, paper_config
+from benchmarks.ours import peak_bytes
 from benchmarks.workers import Message, rounds
 from siwcc.config import SignalTask
 from siwcc.data.augment.interface import augment_module, copy_rng
@@ -70,6 +71,11 @@ class PlainLakshya(nn.Module):
         return torch.sigmoid(self.head(self.pool(self.blocks(image)).flatten(1))) * self.output_scale
 
 
+def plain_network(task: str) -> tuple[PlainNimesha | PlainLakshya, tuple[int, ...]]:
+    """The network of a task, and the shape of its input for one sample, coordinates included."""
+    return (PlainNimesha(), (3, 500)) if task == "ecg" else (PlainLakshya(), (5, 256, 256))
+
+
 class EcgWindows(Dataset[tuple[Tensor, Tensor]]):
     """Windows in memory, filtered and decimated in every epoch: float32 (3, samples) each; targets (1,), seconds."""
 
@@ -100,26 +106,35 @@ class ImageFiles(Dataset[tuple[Tensor, Tensor]]):
         return torch.load(self.paths[index]), self.targets[index]
 
 
-def make_batches(samples: EcgWindows | ImageFiles, batch_size: int, shuffle: bool, workers: int) -> Batches:
+def make_batches(
+    samples: EcgWindows | ImageFiles, batch_size: int, shuffle: bool, workers: int, pin_memory: bool = False
+) -> Batches:
     """A loader; its workers stay between epochs, so that short epochs do not pay for starting them."""
-    order = torch.Generator().manual_seed(SEED)
     return DataLoader(
-        samples, batch_size, shuffle, num_workers=workers, persistent_workers=workers > 0, generator=order
+        samples,
+        batch_size,
+        shuffle,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(SEED),
     )
 
 
 class PlainRun:
-    """A network, Adam, and the mean and deviation of the training targets, (rows, outputs)."""
+    """A network, Adam, and the mean and deviation of the training targets, (rows, outputs), on a device."""
 
-    def __init__(self, network: nn.Module, targets: Tensor) -> None:
-        self.network = network
-        self.mean, self.deviation = targets.mean(dim=0), targets.std(dim=0)
+    def __init__(self, network: nn.Module, targets: Tensor, device: str = "cpu") -> None:
+        self.network = network.to(device)
+        self.device = device
+        self.mean, self.deviation = targets.mean(dim=0).to(device), targets.std(dim=0).to(device)
         self.optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
 
     def step(self, signal: Tensor, target: Tensor) -> Tensor:
         """One optimiser step; returns the predictions before it."""
         self.optimiser.zero_grad()
-        prediction: Tensor = self.network(signal)
+        prediction: Tensor = self.network(self._sent(signal))
+        target = self._sent(target)
         standardised = [(values - self.mean) / self.deviation for values in (prediction, target)]
         nn.functional.mse_loss(*standardised).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
@@ -135,7 +150,10 @@ class PlainRun:
     def evaluate(self, batches: Batches) -> float:
         """R2 of the predictions in eval mode, mean over outputs."""
         self.network.eval()
-        return _r2([(self.network(signal).cpu().numpy(), target.numpy()) for signal, target in batches])
+        return _r2([(self.network(self._sent(signal)).cpu().numpy(), target.numpy()) for signal, target in batches])
+
+    def _sent(self, values: Tensor) -> Tensor:
+        return values.to(self.device, non_blocking=True)
 
 
 def _r2(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -202,8 +220,11 @@ def windows_of_fold(samples_path: Path, fold_path: Path) -> EcgWindows:
 def train_reference(connection: Connection, arguments: Message) -> None:
     """Role of a worker: one epoch per round; its message gives the number of loader `workers`.
 
-    Arguments: `task`, `folder` of two folds, `samples`, `keep_buffers` (tune the allocator as ours).
+    Arguments: `task`, `folder` of two folds, `samples`, `keep_buffers` (tune the allocator as ours), `device`.
     """
+    device = arguments.get("device", "cpu")
+    # float32 as on the other side.
+    torch.backends.cudnn.allow_tf32 = False
     if arguments.get("keep_buffers"):
         keep_large_buffers()
     torch.set_num_threads(1)
@@ -211,19 +232,22 @@ def train_reference(connection: Connection, arguments: Message) -> None:
     paths, batch_size = fold_paths(Path(arguments["folder"])), paper_config().train.batch_size
     if arguments["task"] == "ecg":
         test, train = (windows_of_fold(Path(arguments["samples"]), path) for path in paths)
-        run = PlainRun(PlainNimesha(), torch.stack(list(train.targets)))
+        targets = torch.stack(list(train.targets))
     else:
         test, train = (ImageFiles(path.with_suffix("")) for path in paths)
-        run = PlainRun(PlainLakshya(), torch.stack(train.targets))
+        targets = torch.stack(train.targets)
+    run = PlainRun(plain_network(arguments["task"])[0], targets, device)
     loaders: dict[int, tuple[Batches, Batches]] = {}
     for message in rounds(connection):
         workers = message["workers"]
         if workers not in loaders:
-            loaders[workers] = tuple(make_batches(each, batch_size, each is train, workers) for each in (train, test))
+            loaders[workers] = tuple(
+                make_batches(each, batch_size, each is train, workers, device == "cuda") for each in (train, test)
+            )
         started_at = time.perf_counter()
         run.train_epoch(loaders[workers][0])
         run.evaluate(loaders[workers][1])
-        connection.send({"seconds": time.perf_counter() - started_at})
+        connection.send({"seconds": time.perf_counter() - started_at, "memory_bytes": peak_bytes(device)})
 
 
 def time_augmentation(connection: Connection, arguments: Message) -> None:

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,13 @@ from siwcc.report.figures.style import BLUE, INK, MUTED, new_figure, save_figure
 COLUMNS = ("row", "what", "unit", "median", "low", "high", "count", "must", "aim", "reached")
 # How a value of each unit is shown: a ratio ours : reference or, of bytes, one : theirs; a fraction of one; others.
 _FORMS = {"ratio": "{:.2f}x", "fraction": "{:.0%}", "s": "{:.2f} s", "GB": "{:.2f} GB", "one_to": "1 : {:.0f}"}
-_FORMS["MB"] = "{:.0f} MB"
+_FORMS |= {
+    "MB": "{:.0f} MB",
+    "ms": "{:.3g} ms",
+    "per_s": "{:,.0f} / s",
+    "TFLOP/s": "{:.3g} TFLOP/s",
+    "GB/s": "{:.0f} GB/s",
+}
 
 
 class Target(NamedTuple):
@@ -77,46 +83,67 @@ class Line(NamedTuple):
     high: float
     count: int
 
+    def measured_cells(self, target: Target) -> list[str]:
+        """What was measured, its median and its spread, as shown to people."""
+        spread = "" if self.count == 1 else f"{target.shown(self.low)} to {target.shown(self.high)}"
+        return [target.what, target.shown(self.median), spread]
+
     def cells(self) -> list[str]:
         """As shown to people."""
         target = TARGETS[self.row]
-        spread = "" if self.count == 1 else f"{target.shown(self.low)} to {target.shown(self.high)}"
         limits = [target.shown(target.must), target.shown(target.aim)]
-        return [target.what, target.shown(self.median), spread, *limits, target.verdict(self.median)]
+        return [*self.measured_cells(target), *limits, target.verdict(self.median)]
+
+    def values(self, target: Target) -> list[object]:
+        """The first columns of the CSV."""
+        numbers = [f"{value:.6g}" for value in (self.median, self.low, self.high)]
+        return [self.row, target.what, target.unit, *numbers, self.count]
 
 
-def lines_of(values: Mapping[str, Sequence[float]]) -> list[Line]:
+def lines_of(values: Mapping[str, Sequence[float]], rows: Iterable[str] = TARGETS) -> list[Line]:
     """What was measured, in the table's order."""
-    measured = {row: values[row] for row in TARGETS if values.get(row)}
+    measured = {row: values[row] for row in rows if values.get(row)}
     return [Line(row, statistics.median(v), min(v), max(v), len(v)) for row, v in measured.items()]
 
 
 def write_results(bench: Bench, folder: Path) -> str:
     """Write `bench.csv`, `bench.md`, `bench.json` and `targets.svg`, and return the table as Markdown."""
     lines, machine = lines_of(bench.values), machine_facts()
-    write_csv(folder / "bench.csv", COLUMNS, map(_csv_row, lines))
     settings = {name: getattr(bench, name) for name in ("quick", "pairs", "runs")}
     settings["data"] = {task: samples.name for task, samples in bench.given.items()} or "synthetic"
     rows = {name: values for name, values in bench.values.items() if name in TARGETS}
     facts = {name: values for name, values in bench.values.items() if name not in TARGETS}
     content = {"machine": machine, "settings": settings, "values": rows, "facts": facts}
-    write_text(folder / "bench.json", json.dumps(content, indent=1, sort_keys=True) + "\n")
-    head = ["| what | median | smallest to largest | must | aim | reached |", "|---|---|---|---|---|---|"]
     foot = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB, torch {machine['torch']}; "
         f"{bench.runs} training(s) side by side, {bench.pairs} pairs{', quick' if bench.quick else ''}."
     )
-    table = "\n".join([*head, *(f"| {' | '.join(line.cells())} |" for line in lines), "", foot]) + "\n"
-    write_text(folder / "bench.md", table)
+    head = ["what", "median", "smallest to largest", "must", "aim", "reached"]
+    table = markdown_table([head, *(line.cells() for line in lines)], foot)
+    write_files(folder / "bench", COLUMNS, map(_csv_row, lines), content, table)
     draw_targets([line for line in lines if TARGETS[line.row].must is not None], folder / "targets.svg")
     return table
 
 
+def markdown_table(lines: Sequence[Sequence[str]], foot: str) -> str:
+    """Lines of cells, the head first, and a sentence below."""
+    head, *others = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *others, "", foot]) + "\n"
+
+
+def write_files(
+    stem: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], content: Mapping[str, Any], table: str
+) -> None:
+    """Write `<stem>.csv`, `<stem>.json` and `<stem>.md`."""
+    write_csv(stem.with_suffix(".csv"), columns, rows)
+    write_text(stem.with_suffix(".json"), json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_text(stem.with_suffix(".md"), table)
+
+
 def _csv_row(line: Line) -> list[object]:
     target = TARGETS[line.row]
-    numbers = [f"{value:.6g}" for value in (line.median, line.low, line.high)]
     limits = ["" if limit is None else limit for limit in (target.must, target.aim)]
-    return [line.row, target.what, target.unit, *numbers, line.count, *limits, target.verdict(line.median)]
+    return [*line.values(target), *limits, target.verdict(line.median)]
 
 
 def draw_targets(lines: Sequence[Line], path: Path) -> None:

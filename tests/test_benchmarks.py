@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +14,15 @@ import torch
 from tolerances import FLOAT32, assert_same, largest
 from torch import nn
 
-from benchmarks import reference, study
+from benchmarks import gpu, reference, study
 from benchmarks.__main__ import FAMILIES, chosen_families
-from benchmarks.data import SampleSet, make_set, write_tensor_files
-from benchmarks.measurements import step_flops
+from benchmarks.data import REPOSITORY, SampleSet, make_set, write_tensor_files
+from benchmarks.measurements import forward_flops, step_flops
+from benchmarks.roofline import Roofline, Work, count_launches, forward_work, published, step_memory, step_work
 from benchmarks.table import TARGETS, lines_of
 from benchmarks.workers import Worker, run_together, started
 from siwcc.data.augment.interface import augment_module
+from siwcc.io.files import read_csv
 from siwcc.nn.paper_networks import build_localiser
 from siwcc.training.run import standardisation
 
@@ -167,6 +172,58 @@ def test_flops_of_a_step_by_hand() -> None:
     image = [256**2 * 16 * 45, 128**2 * 32 * 144, 64**2 * 64 * 288, 32**2 * 128 * 576, 128 * 32**2, 256]
     for task, macs in (("ecg", ecg), ("nuclei", image)):
         assert step_flops(task) == 32 * 2 * (3 * sum(macs) - macs[0])
+        assert forward_flops(task) == 32 * 2 * sum(macs)
+
+
+def test_bytes_of_a_step_by_hand() -> None:
+    # Values of the input; outputs of convolutions and poolings. Of images the last is a convolution over all places.
+    ecg = 3 * 500, 500 * 16 + 250 * 32 + 125 * 64 + 62 * 128 + 250 * 16 + 125 * 32 + 62 * 64 + 31 * 128
+    image = (
+        5 * 256**2,
+        (256**2 * 16 + 128**2 * 32 + 64**2 * 64 + 32**2 * 128) + 128**2 * 16 + 64**2 * 32 + 32**2 * 64 + 128,
+    )
+    # As counted above.
+    weights = {"ecg": 37_217, "nuclei": 229_666}
+    for task, (given, made) in (("ecg", ecg), ("nuclei", image)):
+        assert step_work(task).bytes == 4 * 32 * (2 * given + 5 * made)
+        assert forward_work(task).bytes == 4 * 32 * (given + 2 * made)
+        assert step_memory(task) == 4 * (32 * (given + made) + 4 * weights[task])
+
+
+def test_launches_are_operations_that_compute() -> None:
+    values = torch.ones(2, 3)
+    assert count_launches(lambda: torch.relu(values).t()[0] + torch.empty(2)) == 2
+    # Four blocks of four layers with a count of batches each, the weights, their sum, linear, sigmoid, seconds.
+    assert forward_work("ecg").launches == 4 * 5 + 5
+    # At least as many again for the gradients, and Adam.
+    assert step_work("ecg").launches > 2 * forward_work("ecg").launches
+
+
+def test_the_roofline_by_hand() -> None:
+    # 1 TFLOP/s and 100 GB/s; 5 us a launch.
+    device = Roofline(1e12, 1e11)
+    bounds = [device.bound(Work(*of)) for of in ((2e9, 1e8, 100), (2e9, 3e8, 100), (2e9, 3e8, 1000))]
+    assert [bound.name for bound in bounds] == ["compute", "memory", "launches"]
+    assert [bound.seconds for bound in bounds] == pytest.approx([2e-3, 3e-3, 5e-3])
+    known = {"NVIDIA H200": 4.8e12, "NVIDIA A100-SXM4-80GB": 2.039e12, "NVIDIA A100 80GB PCIe": 1.935e12}
+    known |= {"NVIDIA H100 80GB HBM3": 3.35e12, "NVIDIA L4": 3e11, "Tesla T4": 3.2e11}
+    assert {name: published(name).bytes_per_s for name in known} == known
+    assert published("NVIDIA L40S") is published("NVIDIA RTX T400") is None
+
+
+def test_an_epoch_by_hand() -> None:
+    # 50 samples with 64 copies: 80 training steps and 20 test batches, on a device that only computes.
+    rows, flops, least = gpu._epoch("ecg", 50, 64, Roofline(1e6, 1e30))
+    assert (rows, flops) == (3200, 80 * step_flops("ecg") + 20 * forward_flops("ecg"))
+    assert least == (pytest.approx(flops / 1e6), "compute")
+
+
+def test_without_a_cuda_device_one_line_is_printed(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 2
+    output, line = capsys.readouterr()
+    assert (output, line.count("\n")) == ("", 1)
+    assert "--device cpu --quick" in line
 
 
 def test_the_extrapolation_by_hand() -> None:
@@ -209,6 +266,27 @@ def test_an_epoch_of_each_side_in_turn(windows: SampleSet, tmp_path: Path) -> No
             (reply,) = run_together([plain], {"workers": 0})
             assert reply["seconds"] > 0
     assert sorted(path.name for path in folder.iterdir()) == ["fold1.h5", "fold2.h5"]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_gpu_tests_itself_on_a_cpu(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--quick", "--peak-tflops", "0.5"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.rstrip("\n") == (tmp_path / "bench_gpu.md").read_text().rstrip("\n")
+    rows = {row["row"]: row for row in read_csv(tmp_path / "bench_gpu.csv", gpu.COLUMNS)}
+    assert list(rows) == list(gpu.ROWS)
+    assert all(float(row["low"]) > 0 for row in rows.values())
+    assert {row for row in rows if not rows[row]["expected"]} == {"ecg_ratio", "image_ratio"}
+    assert (float(rows["peak"]["expected"]), rows["peak"]["bound"]) == (0.5, "given")
+    content = json.loads((tmp_path / "bench_gpu.json").read_text())
+    assert content["values"].keys() == rows.keys()
+    # 10 cells with 4 copies in the fewest seconds: a step, and a batch of the test.
+    device = Roofline(0.5e12, 1e9 * content["device"]["bandwidth_gb_s"])
+    least_s = device.bound(step_work("nuclei")).seconds + device.bound(forward_work("nuclei")).seconds
+    assert float(rows["image_ours"]["expected"]) == pytest.approx(40 / least_s, rel=1e-4)
+    assert float(rows["image_ours"]["high"]) < float(rows["image_ours"]["expected"])
 
 
 @pytest.mark.slow

@@ -155,9 +155,14 @@ def _parse_benchmarks(module: object, words: list[str]) -> None:
     assert module.chosen_families(options.only)  # type: ignore[attr-defined]
 
 
+def _parse_gpu(module: object, words: list[str]) -> None:
+    module._options(words)  # type: ignore[attr-defined]
+
+
 PROGRAMS: dict[str, tuple[str, Callable[[object, list[str]], None], str]] = {
     "python tests/soak/soak_run.py": ("soak.soak_run", _parse_soak, "tests/soak/test_soak.py"),
     "python -m benchmarks": ("benchmarks.__main__", _parse_benchmarks, "tests/test_benchmarks.py"),
+    "python -m benchmarks.gpu": ("benchmarks.gpu", _parse_gpu, "tests/test_benchmarks.py"),
 }
 
 
