@@ -96,7 +96,10 @@ def run(options: argparse.Namespace) -> int:
         return predict_onsets.run(options, sources, files, plots)
     from siwcc.inference.acceptance import accept, note_calibration
     from siwcc.inference.loading import load_model
+    from siwcc.training.torch_setup import keep_large_buffers
 
+    # Each batch or image takes as much memory as the one before it.
+    keep_large_buffers()
     predictor = load_model(sources, options.calibration)
     _check_kinds(predictor, inputs, options)
     from_folder = len(predictor.models) > len(sources)
