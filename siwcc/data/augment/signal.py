@@ -25,7 +25,7 @@ would hit.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from siwcc.config import SignalDataset, SignalTask, parse_protocol
-from siwcc.data.augment.filters import decimate
+from siwcc.data.augment.filters import Decimation
 from siwcc.data.augment.interface import Stored, copy_rng, fold_attributes, fold_rows, gaps_s, join_rows, read_folds
 from siwcc.data.augment.signal_steps import distort, shift, shift_edges, shift_event
 from siwcc.data.tasks.interface import TaskSpec, parse_task
@@ -45,6 +45,8 @@ from siwcc.io.shards import Shard, read_attributes, shard_writer
 if TYPE_CHECKING:
     import torch
 
+# So many copies are made together: fewer repeat more work, more do not stay in a second-level cache.
+_COPIES_PER_BLOCK = 24
 _SAMPLE_ARRAYS = ("signal", "target", "sample_id", "group", "class", "event_sample", "previous_event", "context_valid")
 _FOLD_ARRAYS = ("signal", "target", "sample_id", "group", "class", "copy", "event_visible", "gap_s", "edge_s")
 
@@ -142,7 +144,7 @@ def shift_window(sample: SignalSample, shift_samples: int, rate_hz: float) -> Pl
     samples = sample.signal.shape[-1]
     own_sample = round(sample.target_s * rate_hz)
     event_sample, visible = shift_event(own_sample, shift_samples, samples)
-    moved = shift(np.asarray(sample.signal, dtype=np.float64), shift_samples)
+    moved = shift(sample.signal, shift_samples)
     before, after = shift_edges(sample.padded_samples(rate_hz), shift_samples)
     end_sample = _visible_end(sample, own_sample + shift_samples, (before, samples - after))
     return PlacedWindow(moved, event_sample, visible, (before, after), end_sample)
@@ -182,7 +184,7 @@ def cut_window(sample: SignalSample, event_sample: int) -> PlacedWindow:
     assert sample.context is not None, "read the context for `rewindow`"  # noqa: S101 - narrows the type
     samples = sample.signal.shape[-1]
     window = slice(samples - event_sample, 2 * samples - event_sample)
-    cut = np.asarray(sample.context[:, window], dtype=np.float64)
+    cut = np.array(sample.context[:, window], dtype=np.float64)
     valid = sample.context_valid[window]
     before, after = (samples, 0) if not valid.any() else (int(valid.argmax()), int(valid[::-1].argmax()))
     end_sample = _visible_end(sample, event_sample, (before, samples - after))
@@ -239,27 +241,45 @@ def make_copies(
         distorted: With steps 2 to 6.
     """
     rate_hz, weighs = dataset.rate_hz, settings.weighted_at == "source_rate"
-    made = np.empty((len(copies), *sample.signal.shape), dtype=np.float32)
-    channels = np.empty((len(copies) if weighs else 0, made.shape[-1]), dtype=np.float32)
-    placed = []
-    for row, copy in enumerate(copies):
-        rng = copy_rng(seed, sample.sample_id, copy)
-        window = _place(sample, copy, rng, settings, rate_hz)
-        placed.append(window)
-        signal = window.signal
-        if copy > 0 and distorted:
-            signal = distort(signal, window.kept, rng, settings.augmentation, rate_hz)
-        made[row] = signal
-        if weighs:
-            channels[row] = weighted_channel(signal, dataset.window_s)
+    (leads, samples), thinning = sample.signal.shape, (settings.median_samples, settings.decimate_by)
+    placed, made, weighted = [], [], []
+    for first in range(0, len(copies), _COPIES_PER_BLOCK):
+        numbers = copies[first : first + _COPIES_PER_BLOCK]
+        signals = Decimation(len(numbers) * leads, samples, *thinning)
+        channels = Decimation(len(numbers) if weighs else 0, samples, *thinning)
+        for window, signal in _at_source_rate(sample, numbers, settings, rate_hz, seed, distorted):
+            placed.append(window)
+            signals.add(signal)
+            if weighs:
+                channels.add(weighted_channel(signal, dataset.window_s)[np.newaxis])
+        made.append(signals.medians().reshape(len(numbers), leads, -1))
+        weighted.append(channels.medians())
     return SignalCopies(
-        signal=decimate(made, settings.median_samples, settings.decimate_by),
-        weighted=decimate(channels, settings.median_samples, settings.decimate_by) if weighs else None,
+        signal=np.concatenate(made),
+        weighted=np.concatenate(weighted) if weighs else None,
         target_s=np.array([window.event_sample for window in placed]) / rate_hz,
         event_visible=np.array([window.event_visible for window in placed]),
         edge_s=np.array([window.edge_samples for window in placed]) / rate_hz,
         end_s=np.array([np.nan if window.end_sample is None else window.end_sample for window in placed]) / rate_hz,
     )
+
+
+def _at_source_rate(
+    sample: SignalSample, copies: Sequence[int], settings: SignalTask, rate_hz: float, seed: int, distorted: bool
+) -> Iterator[tuple[PlacedWindow, np.ndarray]]:
+    """The copies' windows after step 1, and their signals after all steps, float64 (leads, samples), mV."""
+    rngs = [copy_rng(seed, sample.sample_id, copy) for copy in copies]
+    windows = [_place(sample, copy, rng, settings, rate_hz) for copy, rng in zip(copies, rngs, strict=True)]
+    rows = [row for row, copy in enumerate(copies) if copy > 0 and distorted]
+    changed = distort(
+        [windows[row].signal for row in rows],
+        [windows[row].kept for row in rows],
+        [rngs[row] for row in rows],
+        settings.augmentation,
+        rate_hz,
+    )
+    for row, window in enumerate(windows):
+        yield window, next(changed) if row in rows else window.signal
 
 
 def _place(

@@ -45,7 +45,8 @@ def add_white_noise(recording_mv: np.ndarray, fraction: float, rng: np.random.Ge
         fraction: Standard deviation as a fraction of the recording's largest absolute value, of all leads.
         rng: Draws the noise.
     """
-    return add_noise(recording_mv, fraction * peak_mv(recording_mv), rng.standard_normal(recording_mv.shape))
+    noise = rng.standard_normal(recording_mv.shape)
+    return add_noise(recording_mv.astype(np.float64), fraction * peak_mv(recording_mv), noise)
 
 
 def add_baseline_wander(
@@ -59,7 +60,8 @@ def add_baseline_wander(
         rng: Draws the frequency, uniform in `WANDER_HZ`.
         rate_hz: Samples a second.
     """
-    return add_wander(recording_mv, fraction * peak_mv(recording_mv), rng.uniform(*WANDER_HZ), rate_hz)
+    amplitude_mv, frequency_hz = fraction * peak_mv(recording_mv), rng.uniform(*WANDER_HZ)
+    return add_wander(recording_mv.astype(np.float64), amplitude_mv, frequency_hz, rate_hz)
 
 
 def peak_mv(recording_mv: np.ndarray) -> float:

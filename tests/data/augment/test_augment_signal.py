@@ -11,6 +11,7 @@ import math
 import shutil
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,8 @@ import pytest
 import torch
 import wfdb
 from refusals import refused
-from scipy.signal import butter, filtfilt, medfilt
+from scipy.signal import butter, filtfilt, lfilter_zi, medfilt
+from threadpoolctl import threadpool_limits
 from tolerances import FLOAT64, assert_same
 
 from siwcc.config import SignalAugmentation, SignalTask, VfdbSection
@@ -204,7 +206,8 @@ def test_event_moves_with_the_signal_and_is_clipped(event, samples, expected):
 def test_drop_out_zeroes_both_leads():
     signal = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
     np.testing.assert_array_equal(signal_steps.drop_out(signal, 1, 2), [[1, 0, 0, 4], [5, 0, 0, 8]])
-    assert signal[0, 1] == 2
+    # The array belongs to the copy.
+    np.testing.assert_array_equal(signal, [[1, 0, 0, 4], [5, 0, 0, 8]])
 
 
 def test_add_noise_scales_unit_noise():
@@ -221,16 +224,34 @@ def test_wander_starts_at_phase_zero_on_both_leads():
 
 
 @pytest.mark.numeric
+@pytest.mark.parametrize("samples", [1, 2, 4900, 5000])
+def test_wander_equals_the_sine_of_every_sample(samples):
+    wandering = signal_steps.add_wander(np.zeros((2, samples)), 3.0, 0.37, RATE_HZ)
+    sine = 3 * np.sin(2 * np.pi * 0.37 * np.arange(samples) / RATE_HZ)
+    # Angles of up to 46 are rounded.
+    assert_same(wandering, [sine, sine], 1e-13, scale=3.0)
+
+
+@pytest.mark.parametrize("samples", [5000, 3_000_000])
+def test_wander_is_the_same_with_any_number_of_threads(samples):
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            made.append(signal_steps.add_wander(np.zeros((1, samples)), 3.0, 0.37, RATE_HZ).tobytes())
+    assert made[0] == made[1]
+
+
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("kind", "edge", "expected_constant"),
     [("lowpass", 40.0, 1.0), ("highpass", 1.25, 0.0), ("bandpass", (1.25, 40.0), 0.0)],
 )
 def test_filter_equals_numerator_and_denominator_filtfilt(kind, edge, expected_constant):
     signal = beats(3).astype(np.float64)
-    ours = filters.filter_band(signal, kind, 1.25, 40.0, 3, RATE_HZ)
+    ours = filters.design_filter(kind, 1.25, 40.0, 3, RATE_HZ)(signal)
     theirs = filtfilt(*butter(3, edge, kind, fs=RATE_HZ), signal)
     assert_same(ours, theirs, FILTERED)
-    constant = filters.filter_band(np.ones((2, 5000)), kind, 1.25, 40.0, 3, RATE_HZ)
+    constant = filters.design_filter(kind, 1.25, 40.0, 3, RATE_HZ)(np.ones((2, 5000)))
     assert_same(constant, np.full((2, 5000), expected_constant), FILTERED, scale=1.0)
 
 
@@ -240,7 +261,7 @@ def test_filter_halves_a_sine_at_its_edge():
     time_s = np.arange(5000) / RATE_HZ
     sine = np.tile(np.sin(2 * np.pi * 40.0 * time_s), (2, 1))
     middle = slice(1000, 4000)
-    filtered = filters.filter_band(sine, "lowpass", 1.0, 40.0, 3, RATE_HZ)
+    filtered = filters.design_filter("lowpass", 1.0, 40.0, 3, RATE_HZ)(sine)
     # What the start and the end of the signal still add here; the sine has the amplitude 1.
     np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-6)
 
@@ -264,18 +285,32 @@ def test_filtering_both_ways_equals_filtfilt():
     for kind, edge in (("lowpass", 33.0), ("highpass", 0.7), ("bandpass", (0.7, 33.0))):
         coefficients = butter(3, edge, kind, fs=RATE_HZ)
         theirs = filtfilt(*coefficients, signal)
-        ours = filters.filter_both_ways(*coefficients, signal)
-        # Of the same coefficients: only the ends are computed in another order.
-        assert_same(ours, theirs, FLOAT64)
+        ours = filters.filter_both_ways(*coefficients, filters.steady_state(*coefficients), signal)
+        # Of the same coefficients, but scipy's steady state is 3e-10 from the exact one.
+        assert_same(ours, theirs, 1e-9)
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(("kind", "edge"), [("lowpass", 33.0), ("highpass", 0.7), ("bandpass", (0.7, 33.0))])
+def test_steady_state_equals_that_in_exact_fractions(kind, edge):
+    """The filter in a constant 1: its output is b(1) / a(1), and each state what the later taps add to it."""
+    coefficients = butter(3, edge, kind, fs=RATE_HZ)
+    above, below = ([Fraction(value) for value in part] for part in coefficients)
+    level = sum(above) / sum(below)
+    taps = [input_weight - output_weight * level for input_weight, output_weight in zip(above, below, strict=True)]
+    exact = [float(sum(taps[place:])) for place in range(1, len(taps))]
+    # One rounding for each tap.
+    assert_same(filters.steady_state(*coefficients), exact, 1e-14)
+    assert_same(filters.steady_state(*coefficients), lfilter_zi(*coefficients), 1e-9)
 
 
 @pytest.mark.numeric
 @pytest.mark.parametrize("kind", filters.FILTER_KINDS)
 def test_both_forms_of_the_filter_agree(kind, monkeypatch):
     signal = beats(3).astype(np.float64)
-    polynomials = filters.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
+    polynomials = filters.design_filter(kind, 0.5, 30.0, 3, RATE_HZ)(signal)
     monkeypatch.setattr(filters, "_SMALLEST_FOR_POLYNOMIALS", 1.0)
-    sections = filters.filter_band(signal, kind, 0.5, 30.0, 3, RATE_HZ)
+    sections = filters.design_filter(kind, 0.5, 30.0, 3, RATE_HZ)(signal)
     assert not np.array_equal(polynomials, sections)
     assert_same(polynomials, sections, FILTERED)
 
@@ -288,13 +323,21 @@ def test_filter_stays_right_where_polynomials_fail(order, rate_hz):
     sine = np.sin(2 * np.pi * 0.5 * time_s)[np.newaxis]
     middle = slice(len(time_s) // 3, 2 * len(time_s) // 3)
     for kind in ("highpass", "bandpass"):
-        filtered = filters.filter_band(sine, kind, 0.5, 30.0, order, rate_hz)
+        filtered = filters.design_filter(kind, 0.5, 30.0, order, rate_hz)(sine)
         # What the ends still add in the middle third; polynomials are off by more than the amplitude of 1.
         np.testing.assert_allclose(filtered[:, middle], sine[:, middle] / 2, atol=1e-3)
 
 
-def test_scale_multiplies():
-    np.testing.assert_array_equal(signal_steps.scale(np.array([[1.0, -2], [0, 4]]), 0.5), [[0.5, -1], [0, 2]])
+@pytest.mark.numeric
+@pytest.mark.parametrize("kind", filters.FILTER_KINDS)
+@pytest.mark.parametrize("order", [3, 8], ids=["polynomials", "sections"])
+def test_the_gain_of_a_filter_scales_what_it_returns(kind, order):
+    signal = beats(3).astype(np.float64)
+    plain = filters.design_filter(kind, 1.25, 40.0, order, RATE_HZ)(signal)
+    for gain in (0.0, 0.81, 1.2):
+        # The rounding of the scaled coefficients is amplified as that of the coefficients themselves.
+        scaled = filters.design_filter(kind, 1.25, 40.0, order, RATE_HZ, gain)(signal)
+        assert_same(scaled, gain * plain, FILTERED, scale=np.abs(plain).max())
 
 
 # --------------------------------------------------------------------- the draws
@@ -325,9 +368,9 @@ def test_dropout_starts_anywhere_it_may():
 
 def test_kinds_of_filter_are_equally_likely(monkeypatch):
     used = Counter()
-    monkeypatch.setattr(signal_steps, "filter_band", lambda signal, kind, *_: used.update([kind]) or signal)
-    for copy in range(900):
-        signal_steps.distort(np.ones((2, 2000)), [900], copy_rng(1, "a", copy), RANGES, RATE_HZ)
+    monkeypatch.setattr(signal_steps, "design_filter", lambda kind, *_, **__: used.update([kind]) or np.asarray)
+    rngs = [copy_rng(1, "a", copy) for copy in range(900)]
+    list(signal_steps.distort(np.ones((900, 2, 2000)), [[900]] * 900, rngs, RANGES, RATE_HZ))
     assert set(used) == {"lowpass", "highpass", "bandpass"}
     assert all(abs(count - 300) < 57 for count in used.values())
 
@@ -350,7 +393,7 @@ def test_copies_equal_the_plain_implementation(event_sample):
     for copy in range(1, 9):
         rng = copy_rng(SEED, "x", copy)
         window = ecg.shift_window(sample, math.trunc(rng.uniform(-5, 5) * 250), RATE_HZ)
-        made = signal_steps.distort(window.signal, window.kept, rng, RANGES, RATE_HZ)
+        (made,) = signal_steps.distort([window.signal], [window.kept], [rng], RANGES, RATE_HZ)
         plain, *event = plain_copy(kept, event_sample, copy_rng(SEED, "x", copy), RANGES, RATE_HZ)
         assert [window.event_sample, window.event_visible] == event
         assert_same(made, plain, FILTERED)
@@ -605,6 +648,21 @@ def test_decimate_takes_any_number_of_rows():
     assert ours.tobytes() == np.stack(one_by_one).tobytes()
 
 
+@pytest.mark.parametrize(("samples", "median", "by"), [(60, 11, 10), (63, 11, 10), (29, 5, 3), (50, 1, 4), (40, 21, 7)])
+def test_decimation_of_signals_one_after_another(samples, median, by):
+    signal = np.random.default_rng(samples).standard_normal((4, 2, samples))
+    decimation = filters.Decimation(8, samples, median, by)
+    for leads in signal:
+        # Backwards in memory, as the filter returns them.
+        decimation.add(np.ascontiguousarray(leads[:, ::-1])[:, ::-1])
+    whole = filters.decimate(signal, median, by)
+    assert decimation.medians().tobytes() == whole.tobytes()
+    assert (
+        whole.tobytes()
+        == np.stack([medfilt(lead.astype(np.float32), median)[::by] for lead in signal.reshape(8, -1)]).tobytes()
+    )
+
+
 @pytest.mark.numeric
 @pytest.mark.parametrize("values", [1, 3, 5, 7, 9, 11])
 def test_median_network_by_the_0_1_principle(values):
@@ -655,6 +713,20 @@ def test_any_copy_can_be_made_alone(samples_path, tmp_path):
     assert (alone.target_s[0], alone.event_visible[0]) == (whole["target"][row, 0], whole["event_visible"][row])
     one = read_shard(write_fold(samples_path, tmp_path / "one.h5", ids=["419_0000900"]), "fold").arrays
     np.testing.assert_array_equal(one["signal"], whole["signal"][7:14])
+
+
+@pytest.mark.parametrize("settings", [AT_SOURCE, REWINDOW], ids=["source_rate", "rewindow"])
+def test_copies_are_the_same_in_any_number_and_order(settings):
+    sample, most = made_sample(gap=3000), 2 * ecg._COPIES_PER_BLOCK + 1
+    whole = ecg.make_copies(sample, range(most), settings, DATASET, SEED)
+    order = np.random.default_rng(0).permutation(most)
+    mixed = ecg.make_copies(sample, order.tolist(), settings, DATASET, SEED)
+    assert mixed.signal.tobytes() == whole.signal[order].tobytes()
+    for copy in (0, 1, ecg._COPIES_PER_BLOCK, most - 1):
+        alone = ecg.make_copies(sample, [copy], settings, DATASET, SEED)
+        assert alone.signal.tobytes() == whole.signal[copy].tobytes()
+        if settings is AT_SOURCE:
+            assert alone.weighted.tobytes() == whole.weighted[copy].tobytes()
 
 
 def test_the_same_bytes_whatever_the_order_of_the_ids(samples_path, tmp_path):
