@@ -86,8 +86,8 @@ def design_butterworth(
             poles = [high * pole if kind == "lowpass" else low / pole]
         mapped = [(4 + each) / (4 - each) for each in poles]
         if pole.imag:
-            gain /= math.prod(abs(4 - each) ** 2 for each in poles)
-            for each in mapped:
+            for before, each in zip(poles, mapped, strict=True):
+                gain /= abs(4 - before) ** 2
                 denominator = _times_quadratic(denominator, -2 * each.real, abs(each) ** 2)
         elif kind == "bandpass":
             # Both are real, or each is the other's conjugate.
@@ -113,8 +113,11 @@ def _numerator(order: int, kind: FilterKind) -> np.ndarray:
 
 def _times_quadratic(coefficients: list[float], linear: float, constant: float) -> list[float]:
     """The coefficients of a polynomial's product with z**2 + `linear` * z + `constant`."""
-    shifted = zip([*coefficients, 0.0, 0.0], [0.0, *coefficients, 0.0], [0.0, 0.0, *coefficients], strict=True)
-    return [same + linear * one_higher + constant * two_higher for same, one_higher, two_higher in shifted]
+    product, one_higher, two_higher = [], 0.0, 0.0
+    for same in (*coefficients, 0.0, 0.0):
+        product.append(same + linear * one_higher + constant * two_higher)
+        one_higher, two_higher = same, one_higher
+    return product
 
 
 def filter_both_ways(

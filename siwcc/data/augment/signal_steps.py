@@ -179,7 +179,7 @@ def distort(
         draw_dropout(rng, points, signal.shape[-1], settings.dropout_s, rate_hz)
         for signal, points, rng in zip(signals, kept, rngs, strict=True)
     ]
-    noise_fractions = [_uniform(rng, settings.noise_fraction)[0] for rng in rngs]
+    noise_fractions = [rng.uniform(*settings.noise_fraction) for rng in rngs]
     peaks_mv = []
     for signal, rng, dropout, fraction in zip(signals, rngs, dropouts, noise_fractions, strict=True):
         values = drop_out(signal, *dropout).ravel()
