@@ -11,13 +11,12 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import r2_score
 from tolerances import FLOAT32, FLOAT64, assert_same, largest
 
 from siwcc.config import KIND_OF_TASK, parse_config
 from siwcc.data.augment import interface as augment
-from siwcc.data.augment.interface import augment_module
+from siwcc.data.augment.interface import Stored, augment_module
 from siwcc.data.datasets.manifest import provide_raw
 from siwcc.data.samples import extract_samples
 from siwcc.data.tasks.interface import TaskSpec
@@ -50,9 +49,9 @@ class Rows:
     gap_s: np.ndarray = field(default_factory=lambda: np.empty(0))
     edge_s: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
 
-    def batch(self, rows: np.ndarray, encoding: str) -> torch.Tensor:
+    def source(self, encoding: str) -> Stored:
         assert encoding == "none"
-        return torch.from_numpy(self.signal[rows].astype(np.float32))
+        return Stored(self.signal.astype(np.float32))
 
 
 def ecg_spec(samples=500, last_s=19.96, window_s=20.0) -> TaskSpec:

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 # Each of them takes 0.1 to 0.8 s of CPU time to import; torch's compiler takes as long as torch itself.
 STUDY_AND_EXPORT = {"snakemake", "ruptures", "py7zr", "psutil", "onnx", "onnxscript", "onnxruntime"}
 PLOTTING_AND_TABLES = {"pandas", "scipy", "sklearn", "matplotlib", "requests", "wfdb", "jinja2"}
@@ -35,7 +37,10 @@ STAGES = {
     "siwcc.load_model('ecg').predict(__import__('numpy').eye(2, 5000), rate_hz=250)": {"cv2"},
     # A recording that is resampled; short, so that the filters are not scipy's.
     "siwcc.load_detector('ecg').find_onsets(__import__('numpy').eye(2, 9000), rate_hz=360)": {"cv2"},
-    "import siwcc.data.augment.image": set(),
+}
+IMAGE_STAGES = {
+    "import siwcc.data.folds, siwcc.data.augment.image, siwcc.data.augment.volume": {"torch"},
+    "import siwcc.evaluation.baselines.constant, siwcc.evaluation.baselines.intensity": {"torch"},
 }
 PROGRAM = """
 import json, sys
@@ -45,9 +50,10 @@ for stage, absent in json.loads(sys.argv[1]).items():
 """
 
 
-def test_a_stage_imports_nothing_heavy_that_it_does_not_use() -> None:
+@pytest.mark.parametrize("stages", [STAGES, IMAGE_STAGES], ids=["signals", "images"])
+def test_a_stage_imports_nothing_heavy_that_it_does_not_use(stages: dict[str, set[str]]) -> None:
     never = STUDY_AND_EXPORT | PLOTTING_AND_TABLES | IMAGE_DECODERS | COMPILER
-    absent = {stage: sorted(never | own) for stage, own in STAGES.items()}
+    absent = {stage: sorted(never | own) for stage, own in stages.items()}
     command = [sys.executable, "-c", PROGRAM, json.dumps(absent)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == list(STAGES)
+    assert done.stdout.splitlines() == list(stages)

@@ -22,11 +22,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
-import torch
 
 from siwcc.config import ImageDataset, ImageTask
 from siwcc.data.augment.interface import (
@@ -47,6 +46,9 @@ from siwcc.data.tasks.interface import TaskSpec
 from siwcc.io.errors import InputError
 from siwcc.io.joined_samples import SamplesPath, joined_name, read_sample_rows, read_samples
 from siwcc.io.shards import Shard, shard_writer
+
+if TYPE_CHECKING:
+    import torch
 
 PAPER_IMAGE_SIZE_PX = 256
 _MOST_REDRAWS = 100
@@ -273,11 +275,17 @@ class ImageInputs:
         Each is normalised with its own mean and standard deviation, zero or mirrored outside its
         content, and warped bilinearly. The encoding is left to the network's first layer.
         """
+        # Writing folds needs no torch, whose import takes longer than the writing.
+        import torch
+
+        return torch.from_numpy(self._read(rows))
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
         images = np.empty((len(rows), *self._shape, self.spec.channels), dtype=np.float32)
         fill = self._fill_mirrored if self.border == "reflect" else self._fill_zero
         for image, row in zip(images, rows, strict=True):
             fill(row, image)
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+        return images.transpose(0, 3, 1, 2)
 
     def source(self, encoding: str) -> Warped:
         """The images and where every output pixel of every row comes from, whatever the encoding."""
@@ -291,6 +299,7 @@ class ImageInputs:
             image_of_row=self._image_of_row,
             to_source=np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2),
             mirrored=self.border == "reflect",
+            read=self._read,
         )
 
     def layer_encoding(self, encoding: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy as shallow_copy
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -44,6 +44,10 @@ class Stored:
         """What a device must hold."""
         return (self.signal,)
 
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Signals of these rows, float32 (batch, channels, *shape): `Inputs.batch` for who needs no torch."""
+        return np.asarray(self.signal[rows])
+
 
 @dataclass(frozen=True)
 class Warped:
@@ -58,6 +62,7 @@ class Warped:
         image_of_row: int64 (rows,).
         to_source: float64 (rows, 2, 3), takes (x, y, 1) of an output pixel to its place (x, y) in the image.
         mirrored: What lies outside the content is its mirror image; otherwise 0 of the normalised image.
+        read: The images of some rows, float32 (batch, channels, height, width): `Inputs.batch` for who needs no torch.
     """
 
     images: np.ndarray
@@ -67,6 +72,7 @@ class Warped:
     image_of_row: np.ndarray
     to_source: np.ndarray
     mirrored: bool
+    read: Callable[[np.ndarray], np.ndarray]
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:

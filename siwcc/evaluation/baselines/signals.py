@@ -23,9 +23,10 @@ def read_batches(inputs: Inputs, rows: np.ndarray) -> Iterator[tuple[np.ndarray,
     Yields:
         Positions in `rows`, and float32 (batch, channels, *shape).
     """
+    source = inputs.source("none")
     for first in range(0, len(rows), _ROWS_PER_BATCH):
         positions = np.arange(first, min(first + _ROWS_PER_BATCH, len(rows)))
-        yield positions, inputs.batch(rows[positions], "none").numpy()
+        yield positions, source.read(rows[positions])
 
 
 def axis_coordinates(spec: TaskSpec) -> list[np.ndarray]:

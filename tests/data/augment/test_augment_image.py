@@ -452,6 +452,10 @@ def test_rows_may_come_in_any_order(samples_path: Path) -> None:
     everything = inputs.batch(np.arange(24), "coord")
     picked = np.array([17, 3, 3, 20])
     assert torch.equal(inputs.batch(picked, "coord"), everything[picked])
+    read = inputs.source("coord").read(picked)
+    np.testing.assert_array_equal(read, everything[picked].numpy())
+    # Sums over the colours are added up in the order of the memory.
+    assert read.strides == inputs.batch(picked, "coord").numpy().strides
 
 
 def test_rows_of_several_folds(samples_path: Path) -> None:
