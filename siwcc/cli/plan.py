@@ -146,7 +146,7 @@ def _measure_variant(config: Config, spec: TaskSpec, variant: str) -> tuple[floa
     """Seconds of a training step and of predicting one batch."""
     device, train = usable_device(config.train.device), config.train.of(variant)
     network = network_for(spec, variant, config.encodings[-1], spec.channels).to(device)
-    optimiser = Adam(network.parameters(), lr=train.learning_rate, fused=device.type != "mps")
+    optimiser = Adam.for_network(network, train.learning_rate, device)
     signal = torch.randn(train.batch_size, spec.channels, *spec.shape, device=device)
 
     def step() -> None:

@@ -187,7 +187,7 @@ def _open_run(
         network=network,
         steps=compiled or steps,
         compiled=compiled is not None,
-        optimiser=Adam(network.parameters(), lr=settings.learning_rate, fused=device.type != "mps"),
+        optimiser=Adam.for_network(network, settings.learning_rate, device),
         order=torch.Generator().manual_seed(key.seed),
         resident=resident,
         log=[],

