@@ -132,7 +132,7 @@ def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Mess
 def compiling_s(bench: Bench) -> tuple[float, float]:
     """Seconds to the end of the first step of an ECG training that compiles, and of one that finds it compiled."""
     samples = bench.sample_set("ecg")
-    folder = samples.write_two_folds(*_QUICK_EPOCH["ecg"], bench.scratch("compiling"))
+    folder = samples.write_two_folds(*_QUICK_EPOCH["ecg"], bench.folder / "compiling")
     arguments: Message = {"task": "ecg", "folder": str(folder), "samples": str(samples.path), "stop_after_steps": 1}
     arguments["compiled"] = str(bench.folder / "compiled_once")
     seconds = []
