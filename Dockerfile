@@ -2,7 +2,7 @@
 #   docker build --tag siwcc .        (apptainer.def makes an Apptainer image of it)
 FROM python:3.12-slim-bookworm
 
-# g++ and the C library's headers: torch compiles loops at run time (train.compile).
+# g++ and the C library's headers: torch compiles the training step at run time (train.compile).
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libc6-dev \
     && rm -rf /var/lib/apt/lists/*

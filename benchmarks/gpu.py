@@ -1,6 +1,6 @@
 """`python -m benchmarks.gpu`, or `make bench-gpu`: training on a GPU, compared with the reference implementation.
 
-Beside what is measured is what `benchmarks.roofline` expects of the device. float32 without TF32 on both sides.
+Each figure has next to it what `benchmarks.roofline` expects of the device. float32 without TF32 on both sides.
 """
 
 from __future__ import annotations

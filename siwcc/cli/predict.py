@@ -241,7 +241,7 @@ def _tell_in_blocks(
     progress: Progress | None,
     accepted: Acceptance,
 ) -> _Told:
-    """What is kept of a recording that is not drawn: neither it nor its predictions are in memory as a whole."""
+    """What is kept of a recording that is not drawn: it is never in memory as a whole."""
     source = used.open(path, options.leads, options.rate)
     extent = Extent(len(source.leads))
     found = used.predict_in_blocks(source, options.at, options.every, progress, extent)
@@ -391,7 +391,9 @@ def _write(rows: Sequence[dict[str, Any]], kind: Kind, column: str, form: str) -
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    # Of the networks, only some may tell what is visible.
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows

@@ -114,13 +114,22 @@ def read_signal_file(
     available = wfdb_record(path, ()).header.lead_count
     chosen = choose_leads(wanted, leads, available)
     record = wfdb_record(path, chosen)
-    if record.values > MAX_VALUES:
-        problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read"
-        raise InputError(path, problem, "cut a part out of it")
+    check_size(path, record)
     signal_mv = record.recording(record.rate_hz).read_mv()
     note_unchecked([record])
     names = tuple(lead.name for lead in record.chosen)
     return SignalFile(path, signal_mv, record.rate_hz, chosen, available, names)
+
+
+def check_size(path: Path, record: WfdbRecord) -> None:
+    """Refuse a record that is too large to be in memory as a whole.
+
+    Raises:
+        InputError: it has more than `MAX_VALUES` values.
+    """
+    if record.values > MAX_VALUES:
+        problem = f"has {record.frames} samples, {record.values} values; {MAX_VALUES} values can be read at once"
+        raise InputError(path, problem, "cut a part out of it, or leave --plot out")
 
 
 def wfdb_record(path: Path, leads: Sequence[int]) -> WfdbRecord:

@@ -331,7 +331,7 @@ class Predictor:
             reader = PartReader(map(self._all_leads, blocks), self.spec.channels)
             order = np.argsort(starts, kind="stable")
             found = self._in_order_of_time(reader, [starts[number] for number in order], exact_hz, progress)
-            if at_s is None:
+            if (np.diff(order) > 0).all():
                 yield from found
             else:
                 in_order = list(found)

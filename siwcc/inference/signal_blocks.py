@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from siwcc.data.datasets.signals import resample
-from siwcc.inference.inputs import choose_leads, kind_of, read_signal_file, wfdb_record
+from siwcc.inference.inputs import check_size, choose_leads, kind_of, read_signal_file, wfdb_record
 from siwcc.io.errors import InputError
 
 _BLOCK_S = 300.0
@@ -114,10 +114,12 @@ def _open(path: Path, wanted: Sequence[int], leads: Sequence[int] | None, rate_h
     if kind_of(path) == "csv":
         read = read_signal_file(path, wanted, leads, rate_hz)
         return blocks_of_array(read.signal_mv, read.rate_hz, path, read.leads, read.available, read.lead_names)
-    from siwcc.data.datasets.wfdb_blocks import iter_blocks_mv, read_range_mv
+    from siwcc.data.datasets.wfdb_blocks import can_be_read_in_blocks, iter_blocks_mv, read_range_mv
 
     chosen = choose_leads(wanted, leads, wfdb_record(path, ()).header.lead_count)
     record = wfdb_record(path, chosen)
+    if not can_be_read_in_blocks(record):
+        check_size(path, record)
     return SignalBlocks(
         path,
         record.rate_hz,

@@ -19,7 +19,7 @@ than the layers.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +90,7 @@ class Block(nn.Module):
 
     def _trained(self, image: Tensor) -> Tensor:
         norm = self.norm
-        settings = _Settings(cast(tuple[int, int], self.conv.padding), self.window, norm.eps)
-        arguments = (image, self.conv.weight, norm.weight, norm.bias, *settings)
+        arguments = (image, self.conv.weight, norm.weight, norm.bias, self.conv.padding, self.window, norm.eps)
         output, mean, variance = _FusedBlock.apply(*arguments)  # type: ignore[no-untyped-call]
         self._keep_moments(mean, variance, values=image.numel() // image.shape[1])
         return cast(Tensor, output)
@@ -112,12 +111,6 @@ class Block(nn.Module):
         cast(Tensor, norm.running_mean).lerp_(mean + cast(Tensor, self.conv.bias), momentum)
         cast(Tensor, norm.running_var).lerp_(variance * (values / (values - 1)), momentum)
         cast(Tensor, norm.num_batches_tracked).add_(1)
-
-
-class _Settings(NamedTuple):
-    padding: tuple[int, int]
-    window: Window
-    eps: float
 
 
 class _FusedBlock(torch.autograd.Function):
@@ -190,14 +183,14 @@ def _normalise(y: Tensor, a: Tensor, b: Tensor, window: Window) -> tuple[Tensor,
 
 
 def _places(image: Tensor, window: Window) -> list[Tensor]:
-    """(B, C, H, W) -> for every place in a window the (B, C, pooled H, pooled W) values that stand there."""
+    """(B, C, H, W) -> for every place in a window its values, (B, C, pooled H, pooled W)."""
     height, width = (size // step * step for size, step in zip(image.shape[2:], window, strict=True))
     starts = [(row, column) for row in range(window[0]) for column in range(window[1])]
     return [image[:, :, row : height : window[0], column : width : window[1]] for row, column in starts]
 
 
 def _spread(pooled: Tensor, window: Window, shape: torch.Size) -> Tensor:
-    """What stands at a window for each of its places: (B, C, pooled H, pooled W) -> `shape`, 0 outside of windows."""
+    """The value of each window for all of its places: (B, C, pooled H, pooled W) -> `shape`, 0 outside of windows."""
     rows = pooled.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, window[0], -1, window[1], -1)
     image = rows.flatten(3, 4).flatten(1, 2)
     missing = (shape[2] - image.shape[1], shape[3] - image.shape[2])
@@ -209,7 +202,7 @@ def _sum(values: list[Tensor]) -> Tensor:
 
 
 def _each(values: Tensor) -> Tensor:
-    """A number for each channel, (C,), beside (B, C, H, W)."""
+    """A number for each channel, (C,), in the shape that goes with (B, C, H, W)."""
     return values.view(1, -1, 1, 1)
 
 

@@ -8,18 +8,22 @@ import math
 import os
 import platform
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+import siwcc
 from siwcc.config import Train
 from siwcc.io.errors import InputError
-from siwcc.io.files import digest_of
+from siwcc.io.files import digest_of, sha256_of
 from siwcc.io.locks import locked_folder
+from siwcc.jobs.import_closure import import_closure
 from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
@@ -29,7 +33,7 @@ from siwcc.nn.paper_networks import Localiser
 _WORTH_COMPILING = 1e8
 _COMPILING_AT_MOST_S = 300.0
 # In /proc/cpuinfo, of x86 and of ARM.
-_OF_THE_CPU = ("machine", "vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
+_OF_THE_CPU = ("vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +83,7 @@ def compiled_steps(
 
     Args:
         steps: Of this network.
-        network: To be trained; it is left as it is.
+        network: To be trained; its weights do not change.
         batch: Signals and targets of a whole batch, of any values, on the network's device.
         folder: Where what was compiled is kept for the other runs on such a machine; None: where torch keeps it.
 
@@ -87,22 +91,25 @@ def compiled_steps(
         None where torch cannot compile; the log says why.
     """
     signal, target = batch
-    try:
-        # The compiler reads when it is imported where it is to keep things.
-        with _compiled_once(folder, network, signal.shape):
-            _set_up_compiler()
-            _set_fused(network, signal.device.type == "cpu")
-            compiled = Steps(*(cast(Any, torch.compile(step, dynamic=False)) for step in steps))
-            _try_out(compiled, network, signal, target)
-    except Exception as error:
-        # A compiler that is there may still fail: missing headers, a full disk, another architecture.
-        first_line = (str(error).splitlines() or [""])[0]
-        logger.warning("train.compile: torch cannot compile here (%s: %s)", type(error).__name__, first_line)
-        logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
-        _set_fused(network, False)
-        return None
-    size = len(signal)
-    return Steps(*(_for_whole_batches(*pair, size) for pair in zip(compiled, steps, strict=True)))
+    problems = []
+    # What was kept may be damaged: then it is compiled again.
+    for _ in range(1 if folder is None else 2):
+        try:
+            # The compiler asks where to keep things as soon as it is imported.
+            with _kept(folder, network, signal.shape):
+                compiled = Steps(*(cast(Any, torch.compile(step, dynamic=False)) for step in steps))
+                _set_up_compiler(on_cpu=signal.device.type == "cpu")
+                _set_fused(network, signal.device.type == "cpu")
+                _try_out(compiled, network, signal, target)
+        except Exception as error:
+            # A compiler that is there may still fail: missing headers, a full disk, another architecture.
+            problems.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+        else:
+            return Steps(*(_for_batches_like(signal, *pair) for pair in zip(compiled, steps, strict=True)))
+    logger.warning("train.compile: torch cannot compile here (%s)", problems[-1])
+    logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
+    _set_fused(network, False)
+    return None
 
 
 def _set_fused(network: Localiser, fused: bool) -> None:
@@ -111,18 +118,20 @@ def _set_fused(network: Localiser, fused: bool) -> None:
             module.fused = fused
 
 
-def _set_up_compiler() -> None:
+def _set_up_compiler(on_cpu: bool) -> None:
     import torch._inductor.config as options
 
-    # The compiler has a switch of its own.
+
+    # For the compiled code this is another setting than for the layers.
     torch.use_deterministic_algorithms(True)
     # No pool of compiler processes, which would outlive a kill.
     options.compile_threads = 1
-    # Before torch 2.9 it cannot be told how to part the step, which costs a seventh of it.
-    with suppress(ImportError, AttributeError):
-        from siwcc.training.saved_tensors import KeepSavedTensors
+    if on_cpu:
+        # torch before 2.9 has no such setting: there a step takes a seventh longer.
+        with suppress(ImportError, AttributeError):
+            from siwcc.training.saved_tensors import KeepSavedTensors
 
-        options.custom_partitioner_fn = KeepSavedTensors()
+            options.custom_partitioner_fn = KeepSavedTensors()
 
 
 def _try_out(steps: Steps, network: Localiser, signal: Tensor, target: Tensor) -> None:
@@ -134,46 +143,93 @@ def _try_out(steps: Steps, network: Localiser, signal: Tensor, target: Tensor) -
         steps.train(signal, target, zero, zero + 1)[1].backward()  # type: ignore[no-untyped-call]
         network.eval()
         with torch.inference_mode():
-            # Tensors that are made in this mode are of another kind.
+            # Its tensors are of another kind, for which torch compiles anew.
             steps.predict(signal.clone())
     finally:
         network.load_state_dict(before)
         network.zero_grad(set_to_none=True)
 
 
-def _for_whole_batches(compiled: Any, plain: Any, size: int) -> Callable[..., Any]:
-    # torch compiles for one size: a last short batch is left to the layers.
-    return lambda signal, *others: (compiled if len(signal) == size else plain)(signal, *others)
+def _for_batches_like(example: Tensor, compiled: Any, plain: Any) -> Callable[..., Any]:
+    """What was compiled for batches of this size, in this order in memory; the layers for a last short batch."""
+    size, strides = len(example), example.stride()
+
+    def computed(signal: Tensor, *others: Tensor) -> Any:
+        if len(signal) != size:
+            return plain(signal, *others)
+        if signal.stride() != strides:
+            # Mirrored images may have another order; for it torch would compile once more.
+            signal = torch.empty_strided(signal.shape, strides, device=signal.device).copy_(signal)
+        return compiled(signal, *others)
+
+    return computed
 
 
 # --------------------------------------------------------------------- kept
 
 
 @contextmanager
-def _compiled_once(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> Iterator[None]:
-    """Keep what is compiled in `folder`; of several runs that need the same, one compiles while the others wait."""
-    if folder is None:
+def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> Iterator[None]:
+    """Let torch keep what it compiles in `folder`; of several runs that need the same, one compiles, the others wait.
+
+    What is kept counts once `done` lies next to it: what a killed run has left is removed. As these are programs, they
+    are not used where others can write, nor after the folder was copied.
+    """
+    if folder is None or "TORCHINDUCTOR_CACHE_DIR" in os.environ or not _is_own(folder):
         yield
         return
-    kept = folder / _machine()
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept.absolute()))
-    parts = {"network": str(network), "batch": str(tuple(batch_shape)), "threads": str(torch.get_num_threads())}
-    done = kept / f"{digest_of(parts)[:16]}.done"
+    place = folder / _name(folder, network, batch_shape)
+    done, code = place / "done", place / "code"
     with ExitStack() as stack:
         if not done.exists():
             try:
-                stack.enter_context(locked_folder(kept, "another run is compiling", _COMPILING_AT_MOST_S))
+                lock = stack.enter_context(ExitStack())
+                lock.enter_context(locked_folder(place, "another run is compiling", _COMPILING_AT_MOST_S))
+                if done.exists():
+                    lock.close()
+                else:
+                    shutil.rmtree(code, ignore_errors=True)
             except InputError as error:
                 logger.warning("train.compile: %s; compiling here too", error)
-        yield
-        done.touch()
+                code = Path(stack.enter_context(TemporaryDirectory(prefix="siwcc-compiled-")))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code.absolute())
+        try:
+            yield
+        except Exception:
+            done.unlink(missing_ok=True)
+            raise
+        finally:
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        if code.parent == place:
+            with suppress(OSError):
+                done.touch()
 
 
-def _machine() -> str:
-    """A name for all machines that can run each other's compiled code: torch's version and the kind of CPU."""
-    facts = {"machine": platform.machine(), "model": platform.processor()}
+def _is_own(folder: Path) -> bool:
+    """Whether only this user can write to the folder, which is made where there is none."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    if not own:
+        logger.warning("train.compile: others can write to %s: what was compiled there is not used", folder)
+    return own
+
+
+def _name(folder: Path, network: Localiser, batch_shape: torch.Size) -> str:
+    """Another one for all that compiled code depends on, and for another folder."""
+    facts = {
+        "folder": str(folder.stat().st_ino),
+        "network": str(network),
+        "batch": str(tuple(batch_shape)),
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "python": f"{platform.python_version()} {platform.machine()} {platform.processor()} {platform.libc_ver()}",
+    }
+    package = Path(siwcc.__file__).parent
+    code = import_closure(package, ("training.run",))
+    facts |= {f"code {path.relative_to(package)}": sha256_of(path) for path in code}
     with suppress(OSError):
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-        facts |= {key.strip(): value for key, _, value in (line.partition(":") for line in first.splitlines())}
-    kind = {key: facts[key] for key in _OF_THE_CPU if key in facts}
-    return f"torch-{torch.__version__}-{digest_of(kind)[:16]}"
+        lines = {key.strip(): value for key, _, value in (line.partition(":") for line in first.splitlines())}
+        facts |= {key: lines[key] for key in _OF_THE_CPU if key in lines}
+    return digest_of(facts)[:32]

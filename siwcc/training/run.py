@@ -117,7 +117,7 @@ def train_run(
         keep_state: Leave the state of the complete run to a later `siwcc.io.run_key.remove_states`, for a caller that
             may be killed before it knows that the run is complete, and then deletes the files and asks again: until
             Snakemake has recorded a job it may delete its files. The report's job removes the states.
-        compiled_folder: Where what torch compiles is kept for other runs: programs, to be taken over from nobody.
+        compiled_folder: Where what torch compiles is kept for other runs, see `siwcc.training.compiled`.
 
     Raises:
         InputError: damaged folds, another process at the same run, values that are not finite, a full device.

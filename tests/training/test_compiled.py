@@ -55,8 +55,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return called
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
-    monkeypatch.setattr(compiled, "_set_up_compiler", lambda: None)
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(compiled, "_set_up_compiler", lambda on_cpu: None)
+    # Set before it is deleted, so that it is as before after the test.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     return sizes
 
 
@@ -103,6 +105,20 @@ def test_whole_batches_go_through_what_was_compiled(calls: list[int]) -> None:
     assert calls[2:] == [SIZE, SIZE]
 
 
+def test_a_batch_in_another_order_of_memory_is_brought_into_that_of_the_first(calls: list[int]) -> None:
+    network = build_localiser("lakshya", "full", "coord", 3, (32, 32), (31.0, 31.0), 31.0)
+    image = torch.rand(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    seen = []
+    plain = _plain_steps(network, several=False)
+    spied = plain._replace(predict=lambda signal: seen.append((signal.stride(), signal.clone())))
+    steps = compiled_steps(spied, network, (image, torch.rand(2, 2) * 31))
+    assert steps is not None
+    steps.predict(image.transpose(2, 3))
+    strides, values = seen[-1]
+    assert strides == image.stride()
+    assert torch.equal(values, image.transpose(2, 3))
+
+
 def test_a_compiler_that_fails_is_done_without(
     calls: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -111,39 +127,118 @@ def test_a_compiler_that_fails_is_done_without(
 
     monkeypatch.setattr(compiled, "_try_out", fail)
     network = made_network()
-    assert compiled_steps(_plain_steps(network, several=False), network, batch(), tmp_path) is None
+    assert compiled_steps(_plain_steps(network, several=False), network, batch(), tmp_path / "kept") is None
     assert not any(block.fused for block in network.modules() if isinstance(block, Block))
     assert "no <omp.h>" in caplog.text
     assert "long output" not in caplog.text
-    assert list(tmp_path.rglob("*.done")) == []
+    assert list(tmp_path.rglob("done")) == []
 
 
-def test_the_first_run_compiles_alone_and_the_others_need_not_wait(
-    calls: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+# --------------------------------------------------------------------- kept
+
+
+class Compiler:
+    """Stands for torch's in the try-out: writes into the folder that the environment names, and fails if damaged."""
+
+    def __init__(self) -> None:
+        self.used: list[Path] = []
+
+    def __call__(self, *_: object) -> None:
+        folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+        self.used.append(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        program = folder / "a.so"
+        if program.exists() and program.read_text() != "whole":
+            raise OSError("file too short")
+        program.write_text("whole")
+
+
+@pytest.fixture
+def compiler(calls: list[int], monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    made = Compiler()
+    monkeypatch.setattr(compiled, "_try_out", made)
+    return made
+
+
+def compile_into(folder: Path, size: int = SIZE) -> None:
+    network = made_network()
+    assert compiled_steps(_plain_steps(network, several=False), network, batch(size), folder) is not None
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+def test_what_was_compiled_is_kept_for_the_same_network_and_batch(compiler: Compiler, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    compile_into(folder)
+    compile_into(folder)
+    compile_into(folder, SIZE + 1)
+    first, second, other = compiler.used
+    assert first == second != other
+    assert first.parent.parent == folder
+    assert (first.parent / "done").exists()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_killed_run_has_left_is_removed(compiler: Compiler, tmp_path: Path) -> None:
+    compile_into(tmp_path / "kept")
+    place = compiler.used[0].parent
+    (place / "done").unlink()
+    (place / "code" / "a.so").write_text("who")
+    compile_into(tmp_path / "kept")
+    assert len(compiler.used) == 2
+    assert (place / "done").exists()
+
+
+def test_what_is_damaged_is_compiled_again(compiler: Compiler, tmp_path: Path) -> None:
+    compile_into(tmp_path / "kept")
+    (compiler.used[0] / "a.so").write_text("who")
+    compile_into(tmp_path / "kept")
+    assert len(compiler.used) == 3
+    assert (compiler.used[0] / "a.so").read_text() == "whole"
+
+
+def test_only_runs_that_need_the_same_wait(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(compiled, "_COMPILING_AT_MOST_S", 0.0)
-    network = made_network()
-    plain = _plain_steps(network, several=False)
-    kept = tmp_path / compiled._machine()
-    with locked_folder(kept):
-        assert compiled_steps(plain, network, batch(), tmp_path) is not None
-        assert "another run is compiling" in caplog.text
-        (done,) = kept.iterdir()
-        caplog.clear()
-        assert compiled_steps(plain, network, batch(), tmp_path) is not None
+    folder = tmp_path / "kept"
+    compile_into(folder)
+    place = compiler.used[0].parent
+    with locked_folder(place):
+        compile_into(folder)
+        compile_into(folder, SIZE + 1)
         assert caplog.text == ""
-        assert compiled_steps(plain, network, batch(SIZE + 1), tmp_path) is not None
-        assert "another run is compiling" in caplog.text
-    assert done.suffix == ".done"
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(kept)
+        (place / "done").unlink()
+        compile_into(folder)
+    assert "another run is compiling" in caplog.text
+    assert folder not in compiler.used[-1].parents
 
 
-def test_a_folder_that_was_asked_for_is_used(calls: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_programs_of_others_are_not_used(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    folder, copied = tmp_path / "kept", tmp_path / "copied"
+    compile_into(folder)
+    shutil.copytree(folder, copied)
+    (copied / compiler.used[0].parent.name / "code" / "a.so").write_text("who")
+    compile_into(copied)
+    assert compiler.used[1].parent.name != compiler.used[0].parent.name
+    monkeypatch.setattr(compiled, "_try_out", lambda *_: None)
+    folder.chmod(0o770)
+    compile_into(folder)
+    assert "others can write to" in caplog.text
+
+
+def test_a_folder_that_was_asked_for_is_used(
+    compiler: Compiler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "asked for"))
     network = made_network()
-    compiled_steps(_plain_steps(network, several=False), network, batch(), tmp_path)
-    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "asked for")
+    assert compiled_steps(_plain_steps(network, several=False), network, batch(), tmp_path / "kept") is not None
+    assert compiler.used == [tmp_path / "asked for"]
+    assert not (tmp_path / "kept").exists()
 
+
+# ------------------------------------------------------------ torch's compiler
 
 PROGRAM = """
 import sys
@@ -186,7 +281,10 @@ torch.save(found, out)
 @pytest.mark.parametrize(
     ("kind", "folders"),
     # Compiled, taken from what was kept, and compiled elsewhere.
-    [pytest.param("signal", ("first", "first", "second"), id="signal"), pytest.param("image", ("first",), id="image")],
+    [
+        pytest.param("signal", ("first", "first", "second"), id="signal"),
+        pytest.param("image", ("first", "first"), id="image"),
+    ],
 )
 def test_the_compiled_step_is_the_layers_to_rounding_and_repeats_to_the_bit(
     kind: str, folders: tuple[str, ...], tmp_path: Path

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import logging
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -790,6 +792,35 @@ def test_a_damaged_fold_is_one_line(folds: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         run(copies, tmp_path / "out")
     assert caught.value.where == str(copies[2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_is_the_same_to_the_byte_after_an_interruption(
+    folds: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, kept = SETTINGS.model_copy(update={"compile": True}), tmp_path / "kept"
+    key = KEY._replace(encoding="learned")
+    samples_path, save_state = folds[0].parent / "samples.h5", training._save_state
+
+    def killed(*arguments: Any) -> None:
+        save_state(*arguments)
+        raise KeyboardInterrupt
+
+    whole, interrupted = files_in(tmp_path / "whole", key), files_in(tmp_path / "interrupted", key)
+    train_run(key, folds, samples_path, settings, whole, compiled_folder=kept)
+    monkeypatch.setattr(training, "_save_state", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(key, folds, samples_path, settings, interrupted, compiled_folder=kept)
+    monkeypatch.setattr(training, "_save_state", save_state)
+    train_run(key, folds, samples_path, settings, interrupted, compiled_folder=kept)
+    assert contents(interrupted) == contents(whole)
+    assert len(list(kept.glob("*/done"))) == 1
+    layers = run(folds, tmp_path / "layers", key)
+    # Three epochs are too few for rounding to grow.
+    found, expected = ([float(row["train_r2"]) for row in rows_of(files.log)] for files in (whole, layers))
+    assert found == pytest.approx(expected, abs=0.05)
+    assert found != expected
 
 
 def test_a_run_that_compiles_nothing_does_not_import_the_compiler(folds: list[Path], tmp_path: Path) -> None:

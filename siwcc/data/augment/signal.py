@@ -27,6 +27,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -272,16 +273,16 @@ def _at_source_rate(
     """The copies' windows after step 1, and their signals after all steps, float64 (leads, samples), mV."""
     rngs = [copy_rng(seed, sample.sample_id, copy) for copy in copies]
     windows = [_place(sample, copy, rng, settings, rate_hz) for copy, rng in zip(copies, rngs, strict=True)]
-    rows = [row for row, copy in enumerate(copies) if copy > 0 and distorted]
+    changes = [distorted and copy > 0 for copy in copies]
     changed = distort(
-        [windows[row].signal for row in rows],
-        [windows[row].kept for row in rows],
-        [rngs[row] for row in rows],
+        list(compress((window.signal for window in windows), changes)),
+        list(compress((window.kept for window in windows), changes)),
+        list(compress(rngs, changes)),
         settings.augmentation,
         rate_hz,
     )
-    for row, window in enumerate(windows):
-        yield window, next(changed) if row in rows else window.signal
+    for window, is_changed in zip(windows, changes, strict=True):
+        yield window, next(changed) if is_changed else window.signal
 
 
 def _place(
