@@ -121,7 +121,6 @@ def _set_fused(network: Localiser, fused: bool) -> None:
 def _set_up_compiler(on_cpu: bool) -> None:
     import torch._inductor.config as options
 
-
     # For the compiled code this is another setting than for the layers.
     torch.use_deterministic_algorithms(True)
     # No pool of compiler processes, which would outlive a kill.
