@@ -802,6 +802,9 @@ def test_a_compiled_run_is_the_same_to_the_byte_after_an_interruption(
     settings, kept = SETTINGS.model_copy(update={"compile": True}), tmp_path / "kept"
     key = KEY._replace(encoding="learned")
     samples_path, save_state = folds[0].parent / "samples.h5", training._save_state
+    # torch sets it for the rest of a process in which anything was compiled.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
 
     def killed(*arguments: Any) -> None:
         save_state(*arguments)
