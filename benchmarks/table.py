@@ -10,6 +10,7 @@ import shutil
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import psutil
@@ -29,6 +30,8 @@ _FORMS |= {
     "TFLOP/s": "{:.3g} TFLOP/s",
     "GB/s": "{:.0f} GB/s",
 }
+
+_LABEL_CHARACTERS = 34
 
 
 class Target(NamedTuple):
@@ -148,7 +151,7 @@ def _csv_row(line: Line) -> list[object]:
 
 def draw_targets(lines: Sequence[Line], path: Path) -> None:
     """Every row on one axis: how many times better than it must be, with its spread; a cross marks the aim."""
-    figure = new_figure(8.5, 0.8 + 0.42 * max(1, len(lines)))
+    figure = new_figure(8.5, 0.8 + 0.5 * max(1, len(lines)))
     axis = figure.subplots()
     style_axis(axis, "x")
     for place, line in enumerate(reversed(lines)):
@@ -159,7 +162,8 @@ def draw_targets(lines: Sequence[Line], path: Path) -> None:
         axis.plot([middle], [place], "o", color=BLUE)
         axis.plot([aim], [place], "x", color=MUTED)
     axis.axvline(1, color=INK, linewidth=1)
-    axis.set_yticks(range(len(lines)), [": ".join(line.cells()[:2]) for line in reversed(lines)])
+    labels = [fill(": ".join(line.cells()[:2]), _LABEL_CHARACTERS) for line in reversed(lines)]
+    axis.set_yticks(range(len(lines)), labels)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlabel("times better than it must be; cross: the aim")
