@@ -25,8 +25,6 @@ rule predict_baseline:
         layout.benchmark("{task}/baselines", "{baseline}")
     wildcard_constraints:
         baseline="|".join(BASELINES),
-    group:
-        "baselines"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

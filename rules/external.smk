@@ -59,8 +59,6 @@ rule predict_external_baseline:
         layout.benchmark("{task}/baselines/{baseline}/external", "{dataset}")
     wildcard_constraints:
         baseline="|".join(BASELINES),
-    group:
-        "baselines"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -90,8 +88,6 @@ rule measure_external:
         "<logs>/stats/external.log",
     benchmark:
         layout.benchmark("stats", "external")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

@@ -19,8 +19,6 @@ rule assign_folds:
         "<logs>/{task}/folds.log",
     benchmark:
         layout.benchmark("{task}", "folds")
-    group:
-        "folds"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -48,8 +46,6 @@ rule augment_fold:
         "<logs>/{task}/fold{fold}.log",
     benchmark:
         layout.benchmark("{task}", "fold{fold}")
-    group:
-        "folds"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

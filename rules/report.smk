@@ -86,8 +86,6 @@ rule write_report:
         "<logs>/report.log",
     benchmark:
         layout.benchmark("figures", "report")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1

@@ -46,8 +46,6 @@ rule compare_encodings:
         "<logs>/stats/comparisons.log",
     benchmark:
         layout.benchmark("stats", "comparisons")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -83,8 +81,6 @@ rule measure_errors:
         "<logs>/stats/errors.log",
     benchmark:
         layout.benchmark("stats", "errors")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -118,8 +114,6 @@ rule compare_records:
         "<logs>/stats/records.log",
     benchmark:
         layout.benchmark("stats", "records")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -160,8 +154,6 @@ rule measure_landmarks:
         "<logs>/stats/landmarks.log",
     benchmark:
         layout.benchmark("stats", "landmarks")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -189,8 +181,6 @@ rule split_variance:
         "<logs>/stats/variance.log",
     benchmark:
         layout.benchmark("stats", "variance")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -223,8 +213,6 @@ rule calibrate_confidence:
         "<logs>/stats/calibration.log",
     benchmark:
         layout.benchmark("stats", "calibration")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
@@ -246,8 +234,6 @@ rule fit_calibration:
         "<logs>/{task}/{encoding}/{variant}/calibration.log",
     benchmark:
         layout.benchmark("{task}/{encoding}/{variant}", "calibration")
-    group:
-        "summary"
     conda:
         source_file("../envs/siwcc.yaml")
     threads: 1
