@@ -213,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in _TASKS:
             expected |= measure_task(bench, each, options.device, roofline)
     print(write_gpu_results(bench, facts, expected, options.out))
+    print(f"written: {options.out / 'bench_gpu'}.md, .csv and .json", file=sys.stderr)
     return 0
 
 

@@ -115,7 +115,7 @@ class Onsets(list[Onset]):
     @property
     def threshold_words(self) -> str:
         """`p = 0.5`, or `score 0.5`."""
-        return f"{'score' if self.tolerance_s is None else 'p ='} {self.threshold:.2g}"
+        return f"{'score' if self.tolerance_s is None else 'p ='} {self.threshold:.3g}"
 
     def __repr__(self) -> str:
         """One line: the number of onsets, and the first of them."""

@@ -80,7 +80,8 @@ class Metadata(_Checked):
         layer_encoding: Name of the first layer's encoding; `none` if what it appends is precomputed.
         signal_channels: Channels that the network is given.
         dataset, dataset_protocol, task_protocol, train: Of the config that it was trained with. Of several data sets
-            the first two are `siwcc.io.joined_samples.joined_name` and `siwcc.config.JoinedDatasets.protocol`.
+            the first two are `siwcc.io.joined_samples.joined_name` and `siwcc.config.JoinedDatasets.protocol`. In
+            models later than version 0.2.0 `train["compile"]` says whether the training was compiled.
         training_groups: Records or slide images that it has seen, sorted.
         versions: Of siwcc and torch.
         weights_sha256: `weights_digest` of the tensors beside it, float32 or `halved`.

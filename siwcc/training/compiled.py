@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -91,7 +92,8 @@ def compiled_steps(
         None where torch cannot compile; the log says why.
     """
     signal, target = batch
-    problems = []
+    problems, started_at = [], time.monotonic()
+    logger.info("train.compile: torch compiles the training step, or reads what another run has compiled")
     # What was kept may be damaged: then it is compiled again.
     for _ in range(1 if folder is None else 2):
         try:
@@ -105,6 +107,7 @@ def compiled_steps(
             # A compiler that is there may still fail: missing headers, a full disk, another architecture.
             problems.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
         else:
+            logger.info("train.compile: done after %.0f s", time.monotonic() - started_at)
             return Steps(*(_for_batches_like(signal, *pair) for pair in zip(compiled, steps, strict=True)))
     logger.warning("train.compile: torch cannot compile here (%s)", problems[-1])
     logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
