@@ -71,6 +71,13 @@ def test_ci_fails_where_one_of_its_targets_does_and_only_there(failing: str, tmp
     assert (done.returncode != 0) == bool(failing)
 
 
+def test_the_groups_of_the_cluster_are_of_rules_that_exist() -> None:
+    text = (REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text()
+    groups = yte.process_yaml(text)["groups"]
+    assert {name for name in groups if not name.startswith(("sample_", "group_"))} <= RULES.keys()
+    assert set(groups.values()) == {"folds", "baselines", "summary"}
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_is_thin(path: Path) -> None:
     text = path.read_text()
