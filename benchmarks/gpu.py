@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.data import REPOSITORY, fold_paths, paper_config, timed_environment, write_tensor_files
-from benchmarks.measurements import Bench
+from benchmarks.measurements import QUICK_EPOCH, Bench, best_loader
 from benchmarks.ours import least_seconds
 from benchmarks.roofline import Bound, Roofline, Work, count_launches, forward_work, published, step_memory, step_work
 from benchmarks.table import Target, lines_of, machine_facts, markdown_table, usable_cores, write_files
@@ -50,7 +50,6 @@ ROWS = {
 }
 # Samples and copies: whole batches of 32. In an epoch of ECG 320 for training and 80 for the test; of images 16 and 4.
 _EPOCH = {"ecg": (50, 256), "nuclei": (40, 16)}
-_QUICK_EPOCH = {"ecg": (20, 32), "nuclei": (10, 4)}
 _LOADER_WORKERS = (0, 2, 4, 8)
 _COPIED_BYTES = {"cuda": 1 << 30, "cpu": 1 << 27}
 # What a row should be, and what bounds it.
@@ -98,17 +97,17 @@ def measure_device(bench: Bench, device: str) -> Roofline:
 def measure_task(bench: Bench, name: str, device: str, roofline: Roofline) -> dict[str, Expected]:
     """The rows of a task, ours and the reference implementation in turn, and what is expected of them."""
     task = _TASKS[name][0]
-    samples, (count, copies) = bench.sample_set(task), (_QUICK_EPOCH if bench.quick else _EPOCH)[task]
+    samples, (count, copies) = bench.sample_set(task), (QUICK_EPOCH if bench.quick else _EPOCH)[task]
     folder = samples.write_two_folds(count, copies, bench.folder / name)
     if task == "nuclei":
         write_tensor_files(folder, samples.path)
-    arguments = {"task": task, "folder": str(folder), "samples": str(samples.path), "device": device}
-    arguments["compiled"] = str(bench.folder / "compiled")
+    arguments = bench.training(task, samples, folder) | {"device": device}
     roles = ("ours:train_ours", "reference:train_reference", "gpu:time_batches")
     rows, flops, epoch = _epoch(task, count, copies, roofline)
     with started([Worker(role, arguments) for role in roles]) as (ours, reference, maker):
         run_together([ours])
-        loader = {"workers": _best_loader(reference, bench.quick)}
+        numbers = [number for number in _LOADER_WORKERS if number <= usable_cores()]
+        loader = {"workers": best_loader(bench, [reference], numbers)}
         for _ in range(bench.pairs):
             (reply,), (other,) = run_together([ours]), run_together([reference], loader)
             (made,) = run_together([maker])
@@ -140,18 +139,6 @@ def _epoch(task: str, count: int, copies: int, roofline: Roofline) -> tuple[int,
     least = roofline.bound(step)
     seconds = steps * least.seconds + tests * roofline.bound(forward).seconds
     return count * copies, steps * step.flops + tests * forward.flops, Bound(seconds, least.name)
-
-
-def _best_loader(reference: Worker, quick: bool) -> int:
-    """The number of loader workers with which the reference implementation is fastest, each after a first epoch."""
-    if quick:
-        return 0
-    seconds = {}
-    for workers in _LOADER_WORKERS:
-        if workers <= usable_cores():
-            run_together([reference], {"workers": workers})
-            seconds[workers] = run_together([reference], {"workers": workers})[0]["seconds"]
-    return min(seconds, key=lambda workers: seconds[workers])
 
 
 def write_gpu_results(bench: Bench, facts: Message, expected: dict[str, Expected], folder: Path) -> str:

@@ -24,7 +24,7 @@ _IMAGE_BYTES = 256 * 256 * 3
 _LOADER_WORKERS = (0, 1, 2)
 # Samples and copies of a measured epoch: the training rows, four fifths, are whole batches of 32.
 _EPOCH = {"ecg": (50, 64), "nuclei": (20, 4)}
-_QUICK_EPOCH = {"ecg": (20, 32), "nuclei": (10, 4)}
+QUICK_EPOCH = {"ecg": (20, 32), "nuclei": (10, 4)}
 
 
 @dataclass
@@ -58,6 +58,11 @@ class Bench:
     def sample_set(self, task: str) -> SampleSet:
         """Real samples where they were given, else synthetic ones."""
         return self.given.get(task) or self.synthetic(task)
+
+    def training(self, task: str, samples: SampleSet, folder: Path, compiled: str = "compiled") -> Message:
+        """Arguments of a worker that trains on two folds; what torch compiles is kept in the folder `compiled`."""
+        places = {"folder": folder, "samples": samples.path, "compiled": self.folder / compiled}
+        return {"task": task} | {name: str(path) for name, path in places.items()}
 
     def scratch(self, name: str) -> Path:
         """A new folder."""
@@ -102,12 +107,11 @@ def measure_image(bench: Bench) -> None:
 
 def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Message]) -> None:
     """Ours against each kind of the reference implementation; a row's values are ratios of the rates of one pair."""
-    samples, (count, copies) = bench.sample_set(task), (_QUICK_EPOCH if bench.quick else _EPOCH)[task]
+    samples, (count, copies) = bench.sample_set(task), (QUICK_EPOCH if bench.quick else _EPOCH)[task]
     folder, rows = samples.write_two_folds(count, copies, bench.folder / f"speed_{name}"), count * copies
     if task == "nuclei":
         write_tensor_files(folder, samples.path)
-    arguments = {"task": task, "folder": str(folder), "samples": str(samples.path)}
-    arguments["compiled"] = str(bench.folder / "compiled")
+    arguments = bench.training(task, samples, folder)
     with ExitStack() as stack:
 
         def start(role: str, extra: Message) -> Sequence[Worker]:
@@ -118,7 +122,7 @@ def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Mess
         references = {row: start("reference:train_reference", extra) for row, extra in others.items()}
         run_together(ours)
         run_together(meters)
-        loaders = {row: _best_loader(bench, workers) for row, workers in references.items()}
+        loaders = {row: best_loader(bench, workers, _LOADER_WORKERS) for row, workers in references.items()}
         for _ in range(bench.pairs):
             peak = sum(reply["flops_per_s"] for reply in run_together(meters))
             rate = _note_ours(bench, name, step_flops(task) / peak, rows, run_together(ours))
@@ -132,9 +136,8 @@ def _measure_training(bench: Bench, name: str, task: str, others: dict[str, Mess
 def compiling_s(bench: Bench) -> tuple[float, float]:
     """Seconds to the end of the first step of an ECG training that compiles, and of one that finds it compiled."""
     samples = bench.sample_set("ecg")
-    folder = samples.write_two_folds(*_QUICK_EPOCH["ecg"], bench.folder / "compiling")
-    arguments: Message = {"task": "ecg", "folder": str(folder), "samples": str(samples.path), "stop_after_steps": 1}
-    arguments["compiled"] = str(bench.folder / "compiled_once")
+    folder = samples.write_two_folds(*QUICK_EPOCH["ecg"], bench.folder / "compiling")
+    arguments = bench.training("ecg", samples, folder, "compiled_once") | {"stop_after_steps": 1}
     seconds = []
     for _ in range(2):
         with started([Worker("ours:train_ours", arguments)]) as workers:
@@ -160,10 +163,10 @@ def _rate(rows: int, replies: Sequence[Message]) -> float:
     return sum(rows / reply["seconds"] for reply in replies)
 
 
-def _best_loader(bench: Bench, reference: Sequence[Worker]) -> int:
+def best_loader(bench: Bench, reference: Sequence[Worker], numbers: Sequence[int]) -> int:
     """The number of loader workers with which the reference implementation is fastest, each warmed up by a round."""
     rates = {}
-    for workers in _LOADER_WORKERS[:1] if bench.quick else _LOADER_WORKERS:
+    for workers in numbers[:1] if bench.quick else numbers:
         run_together(reference, {"workers": workers})
         rates[workers] = _rate(1, run_together(reference, {"workers": workers}))
     return max(rates, key=lambda workers: rates[workers])
@@ -206,9 +209,7 @@ def measure_memory(bench: Bench) -> None:
     # What the first call imports is not counted.
     _, few_bytes, many_bytes = (_opened_bytes(samples, folder) for folder in (few, few, many))
     row_bytes = (many_bytes - few_bytes) / (images * (PAPER_COPIES - FEW_COPIES))
-    arguments: Message = {"task": "nuclei", "folder": str(few), "samples": str(samples.path)}
-    arguments["compiled"] = str(bench.folder / "compiled")
-    arguments["stop_after_steps"] = 2 if bench.quick else 6
+    arguments = bench.training("nuclei", samples, few) | {"stop_after_steps": 2 if bench.quick else 6}
     with started([Worker("ours:train_ours", arguments)]) as workers:
         peak = run_together(workers)[0]["peak_rss_bytes"]
     beyond = peak - images * _IMAGE_BYTES + row_bytes * PAPER_IMAGES * PAPER_COPIES

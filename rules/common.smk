@@ -30,7 +30,7 @@ from siwcc.config import (
 )
 from siwcc.io.errors import InputError
 from siwcc.io.files import sha256_of
-from siwcc.jobs.job import OWNER
+from siwcc.jobs.job import OBJECTS_BETWEEN_SEARCHES, OWNER
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -61,9 +61,9 @@ def workflow_errors():
         raise WorkflowError(str(error)) from None
 
 
-# Python searches for garbage after every 700 new objects, a tenth of the time of a plan, and in all of them once more
-# before it ends, a fifth of a second. Hardly an object of a plan is garbage.
-gc.set_threshold(50_000)
+# Python's searches for garbage take a tenth of the time of a plan, and one more in all objects before it ends a fifth of a
+# second. Hardly an object of a plan is garbage.
+gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
 atexit.register(gc.freeze)
 with workflow_errors():
     guard.check_folder_name(Path.cwd())

@@ -54,6 +54,15 @@ def as_leads(array: object, wanted: int) -> np.ndarray:
     return np.where(np.isfinite(leads), leads, np.nan)
 
 
+def with_all_leads(signal_mv: np.ndarray, wanted: int, silent: bool) -> np.ndarray:
+    """A single lead with the others, `wanted` in all, which are silent or copies of it; `wanted` leads as they are."""
+    missing = wanted - len(signal_mv)
+    if not missing:
+        return signal_mv
+    other = np.zeros_like(signal_mv) if silent else signal_mv
+    return np.concatenate([signal_mv, *[other] * missing])
+
+
 def checked_rate(rate_hz: float | None) -> float:
     """A sampling rate, Hz.
 

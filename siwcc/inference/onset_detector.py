@@ -22,7 +22,7 @@ import numpy as np
 from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.evaluation.onset_settings import OnsetSettings
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
-from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
+from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path, with_all_leads
 from siwcc.inference.inputs import groups_of, kind_of
 from siwcc.inference.onsets import Onset, Onsets
 from siwcc.inference.rhythm_curve import rhythm_curves
@@ -232,7 +232,8 @@ class OnsetDetector:
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop
             extent.add(part.signal_mv)
-            signal = prepare_signal(self._all_leads(part.signal_mv), source.rate_hz, self.recipe)
+            leads = with_all_leads(part.signal_mv, len(self.leads), self.silences_leads)
+            signal = prepare_signal(leads, source.rate_hz, self.recipe)
             curves[:, core:stop] = rhythm_curves(networks, signal)[:, core - first : stop - first]
             if progress is not None:
                 progress(round(part.core_stop / source.rate_hz), round(source.samples / source.rate_hz))
@@ -244,14 +245,6 @@ class OnsetDetector:
         reach_s = max(model.network.reach for model in self.models) / self.recipe.rate_hz
         margin_s = reach_s + self.recipe.scale_window_s + _FILTER_PERIODS / self.recipe.highpass_hz
         return max(_STRETCH_S, 4 * margin_s), margin_s
-
-    def _all_leads(self, signal_mv: np.ndarray) -> np.ndarray:
-        """A single lead with the others, which are silent or copies of it."""
-        missing = len(self.leads) - len(signal_mv)
-        if not missing:
-            return signal_mv
-        other = np.zeros_like(signal_mv) if self.silences_leads else signal_mv
-        return np.concatenate([signal_mv, *[other] * missing])
 
 
 def _has_seen(model: RhythmModel, path: Path) -> bool:

@@ -36,7 +36,7 @@ from siwcc.data.augment.filters import decimate
 from siwcc.data.augment.signal import weighted_channel
 from siwcc.data.datasets.signals import resampling_ratio
 from siwcc.data.tasks.interface import TaskSpec
-from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path
+from siwcc.inference.arrays import as_leads, checked_rate, is_number, refuse_all_but_path, refuse_path, with_all_leads
 from siwcc.inference.inputs import SignalFile, kind_of, read_image, read_signal_file
 from siwcc.inference.prediction import Heatmap, Prediction, Predictions, Spread
 from siwcc.inference.signal_blocks import (
@@ -288,7 +288,7 @@ class Predictor:
         """
         refuse_path(array, "predict_file")
         taken = self.leads
-        original = self._all_leads(as_leads(array, self.spec.channels))
+        original = with_all_leads(as_leads(array, self.spec.channels), self.spec.channels, self.silences_leads)
         rate_hz = checked_rate(rate_hz)
         source = SignalFile(Path("array"), original, rate_hz, taken, len(original), ("",) * len(original))
         found = self.predict_in_blocks(blocks_of_array(original, rate_hz), at_s, every_s, progress)
@@ -328,7 +328,8 @@ class Predictor:
             exact_hz = float(source.rate_hz * ratio)
             starts = _starts(window.samples, math.ceil(source.samples * ratio), exact_hz, at_s, every_s)
             blocks = resampled_blocks(source, ratio, extent or Extent(len(source.leads)))
-            reader = PartReader(map(self._all_leads, blocks), self.spec.channels)
+            leads = (with_all_leads(block, self.spec.channels, self.silences_leads) for block in blocks)
+            reader = PartReader(leads, self.spec.channels)
             order = np.argsort(starts, kind="stable")
             found = self._in_order_of_time(reader, [starts[number] for number in order], exact_hz, progress)
             if (np.diff(order) > 0).all():
@@ -418,14 +419,6 @@ class Predictor:
         if isinstance(self._input, _Frame):
             raise InputError(self.paths[0], "is a network for images, not for signals")
         return self._input
-
-    def _all_leads(self, signal_mv: np.ndarray) -> np.ndarray:
-        """A single lead with the others, which are silent or copies of it."""
-        missing = self.spec.channels - len(signal_mv)
-        if not missing:
-            return signal_mv
-        other = np.zeros_like(signal_mv) if self.silences_leads else signal_mv
-        return np.concatenate([signal_mv, *[other] * missing])
 
     def _predict_batch(
         self, cut: Sequence[tuple[np.ndarray, int]], starts: Sequence[int], exact_hz: float

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,13 @@ def locked_folder(
         yield
     finally:
         claim.close()
+
+
+def make_own_folder(folder: Path) -> bool:
+    """Make a folder for this user alone where there is none; whether it is this user's, and no link."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
 class FolderClaim:

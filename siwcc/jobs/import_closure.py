@@ -10,6 +10,9 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import siwcc
+from siwcc.io.files import sha256_of
+
 # Fields of the syntax tree that hold statements, or what holds them.
 _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 
@@ -44,6 +47,12 @@ def import_closure(package: Path, modules: tuple[str, ...], script: Path | None 
             found.add(path)
             waiting += imported
     return tuple(sorted(found))
+
+
+def code_sums(*modules: str) -> dict[str, str]:
+    """SHA-256 of each file of `import_closure` of these modules of siwcc, by `code <path>`."""
+    package = Path(siwcc.__file__).parent
+    return {f"code {path.relative_to(package)}": sha256_of(path) for path in import_closure(package, modules)}
 
 
 @cache

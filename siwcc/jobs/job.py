@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 OWNER = "SIWCC_OWNER"
 """Environment variable with the number of the process that started a job, set by rules/common.smk."""
+OBJECTS_BETWEEN_SEARCHES = 50_000
+"""How many new objects Python waits for before it searches for garbage, instead of 700."""
 _WATCH_EVERY_S = 0.5
-_OBJECTS_BETWEEN_SEARCHES = 50_000
 
 
 @contextmanager
@@ -36,8 +37,8 @@ def job(log_path: str | Path, parent: str = "snakemake") -> Iterator[None]:
     """
     # First of all: the log may be another job's by now.
     end_with_parents(parent)
-    # Python searches for garbage after every 700 new objects. Imports make hundreds of thousands, which stay.
-    gc.set_threshold(_OBJECTS_BETWEEN_SEARCHES)
+    # Imports make hundreds of thousands of objects, which stay.
+    gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
     try:
         _log_to(Path(log_path))
         yield

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,12 +18,11 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-import siwcc
 from siwcc.config import Train
 from siwcc.io.errors import InputError
-from siwcc.io.files import digest_of, sha256_of
-from siwcc.io.locks import locked_folder
-from siwcc.jobs.import_closure import import_closure
+from siwcc.io.files import digest_of
+from siwcc.io.locks import locked_folder, make_own_folder
+from siwcc.jobs.import_closure import code_sums
 from siwcc.nn.fused_block import Block
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
@@ -92,7 +90,7 @@ def compiled_steps(
         None where torch cannot compile; the log says why.
     """
     signal, target = batch
-    problems, started_at = [], time.monotonic()
+    problem, started_at = "", time.monotonic()
     logger.info("train.compile: torch compiles the training step, or reads what another run has compiled")
     # What was kept may be damaged: then it is compiled again.
     for _ in range(1 if folder is None else 2):
@@ -105,11 +103,11 @@ def compiled_steps(
                 _try_out(compiled, network, signal, target)
         except Exception as error:
             # A compiler that is there may still fail: missing headers, a full disk, another architecture.
-            problems.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            problem = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         else:
             logger.info("train.compile: done after %.0f s", time.monotonic() - started_at)
             return Steps(*(_for_batches_like(signal, *pair) for pair in zip(compiled, steps, strict=True)))
-    logger.warning("train.compile: torch cannot compile here (%s)", problems[-1])
+    logger.warning("train.compile: torch cannot compile here (%s)", problem)
     logger.warning("train.compile: training goes on without; train.compile=false ends these lines")
     _set_fused(network, False)
     return None
@@ -145,7 +143,7 @@ def _try_out(steps: Steps, network: Localiser, signal: Tensor, target: Tensor) -
         steps.train(signal, target, zero, zero + 1)[1].backward()  # type: ignore[no-untyped-call]
         network.eval()
         with torch.inference_mode():
-            # Its tensors are of another kind, for which torch compiles anew.
+            # Its tensors are of another kind, for which torch would compile again.
             steps.predict(signal.clone())
     finally:
         network.load_state_dict(before)
@@ -181,19 +179,9 @@ def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> I
         yield
         return
     place = folder / _name(folder, network, batch_shape)
-    done, code = place / "done", place / "code"
+    done = place / "done"
     with ExitStack() as stack:
-        if not done.exists():
-            try:
-                lock = stack.enter_context(ExitStack())
-                lock.enter_context(locked_folder(place, "another run is compiling", _COMPILING_AT_MOST_S))
-                if done.exists():
-                    lock.close()
-                else:
-                    shutil.rmtree(code, ignore_errors=True)
-            except InputError as error:
-                logger.warning("train.compile: %s; compiling here too", error)
-                code = Path(stack.enter_context(TemporaryDirectory(prefix="siwcc-compiled-")))
+        code = _compiled_into(place, done, stack)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code.absolute())
         try:
             yield
@@ -207,11 +195,27 @@ def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> I
                 done.touch()
 
 
+def _compiled_into(place: Path, done: Path, stack: ExitStack) -> Path:
+    """Where torch looks for compiled code; the lock for compiling, or a folder for a while, goes with `stack`."""
+    code = place / "code"
+    if done.exists():
+        return code
+    try:
+        stack.enter_context(locked_folder(place, "another run is compiling", _COMPILING_AT_MOST_S))
+    except InputError as error:
+        logger.warning("train.compile: %s; compiling here too", error)
+        return Path(stack.enter_context(TemporaryDirectory(prefix="siwcc-compiled-")))
+    if done.exists():
+        # Compiled in the meantime: nobody has to wait for this run.
+        stack.close()
+    else:
+        shutil.rmtree(code, ignore_errors=True)
+    return code
+
+
 def _is_own(folder: Path) -> bool:
     """Whether only this user can write to the folder, which is made where there is none."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    own = make_own_folder(folder) and not folder.stat().st_mode & 0o022
     if not own:
         logger.warning("train.compile: others can write to %s: what was compiled there is not used", folder)
     return own
@@ -225,11 +229,9 @@ def _name(folder: Path, network: Localiser, batch_shape: torch.Size) -> str:
         "batch": str(tuple(batch_shape)),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "python": f"{platform.python_version()} {platform.machine()} {platform.processor()} {platform.libc_ver()}",
+        "python": f"{platform.python_version()} {platform.machine()} {platform.libc_ver()}",
     }
-    package = Path(siwcc.__file__).parent
-    code = import_closure(package, ("training.run",))
-    facts |= {f"code {path.relative_to(package)}": sha256_of(path) for path in code}
+    facts |= code_sums("training.run")
     with suppress(OSError):
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
         lines = {key.strip(): value for key, _, value in (line.partition(":") for line in first.splitlines())}

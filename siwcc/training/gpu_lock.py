@@ -16,7 +16,7 @@ from pathlib import Path
 
 from siwcc.config import HIDES_EVERY_GPU, VISIBLE_GPUS, resolve_device
 from siwcc.io.errors import InputError
-from siwcc.io.locks import try_lock
+from siwcc.io.locks import make_own_folder, try_lock
 
 _TRY_EVERY_S = 0.5
 
@@ -97,7 +97,6 @@ def _lock_folder() -> Path:
     # The GPUs of an allocation are its own, and are often numbered from 0 in each.
     allocation = os.environ.get("SLURM_JOB_ID", "machine")
     folder = Path(tempfile.gettempdir()) / f"siwcc-gpus-{os.getuid()}-{allocation}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    if not make_own_folder(folder):
         raise InputError(folder, "belongs to another user", "set TMPDIR to a folder of your own")
     return folder

@@ -30,7 +30,7 @@ from siwcc.io.joined_samples import SamplesPath
 from siwcc.io.locks import locked_folder
 from siwcc.io.run_key import NO_FOLD, RUN_FILES, STATE_NAME, RunKey, remove_states, run_place
 from siwcc.io.shards import read_attributes
-from siwcc.jobs.import_closure import import_closure
+from siwcc.jobs.import_closure import code_sums
 from siwcc.nn.heatmap_networks import DenseNet
 from siwcc.nn.paper_networks import Localiser
 from siwcc.training.batches import Batches, open_batches, usable_device
@@ -451,13 +451,11 @@ def _progress_line(run: _Run, row: Sequence[float], seconds: float) -> str:
 
 def _identity(run: _Run, fold_paths: Sequence[Path]) -> str:
     """What a state must agree with to be gone on from: run, settings, inputs, code, torch."""
-    package = Path(siwcc.__file__).parent
-    code = import_closure(package, ("training.run", f"data.augment.{run.train.inputs.spec.kind}"))
     parts = {"key": json.dumps(run.key), "settings": run.settings.model_dump_json(), "torch": torch.__version__}
     parts["compiled"] = str(run.compiled)
     parts["device"] = run.device.type
     parts["batches"] = type(run.train.batches).__name__
-    parts |= {f"code {path.relative_to(package)}": sha256_of(path) for path in code}
+    parts |= code_sums("training.run", f"data.augment.{run.train.inputs.spec.kind}")
     # Their content was checked when they were opened.
     parts |= {f"fold {number}": read_attributes(path, "fold")["digest"] for number, path in enumerate(fold_paths, 1)}
     return digest_of(parts)
