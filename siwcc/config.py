@@ -849,6 +849,11 @@ class OnsetTraining(Section):
     onset_sigma_s: float = Field(default=0.3, gt=0, le=60, description="s, standard deviation of the onset's target")
     onset_weight: float = Field(default=1.0, ge=0, le=1000, description="of the onset's loss")
     onset_positive: float = Field(default=5.0, gt=0, le=1000, description="of an onset against none, in its loss")
+    beat_sigma_s: float = Field(
+        default=0.0, ge=0, le=60, description="s, of a beat's target; 0: no outputs for beats, which need annotated ones"
+    )
+    beat_weight: float = Field(default=1.0, ge=0, le=1000, description="of the beats' loss")
+    beat_positive: float = Field(default=3.0, gt=0, le=1000, description="of a beat against none, in its loss")
     paste: Probability = Field(default=0.35, description="probability of a pasted stretch of another rhythm")
     paste_s: Range = Field(default=(1.2, 6.0), description="s, length of a pasted stretch")
     paste_labels: tuple[str, ...] = Field(

@@ -4,6 +4,7 @@ Samples are windows around events. Who looks for onsets in all of a recording ne
 
     row of the file    one second of one record, all leads; after the record's end NaN
     `begins`           for each sample 0, or the number of the rhythm that begins there (attribute `rhythms`, from 1)
+    `beats`            for each sample 0, or 1 where a beat is annotated, 2 where a ventricular one
     `length`           samples of the second that are within the record
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from siwcc.config import RecordsDataset
-from siwcc.data.datasets.interface import RhythmRecord, reader_for
+from siwcc.data.datasets.interface import Beats, RhythmRecord, reader_for
 from siwcc.data.datasets.manifest import check_manifest, raw_folder
 from siwcc.data.episodes import reference_of
 from siwcc.io.errors import InputError
@@ -30,6 +31,7 @@ from siwcc.io.shards import Shard, read_shard, shard_writer
 KIND = "recordings"
 
 _REMAKE = "delete it and run again"
+_OTHER, _VENTRICULAR = 1, 2
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ def read_all(of_folds: Sequence[Path], external: Sequence[Path]) -> Iterator[tup
 
 def _read(path: Path) -> tuple[str, list[RhythmRecord]]:
     """The data set's name and its records."""
-    shard = read_shard(path, KIND, ("record", "group", "length", "begins", "signal"))
+    shard = read_shard(path, KIND, ("record", "group", "length", "begins", "beats", "signal"))
     if shard.attributes.get("dataset") != path.stem:
         problem = f"has the data set {shard.attributes.get('dataset')!r}, which is not its name"
         raise InputError(path, problem, "give it its own name again, or delete it and run again")
@@ -160,15 +162,17 @@ def _read(path: Path) -> tuple[str, list[RhythmRecord]]:
 
 
 def _record(shard: Shard, rows: slice, rhythms: Sequence[str], settings: Mapping[str, Any]) -> RhythmRecord:
-    seconds, begins = shard.arrays["signal"][rows], shard.arrays["begins"][rows].ravel()
+    seconds, begins, beats = (shard.arrays[name][rows] for name in ("signal", "begins", "beats"))
+    begins, beats = begins.ravel(), beats.ravel()
     samples = int(shard.arrays["length"][rows].sum())
-    changes = np.flatnonzero(begins)
+    changes, beat = np.flatnonzero(begins), np.flatnonzero(beats)
     return RhythmRecord(
         name=shard.arrays["record"][rows.start],
         group=shard.arrays["group"][rows.start],
         signal_mv=np.ascontiguousarray(seconds.transpose(1, 0, 2).reshape(seconds.shape[1], -1)[:, :samples]),
         changes=changes,
         labels=tuple(rhythms[number] for number in begins[changes]),
+        beats=Beats(beat, beats[beat] == _VENTRICULAR) if len(beat) else None,
         **settings,
     )
 
@@ -186,11 +190,15 @@ def _rows_of(record: RhythmRecord, known: dict[str, int]) -> dict[str, np.ndarra
     begins = np.zeros(count * per_second, dtype=np.uint16)
     for sample, label in zip(record.changes.tolist(), record.labels, strict=True):
         begins[sample] = known.setdefault(label, len(known) + 1)
+    beats = np.zeros(count * per_second, dtype=np.uint8)
+    if record.beats is not None:
+        beats[record.beats.sample] = np.where(record.beats.ventricular, _VENTRICULAR, _OTHER)
     length = np.full(count, per_second, dtype=np.int64)
     length[-1] = samples - (count - 1) * per_second
     return {
         "signal": signal.reshape(leads, count, per_second).transpose(1, 0, 2),
         "begins": begins.reshape(count, per_second),
+        "beats": beats.reshape(count, per_second),
         "length": length,
         "record": np.array([record.name] * count, dtype=object),
         "group": np.array([record.group] * count, dtype=object),

@@ -1,4 +1,4 @@
-"""Onsets where the probability of a malignant rhythm rises, by the curves of the networks."""
+"""Onsets where the probability of a malignant rhythm rises or a run begins, by the curves of the networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siwcc.data.episodes import Candidate
+from siwcc.evaluation.beat_runs import find_peaks, find_runs
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,12 @@ class RiseSettings:
         rise_s: The rise of the rhythm's probability at a moment is its mean over this time after the moment, less that
             over as much time before it; not below 0.
         gap_s: Time to either side of the moment that does not count, as the probability changes there.
-        onset_weight: The score is `onset ** onset_weight * rise ** (1 - onset_weight)`, a weighted geometric mean.
+        onset_weight: The score is `onset ** onset_weight * rise ** (1 - onset_weight)`, a weighted geometric mean. Where
+            there are curves of beats, it is the probability of this or of a run of ventricular beats, as if independent.
         apart_s: A candidate has the largest score within this time to either side.
         least_score: Candidates with a lower score are left out.
         end_level: The episode ends where the rhythm's probability, after its largest value within `rise_s`, first falls
-            below this.
+            below this; at the earliest with the last beat of its run.
     """
 
     rise_s: float = 3.0
@@ -33,7 +35,7 @@ class RiseSettings:
 
 
 def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np.ndarray:
-    """How much a malignant rhythm begins at every step, (2, steps) -> (steps,), 0 to 1."""
+    """How much the probability of a malignant rhythm rises at every step, (2, steps) -> (steps,), 0 to 1."""
     rhythm, onset = curves
     steps, gap = max(1, round(settings.rise_s / step_s)), round(settings.gap_s / step_s)
     reach = steps + gap
@@ -50,7 +52,7 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
     """Onsets of malignant rhythms, in the order of time, at maxima of the score.
 
     Args:
-        curves: (2, steps) of `rhythm_curves`; step i is at `i * step_s`.
+        curves: (2, steps) of `rhythm_curves`, or (4, steps) with those of beats; step i is at `i * step_s`.
         step_s: Time from one step to the next, s.
         settings: How the score is computed.
 
@@ -59,23 +61,16 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
     """
     if not curves.shape[1]:
         return []
-    score = score_curve(curves, step_s, settings)
+    score, last = score_curve(curves[:2], step_s, settings), np.zeros(curves.shape[1], dtype=np.int64)
+    if len(curves) > 2:
+        runs = find_runs(curves[2:], step_s)
+        score, last = 1.0 - (1.0 - score) * (1.0 - runs.score), runs.last
     below = np.flatnonzero(curves[0] < settings.end_level)
-    return [
-        Candidate(step * step_s, _end(curves[0], below, step, step_s, settings) * step_s, float(score[step]))
-        for step in _peaks(score, round(settings.apart_s / step_s), settings.least_score)
-    ]
-
-
-def _peaks(score: np.ndarray, apart: int, least: float) -> list[int]:
-    """Steps with the largest value within `apart` steps to either side, not below `least`; the first of equal ones."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(score, apart, mode="edge"), 2 * apart + 1)
-    highest = windows.max(axis=1)
-    found: list[int] = []
-    for step in np.flatnonzero((score == highest) & (score >= least)).tolist():
-        if not found or step - found[-1] > apart:
-            found.append(step)
-    return found
+    candidates = []
+    for step in find_peaks(score, round(settings.apart_s / step_s), settings.least_score):
+        end = max(_end(curves[0], below, step, step_s, settings), int(last[step]))
+        candidates.append(Candidate(step * step_s, end * step_s, float(score[step])))
+    return candidates
 
 
 def _end(rhythm: np.ndarray, below: np.ndarray, onset: int, step_s: float, settings: RiseSettings) -> int:

@@ -83,8 +83,9 @@ def write_network_candidates(
     torch.set_num_threads(1)
     curves, found = {}, {}
     for number, record in enumerate(records, start=1):
-        both = networks.curves(record)
-        curves[record.name], found[record.name] = both[0], find_rises(both, networks.step_s, networks.settings)
+        of_record = networks.curves(record)
+        curves[record.name] = of_record[0]
+        found[record.name] = find_rises(of_record, networks.step_s, networks.settings)
         logger.info("%d of %d: record %s, %d candidates", number, len(records), record.name, len(found[record.name]))
     write_candidates(candidates_path, found)
     write_curves(curves_path, Curves(networks.step_s, curves))

@@ -1,6 +1,6 @@
 """Trained rhythm networks for use: a recording of any length in, a list of onsets with a probability out.
 
-    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, two curves
+    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, two or four curves
         -> onsets with a score -> a probability each
 
 The preparation is that of the training, by its own function. A stretch is half an hour, with as much before and after
@@ -38,8 +38,8 @@ Progress = Callable[[int, int], None]
 # Without a calibration the score is compared with it.
 _THRESHOLD = 0.5
 _STRETCH_S = 1800.0
-# Of a network: that the rhythm is malignant, and that such a rhythm begins.
-_OUTPUTS = 2
+# Of a network: that the rhythm is malignant, and that such a rhythm begins; and where it has them, two of beats.
+_OUTPUTS = (2, 4)
 # Times the filter's period: what is left of a transient is less than rounding.
 _FILTER_PERIODS = 15.0
 
@@ -67,7 +67,7 @@ class OnsetDetector:
         self.models = tuple(models)
         self.settings, self.settings_path = settings, settings_path
         first = models[0]
-        if first.recipe.outputs != _OUTPUTS:
+        if first.recipe.outputs not in _OUTPUTS:
             raise InputError(first.path, "was trained without an output for onsets", "train it with onset_sigma_s")
         for model in models[1:]:
             if (model.recipe, model.metadata.leads) != (first.recipe, first.metadata.leads):
@@ -216,7 +216,7 @@ class OnsetDetector:
         return Onsets(found, threshold, source, shown, step_s, self.paths, tolerance_s, extent.silent(source.leads))
 
     def _curves(self, source: SignalBlocks, extent: Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
-        """The networks' mean probabilities, float64 (2, steps), see `rhythm_curves`, and the time between steps."""
+        """The networks' mean probabilities, float64 (2 or 4, steps), see `rhythm_curves`, and the time between steps."""
         ratio = resampling_ratio(source.path, source.rate_hz, self.recipe.rate_hz)
         stride = self.recipe.stride
         steps = math.ceil(source.samples * ratio) // stride
@@ -227,7 +227,7 @@ class OnsetDetector:
         unit = ratio.denominator * (math.lcm(ratio.numerator, whole) // ratio.numerator)
         of_stretch, of_margin = (max(1, math.ceil(time_s * source.rate_hz / unit)) * unit for time_s in self._lengths_s)
         networks = [model.network for model in self.models]
-        curves = np.empty((_OUTPUTS, steps))
+        curves = np.empty((self.recipe.outputs, steps))
         for part in stretches(source, of_stretch, of_margin):
             first, core, stop = (int(sample * ratio) // stride for sample in (part.first, part.core, part.core_stop))
             stop = steps if part.core_stop == source.samples else stop

@@ -29,7 +29,8 @@ def rhythm_curves(networks: Sequence[RhythmNetwork], signal: np.ndarray, block_s
         block_steps: Steps per block.
 
     Returns:
-        float64 (outputs, T // stride), 0 to 1: that the rhythm is malignant, and that a malignant rhythm begins.
+        float64 (outputs, T // stride), 0 to 1: that the rhythm is malignant, that a malignant rhythm begins, and of
+        networks with outputs for beats that a ventricular beat and that another one is here.
 
     Raises:
         ValueError: no network, or networks with different strides or outputs.

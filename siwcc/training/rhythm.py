@@ -1,7 +1,8 @@
 """Train a network that gives every moment of a recording the probability of a malignant rhythm.
 
-Two logits are trained with binary cross-entropy at every step of the network: "the rhythm is malignant", and "a
-malignant rhythm begins here" (a Gaussian around each onset). Windows, targets and augmentation are those of
+Logits are trained with binary cross-entropy at every step of the network: "the rhythm is malignant", "a malignant
+rhythm begins here" (a Gaussian around each onset) and, where beats are annotated, "here is a ventricular beat" and "here
+is another beat". Windows, targets and augmentation are those of
 `siwcc.training.rhythm_windows`. The network that is returned has the mean of the weights over the training, with
 exponentially falling weights (as Polyak and Juditsky 1992, who take the plain mean).
 
@@ -115,18 +116,23 @@ def _step(network: RhythmNetwork, windows: Windows, optimiser: Adam, recipe: Rhy
 
 
 def rhythm_loss(logits: Tensor, windows: Windows, recipe: RhythmRecipe) -> Tensor:
-    """Binary cross-entropy of the rhythm, and weighted that of the onset, each a mean over what has a loss.
+    """Binary cross-entropy of the rhythm, and weighted that of onset and beats, each a mean over what has a loss.
 
     Args:
         logits: (B, outputs, steps).
         windows: Their targets.
-        recipe: Weights of the onset.
+        recipe: Weights of the onset and of the beats.
     """
-    rhythm, weight, onset, onset_weight = (torch.from_numpy(values) for values in windows[1:])
+    rhythm, weight, onset, onset_weight, beats = (torch.from_numpy(values) for values in windows[1:])
     loss = _mean_entropy(logits[:, _RHYTHM], rhythm, weight)
     if recipe.onset_sigma_s:
         weight = onset_weight * (1 + (recipe.onset_positive - 1) * onset)
         loss = loss + recipe.onset_weight * _mean_entropy(logits[:, _ONSET], onset, weight)
+    if recipe.beat_sigma_s:
+        for kind in (0, 1):
+            beat, logit = beats[:, kind], logits[:, recipe.outputs - 2 + kind]
+            weight = beats[:, 2] * (1 + (recipe.beat_positive - 1) * beat)
+            loss = loss + recipe.beat_weight * _mean_entropy(logit, beat, weight)
     return loss
 
 

@@ -50,7 +50,7 @@ def train_fold(
         path: The model to write.
 
     Raises:
-        InputError: no network of this training could be used.
+        InputError: no network of this training could be used, or beats are asked for and none is annotated.
     """
     recipe, leads = recipe_of(training), lead_indices(next(iter(sections.values())).leads)
     if problem := recipe_problem(recipe, len(leads)):
@@ -58,6 +58,9 @@ def train_fold(
     # The bytes depend on it.
     torch.set_num_threads(1)
     seen = [record for records in by_dataset.values() for record in records if fold_of[record.name] != fold]
+    if recipe.beat_sigma_s and all(record.beats is None for record in seen):
+        problem = f"asks for beats, and no record outside fold {fold} has annotated ones"
+        raise InputError("config: onsets.training.beat_sigma_s", problem, "set it to 0, or add a data set with beats")
     started_at = time.monotonic()
 
     def tell(number: int, of_all: int, loss: float) -> None:

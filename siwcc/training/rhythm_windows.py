@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from siwcc.data.augment.filters import design_butterworth, steady_state
-from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.datasets.interface import Beats, RhythmRecord
 from siwcc.data.datasets.signals import resample
 
 __all__ = ["RhythmRecipe", "WindowDrawer", "Windows", "prepare_signal"]
@@ -27,6 +27,8 @@ _BLOCK_S = 1.0
 _FILTER_ORDER = 2
 # Half an hour at 50 Hz: up to there a loop takes a tenth of the 0.8 s that scipy.signal takes to import.
 _SHORT_SAMPLES = 100_000
+# A Gaussian is 0 from there on, next to 1 at its centre.
+_BUMP_SIGMAS = 6
 _Span = tuple[int, int]
 
 
@@ -53,6 +55,8 @@ class RhythmRecipe:
         onset_sigma_s: Standard deviation of the onset's target; where it is 0 there is no such output.
         onset_weight: Weight of the onset's loss.
         onset_positive: Weight of the onset's target against its absence.
+        beat_sigma_s: Standard deviation of a beat's target; where it is 0 there are no outputs for beats.
+        beat_weight, beat_positive: As those of the onset, for the beats' loss.
         paste, paste_s, paste_labels, fade_s: Probability of a pasted stretch, its shortest and longest duration, the
             malignant rhythms that it is taken from, and the duration of the fades.
         burst, flat: Probability of a noise burst and of a flat stretch.
@@ -90,6 +94,9 @@ class RhythmRecipe:
     onset_sigma_s: float = 0.3
     onset_weight: float = 1.0
     onset_positive: float = 5.0
+    beat_sigma_s: float = 0.0
+    beat_weight: float = 1.0
+    beat_positive: float = 3.0
     paste: float = 0.35
     paste_s: tuple[float, float] = (1.2, 6.0)
     paste_labels: tuple[str, ...] = ("VT", "VFL", "VF", "VFIB")
@@ -107,8 +114,8 @@ class RhythmRecipe:
 
     @property
     def outputs(self) -> int:
-        """Logits per step: the rhythm's, and where it has a target the onset's."""
-        return 2 if self.onset_sigma_s else 1
+        """Logits per step: the rhythm's, and where they have targets the onset's, a ventricular and another beat's."""
+        return (2 if self.onset_sigma_s else 1) + (2 if self.beat_sigma_s else 0)
 
     @property
     def stride(self) -> int:
@@ -243,6 +250,8 @@ class Windows(NamedTuple):
         rhythm_weight: float32 (B, steps), 0 where there is no loss.
         onset: float32 (B, steps), 1 at an onset, falling off as a Gaussian.
         onset_weight: float32 (B, steps).
+        beats: float32 (B, 3, steps): 1 at a ventricular beat, 1 at another, falling off as a Gaussian, and their
+            weight; (B, 0, steps) without targets for beats.
     """
 
     signal: np.ndarray
@@ -250,6 +259,7 @@ class Windows(NamedTuple):
     rhythm_weight: np.ndarray
     onset: np.ndarray
     onset_weight: np.ndarray
+    beats: np.ndarray
 
 
 @dataclass
@@ -257,7 +267,7 @@ class _Prepared:
     """A recording at the model's rate; times in its samples."""
 
     signal: np.ndarray
-    targets: np.ndarray  # (4, T): the fields of `Windows` after the signal
+    targets: np.ndarray  # (4 or 7, T): the fields of `Windows` after the signal
     onsets: np.ndarray
     other_changes: np.ndarray
     stretches: list[_Span]  # malignant, to paste
@@ -290,11 +300,11 @@ def _prepare(record: RhythmRecord, recipe: RhythmRecipe) -> _Prepared:
     spans = _malignant_spans(record, record.event_labels, rate)
     first = round(int(record.changes[0]) * rate / record.rate_hz) if len(record.changes) else length
     changes = np.round(np.asarray(record.changes) * (rate / record.rate_hz)).astype(np.int64)
-    targets = np.zeros((4, length), dtype=np.float32)
-    rhythm, rhythm_weight, onset, onset_weight = targets
+    beats = _beat_targets(record.beats, record.rate_hz, length, recipe)
+    targets = np.concatenate([np.zeros((4, length), dtype=np.float32), beats])
+    rhythm, rhythm_weight, onset, onset_weight = targets[:4]
     rhythm_weight[first:] = onset_weight[first:] = 1.0
     onsets = []
-    time = np.arange(length)
     for index, (start, stop) in enumerate(spans):
         rhythm[start:stop] = 1.0
         edge = round(recipe.ignored_s * rate)
@@ -306,7 +316,7 @@ def _prepare(record: RhythmRecord, recipe: RhythmRecipe) -> _Prepared:
         elif start > rate or start > first:
             onsets.append(start)
             if recipe.onset_sigma_s:
-                onset[:] = np.maximum(onset, np.exp(-0.5 * ((time - start) / (recipe.onset_sigma_s * rate)) ** 2))
+                _add_bump(onset, start, recipe.onset_sigma_s * rate)
     others = np.setdiff1d(changes[1:], [edge for span in spans for edge in span])
     stretches = _malignant_spans(record, [x for x in recipe.paste_labels if x in record.event_labels], rate)
     return _Prepared(signal, targets, np.array(onsets), others, stretches, _gaps(spans, min(first, length), length))
@@ -339,10 +349,11 @@ class WindowDrawer:
         signal = np.stack([window for window, _ in drawn])
         targets = np.stack([target for _, target in drawn])[:, :, :: recipe.stride]
         signal = _augment(signal, recipe, self.random)
-        return Windows(signal, *(np.ascontiguousarray(targets[:, row]) for row in range(4)))
+        rows = (np.ascontiguousarray(targets[:, row]) for row in range(4))
+        return Windows(signal, *rows, np.ascontiguousarray(targets[:, 4:]))
 
     def _window(self) -> tuple[np.ndarray, np.ndarray]:
-        """Signal (leads, T) and targets (4, T)."""
+        """Signal (leads, T) and targets (4 or 7, T)."""
         recipe, random = self.recipe, self.random
         length = recipe.window_samples
         speed = recipe.speed ** random.uniform(-1, 1)
@@ -393,6 +404,7 @@ class WindowDrawer:
         share = np.clip(np.minimum(inside, inside[::-1]) / fade, 0.0, 1.0).astype(np.float32)
         stretch = record.signal[:, source : source + stop - first]
         signal[:, first:stop] += share * (stretch - signal[:, first:stop])
+        targets[4:, first:stop] = record.targets[4:, source : source + stop - first]
         if malignant:
             _mark(targets, first, stop, recipe)
 
@@ -430,14 +442,33 @@ def _stretched(record: _Prepared, position: np.ndarray) -> tuple[np.ndarray, np.
 
 def _mark(targets: np.ndarray, first: int, stop: int, recipe: RhythmRecipe) -> None:
     """Enter a malignant stretch in the targets, in place."""
-    rhythm, rhythm_weight, onset, _ = targets
+    rhythm, rhythm_weight, onset, _ = targets[:4]
     rhythm[first:stop] = 1.0
     edge = round(max(recipe.ignored_s, recipe.fade_s) * recipe.rate_hz)
     for at in (first, stop):
         rhythm_weight[max(0, at - edge) : at + edge] = 0.0
     if recipe.onset_sigma_s:
-        time = np.arange(len(onset)) - first
-        np.maximum(onset, np.exp(-0.5 * (time / (recipe.onset_sigma_s * recipe.rate_hz)) ** 2), out=onset)
+        _add_bump(onset, first, recipe.onset_sigma_s * recipe.rate_hz)
+
+
+def _add_bump(target: np.ndarray, at: float, sigma: float) -> None:
+    """Put a Gaussian with the height 1 into a target, (T,), in place; both in samples."""
+    np.maximum(target, np.exp(-0.5 * ((np.arange(len(target)) - at) / sigma) ** 2), out=target)
+
+
+def _beat_targets(beats: Beats | None, rate_hz: float, length: int, recipe: RhythmRecipe) -> np.ndarray:
+    """`Windows.beats` of a whole recording, (3, T) or (0, T); no weight before the first beat and after the last."""
+    targets = np.zeros((3 if recipe.beat_sigma_s else 0, length), dtype=np.float32)
+    if beats is None or not recipe.beat_sigma_s:
+        return targets
+    time = beats.sample * (recipe.rate_hz / rate_hz)
+    sigma = recipe.beat_sigma_s * recipe.rate_hz
+    reach = math.ceil(_BUMP_SIGMAS * sigma)
+    for at, ventricular in zip(time.tolist(), beats.ventricular.tolist(), strict=True):
+        first = max(0, math.floor(at) - reach)
+        _add_bump(targets[0 if ventricular else 1, first : math.floor(at) + reach], at - first, sigma)
+    targets[2, math.floor(time[0]) : math.ceil(time[-1]) + 1] = 1.0
+    return targets
 
 
 def _augment(signal: np.ndarray, recipe: RhythmRecipe, random: np.random.Generator) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Whole recordings: what is written is read, names of two sets are kept apart, and a WFDB folder gives its changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import wfdb
 from refusals import refused
 
 from siwcc.config import parse_dataset
-from siwcc.data.datasets.interface import RhythmRecord, reader_for
+from siwcc.data.datasets.interface import Beats, RhythmRecord, reader_for
 from siwcc.data.recordings import read_recordings, write_recordings
 from siwcc.io.errors import InputError
 
@@ -29,7 +31,8 @@ def same(found: RhythmRecord, expected: RhythmRecord) -> bool:
     arrays = np.array_equal(found.signal_mv, expected.signal_mv, equal_nan=True) and np.array_equal(
         found.changes, expected.changes
     )
-    return arrays and (found.name, found.group, found.labels, found.rate_hz, found.event_labels) == (
+    beats = [None if record.beats is None else [part.tolist() for part in record.beats] for record in (found, expected)]
+    return arrays and beats[0] == beats[1] and (found.name, found.group, found.labels, found.rate_hz, found.event_labels) == (
         expected.name,
         expected.group,
         expected.labels,
@@ -40,7 +43,9 @@ def same(found: RhythmRecord, expected: RhythmRecord) -> bool:
 
 @pytest.mark.parametrize("samples", [100, 101, 149, 150])
 def test_what_is_written_is_read(tmp_path, samples):
+    beats = Beats(np.array([0, 49, 50, 98]), np.array([True, False, True, True]))
     records = [make_record("a", samples, "s1"), make_record("b", 120, "s1", changes=()), make_record("c", samples)]
+    records[2] = replace(records[2], beats=beats)
     write_recordings(tmp_path / "x.h5", records, {"dataset": "x"})
     found = read_recordings([tmp_path / "x.h5"])["x"]
     assert len(found) == 3
@@ -120,9 +125,11 @@ def test_a_wfdb_folder_gives_every_change_in_samples_at_the_rate_asked_for(tmp_p
     signal = np.random.default_rng(1).normal(size=(3600, 2))
     common = {"fs": 360, "units": ["mV"] * 2, "sig_name": ["I", "II"], "fmt": ["16"] * 2, "write_dir": str(tmp_path)}
     wfdb.wrsamp("r1", p_signal=signal, **common)
-    samples = np.array([36, 1800, 2160])
-    notes = ["(N", "(VT", "(N"]
-    wfdb.wrann("r1", "atr", samples, symbol=["+"] * 3, aux_note=notes, write_dir=str(tmp_path))
+    # A mark of the signal's quality is no beat, and a beat past the end is none of the record.
+    samples = np.array([36, 72, 144, 180, 216, 1800, 1836, 2160, 3600])
+    symbols = ["+", "N", "~", "F", "V", "+", "!", "+", "V"]
+    notes = ["(N", "", "", "", "", "(VT", "", "(N", ""]
+    wfdb.wrann("r1", "atr", samples, symbol=symbols, aux_note=notes, write_dir=str(tmp_path))
     values = {"format": "wfdb", "path": str(tmp_path), "event_labels": ["VT"], "subjects": {"r1": "s1"}}
     section = parse_dataset(values)
     (record,) = reader_for("wfdb").iter_recordings(section, tmp_path)
@@ -130,3 +137,9 @@ def test_a_wfdb_folder_gives_every_change_in_samples_at_the_rate_asked_for(tmp_p
     assert record.signal_mv.shape == (2, 2500)
     assert record.changes.tolist() == [25, 1250, 1500]
     assert record.labels == ("N", "VT", "N")
+    assert record.beats is not None
+    assert record.beats.sample.tolist() == [50, 125, 150, 1275]
+    assert record.beats.ventricular.tolist() == [False, False, True, True]
+    wfdb.wrann("r1", "atr", samples[:1], symbol=symbols[:1], aux_note=notes[:1], write_dir=str(tmp_path))
+    (record,) = reader_for("wfdb").iter_recordings(section, tmp_path)
+    assert record.beats is None

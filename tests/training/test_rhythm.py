@@ -11,7 +11,7 @@ import pytest
 import torch
 from tolerances import FLOAT32, FLOAT64, assert_same
 
-from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.datasets.interface import Beats, RhythmRecord
 from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference.rhythm_curve import rhythm_curves
 from siwcc.training import rhythm_windows
@@ -169,6 +169,79 @@ class TestTargets:
         assert (windows.rhythm_weight.sum(1) <= 126).all()
 
 
+class TestBeats:
+    recipe = replace(PLAIN, beat_sigma_s=0.1)
+    beats = Beats(np.array([150, 251, 400]), np.array([False, True, False]))
+
+    def test_each_kind_has_a_bump_at_its_beats_and_a_weight_between_them(self):
+        record = replace(made_record({0: "N"}, 10), beats=self.beats)
+        prepared = WindowDrawer([record], self.recipe, np.random.default_rng(0)).records[0]
+        ventricular, other, weight = prepared.targets[4:]
+        time = np.arange(500)
+        # At 50 Hz a standard deviation is five samples.
+        bumps = {at: np.exp(-0.5 * ((time - at) / 5) ** 2) for at in (75, 125.5, 200)}
+        assert_same(ventricular, bumps[125.5], FLOAT32)
+        assert_same(other, np.maximum(bumps[75], bumps[200]), FLOAT32)
+        assert np.flatnonzero(weight).tolist() == list(range(75, 201))
+
+    def test_records_without_beats_and_recipes_without_outputs_for_them(self):
+        with_beats = replace(made_record({0: "N"}, 10), beats=self.beats)
+        for record, recipe, rows in (
+            (made_record({0: "N"}, 10), self.recipe, 3),
+            (with_beats, PLAIN, 0),
+        ):
+            drawer = WindowDrawer([record], recipe, np.random.default_rng(0))
+            assert drawer.records[0].targets[4:].shape == (rows, 500)
+            assert not drawer.records[0].targets[4:].any()
+            assert drawer.draw().beats.shape == (32, rows, 500)
+        assert (PLAIN.outputs, self.recipe.outputs) == (2, 4)
+
+    def test_beats_are_pasted_with_their_stretch(self):
+        record = made_record({0: "N", 50: "VT", 100: "N"})
+        every = np.arange(0, 12_000, 40)
+        record = replace(record, beats=Beats(every, (every >= 5_000) & (every < 10_000)))
+        recipe = replace(self.recipe, paste=1.0, paste_s=(2.0, 4.0))
+        drawer = WindowDrawer([record], recipe, np.random.default_rng(0))
+        prepared = drawer.records[0]
+        marked = 0
+        for _ in range(50):
+            signal, targets = prepared.signal[:, :1000].copy(), prepared.targets[:, :1000].copy()
+            drawer._paste(prepared, signal, targets)
+            inside = np.flatnonzero(targets[0])
+            if len(inside):
+                marked += 1
+                # A beat every 0.4 s, and one of another kind can only be at the seams.
+                assert targets[4, inside].max() > 0.9
+                assert targets[5, inside[20:-20]].max() < 1e-3
+                assert np.array_equal(np.delete(targets[4:], inside, 1), np.delete(prepared.targets[4:, :1000], inside, 1))
+        assert marked > 10
+
+    def test_their_loss_is_of_the_last_two_logits(self):
+        windows = Windows(
+            *(np.zeros((1, *shape), np.float32) for shape in ((1, 16), (2,), (2,), (2,), (2,))),
+            beats=np.array([[[1, 0], [0, 0], [1, 1]]], np.float32),
+        )
+        logits = torch.tensor([[[9.0, 9.0], [9.0, 9.0], [1.0, 0.0], [0.0, 0.0]]])
+        recipe = replace(self.recipe, beat_weight=0.5, beat_positive=3.0)
+        ventricular = (3 * math.log(1 + math.exp(-1)) + math.log(2)) / 4
+        assert float(rhythm_loss(logits, windows, recipe)) == pytest.approx(0.5 * (ventricular + math.log(2)))
+        windows.beats[:, 2] = 0
+        assert float(rhythm_loss(logits, windows, recipe)) == 0
+
+    def test_a_network_learns_them(self):
+        changes = {0: "N", 30: "VT", 45: "N", 70: "VT", 90: "N"}
+        every = np.arange(0, 12_000, 80)
+        record = replace(made_record(changes), beats=Beats(every, np.arange(len(every)) % 3 == 0))
+        # A ventricular beat has a second spike.
+        record.signal_mv[:, (every[record.beats.ventricular][:, None] + np.arange(20, 30)).ravel()] += 1.0
+        recipe = replace(SMALL, beat_sigma_s=0.1, batches=150, batch_size=8, ema_decay=0.9)
+        network = train_rhythm_network([record], recipe, 0)
+        curves = rhythm_curves([network], prepare_signal(record.signal_mv, RATE_HZ, recipe))
+        steps = np.round(every / RATE_HZ / recipe.step_s).astype(int)[5:30]
+        found = curves[2, steps] > curves[3, steps]
+        assert np.array_equal(found, record.beats.ventricular[5:30])
+
+
 class TestPaste:
     def test_half_of_the_pasted_stretches_are_malignant_and_marked(self):
         record = made_record({0: "N", 50: "VT", 100: "N"})
@@ -250,6 +323,7 @@ class TestTraining:
             rhythm_weight=np.array([[1, 0]], np.float32),
             onset=np.array([[1, 0]], np.float32),
             onset_weight=np.array([[1, 1]], np.float32),
+            beats=np.zeros((1, 0, 2), np.float32),
         )
         logits = torch.tensor([[[0.0, 9.0], [1.0, 0.0]]])
         recipe = RhythmRecipe(onset_weight=0.5, onset_positive=3.0)

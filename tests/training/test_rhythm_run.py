@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from refusals import refused
 
 from siwcc.config import OnsetCurve, OnsetTraining, parse_dataset
-from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.datasets.interface import Beats, RhythmRecord
 from siwcc.evaluation.rhythm_rises import RiseSettings
 from siwcc.training import rhythm_run
 from siwcc.training.rhythm_checkpoint import read_rhythm_model
@@ -69,6 +69,21 @@ def test_a_training_whose_network_could_not_be_read_is_not_begun(study, tmp_path
     with refused("config: onsets.training", remedy=None):
         train_fold(*study, 1, 0, OnsetTraining(**training), tmp_path / "model.pt")
     assert not (tmp_path / "model.pt").exists()
+
+
+def test_outputs_for_beats_need_annotated_beats(study, tmp_path):
+    by_dataset, sections, fold_of = study
+    training = SMALL.model_copy(update={"beat_sigma_s": 0.1})
+    with refused("config: onsets.training.beat_sigma_s"):
+        train_fold(by_dataset, sections, fold_of, 1, 0, training, tmp_path / "model.pt")
+    assert not (tmp_path / "model.pt").exists()
+    # One record with beats is enough, of another fold.
+    beats = Beats(np.array([100, 140]), np.array([False, True]))
+    by_dataset["y"][1] = replace(by_dataset["y"][1], beats=beats)
+    with refused("config: onsets.training.beat_sigma_s"):
+        train_fold(by_dataset, sections, fold_of, 3, 0, training, tmp_path / "model.pt")
+    train_fold(by_dataset, sections, fold_of, 1, 0, training, tmp_path / "model.pt")
+    assert read_rhythm_model(tmp_path / "model.pt").network.outputs == 4
 
 
 def test_the_config_has_every_number_of_a_training_with_its_default():

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -60,6 +60,18 @@ class Excluded:
     reason: str
 
 
+class Beats(NamedTuple):
+    """The annotated beats of a recording, at least one.
+
+    Attributes:
+        sample: int64 (beats,), ascending, within the recording.
+        ventricular: bool (beats,), whether it begins in a ventricle.
+    """
+
+    sample: np.ndarray
+    ventricular: np.ndarray
+
+
 @dataclass(frozen=True)
 class RhythmRecord:
     """A whole recording, and when its rhythm changes.
@@ -72,6 +84,7 @@ class RhythmRecord:
         changes: int64 (changes,), samples at which a rhythm begins, ascending.
         labels: The rhythm that begins there, without its bracket.
         event_labels: Those that count as an event.
+        beats: None where they are not annotated.
     """
 
     name: str
@@ -81,6 +94,7 @@ class RhythmRecord:
     changes: np.ndarray
     labels: tuple[str, ...]
     event_labels: tuple[str, ...]
+    beats: Beats | None = None
 
     @property
     def duration_s(self) -> float:

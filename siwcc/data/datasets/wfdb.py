@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from siwcc.config import RecordsDataset
 from siwcc.data.datasets.download import fetch_files, read_checksums
-from siwcc.data.datasets.interface import Excluded, RhythmRecord, Sample
+from siwcc.data.datasets.interface import Beats, Excluded, RhythmRecord, Sample
 from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
-from siwcc.data.datasets.wfdb_annotations import rhythm_changes
+from siwcc.data.datasets.wfdb_annotations import annotated_beats, rhythm_changes
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
 from siwcc.io.lead_numbers import lead_indices
@@ -30,6 +31,8 @@ CHECKSUMS = Path(__file__).resolve().parents[3] / "resources" / "checksums"
 
 _MAX_FILE_BYTES = 16 << 20
 _REPAIR = "fetch the file again, or take its three files (.hea, .dat, .atr) out of the folder"
+
+_What = TypeVar("_What")
 
 _logger = logging.getLogger(__name__)
 
@@ -122,7 +125,7 @@ def iter_samples(section: RecordsDataset, folder: Path) -> Iterator[Sample | Exc
 
 
 def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRecord]:
-    """Every record from end to end, with its changes of rhythm; those past the record's end are left out.
+    """Every record from end to end, with changes of rhythm and beats; those past the record's end are left out.
 
     Args:
         section: As for `iter_samples`.
@@ -146,6 +149,7 @@ def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRec
             changes=np.array([sample for sample, _ in changes], dtype=np.int64),
             labels=tuple(label for _, label in changes),
             event_labels=section.event_labels,
+            beats=_beats(record, recording),
         )
     note_unchecked(records)
 
@@ -196,8 +200,24 @@ def _events(record: WfdbRecord, recording: Recording, section: RecordsDataset) -
 
 def _changes(record: WfdbRecord, recording: Recording) -> list[tuple[int, str]]:
     """The nearest sample of each change of rhythm, and the rhythm that begins."""
+    return _at_samples(rhythm_changes(record), record, recording)
+
+
+def _beats(record: WfdbRecord, recording: Recording) -> Beats | None:
+    """Of two beats at one sample the last counts."""
+    found = dict(_at_samples(annotated_beats(record), record, recording))
+    inside = {sample: ventricular for sample, ventricular in found.items() if sample < recording.length}
+    if not inside:
+        return None
+    return Beats(np.array(list(inside), dtype=np.int64), np.array(list(inside.values()), dtype=bool))
+
+
+def _at_samples(
+    annotations: Iterable[tuple[Fraction, _What]], record: WfdbRecord, recording: Recording
+) -> list[tuple[int, _What]]:
+    """The nearest sample of each annotation."""
     scale = recording.ratio * Fraction(record.rate_hz)
-    return [(nearest_sample(time_s * scale, recording.length), label) for time_s, label in rhythm_changes(record)]
+    return [(nearest_sample(time_s * scale, recording.length), what) for time_s, what in annotations]
 
 
 def _first(ends: Sequence[int], after: int) -> int:

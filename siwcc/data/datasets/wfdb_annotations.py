@@ -1,4 +1,4 @@
-"""Changes of rhythm in the annotation file of a WFDB record."""
+"""Changes of rhythm and beats in the annotation file of a WFDB record."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from siwcc.io.errors import InputError
 
 # Code of `+`, a change of rhythm. By code, as wfdb fails on the symbols of codes that it has no name for.
 _RHYTHM_CODE = 28
+# Premature (V, on the T wave r), escape (E) and flutter (!), not the fusion with a normal beat (F).
+_VENTRICULAR_CODES = (5, 10, 31, 41)
+_BEAT_CODES = (*range(1, 14), 25, 30, 31, 34, 35, 38, 41)
 # The notes that may start with `## `, and their orders; on others wfdb's reader never returns.
 _DEFINITIONS = {
     "T": re.compile(rb"## time resolution: \d.*", re.DOTALL),
@@ -35,12 +38,26 @@ def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
     Raises:
         InputError: a damaged annotation file.
     """
+    annotation, step_s = _read(record)
+    rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
+    labels = [annotation.aux_note[index].strip("( \t\r\n\0") for index in rhythm]
+    return [(int(annotation.sample[index]) * step_s, label) for index, label in zip(rhythm, labels, strict=True)]
+
+
+def annotated_beats(record: WfdbRecord) -> list[tuple[Fraction, bool]]:
+    """When a beat is, and whether it is ventricular, in the order of time; as `rhythm_changes`."""
+    annotation, step_s = _read(record)
+    code = annotation.label_store
+    beats = np.flatnonzero(np.isin(code, _BEAT_CODES))
+    return [(int(annotation.sample[index]) * step_s, bool(code[index] in _VENTRICULAR_CODES)) for index in beats]
+
+
+def _read(record: WfdbRecord) -> tuple[wfdb.Annotation, Fraction]:
+    """All annotations, and the time from one sample of theirs to the next, s."""
     path, remedy = Path(f"{record.stem}.atr"), record.needs.remedy
     has_own_rate = _check_bytes(path, remedy)
     try:
         annotation = wfdb.rdann(record.stem, "atr", return_label_elements=["label_store"])
-        rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
-        labels = [annotation.aux_note[index].strip("( \t\r\n\0") for index in rhythm]
     except Exception as error:
         raise InputError(path, f"is no readable WFDB annotation file ({first_line(error)})", remedy) from error
     if np.any(np.diff(annotation.sample, prepend=0) < 0):
@@ -49,8 +66,7 @@ def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
     rate_hz = annotation.fs if has_own_rate else record.header.rate_hz
     if not rate_hz:
         raise InputError(path, "is damaged: its time resolution is 0", remedy)
-    step_s = 1 / Fraction(rate_hz)
-    return [(int(annotation.sample[index]) * step_s, label) for index, label in zip(rhythm, labels, strict=True)]
+    return annotation, 1 / Fraction(rate_hz)
 
 
 def _check_bytes(path: Path, remedy: str) -> bool:

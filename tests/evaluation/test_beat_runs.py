@@ -1,0 +1,87 @@
+"""Runs of ventricular beats, against values worked out by hand and a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tolerances import FLOAT64, assert_same
+
+from siwcc.evaluation.beat_runs import find_peaks, find_runs
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
+
+pytestmark = pytest.mark.numeric
+STEP_S = 0.1
+
+
+def curves_of(beats: dict[int, float], steps: int = 60) -> np.ndarray:
+    """Curves of beats at these steps with these probabilities of being ventricular."""
+    curves = np.zeros((2, steps))
+    for step, share in beats.items():
+        curves[:, step] = 0.8 * np.array([share, 1 - share])
+    return curves
+
+
+def test_three_in_a_row_after_another_beat():
+    runs = find_runs(curves_of({5: 0.1, 12: 0.9, 17: 0.8, 23: 0.7, 30: 0.2}), STEP_S)
+    assert np.flatnonzero(runs.score).tolist() == [5, 12, 17]
+    assert_same(runs.score[[5, 12, 17]], [0.1 * 0.9 * 0.8, 0.9 * 0.8 * 0.7 * 0.9, 0.8 * 0.7 * 0.2 * 0.1], FLOAT64)
+    assert runs.last[[5, 12, 17]].tolist() == [23, 23, 30]
+
+
+def test_the_last_beat_is_that_of_the_whole_run():
+    runs = find_runs(curves_of({5: 0.1, **dict.fromkeys((12, 17, 23, 28, 34), 0.9), 40: 0.2, 46: 0.9}), STEP_S)
+    assert runs.last[12] == 34
+
+
+def test_beats_that_are_far_apart_are_no_run():
+    near, far = (find_runs(curves_of({5: 1.0, 10: 1.0, step: 1.0}), STEP_S) for step in (23, 24))
+    assert near.score[5] == 1.0
+    assert not far.score.any()
+
+
+def test_fewer_than_three_beats_or_none():
+    for beats in ({}, {5: 1.0}, {5: 1.0, 10: 1.0}):
+        assert not find_runs(curves_of(beats), STEP_S).score.any()
+    assert find_runs(np.zeros((2, 0)), STEP_S).score.shape == (0,)
+    # Too little of both curves is no beat.
+    assert not find_runs(0.3 * curves_of(dict.fromkeys((5, 10, 15), 1.0)), STEP_S).score.any()
+
+
+def test_random_beats_against_a_plain_loop():
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        steps = np.cumsum(random.integers(3, 16, 40)).tolist()
+        shares = random.random(40).tolist()
+        runs = find_runs(curves_of(dict(zip(steps, shares, strict=True)), steps[-1] + 5), STEP_S)
+        for place in range(38):
+            expected = 1.0 - shares[place - 1] if place else 1.0
+            for one in range(place, place + 3):
+                expected *= shares[one]
+            if max(np.diff(steps[place : place + 3])) > 13:
+                expected = 0.0
+            assert runs.score[steps[place]] == pytest.approx(expected, abs=1e-12)
+            end = place
+            while end + 1 < 40 and steps[end + 1] - steps[end] <= 13 and shares[end + 1] >= 0.5:
+                end += 1
+            assert runs.last[steps[place]] == steps[max(end, place + 2)]
+        assert np.flatnonzero(runs.score).size <= 38
+
+
+def test_a_run_is_a_candidate_though_the_rhythm_does_not_rise():
+    beats = curves_of({5: 0.1, 12: 0.9, 17: 0.9, 23: 0.9, 30: 0.2})
+    silent = np.zeros((2, 60))
+    settings = RiseSettings(least_score=0.5)
+    (candidate,) = find_rises(np.concatenate([silent, beats]), STEP_S, settings)
+    assert candidate == pytest.approx((1.2, 2.3, 0.9**4))
+    assert find_rises(silent, STEP_S, settings) == []
+    # As if independent: where both say so, the score is higher than either.
+    rising = np.stack([np.where(np.arange(60) >= 12, 0.6, 0.0), np.ones(60)])
+    alone = find_rises(rising, STEP_S, RiseSettings(rise_s=1.0, gap_s=0.0, onset_weight=0.0))
+    both = find_rises(np.concatenate([rising, beats]), STEP_S, RiseSettings(rise_s=1.0, gap_s=0.0, onset_weight=0.0))
+    assert alone[0].onset_s == both[0].onset_s == pytest.approx(1.2)
+    assert both[0].score == pytest.approx(1 - (1 - alone[0].score) * (1 - 0.9**4))
+
+
+def test_of_equal_peaks_that_are_close_the_first():
+    assert find_peaks(np.array([0.0, 1.0, 1.0, 0.0, 0.5]), 1, 0.2) == [1, 4]
+    assert find_peaks(np.array([]), 1, 0.2) == []
