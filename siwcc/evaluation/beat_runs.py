@@ -1,6 +1,6 @@
 """Runs of ventricular beats, by the curves of the networks: three or more in a row begin an episode.
 
-    two curves over time -> beats, each with the probability that it is ventricular -> runs
+Beats are the peaks of the sum of both curves; the share of the first one is the probability that a beat is ventricular.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def find_runs(curves: np.ndarray, step_s: float) -> Runs:
 def _around(curves: np.ndarray, steps: int) -> np.ndarray:
     """Sums over so many steps to either side."""
     padded = np.pad(curves, ((0, 0), (steps, steps)))
-    return np.lib.stride_tricks.sliding_window_view(padded, 2 * steps + 1, axis=1).sum(axis=2)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * steps + 1, axis=1).sum(axis=2))
 
 
 def _last_beats(share: np.ndarray, follows: np.ndarray) -> np.ndarray:

@@ -18,8 +18,9 @@ class RiseSettings:
         rise_s: The rise of the rhythm's probability at a moment is its mean over this time after the moment, less that
             over as much time before it; not below 0.
         gap_s: Time to either side of the moment that does not count, as the probability changes there.
-        onset_weight: The score is `onset ** onset_weight * rise ** (1 - onset_weight)`, a weighted geometric mean. Where
-            there are curves of beats, it is the probability of this or of a run of ventricular beats, as if independent.
+        onset_weight: The score is `onset ** onset_weight * rise ** (1 - onset_weight)`, a weighted geometric mean.
+            Where there are curves of beats, it is the probability of this or of a run of ventricular beats in a rhythm
+            that is not malignant, as if they were independent.
         apart_s: A candidate has the largest score within this time to either side.
         least_score: Candidates with a lower score are left out.
         end_level: The episode ends where the rhythm's probability, after its largest value within `rise_s`, first falls
@@ -37,6 +38,13 @@ class RiseSettings:
 def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np.ndarray:
     """How much the probability of a malignant rhythm rises at every step, (2, steps) -> (steps,), 0 to 1."""
     rhythm, onset = curves
+    before, after = _means_around(rhythm, step_s, settings)
+    rise = np.clip(after - before, 0.0, 1.0)
+    return np.asarray(onset**settings.onset_weight * rise ** (1 - settings.onset_weight))
+
+
+def _means_around(rhythm: np.ndarray, step_s: float, settings: RiseSettings) -> tuple[np.ndarray, np.ndarray]:
+    """The rhythm's mean probability before and after every step, (steps,) each."""
     steps, gap = max(1, round(settings.rise_s / step_s)), round(settings.gap_s / step_s)
     reach = steps + gap
     padded = np.pad(rhythm, reach, mode="edge")
@@ -44,8 +52,8 @@ def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np
     # Of `steps` values from each on.
     mean = (total[steps:] - total[:-steps]) / steps
     # Sums of rounded values may leave the range by a rounding.
-    rise = np.clip(mean[reach + gap :][: len(rhythm)] - mean[: len(rhythm)], 0.0, 1.0)
-    return np.asarray(onset**settings.onset_weight * rise ** (1 - settings.onset_weight))
+    before, after = np.clip([mean[: len(rhythm)], mean[reach + gap :][: len(rhythm)]], 0.0, 1.0)
+    return before, after
 
 
 def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> list[Candidate]:
@@ -64,7 +72,9 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
     score, last = score_curve(curves[:2], step_s, settings), np.zeros(curves.shape[1], dtype=np.int64)
     if len(curves) > 2:
         runs = find_runs(curves[2:], step_s)
-        score, last = 1.0 - (1.0 - score) * (1.0 - runs.score), runs.last
+        # A run begins nothing where the rhythm is malignant already.
+        begins = runs.score * (1.0 - _means_around(curves[0], step_s, settings)[0])
+        score, last = 1.0 - (1.0 - score) * (1.0 - begins), runs.last
     below = np.flatnonzero(curves[0] < settings.end_level)
     candidates = []
     for step in find_peaks(score, round(settings.apart_s / step_s), settings.least_score):

@@ -1,7 +1,7 @@
 """Trained rhythm networks for use: a recording of any length in, a list of onsets with a probability out.
 
-    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, two or four curves
-        -> onsets with a score -> a probability each
+    blocks of the recording -> stretches with a margin -> as in training -> every network -> their mean, two curves or
+        four -> onsets with a score -> a probability each
 
 The preparation is that of the training, by its own function. A stretch is half an hour, with as much before and after
 it as its values depend on, and begins with a whole second and a whole step of the networks: the curves are the same as
@@ -216,7 +216,7 @@ class OnsetDetector:
         return Onsets(found, threshold, source, shown, step_s, self.paths, tolerance_s, extent.silent(source.leads))
 
     def _curves(self, source: SignalBlocks, extent: Extent, progress: Progress | None) -> tuple[np.ndarray, float]:
-        """The networks' mean probabilities, float64 (2 or 4, steps), see `rhythm_curves`, and the time between steps."""
+        """The networks' mean, float64 (2 or 4, steps), see `rhythm_curves`, and the time between steps."""
         ratio = resampling_ratio(source.path, source.rate_hz, self.recipe.rate_hz)
         stride = self.recipe.stride
         steps = math.ceil(source.samples * ratio) // stride

@@ -1,10 +1,10 @@
 """Train a network that gives every moment of a recording the probability of a malignant rhythm.
 
 Logits are trained with binary cross-entropy at every step of the network: "the rhythm is malignant", "a malignant
-rhythm begins here" (a Gaussian around each onset) and, where beats are annotated, "here is a ventricular beat" and "here
-is another beat". Windows, targets and augmentation are those of
-`siwcc.training.rhythm_windows`. The network that is returned has the mean of the weights over the training, with
-exponentially falling weights (as Polyak and Juditsky 1992, who take the plain mean).
+rhythm begins here" (a Gaussian around each onset) and, where beats are annotated, "here is a ventricular beat" and
+"here is another beat". Windows, targets and augmentation are those of `siwcc.training.rhythm_windows`. The network that
+is returned has the mean of the weights over the training, with exponentially falling weights (as Polyak and Juditsky
+1992, who take the plain mean).
 
 Everything is drawn from generators of the training's own seed, so that a training on a CPU with one thread is
 deterministic.

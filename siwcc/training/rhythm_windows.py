@@ -349,8 +349,8 @@ class WindowDrawer:
         signal = np.stack([window for window, _ in drawn])
         targets = np.stack([target for _, target in drawn])[:, :, :: recipe.stride]
         signal = _augment(signal, recipe, self.random)
-        rows = (np.ascontiguousarray(targets[:, row]) for row in range(4))
-        return Windows(signal, *rows, np.ascontiguousarray(targets[:, 4:]))
+        rhythm, rhythm_weight, onset, onset_weight = (np.ascontiguousarray(targets[:, row]) for row in range(4))
+        return Windows(signal, rhythm, rhythm_weight, onset, onset_weight, np.ascontiguousarray(targets[:, 4:]))
 
     def _window(self) -> tuple[np.ndarray, np.ndarray]:
         """Signal (leads, T) and targets (4 or 7, T)."""

@@ -32,7 +32,8 @@ def same(found: RhythmRecord, expected: RhythmRecord) -> bool:
         found.changes, expected.changes
     )
     beats = [None if record.beats is None else [part.tolist() for part in record.beats] for record in (found, expected)]
-    return arrays and beats[0] == beats[1] and (found.name, found.group, found.labels, found.rate_hz, found.event_labels) == (
+    assert beats[0] == beats[1]
+    return arrays and (found.name, found.group, found.labels, found.rate_hz, found.event_labels) == (
         expected.name,
         expected.group,
         expected.labels,

@@ -85,3 +85,13 @@ def test_a_run_is_a_candidate_though_the_rhythm_does_not_rise():
 def test_of_equal_peaks_that_are_close_the_first():
     assert find_peaks(np.array([0.0, 1.0, 1.0, 0.0, 0.5]), 1, 0.2) == [1, 4]
     assert find_peaks(np.array([]), 1, 0.2) == []
+
+
+def test_a_run_in_a_malignant_rhythm_begins_nothing():
+    beats = curves_of({5: 0.1, 42: 0.9, 47: 0.9, 53: 0.9, 58: 0.2})
+    scores = []
+    for probability in (0.0, 0.25, 1.0):
+        rhythm = np.stack([np.full(60, probability), np.zeros(60)])
+        found = find_rises(np.concatenate([rhythm, beats]), STEP_S, RiseSettings())
+        scores.append(found[0].score if found else 0.0)
+    assert scores == pytest.approx([0.9**4, 0.75 * 0.9**4, 0.0])
