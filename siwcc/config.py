@@ -852,8 +852,8 @@ class OnsetTraining(Section):
     beat_sigma_s: float = Field(
         default=0.0,
         ge=0,
-        le=60,
-        description="s, of a beat's target; 0: no outputs for beats (which must be annotated)",
+        le=1,
+        description="s, standard deviation of a beat's target; 0: no outputs for beats, which must be annotated",
     )
     beat_weight: float = Field(default=1.0, ge=0, le=1000, description="of the beats' loss")
     beat_positive: float = Field(default=3.0, gt=0, le=1000, description="of a beat against none, in its loss")

@@ -141,6 +141,7 @@ def _fold_facts(shard: Shard) -> dict[str, Any]:
 def _recordings_facts(path: Path) -> dict[str, Any]:
     (dataset, records), *_ = read_recordings([path]).items()
     references = [reference_of(record) for record in records]
+    annotated = [record.beats for record in records if record.beats is not None]
     return {
         "dataset": dataset,
         "records": len(records),
@@ -150,6 +151,8 @@ def _recordings_facts(path: Path) -> dict[str, Any]:
         "rate_hz": records[0].rate_hz,
         "rhythm_changes": _counts(np.array([label for record in records for label in record.labels], dtype=object)),
         "event_labels": list(records[0].event_labels),
+        "beats": sum(len(beats.sample) for beats in annotated),
+        "ventricular_beats": sum(int(beats.ventricular.sum()) for beats in annotated),
         "onsets": sum(len(reference.onsets("episodes")) for reference in references),
         "malignant_hours": six_decimals(sum(reference.malignant_us for reference in references) / US_PER_H),
     }

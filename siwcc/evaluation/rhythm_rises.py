@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siwcc.data.episodes import Candidate
-from siwcc.evaluation.beat_runs import find_peaks, find_runs
+from siwcc.evaluation.beat_runs import find_runs, local_maxima
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RiseSettings:
         apart_s: A candidate has the largest score within this time to either side.
         least_score: Candidates with a lower score are left out.
         end_level: The episode ends where the rhythm's probability, after its largest value within `rise_s`, first falls
-            below this; at the earliest with the last beat of its run.
+            below this; not before the end of a run that begins it.
     """
 
     rise_s: float = 3.0
@@ -37,8 +37,11 @@ class RiseSettings:
 
 def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np.ndarray:
     """How much the probability of a malignant rhythm rises at every step, (2, steps) -> (steps,), 0 to 1."""
-    rhythm, onset = curves
-    before, after = _means_around(rhythm, step_s, settings)
+    before, after = _means_around(curves[0], step_s, settings)
+    return _score(curves[1], before, after, settings)
+
+
+def _score(onset: np.ndarray, before: np.ndarray, after: np.ndarray, settings: RiseSettings) -> np.ndarray:
     rise = np.clip(after - before, 0.0, 1.0)
     return np.asarray(onset**settings.onset_weight * rise ** (1 - settings.onset_weight))
 
@@ -66,19 +69,25 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
 
     Returns:
         Candidates; of equal scores within `apart_s` the first one.
+
+    Raises:
+        ValueError: another number of curves.
     """
+    if len(curves) not in (2, 4):
+        raise ValueError(f"two or four curves are needed, got {len(curves)}")
     if not curves.shape[1]:
         return []
-    score, last = score_curve(curves[:2], step_s, settings), np.zeros(curves.shape[1], dtype=np.int64)
-    if len(curves) > 2:
+    before, after = _means_around(curves[0], step_s, settings)
+    score, run_end = _score(curves[1], before, after, settings), np.zeros(curves.shape[1], dtype=np.int64)
+    if len(curves) == 4:
         runs = find_runs(curves[2:], step_s)
         # A run begins nothing where the rhythm is malignant already.
-        begins = runs.score * (1.0 - _means_around(curves[0], step_s, settings)[0])
-        score, last = 1.0 - (1.0 - score) * (1.0 - begins), runs.last
+        score = 1.0 - (1.0 - score) * (1.0 - runs.score * (1.0 - before))
+        run_end = runs.end
     below = np.flatnonzero(curves[0] < settings.end_level)
     candidates = []
-    for step in find_peaks(score, round(settings.apart_s / step_s), settings.least_score):
-        end = max(_end(curves[0], below, step, step_s, settings), int(last[step]))
+    for step in local_maxima(score, round(settings.apart_s / step_s), settings.least_score):
+        end = max(_end(curves[0], below, step, step_s, settings), int(run_end[step]))
         candidates.append(Candidate(step * step_s, end * step_s, float(score[step])))
     return candidates
 

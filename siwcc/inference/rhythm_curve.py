@@ -1,6 +1,6 @@
 """From a recording to the probabilities of a malignant rhythm and of its onset over time.
 
-signal, mV -> `siwcc.training.rhythm_windows.prepare_signal` -> `rhythm_curves`, two probabilities per step
+signal, mV -> `siwcc.training.rhythm_windows.prepare_signal` -> `rhythm_curves`, two or four probabilities per step
     -> `siwcc.evaluation.rhythm_rises`
 """
 

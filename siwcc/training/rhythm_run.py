@@ -58,8 +58,9 @@ def train_fold(
     # The bytes depend on it.
     torch.set_num_threads(1)
     seen = [record for records in by_dataset.values() for record in records if fold_of[record.name] != fold]
-    if recipe.beat_sigma_s and all(record.beats is None for record in seen):
-        problem = f"asks for beats, and no record outside fold {fold} has annotated ones"
+    kinds = {kind for record in seen if record.beats is not None for kind in record.beats.ventricular.tolist()}
+    if recipe.beat_sigma_s and len(kinds) < 2:
+        problem = f"needs annotated beats, ventricular and other ones, in records outside fold {fold}"
         raise InputError("config: onsets.training.beat_sigma_s", problem, "set it to 0, or add a data set with beats")
     started_at = time.monotonic()
 

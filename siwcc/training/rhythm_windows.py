@@ -27,8 +27,10 @@ _BLOCK_S = 1.0
 _FILTER_ORDER = 2
 # Half an hour at 50 Hz: up to there a loop takes a tenth of the 0.8 s that scipy.signal takes to import.
 _SHORT_SAMPLES = 100_000
-# A Gaussian is 0 from there on, next to 1 at its centre.
-_BUMP_SIGMAS = 6
+# Beyond it a Gaussian is below 2e-8, the rounding of float32 at 1.
+_REACH_SIGMAS = 6
+# Between beats farther apart some may not be annotated.
+_LONGEST_INTERVAL_S = 3.0
 _Span = tuple[int, int]
 
 
@@ -316,7 +318,7 @@ def _prepare(record: RhythmRecord, recipe: RhythmRecipe) -> _Prepared:
         elif start > rate or start > first:
             onsets.append(start)
             if recipe.onset_sigma_s:
-                _add_bump(onset, start, recipe.onset_sigma_s * rate)
+                _add_gaussian(onset, start, recipe.onset_sigma_s * rate)
     others = np.setdiff1d(changes[1:], [edge for span in spans for edge in span])
     stretches = _malignant_spans(record, [x for x in recipe.paste_labels if x in record.event_labels], rate)
     return _Prepared(signal, targets, np.array(onsets), others, stretches, _gaps(spans, min(first, length), length))
@@ -405,6 +407,8 @@ class WindowDrawer:
         stretch = record.signal[:, source : source + stop - first]
         signal[:, first:stop] += share * (stretch - signal[:, first:stop])
         targets[4:, first:stop] = record.targets[4:, source : source + stop - first]
+        for seam in _seams(first, stop, recipe):
+            targets[6:, seam] = 0.0
         if malignant:
             _mark(targets, first, stop, recipe)
 
@@ -440,34 +444,41 @@ def _stretched(record: _Prepared, position: np.ndarray) -> tuple[np.ndarray, np.
     return signal * inside, record.targets[:, nearest] * inside
 
 
+def _seams(first: int, stop: int, recipe: RhythmRecipe) -> list[slice]:
+    """The samples around both ends of a pasted stretch that have no loss."""
+    edge = round(max(recipe.ignored_s, recipe.fade_s) * recipe.rate_hz)
+    return [slice(max(0, at - edge), at + edge) for at in (first, stop)]
+
+
 def _mark(targets: np.ndarray, first: int, stop: int, recipe: RhythmRecipe) -> None:
     """Enter a malignant stretch in the targets, in place."""
     rhythm, rhythm_weight, onset, _ = targets[:4]
     rhythm[first:stop] = 1.0
-    edge = round(max(recipe.ignored_s, recipe.fade_s) * recipe.rate_hz)
-    for at in (first, stop):
-        rhythm_weight[max(0, at - edge) : at + edge] = 0.0
+    for seam in _seams(first, stop, recipe):
+        rhythm_weight[seam] = 0.0
     if recipe.onset_sigma_s:
-        _add_bump(onset, first, recipe.onset_sigma_s * recipe.rate_hz)
+        _add_gaussian(onset, first, recipe.onset_sigma_s * recipe.rate_hz)
 
 
-def _add_bump(target: np.ndarray, at: float, sigma: float) -> None:
+def _add_gaussian(target: np.ndarray, at: float, sigma: float) -> None:
     """Put a Gaussian with the height 1 into a target, (T,), in place; both in samples."""
     np.maximum(target, np.exp(-0.5 * ((np.arange(len(target)) - at) / sigma) ** 2), out=target)
 
 
 def _beat_targets(beats: Beats | None, rate_hz: float, length: int, recipe: RhythmRecipe) -> np.ndarray:
-    """`Windows.beats` of a whole recording, (3, T) or (0, T); no weight before the first beat and after the last."""
+    """`Windows.beats` of a whole recording, (3, T) or (0, T); no weight far from all beats."""
     targets = np.zeros((3 if recipe.beat_sigma_s else 0, length), dtype=np.float32)
     if beats is None or not recipe.beat_sigma_s:
         return targets
     time = beats.sample * (recipe.rate_hz / rate_hz)
     sigma = recipe.beat_sigma_s * recipe.rate_hz
-    reach = math.ceil(_BUMP_SIGMAS * sigma)
+    reach = math.ceil(_REACH_SIGMAS * sigma)
     for at, ventricular in zip(time.tolist(), beats.ventricular.tolist(), strict=True):
         first = max(0, math.floor(at) - reach)
-        _add_bump(targets[0 if ventricular else 1, first : math.floor(at) + reach], at - first, sigma)
-    targets[2, math.floor(time[0]) : math.ceil(time[-1]) + 1] = 1.0
+        _add_gaussian(targets[0 if ventricular else 1, first : math.floor(at) + reach + 1], at - first, sigma)
+    for start, stop in zip(time[:-1].tolist(), time[1:].tolist(), strict=True):
+        if stop - start <= _LONGEST_INTERVAL_S * recipe.rate_hz:
+            targets[2, math.floor(start) : math.ceil(stop) + 1] = 1.0
     return targets
 
 

@@ -17,7 +17,7 @@ from made_study import EPOCHS, copied_study, shared_study
 from siwcc.cli.inspect import contents_json, format_contents, inspect_file
 from siwcc.cli.main import main
 from siwcc.data.curves import Curves, write_curves
-from siwcc.data.datasets.interface import RhythmRecord
+from siwcc.data.datasets.interface import Beats, RhythmRecord
 from siwcc.data.recordings import write_recordings
 from siwcc.evaluation.onset_settings import write_onset_settings
 from siwcc.io.errors import InputError
@@ -94,11 +94,13 @@ def test_a_model(model: Path) -> None:
 def test_files_of_the_onsets_stage(tmp_path: Path) -> None:
     signal = np.zeros((2, 7200), dtype=np.float32)
     changes = np.array([0, 1000, 1500], dtype=np.int64)
-    record = RhythmRecord("a", "s", 2.0, signal, changes, ("N", "VT", "N"), ("VT",))
+    beats = Beats(np.array([3, 5, 8]), np.array([False, True, False]))
+    record = RhythmRecord("a", "s", 2.0, signal, changes, ("N", "VT", "N"), ("VT",), beats)
     write_recordings(tmp_path / "x.h5", [record], {"dataset": "x"})
     facts = inspect_file(tmp_path / "x.h5").facts
     assert (facts["records"], facts["hours"], facts["onsets"], facts["malignant_hours"]) == (1, 1.0, 1, 0.069444)
     assert facts["rhythm_changes"] == {"N": 2, "VT": 1}
+    assert (facts["beats"], facts["ventricular_beats"]) == (3, 1)
     write_curves(tmp_path / "c.h5", Curves(0.5, {"a": np.array([0.25, 0.75], dtype=np.float32)}))
     assert inspect_file(tmp_path / "c.h5").facts["mean_probability"] == 0.5
     detector = write_detector(tmp_path / "d.pt", fold=3, training_groups=["b", "c"])

@@ -22,7 +22,7 @@ from siwcc.config import RecordsDataset
 from siwcc.data.datasets.download import fetch_files, read_checksums
 from siwcc.data.datasets.interface import Beats, Excluded, RhythmRecord, Sample
 from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
-from siwcc.data.datasets.wfdb_annotations import annotated_beats, rhythm_changes
+from siwcc.data.datasets.wfdb_annotations import read_annotations, rhythm_changes
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
 from siwcc.io.lead_numbers import lead_indices
@@ -140,7 +140,8 @@ def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRec
     records = _records(section, folder)
     for record in records:
         recording = record.recording(section.rate_hz)
-        changes = [(sample, label) for sample, label in _changes(record, recording) if sample < recording.length]
+        annotations = read_annotations(record)
+        changes = _inside(annotations.changes, record, recording)
         yield RhythmRecord(
             name=record.name,
             group=section.subjects.get(record.name, record.name),
@@ -149,7 +150,7 @@ def iter_recordings(section: RecordsDataset, folder: Path) -> Iterator[RhythmRec
             changes=np.array([sample for sample, _ in changes], dtype=np.int64),
             labels=tuple(label for _, label in changes),
             event_labels=section.event_labels,
-            beats=_beats(record, recording),
+            beats=_beats_of(_inside(annotations.beats, record, recording)),
         )
     note_unchecked(records)
 
@@ -203,13 +204,12 @@ def _changes(record: WfdbRecord, recording: Recording) -> list[tuple[int, str]]:
     return _at_samples(rhythm_changes(record), record, recording)
 
 
-def _beats(record: WfdbRecord, recording: Recording) -> Beats | None:
+def _beats_of(annotated: Sequence[tuple[int, bool]]) -> Beats | None:
     """Of two beats at one sample the last counts."""
-    found = dict(_at_samples(annotated_beats(record), record, recording))
-    inside = {sample: ventricular for sample, ventricular in found.items() if sample < recording.length}
-    if not inside:
+    by_sample = dict(annotated)
+    if not by_sample:
         return None
-    return Beats(np.array(list(inside), dtype=np.int64), np.array(list(inside.values()), dtype=bool))
+    return Beats(np.array(list(by_sample), dtype=np.int64), np.array(list(by_sample.values()), dtype=bool))
 
 
 def _at_samples(
@@ -218,6 +218,13 @@ def _at_samples(
     """The nearest sample of each annotation."""
     scale = recording.ratio * Fraction(record.rate_hz)
     return [(nearest_sample(time_s * scale, recording.length), what) for time_s, what in annotations]
+
+
+def _inside(
+    annotations: Iterable[tuple[Fraction, _What]], record: WfdbRecord, recording: Recording
+) -> list[tuple[int, _What]]:
+    """The same without those past the record's end."""
+    return [(sample, what) for sample, what in _at_samples(annotations, record, recording) if sample < recording.length]
 
 
 def _first(ends: Sequence[int], after: int) -> int:

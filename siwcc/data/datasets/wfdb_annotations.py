@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import wfdb
@@ -26,30 +27,39 @@ _DEFINITIONS = {
 _DEFINITION_ORDERS = ("", "T", "DE", "TDE", "DET")
 
 
-def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
-    """When the rhythm changes, and to what, in the order of time.
+class Annotations(NamedTuple):
+    """What is annotated in a record, in the order of time: seconds from the record's start, exactly, and what.
+
+    Attributes:
+        changes: Labels of the rhythms that begin, without their bracket.
+        beats: Whether each is ventricular.
+    """
+
+    changes: list[tuple[Fraction, str]]
+    beats: list[tuple[Fraction, bool]]
+
+
+def read_annotations(record: WfdbRecord) -> Annotations:
+    """Changes of rhythm, and beats.
 
     Args:
         record: It has a file `.atr`.
-
-    Returns:
-        (seconds from the record's start, exactly, and the label without its bracket).
 
     Raises:
         InputError: a damaged annotation file.
     """
     annotation, step_s = _read(record)
-    rhythm = np.flatnonzero(annotation.label_store == _RHYTHM_CODE)
-    labels = [annotation.aux_note[index].strip("( \t\r\n\0") for index in rhythm]
-    return [(int(annotation.sample[index]) * step_s, label) for index, label in zip(rhythm, labels, strict=True)]
+    codes, samples = annotation.label_store.tolist(), annotation.sample.tolist()
+    rows = list(zip(codes, samples, annotation.aux_note, strict=True))
+    changes = [(at * step_s, note.strip("( \t\r\n\0")) for code, at, note in rows if code == _RHYTHM_CODE]
+    return Annotations(
+        changes, [(at * step_s, code in _VENTRICULAR_CODES) for code, at, _ in rows if code in _BEAT_CODES]
+    )
 
 
-def annotated_beats(record: WfdbRecord) -> list[tuple[Fraction, bool]]:
-    """When a beat is, and whether it is ventricular, in the order of time; as `rhythm_changes`."""
-    annotation, step_s = _read(record)
-    code = annotation.label_store
-    beats = np.flatnonzero(np.isin(code, _BEAT_CODES))
-    return [(int(annotation.sample[index]) * step_s, bool(code[index] in _VENTRICULAR_CODES)) for index in beats]
+def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
+    """The changes of rhythm alone, see `read_annotations`."""
+    return read_annotations(record).changes
 
 
 def _read(record: WfdbRecord) -> tuple[wfdb.Annotation, Fraction]:
