@@ -15,6 +15,7 @@ from tolerances import FLOAT32, assert_same
 
 import siwcc
 from siwcc.evaluation.onset_settings import ONSETS, write_onset_settings
+from siwcc.evaluation.rhythm_rises import RiseSettings, find_rises
 from siwcc.inference import onset_detector, signal_blocks
 from siwcc.inference.onset_detector import OnsetDetector
 from siwcc.inference.onsets import MALIGNANT, OTHER, Onset
@@ -151,6 +152,19 @@ def test_without_settings_the_score_counts(tmp_path: Path, monkeypatch: pytest.M
     assert onset.score == pytest.approx(0.8)
     assert detector.find_onsets(waves(5000), 50.0, threshold=0.81) == []
     assert onset.to_dict()["p_onset"] is None
+
+
+def test_networks_with_outputs_for_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = RECIPE.from_json({**RECIPE.to_json(), "beat_sigma_s": 0.1})
+    detector = siwcc.load_detector(write_detector(tmp_path / "d.pt", seed=4, recipe=recipe))
+    signal = waves(700 * 50, seed=3)
+    curves = rhythm_curves([rhythm_network(4, recipe=recipe)], prepare_signal(signal, 50.0, recipe))
+    expected, of_rhythm = (find_rises(given, recipe.step_s, RiseSettings()) for given in (curves, curves[:2]))
+    assert [one.score for one in expected] != [one.score for one in of_rhythm]
+    monkeypatch.setattr(onset_detector, "_STRETCH_S", STRETCH_S)
+    found = detector.find_onsets(signal, 50.0, threshold=0.0)
+    assert [one.onset_s for one in found] == pytest.approx([one.onset_s for one in expected])
+    assert [one.score for one in found] == pytest.approx([one.score for one in expected], rel=1e-4)
 
 
 def test_a_network_without_an_output_for_onsets_is_refused(tmp_path: Path) -> None:
