@@ -413,7 +413,8 @@ def made_images(folder: Path) -> tuple[list[Path], Path]:
 
 def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     paths, samples_path = made_images(tmp_path)
-    settings = Train(epochs=3, batch_size=8, device="cpu")
+    # At the rate of the paper, 0.001, training R2 falls below 0 on the way, and rounding grows to 4e-3 in it.
+    settings = Train(epochs=3, batch_size=8, device="cpu", learning_rate=3e-4)
     logs, predictions = [], []
     for name, kept in (("host", False), ("device", True)):
         folder = tmp_path / name / "nuclei" / "weighted" / "full" / "fold1" / "seed42"
@@ -424,14 +425,13 @@ def test_a_run_of_images_learns_the_same_from_either(tmp_path: Path) -> None:
     assert logs[0].shape == (3, 7)
     # Rounding moves the convolutions' biases by up to the rate a step (Adam), which tells in eval mode only.
     train, test, error_px = slice(1, 3), slice(3, 5), slice(5, 7)
-    # It grows from epoch to epoch, and with AVX2 faster than with AVX-512: 1e-6, 5e-5 and 1.4e-4 in R2.
-    cases = ((slice(1), train, 2e-5), (slice(1, 3), train, 1e-3), (slice(3), test, 1e-2), (slice(3), error_px, 3e-2))
-    for epochs, columns, tolerance in cases:
+    # Two seeds with AVX-512: 8e-7 in R2 of training, 3e-4 in that of the test, 9e-4 px.
+    for columns, tolerance in ((train, 2e-5), (test, 3e-3), (error_px, 1e-2)):
         # OpenCV before 5 makes other images: up to 1/64 px apart along each axis, as a reference test above allows.
         tolerance = 0.1 if FIXED_POINT else tolerance
-        np.testing.assert_allclose(logs[1][epochs, columns], logs[0][epochs, columns], rtol=0, atol=tolerance)
+        np.testing.assert_allclose(logs[1][:, columns], logs[0][:, columns], rtol=0, atol=tolerance)
     np.testing.assert_allclose(predictions[1], predictions[0], rtol=0, atol=0.5 if FIXED_POINT else 0.05)
-    assert np.ptp(predictions[0], axis=0).min() > 3
+    assert np.ptp(predictions[0], axis=0).min() > 1
 
 
 @pytest.mark.parametrize("border", ["zero", "reflect"])
