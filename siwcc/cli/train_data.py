@@ -233,10 +233,10 @@ def _open_annotated(folder: Path, options: DataOptions) -> TrainingData:
 
 def _labels_by_record(folder: Path) -> dict[str, list[str]]:
     # wfdb takes half a second to import.
-    from siwcc.data.datasets.wfdb_annotations import rhythm_changes
+    from siwcc.data.datasets.wfdb_annotations import read_annotations
 
     paths = sorted(path for path in folder.glob("*.hea") if not path.name.startswith("."))
-    return {path.stem: [label for _, label in rhythm_changes(wfdb_record(path, (0,)))] for path in paths}
+    return {path.stem: [label for _, label in read_annotations(wfdb_record(path, (0,))).changes] for path in paths}
 
 
 def _check_labels(folder: Path, labels: dict[str, list[str]], section: VfdbSection, wanted: Sequence[str]) -> None:

@@ -13,11 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-BEATS = 3
-"""Fewest beats of a run."""
-LONGEST_STEP_S = 0.2
-"""Of curves in which beats can be told apart."""
-
+# Fewest beats of a run.
+_BEATS = 3
 _APART_S = 0.2
 _LONGEST_INTERVAL_S = 1.3
 # A maximum with a smaller sum of both curves is not a beat.
@@ -53,15 +50,15 @@ def find_runs(curves: np.ndarray, step_s: float) -> Runs:
     runs = Runs(np.zeros(curves.shape[1]), np.zeros(curves.shape[1], dtype=np.int64))
     apart = max(1, math.ceil(_APART_S / step_s) - 1)
     beats = np.array(local_maxima(curves.sum(axis=0), apart, _LEAST_SUM), dtype=np.int64)
-    if len(beats) < BEATS:
+    if len(beats) < _BEATS:
         return runs
     ventricular, other = _sums_around(curves, beats, max(1, round(_AROUND_S / step_s)))
     probability = ventricular / (ventricular + other)
     is_near = np.diff(beats) * step_s <= _LONGEST_INTERVAL_S
-    triples = np.lib.stride_tricks.sliding_window_view(probability, BEATS)
-    in_a_row = triples.prod(axis=1) * np.lib.stride_tricks.sliding_window_view(is_near, BEATS - 1).all(axis=1)
+    triples = np.lib.stride_tricks.sliding_window_view(probability, _BEATS)
+    in_a_row = triples.prod(axis=1) * np.lib.stride_tricks.sliding_window_view(is_near, _BEATS - 1).all(axis=1)
     first = beats[: len(triples)]
-    before = np.concatenate([[0.0], probability[:-BEATS] * is_near[: len(triples) - 1]])
+    before = np.concatenate([[0.0], probability[:-_BEATS] * is_near[: len(triples) - 1]])
     runs.score[first] = in_a_row * (1.0 - before)
     is_run = (in_a_row > 0) & (triples.min(axis=1) >= _LEAST_PROBABILITY)
     last = _last_beats(is_near & (probability[1:] >= _LEAST_PROBABILITY))[: len(triples)]

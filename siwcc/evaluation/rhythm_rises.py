@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siwcc.data.episodes import Candidate
-from siwcc.evaluation.beat_runs import find_runs, local_maxima
+from siwcc.evaluation.beat_runs import Runs, find_runs, local_maxima
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,9 @@ class RiseSettings:
     end_level: float = 0.3
 
 
-def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings) -> np.ndarray:
-    """How much the probability of a malignant rhythm rises at every step, (2, steps) -> (steps,), 0 to 1."""
-    before, after = _means_around(curves[0], step_s, settings)
-    return _score(curves[1], before, after, settings)
-
-
-def _score(onset: np.ndarray, before: np.ndarray, after: np.ndarray, settings: RiseSettings) -> np.ndarray:
-    rise = np.clip(after - before, 0.0, 1.0)
-    return np.asarray(onset**settings.onset_weight * rise ** (1 - settings.onset_weight))
-
-
-def _means_around(rhythm: np.ndarray, step_s: float, settings: RiseSettings) -> tuple[np.ndarray, np.ndarray]:
-    """The rhythm's mean probability before and after every step, (steps,) each."""
+def score_curve(curves: np.ndarray, step_s: float, settings: RiseSettings, runs: Runs | None = None) -> np.ndarray:
+    """How much a malignant rhythm begins at every step, (2, steps) -> (steps,), 0 to 1; `runs`: where beats are."""
+    rhythm, onset = curves
     steps, gap = max(1, round(settings.rise_s / step_s)), round(settings.gap_s / step_s)
     reach = steps + gap
     padded = np.pad(rhythm, reach, mode="edge")
@@ -56,7 +46,12 @@ def _means_around(rhythm: np.ndarray, step_s: float, settings: RiseSettings) -> 
     mean = (total[steps:] - total[:-steps]) / steps
     # Sums of rounded values may leave the range by a rounding.
     before, after = np.clip([mean[: len(rhythm)], mean[reach + gap :][: len(rhythm)]], 0.0, 1.0)
-    return before, after
+    rise = np.clip(after - before, 0.0, 1.0)
+    score = onset**settings.onset_weight * rise ** (1 - settings.onset_weight)
+    if runs is not None:
+        # A run begins nothing where the rhythm is malignant already.
+        score = 1.0 - (1.0 - score) * (1.0 - runs.score * (1.0 - before))
+    return np.asarray(score)
 
 
 def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> list[Candidate]:
@@ -77,17 +72,14 @@ def find_rises(curves: np.ndarray, step_s: float, settings: RiseSettings) -> lis
         raise ValueError(f"two or four curves are needed, got {len(curves)}")
     if not curves.shape[1]:
         return []
-    before, after = _means_around(curves[0], step_s, settings)
-    score, run_end = _score(curves[1], before, after, settings), np.zeros(curves.shape[1], dtype=np.int64)
-    if len(curves) == 4:
-        runs = find_runs(curves[2:], step_s)
-        # A run begins nothing where the rhythm is malignant already.
-        score = 1.0 - (1.0 - score) * (1.0 - runs.score * (1.0 - before))
-        run_end = runs.end
+    runs = find_runs(curves[2:], step_s) if len(curves) == 4 else None
+    score = score_curve(curves[:2], step_s, settings, runs)
     below = np.flatnonzero(curves[0] < settings.end_level)
     candidates = []
     for step in local_maxima(score, round(settings.apart_s / step_s), settings.least_score):
-        end = max(_end(curves[0], below, step, step_s, settings), int(run_end[step]))
+        end = _end(curves[0], below, step, step_s, settings)
+        if runs is not None:
+            end = max(end, int(runs.end[step]))
         candidates.append(Candidate(step * step_s, end * step_s, float(score[step])))
     return candidates
 

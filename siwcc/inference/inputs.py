@@ -160,9 +160,9 @@ def rhythm_changes_of(path: Path) -> list[tuple[float, str]]:
     """
     if kind_of(path) != "wfdb" or not find_file(path.parent, f"{name_of(path)}.atr").is_file():
         return []
-    from siwcc.data.datasets.wfdb_annotations import rhythm_changes
+    from siwcc.data.datasets.wfdb_annotations import read_annotations
 
-    return [(float(time_s), label) for time_s, label in rhythm_changes(wfdb_record(path, ()))]
+    return [(float(time_s), label) for time_s, label in read_annotations(wfdb_record(path, ())).changes]
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import siwcc
@@ -27,6 +28,13 @@ logger = logging.getLogger(__name__)
 def recipe_of(training: OnsetTraining) -> RhythmRecipe:
     """The section of the config as the training takes it."""
     return RhythmRecipe.from_json(training.model_dump(mode="json"))
+
+
+def _check_beats(records: Sequence[RhythmRecord], fold: int) -> None:
+    kinds = {kind for record in records if record.beats is not None for kind in np.unique(record.beats.ventricular)}
+    if len(kinds) < 2:
+        problem = f"needs annotated beats, ventricular and other ones, in records outside fold {fold}"
+        raise InputError("config: onsets.training.beat_sigma_s", problem, "set it to 0, or add a data set with beats")
 
 
 def train_fold(
@@ -58,10 +66,8 @@ def train_fold(
     # The bytes depend on it.
     torch.set_num_threads(1)
     seen = [record for records in by_dataset.values() for record in records if fold_of[record.name] != fold]
-    kinds = {kind for record in seen if record.beats is not None for kind in record.beats.ventricular.tolist()}
-    if recipe.beat_sigma_s and len(kinds) < 2:
-        problem = f"needs annotated beats, ventricular and other ones, in records outside fold {fold}"
-        raise InputError("config: onsets.training.beat_sigma_s", problem, "set it to 0, or add a data set with beats")
+    if recipe.beat_sigma_s:
+        _check_beats(seen, fold)
     started_at = time.monotonic()
 
     def tell(number: int, of_all: int, loss: float) -> None:

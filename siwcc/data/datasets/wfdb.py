@@ -22,7 +22,7 @@ from siwcc.config import RecordsDataset
 from siwcc.data.datasets.download import fetch_files, read_checksums
 from siwcc.data.datasets.interface import Beats, Excluded, RhythmRecord, Sample
 from siwcc.data.datasets.signals import Event, Recording, cut_windows, nearest_sample, note_resampling, place_windows
-from siwcc.data.datasets.wfdb_annotations import read_annotations, rhythm_changes
+from siwcc.data.datasets.wfdb_annotations import read_annotations
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, note_unchecked, read_header
 from siwcc.io.errors import InputError
 from siwcc.io.lead_numbers import lead_indices
@@ -173,7 +173,7 @@ def count_events(section: RecordsDataset, folder: Path) -> int:
     Raises:
         InputError: as for `raw_files`, or a damaged annotation file.
     """
-    changes = (label for record in _records(section, folder) for _, label in rhythm_changes(record))
+    changes = (label for record in _records(section, folder) for _, label in read_annotations(record).changes)
     return sum(label in section.event_labels for label in changes)
 
 
@@ -190,18 +190,13 @@ def _record_names(folder: Path) -> list[str]:
 def _events(record: WfdbRecord, recording: Recording, section: RecordsDataset) -> list[Event]:
     """The rhythm changes that count, in the order of time."""
     group = section.subjects.get(record.name, record.name)
-    changes = _changes(record, recording)
+    changes = _at_samples(read_annotations(record).changes, record, recording)
     ends = [sample for sample, label in changes if label not in section.event_labels and sample < recording.length]
     return [
         Event(sample, label, group, defect=_past_the_end(sample, recording.length), end_sample=_first(ends, sample))
         for sample, label in changes
         if label in section.event_labels
     ]
-
-
-def _changes(record: WfdbRecord, recording: Recording) -> list[tuple[int, str]]:
-    """The nearest sample of each change of rhythm, and the rhythm that begins."""
-    return _at_samples(rhythm_changes(record), record, recording)
 
 
 def _beats_of(annotated: Sequence[tuple[int, bool]]) -> Beats | None:

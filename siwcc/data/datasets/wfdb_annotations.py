@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import wfdb
@@ -27,20 +28,37 @@ _DEFINITIONS = {
 _DEFINITION_ORDERS = ("", "T", "DE", "TDE", "DET")
 
 
-class Annotations(NamedTuple):
-    """What is annotated in a record, in the order of time: seconds from the record's start, exactly, and what.
+@dataclass(frozen=True)
+class Annotations:
+    """What is annotated in a record, in the order of time.
 
     Attributes:
-        changes: Labels of the rhythms that begin, without their bracket.
-        beats: Whether each is ventricular.
+        code: int64 (annotations,), WFDB's numbers of their kinds.
+        sample: int64 (annotations,), ascending.
+        note: Of each annotation.
+        step_s: Time from one sample to the next, exactly.
     """
 
-    changes: list[tuple[Fraction, str]]
-    beats: list[tuple[Fraction, bool]]
+    code: np.ndarray
+    sample: np.ndarray
+    note: Sequence[str]
+    step_s: Fraction
+
+    @property
+    def changes(self) -> list[tuple[Fraction, str]]:
+        """When the rhythm changes, seconds from the record's start, and to what, the label without its bracket."""
+        rhythm = np.flatnonzero(self.code == _RHYTHM_CODE).tolist()
+        return [(int(self.sample[index]) * self.step_s, self.note[index].strip("( \t\r\n\0")) for index in rhythm]
+
+    @property
+    def beats(self) -> list[tuple[Fraction, bool]]:
+        """When a beat is, seconds from the record's start, and whether it is ventricular."""
+        beats = np.flatnonzero(np.isin(self.code, _BEAT_CODES)).tolist()
+        return [(int(self.sample[index]) * self.step_s, self.code[index] in _VENTRICULAR_CODES) for index in beats]
 
 
 def read_annotations(record: WfdbRecord) -> Annotations:
-    """Changes of rhythm, and beats.
+    """The annotations of a record.
 
     Args:
         record: It has a file `.atr`.
@@ -48,22 +66,6 @@ def read_annotations(record: WfdbRecord) -> Annotations:
     Raises:
         InputError: a damaged annotation file.
     """
-    annotation, step_s = _read(record)
-    codes, samples = annotation.label_store.tolist(), annotation.sample.tolist()
-    rows = list(zip(codes, samples, annotation.aux_note, strict=True))
-    changes = [(at * step_s, note.strip("( \t\r\n\0")) for code, at, note in rows if code == _RHYTHM_CODE]
-    return Annotations(
-        changes, [(at * step_s, code in _VENTRICULAR_CODES) for code, at, _ in rows if code in _BEAT_CODES]
-    )
-
-
-def rhythm_changes(record: WfdbRecord) -> list[tuple[Fraction, str]]:
-    """The changes of rhythm alone, see `read_annotations`."""
-    return read_annotations(record).changes
-
-
-def _read(record: WfdbRecord) -> tuple[wfdb.Annotation, Fraction]:
-    """All annotations, and the time from one sample of theirs to the next, s."""
     path, remedy = Path(f"{record.stem}.atr"), record.needs.remedy
     has_own_rate = _check_bytes(path, remedy)
     try:
@@ -76,7 +78,7 @@ def _read(record: WfdbRecord) -> tuple[wfdb.Annotation, Fraction]:
     rate_hz = annotation.fs if has_own_rate else record.header.rate_hz
     if not rate_hz:
         raise InputError(path, "is damaged: its time resolution is 0", remedy)
-    return annotation, 1 / Fraction(rate_hz)
+    return Annotations(annotation.label_store, annotation.sample, annotation.aux_note, 1 / Fraction(rate_hz))
 
 
 def _check_bytes(path: Path, remedy: str) -> bool:

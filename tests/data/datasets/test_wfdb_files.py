@@ -13,7 +13,7 @@ from refusals import refused
 
 from siwcc.config import VfdbSection
 from siwcc.data.datasets import vfdb
-from siwcc.data.datasets.wfdb_annotations import rhythm_changes
+from siwcc.data.datasets.wfdb_annotations import read_annotations
 from siwcc.data.datasets.wfdb_files import Needs, WfdbRecord, decode_mv, note_unchecked, read_header
 
 REPAIR, LEADS = "mend it", "choose other leads"
@@ -345,7 +345,7 @@ def test_segments_of_a_layout_have_some_of_its_leads(tmp_path: Path) -> None:
 def test_annotations_count_in_the_headers_rate_whatever_its_date(tmp_path: Path) -> None:
     write_plain(tmp_path, "r.mat 1 500 11 2014-05-08 05:05:15\nr.dat 16 100/mV 16 0 5 0 0 ECG\n")
     wfdb.wrann("r", "atr", np.array([250, 1000]), symbol=["+", "+"], aux_note=["(N", "(VT"], write_dir=str(tmp_path))
-    assert rhythm_changes(open_record(tmp_path, "r")) == [(0.5, "N"), (2, "VT")]
+    assert read_annotations(open_record(tmp_path, "r")).changes == [(0.5, "N"), (2, "VT")]
 
 
 def test_a_folder_of_published_headers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
