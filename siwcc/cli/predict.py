@@ -166,8 +166,9 @@ def plot_paths(wanted: Path, inputs: Sequence[Path], on_sheet: bool = False) -> 
 def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
     if not inputs:
         raise InputError("siwcc predict", "is given models alone", "name records or images behind them")
-    if len(set(inputs)) < len(inputs):
-        raise InputError("siwcc predict", "is given an input twice")
+    for path, count in Counter(inputs).items():
+        if count > 1:
+            raise InputError(path, f"is given {count} times", "give it once")
     for name in ("min_confidence", "at_least"):
         if not 0 <= getattr(options, name) <= 1:
             raise InputError(
@@ -185,9 +186,9 @@ def _check_options(options: argparse.Namespace, inputs: Sequence[Path]) -> None:
 def _check_kinds(predictor: Predictor, inputs: Sequence[Path], options: argparse.Namespace) -> None:
     for path in inputs:
         predictor.check_kind(path)
-        for name in ("at", "every", "rate", "leads"):
-            if predictor.kind == "image" and getattr(options, name) is not None:
-                raise InputError(f"--{name}", "has no meaning for images", "leave it out")
+        for name in ("at", "every", "all_windows", "rate", "leads"):
+            if predictor.kind == "image" and getattr(options, name) not in (None, False):
+                raise InputError(f"--{name.replace('_', '-')}", "has no meaning for images", "leave it out")
 
 
 def _choose_models(

@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -69,7 +70,7 @@ def uses_compiler(settings: Train, device: torch.device, rows: int, shape: Seque
     by_itself = device.type == "cpu" and values >= _WORTH_COMPILING
     if settings.compile is False or (settings.compile == "auto" and not by_itself):
         return False
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
+    if shutil.which(_cpp_compiler()) is None:
         logger.warning("train.compile: no C++ compiler found (set CXX, or install g++); training goes on without")
         return False
     return True
@@ -132,6 +133,29 @@ def _set_up_compiler(on_cpu: bool) -> None:
             from siwcc.training.saved_tensors import KeepSavedTensors
 
             options.custom_partitioner_fn = KeepSavedTensors()
+        with suppress(ImportError, AttributeError):
+            _trust_processor()
+
+
+def _trust_processor() -> None:
+    """Take all vector instructions of an x86 processor for usable if the C++ compiler knows them.
+
+    torch would find out with a program that it compiles and loads for each set, in every run: a third of the time.
+    """
+    import torch._inductor.config as options
+    from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
+
+    there = set(x86_isa_checker())
+    sets = [known for known in supported_vec_isa_list if there.issuperset(str(known).split())]
+    if options.cpp.vec_isa_ok is None and sets:
+        flags = [flag for known in sets for flag in known.build_arch_flags().split()]
+        check = [_cpp_compiler(), *flags, "-x", "c++", "-fsyntax-only", os.devnull]
+        done = subprocess.run(check, capture_output=True, check=False)  # noqa: S603 - the compiler that torch runs, too
+        options.cpp.vec_isa_ok = done.returncode == 0 or None
+
+
+def _cpp_compiler() -> str:
+    return os.environ.get("CXX", "g++")
 
 
 def _try_out(steps: Steps, network: Localiser, signal: Tensor, target: Tensor) -> None:
@@ -183,6 +207,7 @@ def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> I
     with ExitStack() as stack:
         code = _compiled_into(place, done, stack)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code.absolute())
+        _keep_gradients(stack)
         try:
             yield
         except Exception:
@@ -193,6 +218,19 @@ def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> I
         if code.parent == place:
             with suppress(OSError):
                 done.touch()
+
+
+def _keep_gradients(stack: ExitStack) -> None:
+    """Let torch keep what it derives of functions with gradients of their own, too, until `stack` is closed.
+
+    By default it does not, as it cannot tell what else they do. Those of the blocks do nothing else, and the place is
+    another one when their code changes.
+    """
+    import torch._functorch.config as options
+
+    # An older torch has no such setting: there every run derives it again.
+    with suppress(AttributeError):
+        stack.enter_context(options.patch("autograd_cache_allow_custom_autograd_functions", True))
 
 
 def _compiled_into(place: Path, done: Path, stack: ExitStack) -> Path:

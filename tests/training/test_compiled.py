@@ -272,8 +272,32 @@ for name, steps in kinds.items():
     found[name] = dict(prediction=prediction.detach(), error=error.detach(), evaluated=evaluated, gradients=gradients)
     found[name] |= {"buffers": {key: value.clone() for key, value in network.named_buffers()}}
     network.load_state_dict(before)
-torch.save(found, out)
+from torch._dynamo.utils import counters
+kept = counters["aot_autograd"]["autograd_cache_hit"], counters["aot_autograd"]["total"]
+torch.save(found | {"kept": kept}, out)
 """
+
+
+@pytest.mark.parametrize(
+    ("known", "trusted"),
+    [
+        pytest.param("*", True, id="new"),
+        # As a compiler that is older than the processor.
+        pytest.param("-mavx2 | -mfma | -mf16c | -x | c++ | -fsyntax-only | /dev/null", None, id="old"),
+    ],
+)
+def test_the_processor_is_trusted_if_the_compiler_knows_its_instructions(
+    known: str, trusted: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options = pytest.importorskip("torch._inductor.config")
+    compiler = tmp_path / "c++"
+    compiler.write_text(f'#!/bin/sh\nfor flag; do case "$flag" in {known}) ;; *) exit 1 ;; esac; done\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr("torch._inductor.cpu_vec_isa.x86_isa_checker", lambda: ["avx2", "avx512"])
+    with options.patch({"cpp.vec_isa_ok": None}):
+        compiled._trust_processor()
+        assert options.cpp.vec_isa_ok is trusted
 
 
 @pytest.mark.slow
@@ -302,6 +326,8 @@ def test_the_compiled_step_is_the_layers_to_rounding_and_repeats_to_the_bit(
         results.append(torch.load(out, weights_only=True))
     assert list((tmp_path / "first").rglob("*.so"))
     assert list(scratch.rglob("*.so")) == list(home.rglob("*")) == []
+    # Of training and evaluation nothing is derived again where it was kept.
+    assert [found["kept"] for found in results] == [(2, 2) if number == 1 else (0, 2) for number in range(len(folders))]
     flat = [flattened(found["compiled"]) for found in results]
     for again in flat[1:]:
         assert again.keys() == flat[0].keys()
