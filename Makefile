@@ -53,7 +53,7 @@ help:
 	@echo "make bench-gpu       the same on a CUDA device, next to what its roofline allows; without one: BENCH='--device cpu --quick'"
 	@echo "make bench-peers     landmarker on the cells of the finished study localiser-herlev; PEERS='--budget 130 480'"
 	@echo "make study STUDY=x   the study resources/studies/x.yaml; without STUDY: their list"
-	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser or localiser-herlev"
+	@echo "make models STUDY=x  train and measure the networks in models/ again: STUDY=localiser, localiser-herlev or onsets-both"
 	@echo "make leakage-ablation  what the paper's protocol hides: its two leaks, removed one at a time"
 	@echo "make resume STUDY=x  go on with a study whose process was killed; ARGS= as it was started with"
 	@echo "                     demo, study and resume on a cluster or with several GPUs: PROFILE=slurm, workstation;"

@@ -22,6 +22,7 @@ from siwcc.jobs.import_closure import import_closure
 from siwcc.config import (
     PAPERS_FORMAT,
     EncodingName,
+    RecordsDataset,
     Train,
     VariantName,
     parse_config,
@@ -84,6 +85,8 @@ def check_samples(name, values):
     section = parse_dataset(values["datasets"][name])
     guard.check_samples_protocol(name, section.protocol())
     guard.check_source(workflow, name, section.path)
+    if isinstance(section, RecordsDataset):
+        guard.check_records(workflow, name, section.path)
 
 
 def datasets_in_use(values):

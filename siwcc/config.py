@@ -8,6 +8,7 @@ Nothing heavy is imported here: the Snakefile loads this module in every job.
 from __future__ import annotations
 
 import json
+import math
 import os
 import reprlib
 import shutil
@@ -802,6 +803,8 @@ def _all_points(names: object, datasets: object) -> object:
 Probability = Annotated[float, Field(ge=0, le=1)]
 # Baselines filter the leads from 0.5 to 40 Hz.
 _LEAST_ONSETS_HZ = 100.0
+LONGEST_BEAT_STEP_S = 0.2
+"""Steps of a network that tells beats apart."""
 
 
 def _check_odd(value: int) -> int:
@@ -883,6 +886,12 @@ class OnsetTraining(Section):
             raise ValueError(f"highpass_hz: must be below half of rate_hz ({self.rate_hz / 2:g})")
         if self.near_onset + self.near_change > 1:
             raise ValueError(f"near_change: must be at most 1 with near_onset ({self.near_onset:g})")
+        step_s = math.prod(self.stem_strides) / self.rate_hz
+        if self.beat_sigma_s and step_s > LONGEST_BEAT_STEP_S:
+            problem = f"must give steps of at most {LONGEST_BEAT_STEP_S:g} s with beat_sigma_s, not of {step_s:g} s"
+            raise ValueError(f"stem_strides: {problem}")
+        if self.beat_sigma_s and self.beat_sigma_s < step_s / 2:
+            raise ValueError(f"beat_sigma_s: must be 0 or at least half a step of the network ({step_s / 2:g} s)")
         return self
 
 
@@ -1441,7 +1450,7 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "union_tag_not_found":
         tag, known = ("kind", TASK_OF_KIND) if place[0] == "tasks" else ("format", _SECTION_OF_FORMAT)
         return f"{key}.{tag}: is missing (allowed: {', '.join(known)})"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = str(problem["msg"]).removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
     if problem["type"] == "value_error":
         prefix = ".".join(place)
         return message if not prefix or message.startswith(prefix) else f"{prefix}.{message}"

@@ -495,6 +495,8 @@ def test_onsets_are_looked_for_in_own_and_external_data_sets() -> None:
         ("external", ["mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
         ("dataset", ["vfdb", "mitdb"], {"url": "https://physionet.org/files/vfdb/1.0.0/"}, ["'mitdb'", "'vfdb'"]),
         ("training.near_change", 0.6, {}, ["0.5"]),
+        ("training.beat_sigma_s", 0.01, {}, ["0.08 s"]),
+        ("training", {"beat_sigma_s": 0.2, "stem_strides": [2, 2, 4]}, {}, ["0.2 s", "0.32 s"]),
         ("training.onset_sigma_s", 0, {}, ["0"]),
         ("training.kernel", 4, {}, ["4", "odd"]),
         ("training.stem_kernels", [7, 4, 5], {}, ["4", "odd"]),

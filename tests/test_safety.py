@@ -22,11 +22,13 @@ FORBIDDEN_CALLS = {
     "shutil.unpack_archive",
 }
 SAFE_OPTIONS = {"allow_pickle": "False", "verify": "True", "weights_only": "True"}
-# They give each program as a list: SLURM's commands, Snakemake in the place of the process, and uv.
+# They give each program as a list: SLURM's commands, Snakemake in the place of the process, uv, and the C++ compiler,
+# which torch starts, too.
 MAY_START_PROGRAMS = (
     "cli/train.py",
     "jobs/run_study.py",
     "siwcc/jobs/guard.py",
+    "siwcc/training/compiled.py",
     "workflow/unlock.py",
     "workflow/check_lock.py",
 )

@@ -336,8 +336,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     )
     shown += "is one and no windows are asked for"
     parser.add_argument("model", type=Path, metavar="MODEL", help=shown)
-    shown = "WFDB records (with or without extension), CSVs (one row per sample, one column per lead, mV), or images: "
-    shown += "BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
+    shown = "WFDB records (with or without extension), EDF, CSVs (one row per sample, one column per lead, mV), or "
+    shown += "images: BMP, PNG, TIFF, JPEG; further files that end in .pt are models"
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=shown)
     shown = "one more model or folder of models; all of them predict together. May be repeated"
     parser.add_argument("--model", dest="more", action="append", type=Path, default=[], metavar="MODEL", help=shown)

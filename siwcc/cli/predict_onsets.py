@@ -129,7 +129,7 @@ def run(
                 )
                 # Before the next one is read.
                 del onsets
-        _explain(detector, choices)
+        _explain(detector, choices, options.threshold)
         note_repeats(files)
         for one in found.values():
             for line in one.notes:
@@ -158,9 +158,8 @@ def _annotation_paths(wanted: Path, inputs: Sequence[Path]) -> dict[Path, Path]:
     paths = {path: annotation_path(wanted, path) for path in inputs}
     if len(set(paths.values())) < len(paths):
         first = next(file for file in paths.values() if list(paths.values()).count(file) > 1)
-        raise InputError(
-            "--annotate", f"several recordings would be written to {first}", "name a folder, or one record"
-        )
+        remedy = "name a folder; recordings of one name need a command each"
+        raise InputError("--annotate", f"several recordings would be written to {first}", remedy)
     return paths
 
 
@@ -179,7 +178,7 @@ def _choose(detector: OnsetDetector, path: Path, unseen_only: bool, from_folder:
 # ------------------------------------------------------------ standard error
 
 
-def _explain(detector: OnsetDetector, choices: Sequence[_Choice]) -> None:
+def _explain(detector: OnsetDetector, choices: Sequence[_Choice], threshold: float | None) -> None:
     from siwcc.cli.predict import listed
 
     note(f"onsets of {' '.join(detector.event_labels)}; for research, not for clinical decisions")
@@ -190,10 +189,13 @@ def _explain(detector: OnsetDetector, choices: Sequence[_Choice]) -> None:
         note(
             f"p(onset): probability that a true onset is within {settings.tolerance_s:g} s, by {detector.settings_path}"
         )
+        at = f"p = {settings.threshold:.2g}"
+        if threshold not in (None, settings.threshold):
+            at += f", not at p = {threshold:.3g},"
         for row in settings.measured:
             sensitivity = "" if row.sensitivity is None else f"{row.sensitivity:.0%} of {row.onsets} onsets found, "
             alarms = f"{row.false_alarms_per_hour:.3g} false alarms per hour"
-            note(f"measured at p = {settings.threshold:.2g} on {row.dataset}, {row.evaluation}: {sensitivity}{alarms}")
+            note(f"measured at {at} on {row.dataset}, {row.evaluation}: {sensitivity}{alarms}")
     for choice in choices:
         if choice.used is not detector:
             note(

@@ -23,6 +23,8 @@ BESIDE_S = 10.0
 
 _COLUMNS = 2
 _BINS = 1500
+# Fraction of the threshold: most candidates are below, near 0.
+_LEAST_SHOWN = 0.1
 _CURVE_HEIGHT = 0.9
 _UNITS = ((7200.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
 
@@ -70,7 +72,8 @@ def _draw_overview(axis: Axes, onsets: Onsets, changes: Sequence[Change]) -> Non
     axis.fill_between(
         edges[:-1] * onsets.step_s / unit_s, 0, peaks, color=SKY, linewidth=0.6, label="malignant rhythm, at each time"
     )
-    for label, found, face in (("onset", onsets, VERMILION), ("candidate below the threshold", onsets.below, "none")):
+    below = [onset for onset in onsets.below if onset.rank >= _LEAST_SHOWN * onsets.threshold]
+    for label, found, face in (("onset", onsets, VERMILION), ("candidate below the threshold", below, "none")):
         if found:
             times = [onset.onset_s / unit_s for onset in found]
             ranks = [onset.rank for onset in found]

@@ -59,8 +59,8 @@ class Onset:
 
     @property
     def words(self) -> str:
-        """`p = 0.87`, or `score 0.87`."""
-        return f"score {self.score:.2f}" if self.probability is None else f"p = {self.probability:.2f}"
+        """`p = 0.872`, or `score 0.872`."""
+        return f"score {self.score:.3g}" if self.probability is None else f"p = {self.probability:.3g}"
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, six decimals: one row of the table."""

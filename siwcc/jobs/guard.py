@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from siwcc.io.checksums import parse_json, read_text
 from siwcc.io.data_layout import DataLayout
 from siwcc.io.errors import InputError
+from siwcc.io.files import read_csv
 from siwcc.io.lead_numbers import with_lead_numbers
 from siwcc.io.locks import claim_to
 
@@ -192,6 +193,33 @@ def check_source(workflow: Workflow, name: str, folder: Path | None) -> None:
         return
     if data_is_missing(name) and not folder.expanduser().exists():
         raise InputError(folder, "does not exist", f"correct datasets.{name}.path")
+
+
+def check_records(workflow: Workflow, name: str, folder: Path | None) -> None:
+    """Refuse, before anything is planned, a folder of records that is not the one that was read.
+
+    A folder is no input of a rule, so that one that was moved makes nothing again. Names and sizes are compared; the
+    checksums when the records are read.
+
+    Args:
+        workflow: Snakemake's.
+        name: Of the data set.
+        folder: Its local copy; None if there is none. One that does not exist is not compared.
+
+    Raises:
+        InputError: a record came in, is missing or has another size.
+    """
+    manifest = DATA.manifest(name)
+    if folder is None or not workflow.is_main_process or not (manifest.is_file() and folder.expanduser().is_dir()):
+        return
+    folder = folder.expanduser()
+    listed = {row["file"]: row["bytes"] for row in read_csv(manifest, ("file", "bytes"))}
+    headers = {path.name for path in folder.glob("*.hea") if not path.name.startswith(".")}
+    for file in sorted(headers | set(listed)):
+        path = folder / file
+        if not path.is_file() or str(path.stat().st_size) != listed.get(file):
+            remedy = f"delete {manifest} to read the folder again, or give the data set another name"
+            raise InputError(path, f"is not as in {manifest}, which lists the records that were read", remedy)
 
 
 def start_study(workflow: Workflow, names: Iterable[str], check_samples: Callable[[str], None]) -> None:

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, ValidationError
 from torch import Tensor
 
+from siwcc.config import LONGEST_BEAT_STEP_S
 from siwcc.io.checksums import MAX_JSON_BYTES, checked_bytes, sealed_json, unsealed_json
 from siwcc.io.errors import InputError
 from siwcc.nn.rhythm_network import RhythmNetwork
@@ -39,7 +40,6 @@ _MAX_WEIGHTS = 1 << 24
 # A step must not depend on more than some minutes of the recording.
 _MAX_REACH_S = 300.0
 _MAX_RATE_HZ = 2000.0
-_MAX_BEAT_STEP_S = 0.2
 _MAX_BEAT_SIGMA_S = 1.0
 _REMEDY = "take a detector that this version of siwcc wrote, or train it again"
 
@@ -204,8 +204,8 @@ def _beats_problem(recipe: RhythmRecipe) -> str:
     """Why a network of a recipe with outputs for beats could not find them."""
     if not recipe.onset_sigma_s:
         return "outputs for beats without one for onsets"
-    if recipe.step_s > _MAX_BEAT_STEP_S:
-        return f"beats cannot be told apart in steps of {recipe.step_s:g} s (at most {_MAX_BEAT_STEP_S:g} s)"
+    if recipe.step_s > LONGEST_BEAT_STEP_S:
+        return f"beats cannot be told apart in steps of {recipe.step_s:g} s (at most {LONGEST_BEAT_STEP_S:g} s)"
     if not recipe.step_s / 2 <= recipe.beat_sigma_s <= _MAX_BEAT_SIGMA_S:
         return f"a beat's target of {recipe.beat_sigma_s:g} s in steps of {recipe.step_s:g} s"
     return ""

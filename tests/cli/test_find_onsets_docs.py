@@ -16,9 +16,10 @@ from places import REPOSITORY
 from test_doc_commands import check_all
 
 from siwcc.cli.main import _parser, main
-from siwcc.config import Onsets
+from siwcc.config import merged, parse_config
 from siwcc.evaluation.onset_settings import ONSETS, write_onset_settings
 from siwcc.inference.onsets import Onset
+from siwcc.io.files import read_yaml
 
 PAGE = REPOSITORY / "docs" / "how-to" / "find-onsets.md"
 COMMANDS = list(commands(PAGE))
@@ -98,7 +99,8 @@ def test_python_of_the_page_runs(place: Path) -> None:
     assert (place / "418.siw").is_file()
 
 
-def test_the_section_of_the_page_is_taken() -> None:
+def test_the_study_of_the_page_is_taken() -> None:
     (block,) = [each for each in blocks(PAGE) if each.language == "yaml"]
-    section = Onsets.model_validate(yaml.safe_load(block.text)["onsets"])
-    assert (section.datasets, section.false_alarms_per_h) == (("vfdb", "mine", "mitdb"), 2.0)
+    config = parse_config(merged(read_yaml(REPOSITORY / "config.yaml"), yaml.safe_load(block.text)))
+    assert config.onsets is not None
+    assert (config.onsets.datasets, config.onsets.false_alarms_per_h) == (("vfdb", "mine", "mitdb"), 2.0)

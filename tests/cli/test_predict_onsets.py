@@ -112,7 +112,8 @@ def test_none_is_a_note_and_an_empty_table(place: Path, capsys) -> None:
             assert len(out.splitlines()) == 1
         (line,) = [line for line in err.splitlines() if line.startswith(f"{place / 'new'}: no onset")]
         # The threshold, and the strongest candidate: where it is and its probability.
-        assert re.findall(r"\d+\.\d+", line.removeprefix(str(place))) == ["0.9", "2.48", f"{P_BOTH:.2f}"]
+        assert re.findall(r"\d+\.\d+", line.removeprefix(str(place))) == ["0.9", "2.48", f"{P_BOTH:.3g}"]
+        assert "measured at p = 0.5, not at p = 0.9, on made" in err
 
 
 def test_a_csv_has_the_columns_of_every_row(place: Path, capsys) -> None:

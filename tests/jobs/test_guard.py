@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -506,3 +507,28 @@ def test_a_local_copy_that_does_not_exist_is_refused_while_it_is_needed(
         path.touch()
     # All is made already: a study goes on without the copy.
     guard.check_source(main, "mine", tmp_path / "absent")
+
+
+def test_records_that_are_not_those_that_were_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    main, job = (SimpleNamespace(is_main_process=is_main) for is_main in (True, False))
+    mine, moved = tmp_path / "mine", tmp_path / "moved"
+    mine.mkdir()
+    for name in ("r1.hea", "r1.dat", "notes.txt", "._r1.hea"):
+        (mine / name).write_text(name)
+    guard.check_records(main, "mine", mine)
+    manifest = guard.DATA.manifest("mine")
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("file,bytes,sha256\nr1.dat,6,0\nr1.hea,6,0\n")
+    shutil.copytree(mine, moved)
+    for folder in (mine, moved, tmp_path / "absent", None):
+        guard.check_records(main, "mine", folder)
+    (mine / "r2.hea").touch()
+    (moved / "r1.dat").unlink()
+    for folder, differing in ((mine, "r2.hea"), (moved, "r1.dat")):
+        with refused(folder / differing, remedy=str(manifest)):
+            guard.check_records(main, "mine", folder)
+        guard.check_records(job, "mine", folder)
+    (moved / "r1.dat").write_text("longer than it was")
+    with refused(moved / "r1.dat", remedy=str(manifest)):
+        guard.check_records(main, "mine", moved)

@@ -63,8 +63,6 @@ def test_a_training_repeats_to_the_byte_and_another_seed_differs(study, tmp_path
         {"dilations": (4096,)},
         {"stem_kernels": (), "stem_strides": ()},
         {"window_s": 0.05},
-        {"beat_sigma_s": 0.01},
-        {"beat_sigma_s": 0.2, "stem_strides": (2, 2, 4)},
     ],
 )
 def test_a_training_whose_network_could_not_be_read_is_not_begun(study, tmp_path, training):

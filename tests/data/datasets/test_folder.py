@@ -773,7 +773,7 @@ def test_the_folder_is_only_read_and_its_files_are_listed(tmp_path: Path) -> Non
             "datasets.own.kind: Input should be 'signal', 'image' or 'volume' (found 'eeg')",
         ),
         ({"path": "x", "kind": "signal", "table": "../t.csv"}, "datasets.own.table: String should match pattern"),
-        ({"path": "x", "kind": "signal", "leads": []}, "datasets.own.leads: Tuple should have at least 1 item"),
+        ({"path": "x", "kind": "signal", "leads": []}, "datasets.own.leads: List should have at least 1 item"),
         ({"path": "x", "kind": "signal", "leads": [1, 1]}, "datasets.own.leads: a lead is there twice in [1, 1]"),
         (
             {"path": "x", "kind": "signal", "leads": [-1]},
