@@ -1450,12 +1450,14 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "union_tag_not_found":
         tag, known = ("kind", TASK_OF_KIND) if place[0] == "tasks" else ("format", _SECTION_OF_FORMAT)
         return f"{key}.{tag}: is missing (allowed: {', '.join(known)})"
-    message = str(problem["msg"]).removeprefix("Value error, ").replace("Tuple", "List").replace("tuple", "list")
+    message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "value_error":
         prefix = ".".join(place)
         return message if not prefix or message.startswith(prefix) else f"{prefix}.{message}"
     found = problem.get("input")
     shown = "" if isinstance(found, Mapping) else f" (found {_shown(found)})"
+    # What YAML has instead.
+    message = message.replace("Tuple", "List").replace("tuple", "list")
     return f"{key}: {message}{shown}"
 
 

@@ -231,7 +231,7 @@ def _tell(
         return _Told(rows, [], unmarked)
     extent = Extent(len(source.leads))
     extent.add(source.signal_mv)
-    return _Told(rows, _leads_notes(source, extent, used), unmarked)
+    return _Told(rows, _notes_of(source, extent, used), unmarked)
 
 
 def _tell_in_blocks(
@@ -247,7 +247,7 @@ def _tell_in_blocks(
     extent = Extent(len(source.leads))
     found = used.predict_in_blocks(source, options.at, options.every, progress, extent)
     rows = list(_rows_of(path, found, seen, accepted, options.format == "json"))
-    return _Told(rows, _leads_notes(source, extent, used), "")
+    return _Told(rows, _notes_of(source, extent, used), "")
 
 
 # ------------------------------------------------------------ standard error
@@ -287,11 +287,16 @@ def listed(paths: Sequence[Path]) -> str:
     return f"{named} and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else named
 
 
-def _leads_notes(source: SignalFile | SignalBlocks, extent: Extent, predictor: Predictor) -> list[str]:
-    """Which leads were taken where there was a choice, or too few, and which have no signal."""
-    chosen = _chosen_leads(source, predictor)
-    flat = [f"{source.path}: lead {lead + 1} {why}" for lead, why in extent.silent(source.leads).items()]
-    return [chosen, *flat] if chosen else flat
+def _notes_of(source: SignalFile | SignalBlocks, extent: Extent, predictor: Predictor) -> list[str]:
+    """Which leads were taken where there was a choice, or too few, which have no signal, and what is too short."""
+    found = [_chosen_leads(source, predictor)]
+    found += [f"{source.path}: lead {lead + 1} {why}" for lead, why in extent.silent(source.leads).items()]
+    samples = source.signal_mv.shape[1] if isinstance(source, SignalFile) else source.samples
+    length_s = samples / source.rate_hz
+    if round(length_s, 2) < predictor.window_s:
+        longer = f"is {length_s:.2f} s long, a window {predictor.window_s:g} s"
+        found.append(f"{source.path}: {longer}; zeros follow its end, and a prediction there means nothing")
+    return [line for line in found if line]
 
 
 def shown_lead(index: int, name: str) -> str:

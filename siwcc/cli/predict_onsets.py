@@ -189,8 +189,8 @@ def _explain(detector: OnsetDetector, choices: Sequence[_Choice], threshold: flo
         note(
             f"p(onset): probability that a true onset is within {settings.tolerance_s:g} s, by {detector.settings_path}"
         )
-        at = f"p = {settings.threshold:.2g}"
-        if threshold not in (None, settings.threshold):
+        at = f"p = {settings.threshold:.3g}"
+        if threshold is not None and at != f"p = {threshold:.3g}":
             at += f", not at p = {threshold:.3g},"
         for row in settings.measured:
             sensitivity = "" if row.sensitivity is None else f"{row.sensitivity:.0%} of {row.onsets} onsets found, "

@@ -52,6 +52,8 @@ NO_RUN = re.compile(
     r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|lint|unlock|summary|detailed-summary|report|dag|rulegraph|filegraph|list.*)"
 )
 """Options of Snakemake with which it runs no job, so that it need not wait for another study."""
+DRY_RUN = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-?run")
+"""Those of them with which it plans."""
 LOOK_EVERY_S = 0.5
 PYTHON = Path(".snakemake/python")
 """Starts Python where its own path has characters that a shell reads."""
@@ -198,7 +200,7 @@ def check_source(workflow: Workflow, name: str, folder: Path | None) -> None:
 def check_records(workflow: Workflow, name: str, folder: Path | None) -> None:
     """Refuse, before anything is planned, a folder of records that is not the one that was read.
 
-    A folder is no input of a rule, so that one that was moved makes nothing again. Names and sizes are compared; the
+    A folder is no input of a rule, so that one that was moved makes nothing again. Names and sizes are compared here,
     checksums when the records are read.
 
     Args:
@@ -207,18 +209,24 @@ def check_records(workflow: Workflow, name: str, folder: Path | None) -> None:
         folder: Its local copy; None if there is none. One that does not exist is not compared.
 
     Raises:
-        InputError: a record came in, is missing or has another size.
+        InputError: a record came in, is missing or has another size, or the list of what was read is damaged.
     """
     manifest = DATA.manifest(name)
-    if folder is None or not workflow.is_main_process or not (manifest.is_file() and folder.expanduser().is_dir()):
+    plans = all(DRY_RUN.fullmatch(option) or not NO_RUN.fullmatch(option) for option in sys.argv)
+    if folder is None or not (plans and workflow.is_main_process and manifest.is_file()):
         return
     folder = folder.expanduser()
-    listed = {row["file"]: row["bytes"] for row in read_csv(manifest, ("file", "bytes"))}
+    if not folder.is_dir():
+        return
+    remedy = f"delete {DATA.folder.resolve()}/*/{name}.* to read the folder again, or give the data set another name"
+    try:
+        listed = {row["file"]: row["bytes"] for row in read_csv(manifest, ("file", "bytes"))}
+    except InputError as error:
+        raise InputError(manifest, error.problem, remedy) from error
     headers = {path.name for path in folder.glob("*.hea") if not path.name.startswith(".")}
     for file in sorted(headers | set(listed)):
         path = folder / file
         if not path.is_file() or str(path.stat().st_size) != listed.get(file):
-            remedy = f"delete {manifest} to read the folder again, or give the data set another name"
             raise InputError(path, f"is not as in {manifest}, which lists the records that were read", remedy)
 
 

@@ -140,7 +140,7 @@ def _set_up_compiler(on_cpu: bool) -> None:
 def _trust_processor() -> None:
     """Take all vector instructions of an x86 processor for usable if the C++ compiler knows them.
 
-    torch would find out with a program that it compiles and loads for each set, in every run: a third of the time.
+    torch would compile and load a program for each set of 256 or 512 bits, in every run; for a few more it still does.
     """
     import torch._inductor.config as options
     from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
@@ -221,9 +221,9 @@ def _kept(folder: Path | None, network: Localiser, batch_shape: torch.Size) -> I
 
 
 def _keep_gradients(stack: ExitStack) -> None:
-    """Let torch keep what it derives of functions with gradients of their own, too, until `stack` is closed.
+    """Let torch's autograd cache keep the blocks' custom functions, too, until `stack` is closed.
 
-    By default it does not, as it cannot tell what else they do. Those of the blocks do nothing else, and the place is
+    By default it does not, as it cannot tell what else such functions do. These do nothing else, and the place is
     another one when their code changes.
     """
     import torch._functorch.config as options

@@ -263,6 +263,14 @@ def test_several_inputs_have_a_figure_each(tmp_path: Path) -> None:
         assert found in caught.value.problem
 
 
+def test_a_recording_shorter_than_a_window_is_noted(place: Path, tmp_path: Path, capsys) -> None:
+    short = write_record(tmp_path, "short", waves(100))
+    for options in ([], ["--plot", tmp_path / "a.png"]):
+        _, said = predicted(capsys, place / "map.pt", short, "--at", 1, *options)
+        (line,) = [line for line in said if line.startswith(f"{short}: is 2.00 s long")]
+        assert "zeros follow its end" in line
+
+
 def test_damaged_annotations_do_not_cost_the_figure(place: Path, tmp_path: Path, capsys) -> None:
     record = write_record(tmp_path, "r9", waves(300), 50, [(100, "VT")])
     (tmp_path / "r9.atr").write_bytes((tmp_path / "r9.atr").read_bytes()[:-1])

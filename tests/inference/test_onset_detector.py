@@ -213,6 +213,18 @@ def test_of_many_onsets_the_most_probable_have_a_panel(folder: Path, monkeypatch
     np.testing.assert_allclose(middles, expected, atol=0.08)
 
 
+def test_candidates_near_0_are_not_in_the_overview(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = np.zeros((2, 2500))
+    for first, value in ((500, 0.9), (1200, 0.1), (1900, 0.55)):
+        curves[0, first : first + 100] = curves[1, first] = value
+    monkeypatch.setattr(onset_detector, "rhythm_curves", lambda networks, signal: curves)
+    found = siwcc.load_detector(folder).find_onsets(waves(10_000), 50.0, threshold=0.6)
+    assert [onset.onset_s for onset in found.below] == pytest.approx([96.0, 152.0], abs=0.1)
+    drawn = {line.get_label(): line.get_xdata() for line in found.plot().figure.axes[0].lines}
+    assert len(drawn["onset"]) == 1
+    assert len(drawn["candidate below the threshold"]) == 1
+
+
 # --------------------------------------------------------------- annotations
 
 

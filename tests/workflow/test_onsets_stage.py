@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,22 @@ def test_networks_and_candidates_repeat_to_the_byte(place: Place) -> None:
         path.unlink()
     run(place)
     assert {path: path.read_bytes() for path in paths} == before
+
+
+# The last one: it takes recordings away.
+def test_records_that_came_in_stop_the_study_until_all_are_read_again(place: Place) -> None:
+    mine, data = place.folder / "mine", place.folder / "data"
+    shutil.copytree(data / "raw" / "other", mine)
+    section = {"format": "wfdb", "event_labels": ["VFL", "VT"], "path": "mine"}
+    values = {**STUDY, "datasets": {**STUDY["datasets"], "other": section}}
+    (place.folder / "mine.yaml").write_text(yaml.safe_dump(values))
+    options = ("--dry-run", "--configfile", "mine.yaml")
+    place.run(*options, study=None)
+    shutil.copy(next(mine.glob("*.hea")), mine / "new.hea")
+    said = place.run(*options, ok=False, study=None)
+    assert "mine/new.hea: " in said
+    assert "/data/*/other.*" in said
+    for path in data.glob("*/other.*"):
+        path.unlink()
+    jobs = rules_in(place.planned("--configfile", "mine.yaml", study=None))
+    assert (jobs["provide_raw"], jobs["extract_recordings"]) == (1, 1)
