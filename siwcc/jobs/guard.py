@@ -48,12 +48,10 @@ LOCKS = Path(".snakemake/locks")
 """Where Snakemake keeps the names of files that a running study owns."""
 OWNER_FILE = Path(".snakemake/owner")
 """Process number and host of the study that was started last in a folder."""
-NO_RUN = re.compile(
-    r"-[a-zA-Z]*n[a-zA-Z]*|--(dry-?run|lint|unlock|summary|detailed-summary|report|dag|rulegraph|filegraph|list.*)"
-)
+NO_PLAN = re.compile(r"--(lint|unlock|summary|detailed-summary|report|dag|rulegraph|filegraph|list.*)")
+"""Options of Snakemake for other things than a study's jobs."""
+NO_RUN = re.compile(rf"-[a-zA-Z]*n[a-zA-Z]*|--dry-?run|{NO_PLAN.pattern}")
 """Options of Snakemake with which it runs no job, so that it need not wait for another study."""
-DRY_RUN = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-?run")
-"""Those of them with which it plans."""
 LOOK_EVERY_S = 0.5
 PYTHON = Path(".snakemake/python")
 """Starts Python where its own path has characters that a shell reads."""
@@ -211,12 +209,10 @@ def check_records(workflow: Workflow, name: str, folder: Path | None) -> None:
     Raises:
         InputError: a record came in, is missing or has another size, or the list of what was read is damaged.
     """
-    manifest = DATA.manifest(name)
-    plans = all(DRY_RUN.fullmatch(option) or not NO_RUN.fullmatch(option) for option in sys.argv)
-    if folder is None or not (plans and workflow.is_main_process and manifest.is_file()):
+    if folder is None or not workflow.is_main_process or any(map(NO_PLAN.fullmatch, sys.argv)):
         return
-    folder = folder.expanduser()
-    if not folder.is_dir():
+    manifest, folder = DATA.manifest(name), folder.expanduser()
+    if not (manifest.is_file() and folder.is_dir()):
         return
     remedy = f"delete {DATA.folder.resolve()}/*/{name}.* to read the folder again, or give the data set another name"
     try:

@@ -151,6 +151,7 @@ def _trust_processor() -> None:
         flags = [flag for known in sets for flag in known.build_arch_flags().split()]
         check = [_cpp_compiler(), *flags, "-x", "c++", "-fsyntax-only", os.devnull]
         done = subprocess.run(check, capture_output=True, check=False)  # noqa: S603 - the compiler that torch runs, too
+        # None: torch finds out.
         options.cpp.vec_isa_ok = done.returncode == 0 or None
 
 
